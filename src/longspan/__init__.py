@@ -1,0 +1,30 @@
+"""longspan: train short, test long.
+
+The public names load on first use, so that `longspan --help` needs no torch.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from longspan.catalogue import methods as methods
+    from longspan.compute.attend import attend as attend
+    from longspan.geometry import Geometry as Geometry
+    from longspan.notation import parse as parse
+    from longspan.scheme import Scheme as Scheme
+
+_HOMES = {
+    "Geometry": "geometry",
+    "Scheme": "scheme",
+    "attend": "compute.attend",
+    "methods": "catalogue",
+    "parse": "notation",
+}
+
+__all__ = ["Geometry", "Scheme", "attend", "methods", "parse"]  # noqa: PLE0604  # the keys of _HOMES
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'longspan' has no attribute {name!r}")
+    return getattr(import_module(f"longspan.{_HOMES[name]}"), name)

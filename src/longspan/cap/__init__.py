@@ -1,0 +1,1 @@
+"""What bounds the scores? One published method per file."""

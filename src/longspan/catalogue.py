@@ -1,0 +1,101 @@
+"""Every method of the library, found by walking the slot folders: the folder is the registry.
+
+A method is one file that defines one final `Part`; its name is the file's. What the catalogue says of a method is read
+from the file itself: the module docstring's first line, its indented formula, and its `Source:` paragraph.
+"""
+
+import inspect
+import pkgutil
+import re
+import textwrap
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from importlib import import_module
+from types import ModuleType
+
+from longspan.errors import SchemeError
+from longspan.slots import Part
+
+SLOT_FOLDERS = ("rotation", "distance", "qk_norm", "scale", "cap", "bias", "mask", "normalizer", "reweight")
+RECIPES = "recipes"
+
+
+@dataclass(frozen=True)
+class Method:
+    """One entry of the catalogue.
+
+    Arguments:
+        name: the file's name.
+        slot: the field of `Scheme` it answers, or "recipe" for a published combination.
+        summary: its plain meaning in one line.
+        formula: aligned ASCII.
+        source: authors, year, identifier.
+        differs: how it differs from the paper; empty where it does not.
+        details: the class's docstring: arguments with units and the neutral setting.
+        make: the class, or the recipe's function.
+    """
+
+    name: str
+    slot: str
+    summary: str
+    formula: str
+    source: str
+    differs: str
+    details: str
+    make: Callable[..., Part | tuple[Part, ...]]
+
+
+@cache
+def methods() -> dict[str, Method]:
+    """All methods and recipes by name, in the order of the slots."""
+    found: dict[str, Method] = {}
+    for folder in (*SLOT_FOLDERS, RECIPES):
+        for module in _modules(folder):
+            name = module.__name__.rpartition(".")[2]
+            make = _recipe(module, name) if folder == RECIPES else _part(module)
+            if name in found:
+                raise SchemeError(f"two methods are called {name!r}: {found[name].slot} and {folder}")
+            found[name] = _describe(module, name, make)
+    return found
+
+
+def _modules(folder: str) -> list[ModuleType]:
+    package = import_module(f"longspan.{folder}")
+    names = sorted(info.name for info in pkgutil.iter_modules(package.__path__))
+    return [import_module(f"longspan.{folder}.{name}") for name in names]
+
+
+def _part(module: ModuleType) -> type[Part]:
+    defined = [
+        value
+        for value in vars(module).values()
+        if inspect.isclass(value)
+        and issubclass(value, Part)
+        and value.__module__ == module.__name__
+        and not inspect.isabstract(value)
+    ]
+    if len(defined) != 1:
+        raise SchemeError(f"{module.__name__} must define exactly one part, it defines {len(defined)}")
+    return defined[0]
+
+
+def _recipe(module: ModuleType, name: str) -> Callable[..., tuple[Part, ...]]:
+    return getattr(module, name)
+
+
+def _describe(module: ModuleType, name: str, make: Callable[..., Part | tuple[Part, ...]]) -> Method:
+    text = inspect.getdoc(module) or ""
+    first, _, rest = text.partition("\n")
+    title, _, summary = first.partition(": ")
+    paragraphs = re.split(r"\n(?=Source:|Differs from the paper:)", rest)
+
+    def after(label: str) -> str:
+        wanted = next((p for p in paragraphs if p.startswith(label)), "")
+        return " ".join(wanted.removeprefix(label).split("\n\n")[0].split())
+
+    formula = "\n".join(line for line in paragraphs[0].splitlines() if line.startswith("    "))
+    slot = make.slot if isinstance(make, type) and issubclass(make, Part) else "recipe"
+    details = re.sub(r"\n>>> .*?(?=\n\n|\Z)", "", inspect.getdoc(make) or "", flags=re.DOTALL).strip()
+    return Method(name, slot, summary or title, textwrap.dedent(formula), after("Source:"),
+                  after("Differs from the paper:"), details, make)  # fmt: skip

@@ -1,0 +1,3 @@
+"""The command line: one file per verb, loaded only when it is called."""
+
+from longspan.cli.main import main as main

@@ -1,0 +1,29 @@
+"""`longspan`: dispatch to the verbs."""
+
+import typer
+
+from longspan.cli import methods
+
+app = typer.Typer(
+    help="Make Transformers read far beyond the length they were trained on, and measure honestly how well it works.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+app.command("methods")(methods.methods)
+
+
+@app.callback()
+def _verbs() -> None:
+    """Make Transformers read far beyond the length they were trained on, and measure honestly how well it works."""
+
+
+def main() -> None:
+    """Run the command line; a known error is one clear line and exit code 2."""
+    from longspan.errors import LongspanError
+
+    try:
+        app()
+    except LongspanError as error:
+        typer.echo(f"longspan: {error}", err=True)
+        raise SystemExit(2) from None

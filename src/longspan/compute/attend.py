@@ -1,0 +1,80 @@
+"""`attend`: one call for every scheme, on every backend."""
+
+from collections.abc import Mapping
+from typing import Literal
+
+from jaxtyping import Bool, Float, Int, Shaped
+from torch import Tensor
+
+from longspan.compute.inputs import Inputs
+from longspan.compute.places import places
+from longspan.compute.reference import reference
+from longspan.errors import RefusalError, ShapeError, nearest
+from longspan.notation import parse
+from longspan.scheme import Scheme
+
+Backend = Literal["auto", "reference"]
+BACKENDS = {"reference": reference}
+
+
+def attend(
+    query: Float[Tensor, "batch heads queries head_dim"],
+    key: Float[Tensor, "batch kv_heads keys head_dim"],
+    value: Float[Tensor, "batch kv_heads keys value_dim"],
+    scheme: Scheme | str,
+    *,
+    query_positions: Shaped[Tensor, "..."] | None = None,
+    key_positions: Shaped[Tensor, "..."] | None = None,
+    documents: Int[Tensor, "batch keys"] | None = None,
+    padding: Bool[Tensor, "batch keys"] | None = None,
+    weights: Mapping[str, Tensor] | None = None,
+    scale: float | None = None,
+    backend: str = "auto",
+) -> Float[Tensor, "batch heads queries value_dim"]:
+    """Attention under a scheme of positions.
+
+    Keys stand at 0 … keys − 1 and the queries are the last of them, unless positions say otherwise.
+
+    Arguments:
+        query, key, value: key and value may have fewer heads (grouped queries).
+        scheme: a `Scheme` or its text, as in "rerope(window=1024) + log_length(4096)".
+        query_positions, key_positions: coordinates, (places), (batch, places) or (batch, places, axes).
+        documents: packed documents, numbered; tokens of different documents never meet.
+        padding: True where a key is padding; its query's output is zero.
+        weights: the learned numbers of the scheme's parts, named as in `Scheme.initial_weights`.
+        scale: a model's own scaling instead of 1/√head_dim.
+        backend: "reference", or "auto" to choose.
+
+    Errors: ShapeError, SchemeError, and RefusalError where a named backend cannot serve the scheme.
+
+    >>> import torch
+    >>> x = torch.ones(1, 2, 5, 4)
+    >>> attend(x, x, x, "rope + window(2)").shape
+    torch.Size([1, 2, 5, 4])
+    """
+    scheme = parse(scheme) if isinstance(scheme, str) else scheme
+    if query.ndim != 4 or key.ndim != 4:
+        raise ShapeError(
+            f"query and key must be (batch, heads, places, head_dim), got {tuple(query.shape)} and {tuple(key.shape)}"
+        )
+    queries, keys = places(
+        query.shape[2],
+        key.shape[2],
+        query_positions=query_positions,
+        key_positions=key_positions,
+        documents=documents,
+        padding=padding,
+        device=query.device,
+    )
+    base_scale = query.shape[3] ** -0.5 if scale is None else scale
+    inputs = Inputs(query, key, value, scheme, queries, keys, weights or {}, base_scale)
+    return run(inputs, backend)
+
+
+def run(inputs: Inputs, backend: str = "auto") -> Float[Tensor, "batch heads queries value_dim"]:
+    """The output of one checked call on a backend, by name."""
+    if backend == "auto":
+        backend = "reference"
+    if backend not in BACKENDS:
+        raise RefusalError(f"unknown backend {backend!r}{nearest(backend, BACKENDS)}; there are {', '.join(BACKENDS)}")
+    return BACKENDS[backend](inputs)

@@ -1,0 +1,98 @@
+"""What every backend receives: tensors, scheme and places that are known to fit each other."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from longspan.compute.places import Places
+from longspan.errors import SchemeError, ShapeError
+from longspan.scheme import Scheme
+from longspan.slots import Part, Weights
+
+
+@dataclass(frozen=True, eq=False)
+class Inputs:
+    """One call of attention, checked.
+
+    Arguments:
+        query: may have more heads than key and value; their number is a multiple.
+        queries, keys: where the tokens stand; their batch is 1 where all rows agree.
+        weights: learned numbers, named `slot.name` as in `Scheme.initial_weights`.
+        base_scale: 1/√head_dim, or a model's own number.
+    """
+
+    query: Float[Tensor, "batch heads queries head_dim"]
+    key: Float[Tensor, "batch kv_heads keys head_dim"]
+    value: Float[Tensor, "batch kv_heads keys value_dim"]
+    scheme: Scheme
+    queries: Places
+    keys: Places
+    weights: Mapping[str, Tensor]
+    base_scale: float
+
+    def __post_init__(self) -> None:
+        _check_tensors(self.query, self.key, self.value)
+        axes = self.scheme.rotation.num_axes
+        for places, name, size in (
+            (self.queries, "query", self.query.shape[2]),
+            (self.keys, "key", self.key.shape[2]),
+        ):
+            if places.order.shape[0] not in (1, self.query.shape[0]) or places.order.shape[1] != size:
+                raise ShapeError(
+                    f"{name} places must be (1 or {self.query.shape[0]}, {size}), got {tuple(places.order.shape)}"
+                )
+            if places.coordinate.shape[-1] != axes:
+                raise ShapeError(
+                    f"{self.scheme.rotation.name} needs {axes} coordinates per token, {name} positions have "
+                    f"{places.coordinate.shape[-1]}"
+                )
+        for part in self.scheme.parts():
+            self._check_weights(part)
+
+    def weights_of(self, part: Part) -> Weights:
+        """The learned numbers of one part."""
+        return self.scheme.weights_of(part, self.weights)
+
+    def _check_weights(self, part: Part) -> None:
+        wanted = part.initial_weights(self.query.shape[1], self.query.shape[3], torch.Generator())
+        given = self.weights_of(part)
+        if missing := [name for name in wanted if name not in given]:
+            if part.optional_weights and not given:
+                return
+            raise SchemeError(
+                f"{part.name} learns {', '.join(wanted)}: pass weights={{'{part.slot}.{missing[0]}': ...}}; "
+                "Scheme.initial_weights(num_heads, head_dim) makes the values at the start of training"
+            )
+        for name, value in wanted.items():
+            if given[name].shape != value.shape:
+                raise ShapeError(
+                    f"weights['{part.slot}.{name}'] must be {tuple(value.shape)}, got {tuple(given[name].shape)}"
+                )
+
+
+def _check_tensors(query: Tensor, key: Tensor, value: Tensor) -> None:
+    for tensor, name in ((query, "query"), (key, "key"), (value, "value")):
+        if tensor.ndim != 4:
+            raise ShapeError(f"{name} must be (batch, heads, places, head_dim), got {tuple(tensor.shape)}")
+        if 0 in tensor.shape:
+            raise ShapeError(f"{name} must not be empty, got {tuple(tensor.shape)}")
+        if not tensor.is_floating_point():
+            raise ShapeError(f"{name} must be floating point, got {tensor.dtype}")
+        if tensor.dtype != query.dtype or tensor.device != query.device:
+            raise ShapeError(
+                f"query, key and value must share dtype and device: query is {query.dtype} on {query.device}, "
+                f"{name} is {tensor.dtype} on {tensor.device}"
+            )
+    for axis, name, given, wanted in (
+        (0, "batch", key.shape[0], query.shape[0]),
+        (3, "head_dim", key.shape[3], query.shape[3]),
+    ):
+        if given != wanted:
+            raise ShapeError(f"axis {axis} ({name}) of key must be {wanted} as in query, got {given}")
+    if value.shape[:3] != key.shape[:3]:
+        raise ShapeError(f"value must be {tuple(key.shape[:3])} on its first three axes as key, got {tuple(value.shape)}")
+    if query.shape[1] % key.shape[1]:
+        raise ShapeError(f"query heads must be a multiple of key heads: {query.shape[1]} is none of {key.shape[1]}")

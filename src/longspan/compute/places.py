@@ -1,0 +1,124 @@
+"""Where tokens stand: order, coordinate and document of every query and key."""
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Bool, Int, Int64, Shaped
+from torch import Tensor
+
+from longspan.errors import ShapeError
+
+PADDING = -1
+"""The document of a token that is not there."""
+
+
+@dataclass(frozen=True, eq=False)
+class Places:
+    """Three things that every token has.
+
+    A batch of 1 is spread over the others'.
+
+    Arguments:
+        order: unit steps inside its document, from 0; what masks and log n see.
+        coordinate: what rotations and biases see; int64 or float64, one or more axes, may jump or repeat.
+        document: tokens of different documents never meet; `PADDING` meets nothing.
+    """
+
+    order: Int64[Tensor, "_ places"]
+    coordinate: Shaped[Tensor, "_ places axes"]
+    document: Int64[Tensor, "_ places"]
+
+    def __post_init__(self) -> None:
+        batch = max(len(self.order), len(self.coordinate), len(self.document))
+        for name in ("order", "coordinate", "document"):
+            tensor = getattr(self, name)
+            object.__setattr__(self, name, tensor.expand(batch, *tensor.shape[1:]))
+
+    def last(self, count: int) -> "Places":
+        """The last `count` places."""
+        start = self.order.shape[1] - count
+        return Places(self.order[:, start:], self.coordinate[:, start:], self.document[:, start:])
+
+    def along(self, axis: int = 0) -> Shaped[Tensor, "batch places"]:
+        """The coordinate on one axis."""
+        return self.coordinate[..., axis]
+
+
+def contiguous(count: int, device: torch.device | None = None) -> Places:
+    """One document of `count` tokens at 0 … count − 1."""
+    order = torch.arange(count, device=device)[None]
+    return Places(order, order[..., None], torch.zeros_like(order))
+
+
+def places(
+    queries: int,
+    keys: int,
+    *,
+    query_positions: Shaped[Tensor, "..."] | None = None,
+    key_positions: Shaped[Tensor, "..."] | None = None,
+    documents: Int[Tensor, "batch keys"] | None = None,
+    padding: Bool[Tensor, "batch keys"] | None = None,
+    device: torch.device | None = None,
+) -> tuple[Places, Places]:
+    """Places of queries and keys from what a caller knows.
+
+    Keys stand at 0 … keys − 1 of their document and the queries are the last of them, unless positions say otherwise.
+    Positions given for queries alone are their order as well; positions given for keys are coordinates only.
+
+    Errors: ShapeError where a tensor does not fit, names it, what was given and what was wanted.
+    """
+    if query_positions is None and queries > keys:
+        raise ShapeError(f"{queries} queries against {keys} keys: give query_positions, or at most {keys} queries")
+    document = torch.zeros(1, keys, dtype=torch.int64, device=device)
+    if documents is not None:
+        document = _checked(documents, "documents", keys)
+        if (document < 0).any():
+            raise ShapeError("documents must be numbered from 0 up; mark padding with padding=")
+        if any(len(row.unique_consecutive()) != len(row.unique()) for row in document):
+            raise ShapeError("documents must be contiguous: a number that ended may not come again in its row")
+    real = torch.ones_like(document, dtype=torch.bool) if padding is None else ~_checked(padding, "padding", keys)
+    document = document.expand(real.shape[0], -1) if len(document) == 1 else document
+    order = _order(document, real.expand_as(document))
+    document = document.masked_fill(~real, PADDING)
+    key = Places(order, order[..., None] if key_positions is None else _coordinate(key_positions, "key", keys), document)
+    if query_positions is None:
+        return key.last(queries), key
+    coordinate = _coordinate(query_positions, "query", queries)
+    if key_positions is not None:
+        last = key.last(queries)
+        return Places(last.order, coordinate, last.document), key
+    if coordinate.shape[-1] > 1 or coordinate.is_floating_point():
+        raise ShapeError("query_positions off the whole-number line need key_positions too")
+    if queries > keys and (documents is not None or padding is not None):
+        raise ShapeError(f"{queries} queries against {keys} keys of several documents or with padding: give key_positions")
+    where = key.last(queries).document if queries <= keys else torch.zeros_like(coordinate[..., 0])
+    return Places(coordinate[..., 0], coordinate, where), key
+
+
+def _checked(given: Tensor, name: str, wanted: int) -> Tensor:
+    if given.ndim != 2 or given.shape[1] != wanted:
+        raise ShapeError(f"{name} must be (batch, {wanted}), one per key, got {tuple(given.shape)}")
+    return given
+
+
+def _coordinate(given: Tensor, name: str, wanted: int) -> Tensor:
+    shaped = given[None] if given.ndim == 1 else given
+    if shaped.ndim not in (2, 3) or shaped.shape[1] != wanted:
+        raise ShapeError(f"{name}_positions must be (batch, {wanted}) or (batch, {wanted}, axes), got {tuple(given.shape)}")
+    shaped = shaped[..., None] if shaped.ndim == 2 else shaped
+    return shaped.to(torch.float64 if shaped.is_floating_point() else torch.int64)
+
+
+def _order(document: Tensor, real: Tensor) -> Tensor:
+    """How many real tokens of the same document come before."""
+    before = real.cumsum(1) - real.long()
+    starts = torch.ones_like(document, dtype=torch.bool)
+    starts[:, 1:] = document[:, 1:] != document[:, :-1]
+    return before - before.masked_fill(~starts, 0).cummax(1).values
+
+
+def visible(query: Places, key: Places, mask, causal: bool) -> Bool[Tensor, "batch 1 queries keys"]:
+    """Which pairs exist: same document, and the mask holds."""
+    document = query.document[:, :, None]
+    same = (document == key.document[:, None]) & (document != PADDING)
+    return (same & mask(query.order[:, :, None], key.order[:, None], causal))[:, None]

@@ -1,0 +1,88 @@
+"""The meaning: the equation computed densely, differentiable, in any dtype, for every scheme."""
+
+import torch
+from jaxtyping import Bool, Float, Float64, Shaped
+from torch import Tensor
+
+from longspan.compute.places import Places, visible
+from longspan.compute.rotate import rotate
+from longspan.compute.inputs import Inputs
+from longspan.slots import Spectrum, VectorBias
+
+
+def reference(inputs: Inputs) -> Float[Tensor, "batch heads queries value_dim"]:
+    """Attention by the book, with every n × n tensor written out; work is done in float32 at least."""
+    x = inputs
+    scheme, heads = x.scheme, x.query.shape[1]
+    dtype = torch.promote_types(x.query.dtype, torch.float32)
+    query, key, value = x.query.to(dtype), x.key.to(dtype), x.value.to(dtype)
+    groups = heads // key.shape[1]
+    key, value = key.repeat_interleave(groups, 1), value.repeat_interleave(groups, 1)
+    if scheme.qk_norm:
+        query = scheme.qk_norm.query(query, x.weights_of(scheme.qk_norm))
+        key = scheme.qk_norm.key(key, x.weights_of(scheme.qk_norm))
+
+    exists = visible(x.queries, x.keys, scheme.mask, scheme.direction.causal)
+    relative = (x.queries.along()[:, :, None] - x.keys.along()[:, None])[:, None]
+    head = torch.arange(heads, device=query.device)[:, None, None]
+
+    scores = _products(query, key, x)
+    row = None
+    if isinstance(scheme.bias, VectorBias):
+        row = scheme.bias.row(relative)
+        key_rows = x.weights_of(scheme.bias)["key"].to(dtype)
+        products = query @ key_rows.T
+        scores = scores + products.gather(-1, row.expand(*products.shape[:-1], -1))
+    scale = scheme.scale(exists.sum(-1), x.base_scale, x.weights_of(scheme.scale))
+    scores = scores * (scale[..., None].to(dtype) if isinstance(scale, Tensor) else scale)
+    if scheme.cap:
+        scores = scheme.cap(scores)
+    if scheme.bias and row is None:
+        scores = scores + scheme.bias(relative, head, heads, x.weights_of(scheme.bias)).to(dtype)
+
+    scores = scores.masked_fill(~exists, -float("inf"))
+    weights = scheme.normalizer(scores, x.weights_of(scheme.normalizer))
+    if scheme.reweight:
+        weights = weights * scheme.reweight(relative, head, heads, x.weights_of(scheme.reweight)).to(dtype)
+    out = weights @ value
+    if row is not None:
+        value_rows = x.weights_of(scheme.bias)["value"].to(dtype)
+        mass = weights.new_zeros(*weights.shape[:-1], len(value_rows))
+        out = out + mass.scatter_add(-1, row.expand_as(weights), weights) @ value_rows
+    return out.to(x.query.dtype)
+
+
+def _products(query: Tensor, key: Tensor, x: Inputs) -> Float[Tensor, "batch heads queries keys"]:
+    """⟨R(a) q_i, R(c)⁻ᵀ k_j⟩ with a − c the said distance: one plain product per segment and branch, and a choice."""
+    rotation, head_dim = x.scheme.rotation, query.shape[-1]
+    if not rotation.spectrum(head_dim).rotary_dim:
+        return query @ key.mT
+    queries, keys = x.queries.coordinate, x.keys.coordinate
+    segments = rotation.segments(int(queries.max()) + 1)
+    scores = query.new_zeros(*query.shape[:-1], key.shape[-2])
+    for segment in segments:
+        spectrum = segment.rotation.spectrum(head_dim)
+        rows = (queries[..., 0] >= segment.start) & (queries[..., 0] < segment.stop)
+        rows = rows[:, None, :, None]
+        for branch in x.scheme.distance.branches():
+            holds = branch.holds(queries[..., 0][:, :, None], keys[..., 0][:, None])[:, None] & rows
+            product = _turned_product(query, key, branch.query(queries), branch.key(keys), spectrum)
+            scores = torch.where(holds, product, scores)
+    return scores
+
+
+def _turned_product(query: Tensor, key: Tensor, a: Tensor, c: Tensor, spectrum: Spectrum) -> Tensor:
+    """⟨R(a) q, R(c)⁻ᵀ k⟩ for all pairs.
+
+    Where pairs decay, keys grow with their place and queries shrink. Each block of keys has an origin of its own, so
+    that a key grows over one block at most and a query only ever shrinks: no length overflows.
+    """
+    if not spectrum.decays:
+        return rotate(query, a, spectrum) @ rotate(key, c, spectrum).mT
+    origin = c[..., 0].div(spectrum.decay_block, rounding_mode="floor") * spectrum.decay_block
+    grown = rotate(key, c, spectrum, -(c[..., 0] - origin))
+    product = query.new_zeros(*query.shape[:-1], key.shape[-2])
+    for start in origin.unique():
+        shrunk = rotate(query, a, spectrum, (a[..., 0] - start).clamp(min=0))
+        product = torch.where((origin == start)[:, None, None], shrunk @ grown.mT, product)
+    return product

@@ -1,0 +1,60 @@
+"""ReRoPE: distances beyond a window are all said to be the window.
+
+    distance(r) = r               |r| < w
+                  w · sign(r)     |r| ≥ w               r = i − j
+
+Source: Su 2023, "Transformer upgrade road 12: ReRoPE with unlimited extrapolation?", kexue.fm/archives/9708.
+Differs from the paper: the article's code multiplies queries by max(1, log_L n) as well; here that is `log_length`.
+"""
+
+from dataclasses import dataclass, replace
+from math import inf
+
+import torch
+from torch import Tensor
+
+from longspan.geometry import Geometry
+from longspan.slots import Band, Branch, Distance, identity
+
+
+@dataclass(frozen=True)
+class ReRoPE(Distance):
+    """Neutral: window ≥ length.
+
+    Arguments:
+        window: w, tokens; between a quarter and a half of the trained length works (left open: a quarter).
+
+    >>> ReRoPE(window=4)(torch.tensor([3, 4, 9]), torch.tensor(0)).tolist()
+    [3, 4, 4]
+    """
+
+    window: int | None = None
+
+    def __post_init__(self) -> None:
+        self.require(self.window is None or self.window >= 0, "window", "at least 0")
+
+    def fill(self, geometry: Geometry, length: int) -> "ReRoPE":
+        """The window is a quarter of the trained length where left open."""
+        return replace(self, window=geometry.trained_length // 4) if self.window is None else self
+
+    def __call__(self, query: Tensor, key: Tensor) -> Tensor:
+        """r, clipped to ± window."""
+        window = self.known(self.window, "window")
+        return (query - key).clamp(-window, window)
+
+    def branches(self) -> tuple[Branch, ...]:
+        """Near pairs turn as they are; of the far ones only the later token turns, by the window."""
+        window = self.known(self.window, "window")
+
+        def at_window(place: Tensor) -> Tensor:
+            return torch.full_like(place, window)
+
+        return (
+            Branch(identity, identity, Band(-window, window)),
+            Branch(at_window, torch.zeros_like, Band(window, inf)),
+            Branch(torch.zeros_like, at_window, Band(-inf, -window)),
+        )
+
+    def changes_nothing(self, length: int) -> bool:
+        """No pair is farther apart than the window."""
+        return self.window is not None and self.window >= length - 1

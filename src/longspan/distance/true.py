@@ -1,0 +1,25 @@
+"""The true distance: a pair is as far apart as it is.
+
+    distance(i, j) = i − j
+
+Source: the ordinary reading of Su et al. 2021, arXiv:2104.09864.
+"""
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from longspan.slots import Band, Branch, Distance, identity
+
+
+@dataclass(frozen=True)
+class TrueDistance(Distance):
+    """Neutral: always."""
+
+    def __call__(self, query: Tensor, key: Tensor) -> Tensor:
+        """i − j."""
+        return query - key
+
+    def branches(self) -> tuple[Branch, ...]:
+        """One, everywhere."""
+        return (Branch(identity, identity, Band()),)

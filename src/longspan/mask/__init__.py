@@ -1,0 +1,1 @@
+"""Which pairs exist? Two directions, and one locality per file."""

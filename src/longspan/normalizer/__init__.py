@@ -1,0 +1,1 @@
+"""How do scores become weights? One published method per file."""

@@ -1,0 +1,25 @@
+"""Softmax.
+
+    weight_j = e^{s_j} / Σ_k e^{s_k}
+
+Source: Vaswani et al. 2017, arXiv:1706.03762, eq. 1.
+"""
+
+from dataclasses import dataclass
+
+from jaxtyping import Float
+from torch import Tensor
+
+from longspan.slots import Normalizer, Weights
+
+
+@dataclass(frozen=True)
+class Softmax(Normalizer):
+    """Neutral: the default normalizer."""
+
+    def __call__(
+        self, scores: Float[Tensor, "batch heads queries keys"], weights: Weights
+    ) -> Float[Tensor, "batch heads queries keys"]:
+        """Rows sum to one; a row without keys gives zeros."""
+        empty = (scores == -float("inf")).all(-1, keepdim=True)
+        return scores.masked_fill(empty, 0.0).softmax(-1).masked_fill(empty, 0.0)

@@ -1,0 +1,1 @@
+"""What is done to the content of queries and keys? One published method per file."""

@@ -1,0 +1,1 @@
+"""Published combinations of parts, a function each, named like its file."""

@@ -1,0 +1,1 @@
+"""What multiplies the weights afterwards? One published method per file."""

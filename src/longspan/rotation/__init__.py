@@ -1,0 +1,1 @@
+"""How does each channel pair turn? One published method per file."""

@@ -1,0 +1,28 @@
+"""RoPE: each channel pair turns by an angle proportional to the position.
+
+    R(p) turns pair i by p · theta^(−2i/d)        i = 0 … d/2−1,  so that  ⟨R(m)q, R(n)k⟩ depends on m − n only
+
+Source: Su et al. 2021, "RoFormer: Enhanced Transformer with Rotary Position Embedding", arXiv:2104.09864, eq. 15.
+"""
+
+from dataclasses import dataclass
+
+from jaxtyping import Float64
+from torch import Tensor
+
+from longspan.slots import Rotation, geometric
+
+
+@dataclass(frozen=True)
+class RoPE(Rotation):
+    """Neutral: none; `nope` is the scheme without rotation.
+
+    >>> RoPE(theta=10000).frequencies(4).tolist()
+    [1.0, 0.01]
+    """
+
+    theta: float | None = None
+
+    def frequencies(self, rotary_dim: int) -> Float64[Tensor, " pairs"]:
+        """theta^(−2i/d)."""
+        return geometric(self.theta, rotary_dim)

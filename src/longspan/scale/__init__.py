@@ -1,0 +1,1 @@
+"""How sharp is a query? One published method per file."""

@@ -1,0 +1,443 @@
+"""The slots of the equation: what a part of each kind must answer.
+
+    score_h(i, j)  = cap( scale(i) · ( ⟨ R(a) N(q_i), R(c)⁻ᵀ N(k_j) ⟩ + ⟨ N(q_i), κ(i, j) ⟩ ) ) + bias_h(i, j)
+    weight_h(i, ·) = normalizer( score_h(i, j)  for j with mask(i, j) ) · reweight_h(i, j)
+    out_h(i)       = Σ_j weight_h(i, j) ( v_j + ν(i, j) )                            with a − c = distance(i, j)
+
+A part is a value: a frozen dataclass of numbers, strings, booleans and tuples, so that equality, hashing, repr and
+cache keys come for free. It knows no model, no device and no backend. `mask` and `scale` see a token's *order* (unit
+steps inside its document); `rotation`, `distance`, `bias` and `reweight` see its *coordinate* (which may jump).
+A field left at None is *open*: `fill` closes it from a model's geometry and the wanted length.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields, replace
+from functools import cache
+from math import inf
+from typing import ClassVar, Literal, TypeVar
+
+import torch
+from jaxtyping import Bool, Float, Float64, Int64
+from torch import Tensor
+
+from longspan.errors import SchemeError
+from longspan.geometry import Geometry
+
+_T = TypeVar("_T")
+
+Weights = Mapping[str, Tensor]
+"""Learned numbers of one part, by name."""
+
+DEFAULT_THETA = 10000.0
+UNBOUNDED = 2**62
+"""An order that no document reaches; leaves room for adding offsets in int64."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """One answer to one slot."""
+
+    slot: ClassVar[str]
+    optional_weights: ClassVar[bool] = False
+    """True where learned numbers may be left out because their initial value is the plain method."""
+
+    @property
+    def name(self) -> str:
+        """The method's name: the name of its file."""
+        return type(self).__module__.rpartition(".")[2]
+
+    def fill(self, geometry: Geometry, length: int) -> "Part":
+        """Close the open fields from a model's geometry and the wanted length in tokens."""
+        known = {
+            "theta": geometry.theta,
+            "trained_length": geometry.trained_length,
+            "factor": max(1.0, length / geometry.trained_length),
+        }
+        return replace(self, **{name: known[name] for name in self.open_fields() if name in known})
+
+    def open_fields(self) -> tuple[str, ...]:
+        """Names of the fields that still wait for a geometry."""
+        return tuple(f.name for f in fields(self) if getattr(self, f.name) is None)
+
+    def known(self, value: _T | None, name: str) -> _T:
+        """`value`, or the error that says which field is open."""
+        if value is None:
+            raise SchemeError(
+                f"{self.name} needs {name}: write {self.name}({name}=...), or parse with a geometry and a length"
+            )
+        return value
+
+    def require(self, holds: bool, name: str, allowed: str) -> None:
+        """Raise unless a field's value lies in its range."""
+        if not holds:
+            raise SchemeError(f"{self.name}: {name} must be {allowed}, got {getattr(self, name)!r}")
+
+    def initial_weights(
+        self, num_heads: int, head_dim: int, generator: torch.Generator | None = None
+    ) -> dict[str, Tensor]:
+        """Learned numbers at the start of training (empty for a method without any)."""
+        return {}
+
+    @property
+    def shift_period(self) -> int | None:
+        """Shifting all places by a multiple of this changes nothing; None where no shift is free."""
+        return 1
+
+    def changes_nothing(self, length: int) -> bool:
+        """True where this setting acts as if its slot were empty, up to `length` tokens."""
+        return False
+
+
+# --- rotation ---------------------------------------------------------------------------------------------------------
+
+Layout = Literal["half", "interleaved"]
+
+
+@dataclass(frozen=True, eq=False)
+class Spectrum:
+    """How each channel pair turns with position.
+
+    Arguments:
+        frequencies: radians per token, one per pair.
+        log_decay: natural log of each pair's shrinking per token (xPos; zero elsewhere, never positive).
+        axis: which coordinate each pair follows.
+        gain: factor on rotated queries and on rotated keys (YaRN's temperature).
+        layout: where a pair's two channels stand: i and i + pairs ("half"), or 2i and 2i + 1 ("interleaved").
+        decay_block: length in tokens of the blocks to which decay is relative.
+    """
+
+    frequencies: Float64[Tensor, " pairs"]
+    log_decay: Float64[Tensor, " pairs"]
+    axis: Int64[Tensor, " pairs"]
+    gain: float
+    layout: Layout
+    decay_block: int
+
+    @property
+    def rotary_dim(self) -> int:
+        """Channels that turn; the rest of the head passes unchanged."""
+        return 2 * len(self.frequencies)
+
+    @property
+    def decays(self) -> bool:
+        """Whether any pair shrinks with distance."""
+        return bool(self.log_decay.any())
+
+
+@dataclass(frozen=True)
+class Segment:
+    """Queries with start ≤ coordinate < stop use `rotation` for themselves and for all their keys."""
+
+    start: int
+    stop: int
+    rotation: "Rotation"
+
+
+@dataclass(frozen=True)
+class Rotation(Part):
+    """How does each channel pair turn?
+
+    Arguments:
+        theta: base of the frequencies; 10000 where neither it nor a geometry is given.
+        layout: "half" (GPT-NeoX, Hugging Face) or "interleaved" (RoFormer, Meta).
+        partial: fraction of the head's channels that turn, the first ones.
+    """
+
+    slot: ClassVar[str] = "rotation"
+    causal_only: ClassVar[bool] = False
+    num_axes: ClassVar[int] = 1
+    theta: float | None = field(default=None, kw_only=True)
+    layout: Layout = field(default="half", kw_only=True)
+    partial: float = field(default=1.0, kw_only=True)
+
+    def __post_init__(self) -> None:
+        self.require(self.theta is None or self.theta > 1, "theta", "above 1")
+        self.require(self.layout in ("half", "interleaved"), "layout", "'half' or 'interleaved'")
+        self.require(0 < self.partial <= 1, "partial", "in (0, 1]")
+
+    @abstractmethod
+    def frequencies(self, rotary_dim: int) -> Float64[Tensor, " pairs"]:
+        """Radians per token, one per channel pair, fastest first."""
+
+    def log_decay(self, rotary_dim: int) -> Float64[Tensor, " pairs"]:
+        """Natural log of each pair's shrinking per token of distance."""
+        return torch.zeros(rotary_dim // 2, dtype=torch.float64)
+
+    def axes(self, rotary_dim: int) -> Int64[Tensor, " pairs"]:
+        """The coordinate each pair follows."""
+        return torch.zeros(rotary_dim // 2, dtype=torch.int64)
+
+    @property
+    def gain(self) -> float:
+        """Factor on rotated queries and on rotated keys."""
+        return 1.0
+
+    @property
+    def decay_block(self) -> int:
+        """Length in tokens of the blocks to which decay is relative."""
+        return 512
+
+    def segments(self, length: int) -> tuple[Segment, ...]:
+        """Row ranges that share one spectrum; together they hold every coordinate below `length` once."""
+        return (Segment(-UNBOUNDED, length, self),)
+
+    def spectrum(self, head_dim: int) -> Spectrum:
+        """All of it for one head size."""
+        return _spectrum(self, head_dim)
+
+
+@cache
+def _spectrum(rotation: Rotation, head_dim: int) -> Spectrum:
+    rotary_dim = int(head_dim * rotation.partial)
+    if rotary_dim % 2:
+        raise SchemeError(
+            f"{rotation.name} turns pairs of channels: head_dim {head_dim} · partial {rotation.partial} = {rotary_dim} "
+            "is odd; choose partial so that it is even"
+        )
+    return Spectrum(
+        rotation.frequencies(rotary_dim),
+        rotation.log_decay(rotary_dim),
+        rotation.axes(rotary_dim),
+        rotation.gain,
+        rotation.layout,
+        rotation.decay_block,
+    )
+
+
+def geometric(theta: float | None, rotary_dim: int) -> Float64[Tensor, " pairs"]:
+    """theta^(−2i/d) for i = 0 … d/2−1: the frequencies of RoPE, fastest first."""
+    exponent = torch.arange(0, rotary_dim, 2, dtype=torch.float64) / max(rotary_dim, 1)
+    return (DEFAULT_THETA if theta is None else theta) ** -exponent
+
+
+# --- distance ---------------------------------------------------------------------------------------------------------
+
+PlaceMap = Callable[[Tensor], Tensor]
+"""Elementwise map of coordinates (int64 or float64)."""
+
+
+def identity(place: Tensor) -> Tensor:
+    """The place itself."""
+    return place
+
+
+@dataclass(frozen=True)
+class Band:
+    """The pairs with start ≤ ⌊i / block⌋ − ⌊j / block⌋ < stop."""
+
+    start: float = -inf
+    stop: float = inf
+    block: int = 1
+
+    def __call__(self, query: Tensor, key: Tensor) -> Bool[Tensor, "..."]:
+        """Which pairs lie in the band; broadcasts."""
+        if self.block > 1:
+            query, key = query // self.block, key // self.block
+        difference = query - key
+        return (difference >= self.start) & (difference < self.stop)
+
+
+@dataclass(frozen=True)
+class Branch:
+    """Where `holds`, the query is said to stand at `query(i)` and the key at `key(j)`."""
+
+    query: PlaceMap
+    key: PlaceMap
+    holds: Band
+
+
+@dataclass(frozen=True)
+class Distance(Part):
+    """How far apart is a pair *said* to be?"""
+
+    slot: ClassVar[str] = "distance"
+    causal_only: ClassVar[bool] = False
+
+    @abstractmethod
+    def __call__(self, query: Tensor, key: Tensor) -> Tensor:
+        """The said distance of query and key coordinates; broadcasts. This is the definition."""
+
+    @abstractmethod
+    def branches(self) -> tuple[Branch, ...]:
+        """The same as plain rotations: exactly one branch holds for each pair."""
+
+
+# --- qk_norm, scale, cap ----------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class QKNorm(Part):
+    """What is done to the content of queries and keys before they turn?"""
+
+    slot: ClassVar[str] = "qk_norm"
+
+    def query(self, query: Float[Tensor, "*batch d"], weights: Weights) -> Float[Tensor, "*batch d"]:
+        """The normalized query."""
+        return query
+
+    def key(self, key: Float[Tensor, "*batch d"], weights: Weights) -> Float[Tensor, "*batch d"]:
+        """The normalized key."""
+        return key
+
+    def brings(self) -> "Scale | None":
+        """The scale that the paper uses with it, where that is not 1/√d."""
+        return None
+
+
+@dataclass(frozen=True)
+class Scale(Part):
+    """How sharp is this query?"""
+
+    slot: ClassVar[str] = "scale"
+
+    @abstractmethod
+    def __call__(
+        self, visible: Int64[Tensor, "batch 1 queries"], base: float, weights: Weights
+    ) -> Float64[Tensor, "..."] | float:
+        """Factor on the query's scores.
+
+        `visible` counts the keys each query sees, `base` is 1/√head_dim or a model's own number.
+        """
+
+    def on(self, base: "Scale") -> "Scale":
+        """This scale where `base` is what the scheme brings; only a multiplier uses it."""
+        return self
+
+    @property
+    def multiplies(self) -> "Scale | None":
+        """The scale this one multiplies; None for a scale that stands alone."""
+        return None
+
+
+@dataclass(frozen=True)
+class Cap(Part):
+    """What bounds the scores before the bias is added?"""
+
+    slot: ClassVar[str] = "cap"
+
+    @abstractmethod
+    def __call__(self, scores: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
+        """The bounded scores, elementwise."""
+
+
+# --- bias -------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Bias(Part, ABC):
+    """What is added to a pair's score? Either a `ScoreBias` or a `VectorBias`; both see i − j only."""
+
+    slot: ClassVar[str] = "bias"
+
+    def brings(self) -> Scale | None:
+        """The scale that the paper uses with it, where that is not 1/√d."""
+        return None
+
+    @property
+    def constant_beyond(self) -> int | None:
+        """A distance from which on (causally) the bias no longer changes; None where there is none."""
+        return None
+
+
+@dataclass(frozen=True)
+class ScoreBias(Bias):
+    """A number per head and distance."""
+
+    @abstractmethod
+    def __call__(
+        self, relative: Tensor, head: Int64[Tensor, "..."], num_heads: int, weights: Weights
+    ) -> Float[Tensor, "..."]:
+        """What is added, for relative = i − j and head = 0 … num_heads − 1; broadcasts."""
+
+
+@dataclass(frozen=True)
+class VectorBias(Bias):
+    """A vector per distance, added to keys (`weights["key"]`) and to values (`weights["value"]`)."""
+
+    @abstractmethod
+    def row(self, relative: Tensor) -> Int64[Tensor, "..."]:
+        """Which row of the tables belongs to relative = i − j."""
+
+
+# --- mask -------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Direction(Part):
+    """May a query see what comes after it?"""
+
+    slot: ClassVar[str] = "direction"
+    causal: ClassVar[bool]
+
+
+@dataclass(frozen=True)
+class Mask(Part):
+    """Which pairs exist? One interval of keys for each query, and the document's first tokens.
+
+    Arguments:
+        sinks: tokens at the start of the document that every query sees.
+    """
+
+    slot: ClassVar[str] = "mask"
+    sinks: int = field(default=0, kw_only=True)
+
+    def __post_init__(self) -> None:
+        self.require(self.sinks >= 0, "sinks", "at least 0")
+
+    @abstractmethod
+    def interval(
+        self, order: Int64[Tensor, "..."], causal: bool
+    ) -> tuple[Int64[Tensor, "..."], Int64[Tensor, "..."]]:
+        """First key and one past the last key that a query at `order` sees, sinks aside; both never fall as it grows."""
+
+    def __call__(self, query: Tensor, key: Tensor, causal: bool) -> Bool[Tensor, "..."]:
+        """Which pairs of orders exist; broadcasts."""
+        start, stop = self.interval(query, causal)
+        keep = ((key >= start) & (key < stop)) | (key < self.sinks)
+        return keep & (key <= query) if causal else keep
+
+    def count(self, order: Int64[Tensor, "..."], length: Int64[Tensor, "..."], causal: bool) -> Int64[Tensor, "..."]:
+        """How many keys a query at `order` sees in a document of `length` tokens."""
+        start, stop = self.interval(order, causal)
+        end = torch.minimum(length, order + 1) if causal else length
+        start = torch.minimum(start.clamp(min=0), end)
+        stop = torch.maximum(torch.minimum(stop, end), start)
+        below = torch.minimum(start, end).clamp(max=self.sinks)
+        above = (torch.clamp(end, max=self.sinks) - stop).clamp(min=0)
+        return stop - start + below + above
+
+    @property
+    def shift_period(self) -> int | None:
+        """Shifts move the sinks to other tokens."""
+        return None if self.sinks else 1
+
+
+# --- normalizer, reweight ---------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Normalizer(Part):
+    """How do scores become weights?"""
+
+    slot: ClassVar[str] = "normalizer"
+    rows_sum_to_one: ClassVar[bool] = True
+
+    @abstractmethod
+    def __call__(
+        self, scores: Float[Tensor, "batch heads queries keys"], weights: Weights
+    ) -> Float[Tensor, "batch heads queries keys"]:
+        """Weights from scores; −inf marks pairs that do not exist. A row of nothing but −inf gives zeros."""
+
+
+@dataclass(frozen=True)
+class Reweight(Part):
+    """What multiplies the weights afterwards?"""
+
+    slot: ClassVar[str] = "reweight"
+
+    @abstractmethod
+    def __call__(
+        self, relative: Tensor, head: Int64[Tensor, "..."], num_heads: int, weights: Weights
+    ) -> Float[Tensor, "..."]:
+        """The factor for relative = i − j and head = 0 … num_heads − 1; broadcasts."""

@@ -1,0 +1,20 @@
+"""The dense reference is the literal loops, for every method and its company."""
+
+import pytest
+import torch
+from contract.drawing import PARTS, inputs, schemes
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from oracle import oracle
+
+from longspan.compute.reference import reference
+
+
+@pytest.mark.parametrize("name", PARTS)
+@settings(deadline=None, max_examples=12)
+@given(data=st.data())
+def test_reference_is_the_oracle(name: str, data: st.DataObject) -> None:
+    scheme = data.draw(schemes(with_part=name))
+    x = data.draw(inputs(scheme))
+    wanted = oracle(x.query, x.key, x.value, scheme, x.queries, x.keys, x.weights, x.base_scale)
+    torch.testing.assert_close(reference(x), wanted, rtol=1e-12, atol=1e-12)
