@@ -1,0 +1,54 @@
+# `make` lists the targets.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+
+VENV ?= .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+# Python 3.11 first: constraints.txt was resolved with it.
+PYTHON ?= $(shell for python in python3.11 python3.12 python3.13 python3.14 python3; do \
+	$$python -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$python && break; done)
+WORKERS ?= 2
+
+.PHONY: help
+help: ## list the targets
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/\1\t\2/' | expand -t 12
+
+.PHONY: venv
+venv: $(STAMP) ## create .venv with pinned versions (instant when nothing changed)
+
+# torch comes first and alone, so that an index with a CPU build can serve it before anything else asks for torch.
+$(STAMP): pyproject.toml constraints.txt
+	@test -n "$(PYTHON)" || { echo "longspan needs Python 3.11 or newer with venv; name one: make venv PYTHON=..." >&2; exit 1; }
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt torch
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[test,dev]'
+	@touch $@
+
+.PHONY: check
+check: lint test ## everything that must hold before a commit
+
+.PHONY: lint
+lint: $(STAMP) ## style, types and the direction of imports
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/basedpyright --pythonpath $(BIN)/python
+	PYTHONPATH=src $(BIN)/lint-imports --no-cache
+
+.PHONY: test
+test: $(STAMP) ## all tests and the examples in docstrings (under 5 minutes)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --durations=5 $(ARGS)
+
+.PHONY: mutants
+mutants: $(STAMP) ## break the code on purpose: do the tests notice?
+	$(BIN)/python tests/mutants.py
+
+.PHONY: format
+format: $(STAMP) ## sort imports and format
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+.PHONY: clean
+clean: ## remove the environment and all caches
+	rm -rf .venv build dist .pytest_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -not -path './.git/*' -prune -exec rm -rf {} +
