@@ -1,0 +1,22 @@
+"""Every test starts from the same seed; property tests try the same cases on every machine."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from hypothesis import settings
+
+# Deadlines measure the machine, not the code.
+settings.register_profile("longspan", deadline=None, derandomize=True, print_blob=True)
+settings.load_profile("longspan")
+
+
+@pytest.fixture(autouse=True)
+def _same_seed() -> None:
+    torch.manual_seed(0)
+
+
+def pytest_ignore_collect(collection_path: Path) -> bool | None:
+    """Keep `--doctest-modules` to the library: what lies beside the tests is imported by them, not run."""
+    beside = collection_path.suffix == ".py" and not collection_path.name.startswith("test_")
+    return True if beside and Path(__file__).parent in collection_path.parents else None
