@@ -12,7 +12,7 @@ from torch import Tensor
 
 from longspan.compute.places import Places
 from longspan.scheme import Scheme
-from longspan.slots import VectorBias
+from longspan.slots import ScoreBias, VectorBias
 
 
 def oracle(
@@ -33,7 +33,8 @@ def oracle(
         for i in range(num_queries):
             seen = [j for j in range(key.shape[2]) if _exists(scheme, queries, keys, b, i, j)]
             if seen:
-                out[b, :, i] = _row(query[b, :, i], key[b], value[b], scheme, queries, keys, weights, base_scale, b, i, seen)  # fmt: skip
+                tensors = query[b, :, i], key[b], value[b]
+                out[b, :, i] = _row(*tensors, scheme, queries, keys, weights, base_scale, b, i, seen)
     return out
 
 
@@ -72,7 +73,7 @@ def _row(query, key, value, scheme, queries, keys, weights, base_scale, b, i, se
             score *= float(scale.expand(1, heads, 1)[0, h, 0]) if isinstance(scale, Tensor) else scale
             if scheme.cap:
                 score = float(scheme.cap(torch.tensor(score, dtype=torch.float64)))
-            if scheme.bias and not rows:
+            if isinstance(scheme.bias, ScoreBias):
                 learned = scheme.weights_of(scheme.bias, weights)
                 score += float(scheme.bias(relatives[j], torch.tensor(h), heads, learned))
             scores[0, h, 0, j] = score

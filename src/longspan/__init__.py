@@ -21,7 +21,7 @@ _HOMES = {
     "parse": "notation",
 }
 
-__all__ = ["Geometry", "Scheme", "attend", "methods", "parse"]  # noqa: PLE0604  # the keys of _HOMES
+__all__ = ["Geometry", "Scheme", "attend", "methods", "parse"]
 
 
 def __getattr__(name: str) -> Any:

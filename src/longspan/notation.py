@@ -40,7 +40,9 @@ def parts(text: str) -> tuple[Part, ...]:
     try:
         tree = ast.parse(text.strip(), mode="eval").body
     except SyntaxError as error:
-        raise NotationError(f"cannot read {text!r}: {error.msg} at character {error.offset}; write 'name(argument=value) + name'") from None  # fmt: skip
+        raise NotationError(
+            f"cannot read {text!r}: {error.msg} at character {error.offset}; write 'name(argument=value) + name'"
+        ) from None
     return tuple(part for term in _terms(tree, text) for part in _parts_of(term, text))
 
 
@@ -66,7 +68,7 @@ def format_scheme(scheme: Scheme) -> str:
 
 
 def _format_part(part: Part) -> str:
-    ordered = sorted(fields(part), key=lambda f: f.kw_only)
+    ordered = sorted(fields(part), key=lambda f: f.kw_only is True)
     values = {f.name: getattr(part, f.name) for f in ordered if getattr(part, f.name) != f.default}
     shown = {name: value for name, value in values.items() if not isinstance(value, Part)}
     return part.name + (f"({', '.join(f'{name}={value!r}' for name, value in shown.items())})" if shown else "")
@@ -86,7 +88,8 @@ def _parts_of(term: ast.expr, text: str) -> tuple[Part, ...]:
         raise NotationError(f"cannot read {ast.unparse(term)!r} in {text!r}: a term starts with a method's name")
     method = methods().get(name.id)
     if method is None:
-        raise NotationError(f"unknown method {name.id!r} in {text!r}{nearest(name.id, methods())}; 'longspan methods' lists all")  # fmt: skip
+        near = nearest(name.id, methods())
+        raise NotationError(f"unknown method {name.id!r} in {text!r}{near}; 'longspan methods' lists all")
     given = _arguments(method, term) if isinstance(term, ast.Call) else {}
     made = method.make(**given)
     return made if isinstance(made, tuple) else (made,)
@@ -98,11 +101,16 @@ def _arguments(method: Method, call: ast.Call) -> dict[str, Any]:
     hints = {name: hints[name] for name in parameters if not _holds_part(hints[name])}
     positional = [name for name in hints if parameters[name].kind is inspect.Parameter.POSITIONAL_OR_KEYWORD]
     if len(call.args) > len(positional):
-        raise NotationError(f"{method.name} takes at most {len(positional)} positional arguments ({', '.join(positional)}), got {len(call.args)}")  # fmt: skip
+        raise NotationError(
+            f"{method.name} takes at most {len(positional)} positional arguments ({', '.join(positional)}), "
+            f"got {len(call.args)}"
+        )
     nodes = dict(zip(positional, call.args, strict=False))
     for keyword in call.keywords:
         if keyword.arg not in hints:
-            raise NotationError(f"{method.name} has no argument {keyword.arg!r}{nearest(str(keyword.arg), hints)}; it takes {', '.join(hints) or 'none'}")  # fmt: skip
+            near = nearest(str(keyword.arg), hints)
+            taken = ", ".join(hints) or "none"
+            raise NotationError(f"{method.name} has no argument {keyword.arg!r}{near}; it takes {taken}")
         if keyword.arg in nodes:
             raise NotationError(f"{method.name}: {keyword.arg} is given twice")
         nodes[keyword.arg] = keyword.value

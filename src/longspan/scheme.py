@@ -3,6 +3,8 @@
     score_h(i, j)  = cap( scale(i) · ( ⟨ R(a) N(q_i), R(c)⁻ᵀ N(k_j) ⟩ + ⟨ N(q_i), κ(i, j) ⟩ ) ) + bias_h(i, j)
     weight_h(i, ·) = normalizer( score_h(i, j)  for j with mask(i, j) ) · reweight_h(i, j)
     out_h(i)       = Σ_j weight_h(i, j) ( v_j + ν(i, j) )                            with a − c = distance(i, j)
+
+Source: the survey of length extrapolation in kexue.fm/archives/9431 and 9948, whose methods each change one term.
 """
 
 from collections.abc import Iterator, Mapping

@@ -35,7 +35,7 @@ UNBOUNDED = 2**62
 
 
 @dataclass(frozen=True)
-class Part:
+class Part(ABC):
     """One answer to one slot."""
 
     slot: ClassVar[str]
@@ -325,7 +325,7 @@ class Cap(Part):
 
 
 @dataclass(frozen=True)
-class Bias(Part, ABC):
+class Bias(Part):
     """What is added to a pair's score? Either a `ScoreBias` or a `VectorBias`; both see i − j only."""
 
     slot: ClassVar[str] = "bias"
@@ -386,10 +386,8 @@ class Mask(Part):
         self.require(self.sinks >= 0, "sinks", "at least 0")
 
     @abstractmethod
-    def interval(
-        self, order: Int64[Tensor, "..."], causal: bool
-    ) -> tuple[Int64[Tensor, "..."], Int64[Tensor, "..."]]:
-        """First key and one past the last key that a query at `order` sees, sinks aside; both never fall as it grows."""
+    def interval(self, order: Int64[Tensor, "..."], causal: bool) -> tuple[Int64[Tensor, "..."], Int64[Tensor, "..."]]:
+        """First key and one past the last key that a query sees, sinks aside; both never fall as `order` grows."""
 
     def __call__(self, query: Tensor, key: Tensor, causal: bool) -> Bool[Tensor, "..."]:
         """Which pairs of orders exist; broadcasts."""

@@ -74,7 +74,9 @@ def names(slot: str) -> list[str]:
 def schemes(draw: st.DrawFn, with_part: str | None = None) -> Scheme:
     """A scheme: `with_part` for sure, and a part or two of other slots."""
     chosen = {} if with_part is None else {PARTS[with_part].slot: draw(part(with_part))}
-    for slot in draw(st.lists(st.sampled_from(sorted({make.slot for make in PARTS.values()})), max_size=3, unique=True)):
+    for slot in draw(
+        st.lists(st.sampled_from(sorted({make.slot for make in PARTS.values()})), max_size=3, unique=True)
+    ):
         if slot not in chosen:
             chosen[slot] = draw(part(draw(st.sampled_from(names(slot)))))
     try:
@@ -112,9 +114,7 @@ def inputs(draw: st.DrawFn, scheme: Scheme, dtype: torch.dtype = torch.float64, 
     if axes > 1 or draw(st.booleans()):
         steps = torch.randint(1, 5, (batch, keys, axes), generator=generator)
         positions = steps.cumsum(1) if axes > 1 else steps.cumsum(1)[..., 0]
-    query_places, key_places = places(
-        queries, keys, key_positions=positions, documents=documents, padding=padding
-    )
+    query_places, key_places = places(queries, keys, key_positions=positions, documents=documents, padding=padding)
     return Inputs(
         *tensors(Shape(batch, kv_heads, group, queries, keys), dtype, generator),
         scheme,

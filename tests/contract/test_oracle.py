@@ -2,12 +2,12 @@
 
 import pytest
 import torch
-from contract.drawing import PARTS, inputs, schemes
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from oracle import oracle
 
+from contract.drawing import PARTS, inputs, schemes
 from longspan.compute.reference import reference
+from oracle import oracle
 
 
 @pytest.mark.parametrize("name", PARTS)

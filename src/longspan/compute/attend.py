@@ -1,7 +1,6 @@
 """`attend`: one call for every scheme, on every backend."""
 
 from collections.abc import Mapping
-from typing import Literal
 
 from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor
@@ -13,7 +12,6 @@ from longspan.errors import RefusalError, ShapeError, nearest
 from longspan.notation import parse
 from longspan.scheme import Scheme
 
-Backend = Literal["auto", "reference"]
 BACKENDS = {"reference": reference}
 
 

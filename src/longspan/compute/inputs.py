@@ -93,6 +93,6 @@ def _check_tensors(query: Tensor, key: Tensor, value: Tensor) -> None:
         if given != wanted:
             raise ShapeError(f"axis {axis} ({name}) of key must be {wanted} as in query, got {given}")
     if value.shape[:3] != key.shape[:3]:
-        raise ShapeError(f"value must be {tuple(key.shape[:3])} on its first three axes as key, got {tuple(value.shape)}")
+        raise ShapeError(f"value must start with {tuple(key.shape[:3])} as key does, got {tuple(value.shape)}")
     if query.shape[1] % key.shape[1]:
         raise ShapeError(f"query heads must be a multiple of key heads: {query.shape[1]} is none of {key.shape[1]}")

@@ -80,7 +80,9 @@ def places(
     document = document.expand(real.shape[0], -1) if len(document) == 1 else document
     order = _order(document, real.expand_as(document))
     document = document.masked_fill(~real, PADDING)
-    key = Places(order, order[..., None] if key_positions is None else _coordinate(key_positions, "key", keys), document)
+    key = Places(
+        order, order[..., None] if key_positions is None else _coordinate(key_positions, "key", keys), document
+    )
     if query_positions is None:
         return key.last(queries), key
     coordinate = _coordinate(query_positions, "query", queries)
@@ -90,7 +92,9 @@ def places(
     if coordinate.shape[-1] > 1 or coordinate.is_floating_point():
         raise ShapeError("query_positions off the whole-number line need key_positions too")
     if queries > keys and (documents is not None or padding is not None):
-        raise ShapeError(f"{queries} queries against {keys} keys of several documents or with padding: give key_positions")
+        raise ShapeError(
+            f"{queries} queries against {keys} keys of several documents or with padding: give key_positions"
+        )
     where = key.last(queries).document if queries <= keys else torch.zeros_like(coordinate[..., 0])
     return Places(coordinate[..., 0], coordinate, where), key
 
@@ -104,7 +108,9 @@ def _checked(given: Tensor, name: str, wanted: int) -> Tensor:
 def _coordinate(given: Tensor, name: str, wanted: int) -> Tensor:
     shaped = given[None] if given.ndim == 1 else given
     if shaped.ndim not in (2, 3) or shaped.shape[1] != wanted:
-        raise ShapeError(f"{name}_positions must be (batch, {wanted}) or (batch, {wanted}, axes), got {tuple(given.shape)}")
+        raise ShapeError(
+            f"{name}_positions must be (batch, {wanted}) or (batch, {wanted}, axes), got {tuple(given.shape)}"
+        )
     shaped = shaped[..., None] if shaped.ndim == 2 else shaped
     return shaped.to(torch.float64 if shaped.is_floating_point() else torch.int64)
 

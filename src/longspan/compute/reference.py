@@ -1,13 +1,13 @@
 """The meaning: the equation computed densely, differentiable, in any dtype, for every scheme."""
 
 import torch
-from jaxtyping import Bool, Float, Float64, Shaped
+from jaxtyping import Float
 from torch import Tensor
 
-from longspan.compute.places import Places, visible
-from longspan.compute.rotate import rotate
 from longspan.compute.inputs import Inputs
-from longspan.slots import Spectrum, VectorBias
+from longspan.compute.places import visible
+from longspan.compute.rotate import rotate
+from longspan.slots import ScoreBias, Spectrum, VectorBias
 
 
 def reference(inputs: Inputs) -> Float[Tensor, "batch heads queries value_dim"]:
@@ -27,26 +27,26 @@ def reference(inputs: Inputs) -> Float[Tensor, "batch heads queries value_dim"]:
     head = torch.arange(heads, device=query.device)[:, None, None]
 
     scores = _products(query, key, x)
-    row = None
-    if isinstance(scheme.bias, VectorBias):
-        row = scheme.bias.row(relative)
-        key_rows = x.weights_of(scheme.bias)["key"].to(dtype)
+    bias, row = scheme.bias, None
+    if isinstance(bias, VectorBias):
+        row = bias.row(relative)
+        key_rows = x.weights_of(bias)["key"].to(dtype)
         products = query @ key_rows.T
         scores = scores + products.gather(-1, row.expand(*products.shape[:-1], -1))
     scale = scheme.scale(exists.sum(-1), x.base_scale, x.weights_of(scheme.scale))
     scores = scores * (scale[..., None].to(dtype) if isinstance(scale, Tensor) else scale)
     if scheme.cap:
         scores = scheme.cap(scores)
-    if scheme.bias and row is None:
-        scores = scores + scheme.bias(relative, head, heads, x.weights_of(scheme.bias)).to(dtype)
+    if isinstance(bias, ScoreBias):
+        scores = scores + bias(relative, head, heads, x.weights_of(bias)).to(dtype)
 
     scores = scores.masked_fill(~exists, -float("inf"))
     weights = scheme.normalizer(scores, x.weights_of(scheme.normalizer))
     if scheme.reweight:
         weights = weights * scheme.reweight(relative, head, heads, x.weights_of(scheme.reweight)).to(dtype)
     out = weights @ value
-    if row is not None:
-        value_rows = x.weights_of(scheme.bias)["value"].to(dtype)
+    if isinstance(bias, VectorBias) and row is not None:
+        value_rows = x.weights_of(bias)["value"].to(dtype)
         mass = weights.new_zeros(*weights.shape[:-1], len(value_rows))
         out = out + mass.scatter_add(-1, row.expand_as(weights), weights) @ value_rows
     return out.to(x.query.dtype)

@@ -18,8 +18,6 @@ from longspan.slots import UNBOUNDED, Mask
 class All(Mask):
     """Neutral: always."""
 
-    def interval(
-        self, order: Int64[Tensor, "..."], causal: bool
-    ) -> tuple[Int64[Tensor, "..."], Int64[Tensor, "..."]]:
+    def interval(self, order: Int64[Tensor, "..."], causal: bool) -> tuple[Int64[Tensor, "..."], Int64[Tensor, "..."]]:
         """The whole document."""
         return torch.zeros_like(order), torch.full_like(order, UNBOUNDED)

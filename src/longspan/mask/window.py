@@ -35,9 +35,7 @@ class Window(Mask):
         """The window is the trained length where left open."""
         return replace(self, size=geometry.trained_length) if self.size is None else self
 
-    def interval(
-        self, order: Int64[Tensor, "..."], causal: bool
-    ) -> tuple[Int64[Tensor, "..."], Int64[Tensor, "..."]]:
+    def interval(self, order: Int64[Tensor, "..."], causal: bool) -> tuple[Int64[Tensor, "..."], Int64[Tensor, "..."]]:
         """The tokens within the window."""
         size = self.known(self.size, "size")
         return (order - size + 1, order + 1) if causal else (order - size, order + size + 1)

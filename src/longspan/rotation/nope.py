@@ -12,6 +12,7 @@ import torch
 from jaxtyping import Float64
 from torch import Tensor
 
+from longspan.geometry import Geometry
 from longspan.slots import Rotation, Spectrum
 
 
@@ -22,6 +23,10 @@ class NoPE(Rotation):
     >>> NoPE().spectrum(64).rotary_dim
     0
     """
+
+    def fill(self, geometry: Geometry, length: int) -> "NoPE":
+        """Nothing is open: without rotation no base matters."""
+        return self
 
     def frequencies(self, rotary_dim: int) -> Float64[Tensor, " pairs"]:
         """No pair turns."""

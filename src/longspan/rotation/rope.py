@@ -17,6 +17,9 @@ from longspan.slots import Rotation, geometric
 class RoPE(Rotation):
     """Neutral: none; `nope` is the scheme without rotation.
 
+    Arguments:
+        theta: base of the frequencies (left open: the geometry's, else 10000).
+
     >>> RoPE(theta=10000).frequencies(4).tolist()
     [1.0, 0.01]
     """

@@ -1,0 +1,64 @@
+"""A part is a value: frozen, hashable, equal to what its text says; its file explains it."""
+
+from dataclasses import FrozenInstanceError, fields
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from contract.drawing import GEOMETRY, LENGTH, PARTS, default, schemes
+from longspan.catalogue import methods
+from longspan.notation import format_scheme, parse
+from longspan.scheme import Scheme
+from longspan.slots import Part
+
+
+@pytest.mark.parametrize("name", PARTS)
+@given(data=st.data())
+def test_text_form_returns(name: str, data: st.DataObject) -> None:
+    scheme = data.draw(schemes(with_part=name))
+    assert parse(format_scheme(scheme)) == scheme
+
+
+@pytest.mark.parametrize("name", PARTS)
+def test_is_a_frozen_value(name: str) -> None:
+    part = default(name)
+    assert part == default(name)
+    assert hash(part) == hash(default(name))
+    for f in fields(part):
+        with pytest.raises(FrozenInstanceError):
+            setattr(part, f.name, None)
+
+
+@pytest.mark.parametrize("name", PARTS)
+def test_fields_are_plain_values(name: str) -> None:
+    for f in fields(default(name)):
+        value = getattr(default(name), f.name)
+        assert value is None or isinstance(value, int | float | str | bool | tuple | Part), f.name
+
+
+@pytest.mark.parametrize("name", PARTS)
+def test_geometry_closes_what_it_can(name: str) -> None:
+    """Filling twice changes nothing, and a filled scheme holds the filled part."""
+    part = default(name)
+    assert part.fill(GEOMETRY, LENGTH) == part
+    filled = getattr(Scheme.of(PARTS[name]()).fill(GEOMETRY, LENGTH), part.slot)
+    assert filled == getattr(Scheme.of(part), part.slot)
+
+
+@pytest.mark.parametrize("name", methods())
+def test_file_explains_the_method(name: str) -> None:
+    method = methods()[name]
+    assert method.summary, "line 1 of the module: 'Name: plain meaning.'"
+    assert method.formula, "an indented formula"
+    assert method.source, "a Source: paragraph"
+    if name in PARTS:
+        assert "Neutral:" in method.details, "the class says which setting changes nothing"
+        arguments = [f.name for f in fields(PARTS[name]) if f not in fields(_base(PARTS[name]))]
+        for argument in arguments:
+            assert f"{argument}:" in method.details, f"the class explains {argument}"
+
+
+def _base(part: type[Part]) -> type[Part]:
+    """The slot's own class."""
+    return next(base for base in part.__mro__ if base.__module__ == "longspan.slots")
