@@ -295,7 +295,7 @@ class Scale(Part):
     def __call__(
         self, visible: Int64[Tensor, "batch 1 queries"], base: float, weights: Weights
     ) -> Float64[Tensor, "..."] | float:
-        """Factor on the query's scores.
+        """Factor on the query's scores: a number, or a tensor that broadcasts to (batch, heads, queries).
 
         `visible` counts the keys each query sees, `base` is 1/√head_dim or a model's own number.
         """
@@ -426,6 +426,14 @@ class Normalizer(Part):
         self, scores: Float[Tensor, "batch heads queries keys"], weights: Weights
     ) -> Float[Tensor, "batch heads queries keys"]:
         """Weights from scores; −inf marks pairs that do not exist. A row of nothing but −inf gives zeros."""
+
+
+def in_rows_with_keys(
+    normalize: Callable[[Tensor], Tensor], scores: Float[Tensor, "batch heads queries keys"]
+) -> Float[Tensor, "batch heads queries keys"]:
+    """`normalize(scores)`, but zeros for rows of nothing but −inf, and no NaN from them in any gradient."""
+    empty = (scores == -inf).all(-1, keepdim=True)
+    return normalize(scores.masked_fill(empty, 0.0)).masked_fill(empty, 0.0)
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from jaxtyping import Float
 from torch import Tensor
 
-from longspan.slots import Normalizer, Weights
+from longspan.slots import Normalizer, Weights, in_rows_with_keys
 
 
 @dataclass(frozen=True)
@@ -21,5 +21,4 @@ class Softmax(Normalizer):
         self, scores: Float[Tensor, "batch heads queries keys"], weights: Weights
     ) -> Float[Tensor, "batch heads queries keys"]:
         """Rows sum to one; a row without keys gives zeros."""
-        empty = (scores == -float("inf")).all(-1, keepdim=True)
-        return scores.masked_fill(empty, 0.0).softmax(-1).masked_fill(empty, 0.0)
+        return in_rows_with_keys(lambda rows: rows.softmax(-1), scores)
