@@ -15,6 +15,7 @@ from typing import Literal
 from jaxtyping import Float64, Int64
 from torch import Tensor
 
+from longspan.geometry import Geometry
 from longspan.slots import Scale, Weights
 
 
@@ -39,6 +40,12 @@ class LogLength(Scale):
     def on(self, base: Scale) -> "LogLength":
         """Multiplies `base` where no other base was named; logarithms do not multiply each other."""
         return replace(self, base=base) if self.base is None and not isinstance(base, LogLength) else self
+
+    def fill(self, geometry: Geometry, length: int) -> "LogLength":
+        """The trained length where left open, and what the base leaves open."""
+        trained_length = geometry.trained_length if self.trained_length is None else self.trained_length
+        base = None if self.base is None else self.base.fill(geometry, length)
+        return replace(self, trained_length=trained_length, base=base)
 
     @property
     def multiplies(self) -> Scale | None:
