@@ -1,0 +1,32 @@
+"""Constant: one fixed factor on all scores, in place of 1/√head_dim.
+
+    scale(i) = value
+
+Source: Su 2023, kexue.fm/archives/9859 (4 · ln 256 with cosine attention); 10 with cosine attention in x-transformers.
+"""
+
+from dataclasses import dataclass
+from math import isfinite
+
+from jaxtyping import Int64
+from torch import Tensor
+
+from longspan.slots import Scale, Weights
+
+
+@dataclass(frozen=True)
+class Constant(Scale):
+    """Neutral: value = 1/√head_dim.
+
+    Arguments:
+        value: the factor; 0 makes attention uniform.
+    """
+
+    value: float = 1.0
+
+    def __post_init__(self) -> None:
+        self.require(isfinite(self.value) and self.value >= 0, "value", "at least 0 and finite")
+
+    def __call__(self, visible: Int64[Tensor, "batch 1 queries"], base: float, weights: Weights) -> float:
+        """The value, whatever the model's own number."""
+        return self.value
