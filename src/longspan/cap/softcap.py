@@ -22,6 +22,7 @@ class Softcap(Cap):
     Arguments:
         limit: the bound that no score reaches.
 
+    >>> import torch
     >>> Softcap(limit=2.0)(torch.tensor([0.0, 1e9])).tolist()
     [0.0, 2.0]
     """

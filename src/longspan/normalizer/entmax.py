@@ -22,6 +22,7 @@ class Entmax(Normalizer):
     Arguments:
         alpha: α; 1.5 is solved exactly by sorting, other values by bisection.
 
+    >>> import torch
     >>> Entmax()(torch.tensor([[[[-2.0, 0.0, 0.5]]]]), {})
     tensor([[[[0.0000, 0.3260, 0.6740]]]])
     """

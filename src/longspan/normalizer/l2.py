@@ -18,6 +18,7 @@ from longspan.slots import Normalizer, Weights, in_rows_with_keys
 class L2(Normalizer):
     """Neutral: none.
 
+    >>> import torch
     >>> L2()(torch.zeros(1, 1, 1, 4), {}).tolist()
     [[[[0.5, 0.5, 0.5, 0.5]]]]
     """

@@ -19,6 +19,7 @@ from longspan.slots import Normalizer, Weights, in_rows_with_keys
 class Sparsemax(Normalizer):
     """Neutral: none.
 
+    >>> import torch
     >>> Sparsemax()(torch.tensor([[[[-2.0, 0.0, 0.5]]]]), {}).tolist()
     [[[[0.0, 0.25, 0.75]]]]
     """

@@ -21,6 +21,7 @@ from longspan.slots import Normalizer, Weights
 class SquaredReLU(Normalizer):
     """Neutral: none.
 
+    >>> import torch
     >>> SquaredReLU()(torch.tensor([[[[-1.0, 2.0, -torch.inf]]]]), {}).tolist()
     [[[[0.0, 2.0, 0.0]]]]
     """

@@ -20,6 +20,7 @@ from longspan.slots import QKNorm, Weights
 class QueryNorm(QKNorm):
     """Neutral: none. Brings `unscaled`.
 
+    >>> import torch
     >>> QueryNorm().query(torch.tensor([0.0, 5.0]), {}).tolist()
     [0.0, 1.0]
     """
