@@ -1,0 +1,89 @@
+"""Dual chunk attention: keys stand inside their chunk, and no query is ever said to stand beyond position c.
+
+    distance(i, j) = i mod t − j mod t                     ⌊i/t⌋ = ⌊j/t⌋          the same chunk
+                     min(t + i mod t, c) − j mod t         ⌊i/t⌋ = ⌊j/t⌋ + 1      the previous chunk
+                     c − j mod t                           ⌊i/t⌋ ≥ ⌊j/t⌋ + 2      earlier chunks
+    t = c − l: so the last l tokens of the previous chunk are at their true distance for every query
+
+Source: An et al. 2024, "Training-Free Long-Context Scaling of Large Language Models", arXiv:2402.17463.
+Differs from the paper: the largest position is c, as in the authors' code; the paper has c − 1.
+"""
+
+from dataclasses import dataclass, replace
+from math import inf
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from longspan.geometry import Geometry
+from longspan.slots import Band, Branch, Distance
+
+
+@dataclass(frozen=True)
+class DualChunk(Distance):
+    """Neutral: chunk − local ≥ length.
+
+    Arguments:
+        chunk: c, the largest position (left open: three quarters of the trained length).
+        local: l, tokens before a chunk that stay at their true distance (left open: an eighth of the trained length).
+
+    >>> DualChunk(chunk=6, local=2)(torch.tensor(9), torch.arange(10)).tolist()
+    [6, 5, 4, 3, 5, 4, 3, 2, 1, 0]
+    """
+
+    causal_only: ClassVar[bool] = True
+    chunk: int | None = None
+    local: int | None = None
+
+    def __post_init__(self) -> None:
+        self.require(self.chunk is None or self.chunk >= 1, "chunk", "at least 1")
+        self.require(self.local is None or self.local >= 0, "local", "at least 0")
+        if self.chunk is not None and self.local is not None:
+            self.require(self.local < self.chunk, "local", f"below chunk = {self.chunk}")
+
+    def fill(self, geometry: Geometry, length: int) -> "DualChunk":
+        """Three quarters and an eighth of the trained length where left open."""
+        known = {"chunk": 3 * geometry.trained_length // 4, "local": geometry.trained_length // 8}
+        return replace(self, **{name: known[name] for name in self.open_fields()})
+
+    @property
+    def period(self) -> int:
+        """t, the tokens per chunk."""
+        return self.known(self.chunk, "chunk") - self.known(self.local, "local")
+
+    def __call__(self, query: Tensor, key: Tensor) -> Tensor:
+        """By how many chunks apart the two stand: none, one, or more."""
+        chunk, period = self.known(self.chunk, "chunk"), self.period
+        apart = query // period - key // period
+        within = query % period
+        stands = torch.where(apart < 1, within, torch.where(apart < 2, (within + period).clamp(max=chunk), chunk))
+        return stands - key % period
+
+    def branches(self) -> tuple[Branch, ...]:
+        """Keys always turn by their place in the chunk; queries have three places."""
+        chunk, period = self.known(self.chunk, "chunk"), self.period
+
+        def within(place: Tensor) -> Tensor:
+            return place % period
+
+        def next_chunk(place: Tensor) -> Tensor:
+            return (place % period + period).clamp(max=chunk)
+
+        def farthest(place: Tensor) -> Tensor:
+            return torch.full_like(place, chunk)
+
+        return (
+            Branch(within, within, Band(-inf, 1, period)),
+            Branch(next_chunk, within, Band(1, 2, period)),
+            Branch(farthest, within, Band(2, inf, period)),
+        )
+
+    @property
+    def shift_period(self) -> int | None:
+        """A shift by whole chunks changes nothing."""
+        return self.period
+
+    def changes_nothing(self, length: int) -> bool:
+        """All tokens are in the first chunk."""
+        return not self.open_fields() and self.period >= length

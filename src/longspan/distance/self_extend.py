@@ -1,0 +1,99 @@
+"""Self-Extend: beyond a neighbor window, tokens share positions in groups of G.
+
+    distance(i, j) = i − j                              i − j < w
+                     ⌊i/G⌋ − ⌊j/G⌋ + w − ⌊w/G⌋          i − j ≥ w
+
+Source: Jin et al. 2024, "LLM Maybe LongLM: Self-Extend LLM Context Window Without Tuning", arXiv:2401.01325.
+Differs from the paper: every division is floored; some paths of the authors' code divide exactly in w/G, so that
+prefill and decoding disagree wherever G does not divide w.
+"""
+
+from dataclasses import dataclass, replace
+from math import ceil, inf
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from longspan.errors import SchemeError
+from longspan.geometry import Geometry
+from longspan.slots import Band, Branch, Distance, identity
+
+
+@dataclass(frozen=True)
+class SelfExtend(Distance):
+    """Neutral: group = 1, or window ≥ length.
+
+    Arguments:
+        window: w, tokens at their true distance (left open: a quarter of the trained length L).
+        group: G, tokens per group (left open: the authors' rule w + (length − w) / G ≤ L / 2, rounded up to a divisor
+            of w where one lies within twice the smallest such G).
+
+    >>> SelfExtend(window=4, group=2)(torch.tensor([3, 4, 9]), torch.tensor(0)).tolist()
+    [3, 4, 6]
+    """
+
+    causal_only: ClassVar[bool] = True
+    window: int | None = None
+    group: int | None = None
+
+    def __post_init__(self) -> None:
+        self.require(self.window is None or self.window >= 0, "window", "at least 0")
+        self.require(self.group is None or self.group >= 1, "group", "at least 1")
+
+    def fill(self, geometry: Geometry, length: int) -> "SelfExtend":
+        """The window is a quarter of the trained length, and groups keep distances within half of it, where left open.
+
+        Errors: SchemeError where the given window leaves no room below half the trained length.
+        """
+        window = geometry.trained_length // 4 if self.window is None else self.window
+        if self.group is not None:
+            return replace(self, window=window)
+        far, room = length - window, geometry.trained_length / 2 - window
+        if far > 0 >= room:
+            raise SchemeError(
+                f"self_extend: no group keeps distances within half the trained length {geometry.trained_length} "
+                f"beyond a window of {window}: give group, or a window below {geometry.trained_length / 2:g}"
+            )
+        group = max(1, ceil(far / room)) if far > 0 else 1
+        group = next((divisor for divisor in range(group, 2 * group + 1) if window % divisor == 0), group)
+        return replace(self, window=window, group=group)
+
+    def capacity(self, trained_length: int) -> int:
+        """The tokens that can be read without an untrained distance: (L − w) · G + w.
+
+        >>> SelfExtend(window=1024, group=8).capacity(4096)
+        25600
+        """
+        window, group = self.known(self.window, "window"), self.known(self.group, "group")
+        return (trained_length - window) * group + window
+
+    def __call__(self, query: Tensor, key: Tensor) -> Tensor:
+        """i − j among neighbors, the difference of the groups beyond, shifted to continue at the window."""
+        window, group = self.known(self.window, "window"), self.known(self.group, "group")
+        true = query - key
+        return torch.where(true < window, true, query // group - key // group + (window - window // group))
+
+    def branches(self) -> tuple[Branch, ...]:
+        """Neighbors turn as they are; beyond, both by their group, and the query by w − ⌊w/G⌋ more."""
+        window, group = self.known(self.window, "window"), self.known(self.group, "group")
+
+        def grouped(place: Tensor) -> Tensor:
+            return place // group
+
+        def ahead(place: Tensor) -> Tensor:
+            return place // group + (window - window // group)
+
+        return (
+            Branch(identity, identity, Band(-inf, window)),
+            Branch(ahead, grouped, Band(window, inf)),
+        )
+
+    @property
+    def shift_period(self) -> int | None:
+        """A shift by whole groups changes nothing."""
+        return self.group
+
+    def changes_nothing(self, length: int) -> bool:
+        """Each token is its own group, or all are neighbors."""
+        return self.group == 1 or (self.window is not None and self.window >= length)

@@ -1,0 +1,96 @@
+"""Dual chunk attention is the authors' loop over chunks: inside, successive and inter-chunk attention, merged."""
+
+import numpy as np
+import pytest
+import torch
+
+from by_hand import drawn, scores, tensors
+from longspan import Geometry, attend, parse
+from longspan.distance.dual_chunk import DualChunk
+from longspan.errors import SchemeError
+
+PLACES = 50
+
+
+def by_chunks(q: np.ndarray, k: np.ndarray, v: np.ndarray, chunk: int, local: int) -> np.ndarray:
+    """Attention per chunk of queries; pieces merged by their sums of exponentials."""
+    size = chunk - local
+    table = np.arange(size)
+    next_table = np.minimum(table + size, chunk)
+    out = np.zeros_like(v)
+    for begin in range(0, len(q), size):
+        rows = slice(begin, min(begin + size, len(q)))
+        count = rows.stop - rows.start
+        pieces = [(slice(begin, rows.stop), table[:count], True)]
+        if begin >= size:
+            pieces.append((slice(begin - size, begin), next_table[:count], False))
+        if begin >= 2 * size:
+            pieces.append((slice(0, begin - size), np.full(count, next_table[-1]), False))
+        mass, total = np.zeros((count, 1)), np.zeros((count, v.shape[1]))
+        for keys, places, causal in pieces:
+            weight = np.exp(scores(q[rows], k[keys], places, np.arange(len(q))[keys] % size))
+            weight = np.tril(weight) if causal else weight
+            mass += weight.sum(1, keepdims=True)
+            total += weight @ v[keys]
+        out[rows] = total / mass
+    return out
+
+
+@pytest.mark.parametrize(("chunk", "local"), [(12, 2), (9, 1), (7, 0), (40, 3)])
+def test_attention_is_the_chunk_loop(chunk: int, local: int) -> None:
+    q, k, v = drawn(PLACES)
+    out = attend(*tensors(q, k, v), parse(f"dual_chunk({chunk}, {local})"))[0, 0].numpy()
+    np.testing.assert_allclose(out, by_chunks(q, k, v, chunk, local), rtol=0, atol=1e-13)
+
+
+def said(m: int, n: int, chunk: int, local: int) -> int:
+    size = chunk - local
+    if m // size == n // size:
+        return m - n
+    if m // size == n // size + 1:
+        return min(size + m % size, chunk) - n % size
+    return chunk - n % size
+
+
+def test_distance_matrix() -> None:
+    i, j = np.indices((PLACES, PLACES))
+    got = DualChunk(12, 4)(torch.from_numpy(i), torch.from_numpy(j)).numpy()
+    for m in range(PLACES):
+        for n in range(m + 1):
+            assert got[m, n] == said(m, n, 12, 4)
+
+
+def test_distances_stay_within_the_chunk() -> None:
+    i, j = (torch.from_numpy(x) for x in np.indices((200, 200)))
+    distance = DualChunk(12, 4)(i, j)[i >= j]
+    assert distance.min() == 0
+    assert distance.max() == 12
+
+
+def test_the_end_of_the_previous_chunk_is_at_its_true_distance() -> None:
+    """All of the previous chunk for the first l + 1 queries of a chunk, its last tokens for the others."""
+    i, j = (torch.from_numpy(x) for x in np.indices((8 * 5, 8 * 5)))
+    distance, true = DualChunk(12, 4)(i, j), i - j
+    previous = i // 8 - j // 8 == 1
+    exact = previous & (i % 8 <= 4)
+    assert torch.equal(distance[exact], true[exact])
+    assert (distance[previous & (i % 8 > 4)] < true[previous & (i % 8 > 4)]).all()
+
+
+def test_one_chunk_is_rope() -> None:
+    q, k, v = tensors(*drawn(PLACES))
+    assert torch.equal(attend(q, k, v, f"dual_chunk({PLACES + 4}, 4)"), attend(q, k, v, "rope"))
+    assert DualChunk(PLACES + 4, 4).changes_nothing(PLACES)
+    assert not DualChunk(PLACES + 3, 4).changes_nothing(PLACES)
+    assert not DualChunk().changes_nothing(1)
+
+
+def test_fill_and_refusals() -> None:
+    assert DualChunk().fill(Geometry(8, 8, 16, trained_length=4096), 16384) == DualChunk(3072, 512)
+    assert DualChunk(100).fill(Geometry(8, 8, 16, trained_length=64), 100) == DualChunk(100, 8)
+    with pytest.raises(SchemeError, match="local must be below chunk = 4, got 4"):
+        DualChunk(4, 4)
+    with pytest.raises(SchemeError, match="dual_chunk is causal only"):
+        parse("dual_chunk(4, 2) + bidirectional")
+    with pytest.raises(SchemeError, match="dual_chunk needs chunk"):
+        DualChunk()(torch.tensor(1), torch.tensor(0))
