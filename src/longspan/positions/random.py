@@ -1,0 +1,34 @@
+"""Randomized positions: a sorted sample of a span longer than the text, so that training meets every distance.
+
+    p_0 < p_1 < … < p_{N−1}      drawn from 0 … S − 1 without replacement
+
+Source: Ruoss et al. 2023, "Randomized Positional Encodings Boost Length Generalization of Transformers",
+arXiv:2305.16843, section 3.
+Differs from the paper: all layers and both of query and key share one draw; the authors' code draws anew per layer.
+"""
+
+import torch
+from jaxtyping import Int64
+from torch import Tensor
+
+from longspan.errors import ShapeError
+
+
+def random(
+    count: int, span: int, *, rows: int = 1, generator: torch.Generator | None = None
+) -> Int64[Tensor, "rows places"]:
+    """Coordinates of `count` tokens; for testing, `grid` spreads them evenly over the same span.
+
+    Arguments:
+        span: S, tokens; at least the longest text that will be read.
+        rows: 1 for one draw that the batch shares (the paper's), the batch's size for one draw per row.
+
+    >>> random(4, 4).tolist()
+    [[0, 1, 2, 3]]
+
+    Errors: ShapeError where the span is shorter than the text.
+    """
+    if count > span:
+        raise ShapeError(f"random positions: {count} tokens need a span of at least {count}, got {span}")
+    keys = torch.rand(rows, span, dtype=torch.float64, generator=generator)
+    return keys.topk(count, dim=1).indices.sort(dim=1).values
