@@ -36,8 +36,11 @@ class Places:
 
     def last(self, count: int) -> "Places":
         """The last `count` places."""
-        start = self.order.shape[1] - count
-        return Places(self.order[:, start:], self.coordinate[:, start:], self.document[:, start:])
+        return self.slice(self.order.shape[1] - count, self.order.shape[1])
+
+    def slice(self, start: int, stop: int) -> "Places":
+        """The places start … stop − 1."""
+        return Places(self.order[:, start:stop], self.coordinate[:, start:stop], self.document[:, start:stop])
 
     def along(self, axis: int = 0) -> Shaped[Tensor, "batch places"]:
         """The coordinate on one axis."""

@@ -1,0 +1,39 @@
+"""The one fused kernel that tiles are made of: PyTorch's flash attention for CPU, with its log-sum-exp and its backward.
+
+What the kernel asks of its caller (torch 2.9 to 2.13): no empty tensor (the process dies), last dimension contiguous
+(silently wrong otherwise), values as wide as queries, an additive mask in float32 at least.
+"""
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+_forward = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
+_backward = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward
+
+
+def flash(
+    query: Float[Tensor, "batch heads queries d"],
+    key: Float[Tensor, "batch kv_heads keys d"],
+    value: Float[Tensor, "batch kv_heads keys d"],
+    scale: float,
+    causal: bool,
+    mask: Float[Tensor, "..."] | None = None,
+) -> tuple[Float[Tensor, "batch heads queries d"], Float[Tensor, "batch heads queries"]]:
+    """Output and log-sum-exp; causal lets query t see keys 0 … t."""
+    return _forward(query, key, value, 0.0, causal, attn_mask=mask, scale=scale)
+
+
+def flash_backward(
+    grad: Float[Tensor, "batch heads queries d"],
+    query: Float[Tensor, "batch heads queries d"],
+    key: Float[Tensor, "batch kv_heads keys d"],
+    value: Float[Tensor, "batch kv_heads keys d"],
+    out: Float[Tensor, "batch heads queries d"],
+    lse: Float[Tensor, "batch heads queries"],
+    scale: float,
+    causal: bool,
+    mask: Float[Tensor, "..."] | None = None,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Gradients of query, key and value; exact for one tile of many when `out` and `lse` are those of the whole row."""
+    return _backward(grad, query, key, value, out, lse, 0.0, causal, attn_mask=mask, scale=scale)
