@@ -420,12 +420,18 @@ class Normalizer(Part):
 
     slot: ClassVar[str] = "normalizer"
     rows_sum_to_one: ClassVar[bool] = True
+    streams: ClassVar[bool] = False
+    """Whether the weights are a softmax, so that kernels may visit the keys in pieces and merge by log-sum-exp."""
 
     @abstractmethod
     def __call__(
         self, scores: Float[Tensor, "batch heads queries keys"], weights: Weights
     ) -> Float[Tensor, "batch heads queries keys"]:
         """Weights from scores; −inf marks pairs that do not exist. A row of nothing but −inf gives zeros."""
+
+    def extra_logit(self, num_heads: int, weights: Weights) -> Float[Tensor, " num_heads"] | None:
+        """The score of a key without a value that joins every row of a streaming normalizer; None for no such key."""
+        return None
 
 
 def in_rows_with_keys(

@@ -5,14 +5,16 @@ from collections.abc import Mapping
 from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor
 
+from longspan.compute.blocks import blocks
 from longspan.compute.inputs import Inputs
 from longspan.compute.places import places
 from longspan.compute.reference import reference
+from longspan.compute.tiled import refusal, tiles
 from longspan.errors import RefusalError, ShapeError, nearest
-from longspan.notation import parse
+from longspan.notation import format_scheme, parse
 from longspan.scheme import Scheme
 
-BACKENDS = {"reference": reference}
+BACKENDS = {"reference": reference, "blocks": blocks, "tiles": tiles}
 
 
 def attend(
@@ -41,7 +43,7 @@ def attend(
         padding: True where a key is padding; its query's output is zero.
         weights: the learned numbers of the scheme's parts, named as in `Scheme.initial_weights`.
         scale: a model's own scaling instead of 1/√head_dim.
-        backend: "reference", or "auto" to choose.
+        backend: "tiles" (flash tiles), "blocks" (any scheme, linear memory), "reference" (dense), or "auto" to choose.
 
     Errors: ShapeError, SchemeError, and RefusalError where a named backend cannot serve the scheme.
 
@@ -70,9 +72,19 @@ def attend(
 
 
 def run(inputs: Inputs, backend: str = "auto") -> Float[Tensor, "batch heads queries value_dim"]:
-    """The output of one checked call on a backend, by name."""
-    if backend == "auto":
-        backend = "reference"
-    if backend not in BACKENDS:
-        raise RefusalError(f"unknown backend {backend!r}{nearest(backend, BACKENDS)}; there are {', '.join(BACKENDS)}")
-    return BACKENDS[backend](inputs)
+    """The output of one checked call on a backend, by name.
+
+    Errors: RefusalError where the named backend cannot serve the scheme; "auto" always finds one that can.
+    """
+    chosen, _ = choose(inputs) if backend == "auto" else (backend, "")
+    if chosen not in BACKENDS:
+        raise RefusalError(f"unknown backend {chosen!r}{nearest(chosen, BACKENDS)}; there are {', '.join(BACKENDS)}")
+    if chosen == "tiles" and backend != "auto" and (reason := refusal(inputs)):
+        raise RefusalError(f'tiles refuses {format_scheme(inputs.scheme)}: {reason}; backend="blocks" accepts it')
+    return BACKENDS[chosen](inputs)
+
+
+def choose(inputs: Inputs) -> tuple[str, str]:
+    """The backend that "auto" takes, and why."""
+    reason = refusal(inputs)
+    return ("blocks", f"not tiles: {reason}") if reason else ("tiles", "every pair lies in a flash tile")

@@ -1,4 +1,4 @@
-"""The one fused kernel that tiles are made of: PyTorch's flash attention for CPU, with its log-sum-exp and its backward.
+"""The one fused kernel that tiles are made of: PyTorch's flash attention for CPU, with log-sum-exp and backward.
 
 What the kernel asks of its caller (torch 2.9 to 2.13): no empty tensor (the process dies), last dimension contiguous
 (silently wrong otherwise), values as wide as queries, an additive mask in float32 at least.

@@ -7,8 +7,8 @@ staircase is made of four shapes only:
     full        every row sees all keys          causal      row t sees keys 0 … t           (as many keys as rows)
     anticausal  row t sees keys t … rows − 1     band        row t sees keys t … t + width − 1
 
-Under a bias every shape becomes row blocks of one more, toeplitz: row t sees the keys j with low ≤ j − t < high, and the
-kernel adds a number per diagonal.
+Under a bias every shape becomes row blocks of one more, toeplitz: row t sees the keys j with low ≤ j − t < high, and
+the kernel adds a number per diagonal.
 
 No part is known by name here: the lowering reads intervals, branches and segments.
 """
@@ -203,9 +203,11 @@ def lower(scheme: Scheme, span: Span, cut: Cut, decay_span: int = 0) -> Lowering
 
 def _batched(tiles: list[Tile]) -> Iterator[Tile]:
     """The same tiles, equal ones that advance by as many keys as rows made one."""
-    alike: dict[tuple, list[Tile]] = {}
+    alike: dict[Tile, list[Tile]] = {}
     for tile in tiles:
-        alike.setdefault((tile.view, tile.shape, tile.rows, tile.keys, tile.width, tile.row - tile.key, tile.count), []).append(tile)
+        alike.setdefault(
+            (tile.view, tile.shape, tile.rows, tile.keys, tile.width, tile.row - tile.key, tile.count), []
+        ).append(tile)
     for group in alike.values():
         group.sort(key=lambda tile: tile.row)
         steps = {b.row - a.row for a, b in pairwise(group)}

@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 
 from longspan.compute.lowering import Span
@@ -81,7 +80,11 @@ def _joined(found: list[Patch]) -> list[Patch]:
     joined: list[Patch] = []
     for patch in sorted(found, key=lambda p: (p.queries, p.keys, p.span.queries, p.span.keys, p.rows.start)):
         last = joined[-1] if joined else None
-        if last and last.rows.stop == patch.rows.start and (last.queries, last.keys, last.span) == (patch.queries, patch.keys, patch.span):
+        if (
+            last
+            and last.rows.stop == patch.rows.start
+            and (last.queries, last.keys, last.span) == (patch.queries, patch.keys, patch.span)
+        ):
             joined[-1] = Patch(slice(last.rows.start, patch.rows.stop), patch.queries, patch.keys, patch.span)
         else:
             joined.append(patch)

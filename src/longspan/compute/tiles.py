@@ -10,69 +10,87 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from longspan.compute import toeplitz
 from longspan.compute.flash import flash, flash_backward
-from longspan.compute.lowering import Lowering, Tile
-
-FORWARD_STRIP = {torch.float32: 256, torch.float64: 256, torch.bfloat16: 512, torch.float16: 512}
+from longspan.compute.lowering import Lowering, Span, Tile
 
 
 class TiledAttention(torch.autograd.Function):
     """Softmax attention over a lowering's tiles.
 
-    Inputs after the plans: scale, value (batch, kv_heads, keys, d), then for each view its queries and keys, of the
-    view's own rows and keys. Gives the output (batch, heads, queries, d) and the log-sum-exp (batch, heads, queries);
-    rows that no tile covers get zeros and −inf. The log-sum-exp carries no gradient.
+    Inputs after the lowerings of both passes: scale, value (batch, kv_heads, keys, d), the bias per diagonal (heads,
+    diagonals) or None, the logit (heads) of a key without value or None, then for each view its queries and keys, of
+    the view's own rows and keys. Gives the output (batch, heads, queries, d); rows that no tile covers are zero.
     """
 
     @staticmethod
-    def forward(ctx, plan: Lowering, back: Lowering, scale: float, value: Tensor, *turned: Tensor):  # pyright: ignore[reportIncompatibleMethodOverride]
+    def forward(  # pyright: ignore[reportIncompatibleMethodOverride]
+        ctx,
+        plan: Lowering,
+        back: Lowering,
+        scale: float,
+        value: Tensor,
+        diagonal: Tensor | None,
+        logit: Tensor | None,
+        *turned: Tensor,
+    ) -> Tensor:
         """Run the tiles and merge them."""
-        query = turned[0]
-        shape = (*query.shape[:2], plan.span.queries)
-        dense = len(plan.tiles) and _covers(plan)
-        out = query.new_empty(*shape, value.shape[-1]) if dense else query.new_zeros(*shape, value.shape[-1])
-        lse = torch.full(shape, -float("inf"), dtype=torch.promote_types(query.dtype, torch.float32))
-        for tile in plan.tiles:
-            for b in _batches(tile, len(query)):
-                q, k, v = _inputs(tile, plan, turned, value, b)
-                part, part_lse = _run(tile, q, k, v, scale)
-                _merge(tile, _blocks(out[b], tile, 0), _blocks(lse[b], tile, 0), part, part_lse)
-        ctx.save_for_backward(value, out, lse, *turned)
+        out, lse = _run(plan, scale, value, diagonal, turned)
+        if logit is not None:
+            total = torch.logaddexp(lse, logit[:, None].to(lse.dtype))
+            out.mul_((lse - total).exp_()[..., None].to(out.dtype))
+            lse = total
+        ctx.save_for_backward(value, diagonal, logit, out, lse, *turned)
         ctx.plan, ctx.scale = back, scale
-        ctx.mark_non_differentiable(lse)
-        return out, lse
+        return out
 
     @staticmethod
-    def backward(ctx, grad: Tensor, _):  # pyright: ignore[reportIncompatibleMethodOverride]
+    def backward(ctx, grad: Tensor):  # pyright: ignore[reportIncompatibleMethodOverride]
         """Each tile's flash backward with the whole row's output and log-sum-exp, summed in float32 at least."""
-        value, out, lse, *turned = ctx.saved_tensors
+        value, diagonal, logit, out, lse, *turned = ctx.saved_tensors
         grad = grad.contiguous()
+        learned = diagonal is not None and ctx.needs_input_grad[4]
         sums = [torch.zeros_like(x, dtype=torch.promote_types(x.dtype, torch.float32)) for x in (value, *turned)]
+        diagonal_sum = torch.zeros_like(diagonal) if learned else None
+        span = ctx.plan.span
         for tile in ctx.plan.tiles:
+            reverse = _reverses(tile)
             for b in _batches(tile, len(value)):
-                q, k, v = _inputs(tile, ctx.plan, turned, value, b)
-                rows = (_blocks(x[b], tile, 0) for x in (grad, out, lse))
-                dq, dk, dv = _run_backward(tile, q, k, v, *rows, ctx.scale)
-                into = _inputs(tile, ctx.plan, sums[1:], sums[0], b)
+                q, k, v = _operands(tile, ctx.plan, turned, value, b)
+                rows = [_cut(x[b], tile.row, tile.rows, tile) for x in (grad, out, lse)]
+                dq, dk, dv = _tile_backward(tile, span, q, k, v, *rows, ctx.scale, diagonal)
+                into = _operands(tile, ctx.plan, sums[1:], sums[0], b)
                 for target, gradient in zip(into, (dq, dk, dv), strict=True):
                     _add(target, gradient)
-        return None, None, None, *(x.to(value.dtype) for x in sums)
+                if diagonal_sum is not None:
+                    mask = toeplitz.mask(tile, span, diagonal, reverse)
+                    toeplitz.add_gradient(diagonal_sum, tile, span, q, k, v, *rows, ctx.scale, mask, reverse)
+        grads = [x.to(value.dtype) for x in sums]
+        logit_grad = None
+        if logit is not None and ctx.needs_input_grad[5]:
+            share = (logit[:, None].to(lse.dtype) - lse).exp()
+            logit_grad = -(share * (grad.to(lse.dtype) * out).sum(-1)).sum((0, 2)).to(logit.dtype)
+        return None, None, None, grads[0], diagonal_sum, logit_grad, *grads[1:]
 
 
-def _covers(plan: Lowering) -> bool:
-    rows = torch.zeros(plan.span.queries, dtype=torch.bool)
+def _run(plan: Lowering, scale: float, value: Tensor, diagonal: Tensor | None, turned) -> tuple[Tensor, Tensor]:
+    shape = (*turned[0].shape[:2], plan.span.queries)
+    out = value.new_zeros(*shape, value.shape[-1])
+    lse = value.new_full(shape, -float("inf"), dtype=torch.promote_types(value.dtype, torch.float32))
     for tile in plan.tiles:
-        for t in range(tile.count):
-            rows[tile.row + t * tile.step : tile.row + t * tile.step + tile.rows] = True
-    return bool(rows.all())
+        for b in _batches(tile, len(value)):
+            q, k, v = _operands(tile, plan, turned, value, b)
+            part, part_lse = _tile_forward(tile, plan.span, q, k, v, scale, diagonal)
+            _merge(tile, *(_cut(x[b], tile.row, tile.rows, tile) for x in (out, lse)), part, part_lse)
+    return out, lse
 
 
-def _batches(tile: Tile, batch: int) -> range | list[slice]:
+def _batches(tile: Tile, batch: int) -> list[slice]:
     """One call for the whole batch; where the tile's blocks take the batch dimension, one call per row of the batch."""
     return [slice(0, batch)] if tile.count == 1 else [slice(b, b + 1) for b in range(batch)]
 
 
-def _inputs(tile: Tile, plan: Lowering, turned, value: Tensor, b: slice) -> tuple[Tensor, Tensor, Tensor]:
+def _operands(tile: Tile, plan: Lowering, turned, value: Tensor, b: slice) -> tuple[Tensor, Tensor, Tensor]:
     """The tile's queries, keys and values: views, never copies."""
     view = plan.views[tile.view]
     query, key = turned[2 * tile.view], turned[2 * tile.view + 1]
@@ -81,10 +99,6 @@ def _inputs(tile: Tile, plan: Lowering, turned, value: Tensor, b: slice) -> tupl
         _cut(key[b], tile.key - view.keys[0], tile.keys, tile),
         _cut(value[b], tile.key, tile.keys, tile),
     )
-
-
-def _blocks(x: Tensor, tile: Tile, first: int) -> Tensor:
-    return _cut(x, tile.row - first, tile.rows, tile)
 
 
 def _cut(x: Tensor, start: int, size: int, tile: Tile) -> Tensor:
@@ -99,19 +113,37 @@ def _cut(x: Tensor, start: int, size: int, tile: Tile) -> Tensor:
     )
 
 
-def _run(tile: Tile, q: Tensor, k: Tensor, v: Tensor, scale: float) -> tuple[Tensor, Tensor]:
+def _reverses(tile: Tile) -> bool:
+    """Whether a biased tile runs with its keys reversed; blocks that take the batch dimension cannot."""
+    return tile.count == 1
+
+
+def _tile_forward(
+    tile: Tile, span: Span, q: Tensor, k: Tensor, v: Tensor, scale: float, diagonal: Tensor | None
+) -> tuple[Tensor, Tensor]:
     if tile.shape == "anticausal":
         out, lse = flash(q.flip(2), k.flip(2), v.flip(2), scale, causal=True)
         return out.flip(2), lse.flip(2)
+    if diagonal is not None:
+        reverse = _reverses(tile)
+        mask = toeplitz.mask(tile, span, diagonal, reverse)
+        k, v = (k.flip(2), v.flip(2)) if reverse else (k, v)
+        return flash(q, k, v, scale, False, mask)
     return flash(q, k, v, scale, tile.shape == "causal", _mask(tile, q))
 
 
-def _run_backward(tile: Tile, q, k, v, grad, out, lse, scale: float) -> tuple[Tensor, Tensor, Tensor]:
+def _tile_backward(
+    tile: Tile, span: Span, q, k, v, grad, out, lse, scale: float, diagonal: Tensor | None
+) -> tuple[Tensor, Tensor, Tensor]:
     if tile.shape == "anticausal":
-        reverse = [x.flip(2) for x in (grad, q, k, v, out, lse)]
-        dq, dk, dv = flash_backward(*reverse, scale, causal=True)
+        dq, dk, dv = flash_backward(*(x.flip(2) for x in (grad, q, k, v, out, lse)), scale, causal=True)
         return dq.flip(2), dk.flip(2), dv.flip(2)
-    return flash_backward(grad, q, k, v, out, lse, scale, tile.shape == "causal", _mask(tile, q))
+    if diagonal is not None and _reverses(tile):
+        mask = toeplitz.mask(tile, span, diagonal, reverse=True)
+        dq, dk, dv = flash_backward(grad, q, k.flip(2), v.flip(2), out, lse, scale, False, mask)
+        return dq, dk.flip(2), dv.flip(2)
+    mask = _mask(tile, q) if diagonal is None else toeplitz.mask(tile, span, diagonal, reverse=False)
+    return flash_backward(grad, q, k, v, out, lse, scale, tile.shape == "causal", mask)
 
 
 def _mask(tile: Tile, q: Tensor) -> Tensor | None:
@@ -143,8 +175,8 @@ def _merge(tile: Tile, out: Tensor, lse: Tensor, part: Tensor, part_lse: Tensor)
 
 
 def _add(target: Tensor, gradient: Tensor) -> None:
-    """Add gradients of blocks; blocks of keys may overlap, so they are added one by one."""
-    if target.ndim == 4 and target.shape[0] > 1 and target.stride(0) < target.shape[2] * target.stride(2):
+    """Add gradients of blocks; blocks of keys may overlap, so those are added one by one."""
+    if target.shape[0] > 1 and target.stride(0) < target.shape[2] * target.stride(2):
         for block, part in zip(target, gradient, strict=True):
             block.add_(part)
     else:

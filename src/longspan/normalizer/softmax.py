@@ -17,6 +17,8 @@ from longspan.slots import Normalizer, Weights, in_rows_with_keys
 class Softmax(Normalizer):
     """Neutral: the default normalizer."""
 
+    streams = True
+
     def __call__(
         self, scores: Float[Tensor, "batch heads queries keys"], weights: Weights
     ) -> Float[Tensor, "batch heads queries keys"]:

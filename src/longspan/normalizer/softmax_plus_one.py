@@ -25,14 +25,18 @@ class SoftmaxPlusOne(Normalizer):
 
     optional_weights = True
     rows_sum_to_one = False
+    streams = True
 
     def __call__(
         self, scores: Float[Tensor, "batch heads queries keys"], weights: Weights
     ) -> Float[Tensor, "batch heads queries keys"]:
         """Softmax over the keys and the logit, without the logit's share."""
-        logit = weights["logit"].to(scores.dtype) if "logit" in weights else scores.new_zeros(scores.shape[1])
-        beside = logit[:, None, None].expand(*scores.shape[:-1], 1)
+        beside = self.extra_logit(scores.shape[1], weights).to(scores)[:, None, None].expand(*scores.shape[:-1], 1)
         return torch.cat([scores, beside], -1).softmax(-1)[..., :-1]
+
+    def extra_logit(self, num_heads: int, weights: Weights) -> Float[Tensor, " num_heads"]:
+        """The logit, per head."""
+        return weights["logit"] if "logit" in weights else torch.zeros(num_heads)
 
     def initial_weights(
         self, num_heads: int, head_dim: int, generator: torch.Generator | None = None

@@ -1,0 +1,86 @@
+"""Biases that depend on i − j only: one number per diagonal, laid under a tile as a strided view.
+
+With the keys reversed (j' = keys − 1 − j), the bias of row t and key j' is diagonal[t + j']: a matrix whose strides are
+(1, 1), so that a row block of any length costs the memory of one row.
+"""
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from longspan.compute.lowering import Span, Tile
+from longspan.slots import ScoreBias, Weights
+
+
+def diagonals(
+    bias: ScoreBias, span: Span, num_heads: int, weights: Weights, dtype: torch.dtype, device: torch.device
+) -> Float[Tensor, "heads diagonals"]:
+    """The bias for i − j = first(span) … of one span, in ascending order."""
+    low = lowest(span)
+    high = span.first_query + span.queries - 1 - span.first_key
+    relative = torch.arange(low, high + 1, device=device)
+    head = torch.arange(num_heads, device=device)[:, None]
+    return bias(relative, head, num_heads, weights).to(dtype).expand(num_heads, -1)
+
+
+def lowest(span: Span) -> int:
+    """The smallest i − j in a span."""
+    return span.first_query - span.first_key - span.keys + 1
+
+
+def mask(tile: Tile, span: Span, diagonal: Float[Tensor, "heads diagonals"], reverse: bool) -> Float[Tensor, "..."]:
+    """The tile's bias, −inf where a pair does not exist; for reversed keys a strided view, else written out."""
+    size = tile.rows + tile.keys - 1
+    # i − j of the tile's first row and last key, counted from the lowest of the span.
+    start = span.first_query + tile.row - span.first_key - (tile.key + tile.keys - 1) - lowest(span)
+    ahead = tile.keys - 1 - torch.arange(size, device=diagonal.device)
+    exists = (ahead >= tile.low) & (ahead < tile.high)
+    line = diagonal[:, start : start + size].masked_fill(~exists, -float("inf"))
+    shape = (1, len(line), tile.rows, tile.keys)
+    view = line.as_strided(shape, (0, line.stride(0), 1, 1))
+    return view if reverse else view.flip(3)
+
+
+def add_gradient(
+    total: Float[Tensor, "heads diagonals"],
+    tile: Tile,
+    span: Span,
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    grad: Tensor,
+    out: Tensor,
+    lse: Tensor,
+    scale: float,
+    bias: Float[Tensor, "1 heads rows keys"],
+    reverse: bool,
+) -> None:
+    """Add the gradient of the bias in one tile: dS = P ∘ (dP − rowsum(dO ∘ O)), summed along diagonals.
+
+    `out` and `lse` are those of the whole rows; rows are visited in blocks, so that memory stays linear.
+    """
+    start = span.first_query + tile.row - span.first_key - (tile.key + tile.keys - 1) - lowest(span)
+    bias = bias if not reverse else bias.flip(3)
+    dtype, groups = lse.dtype, q.shape[1] // k.shape[1]
+    k, v = (x.to(dtype).repeat_interleave(groups, 1) for x in (k, v))
+    size = max(1, ROWS_TIMES_KEYS // tile.keys)
+    for first in range(0, tile.rows, size):
+        rows = slice(first, min(first + size, tile.rows))
+        scores = q[:, :, rows].to(dtype) @ k.mT * scale + bias[:, :, rows]
+        weights = (scores - lse[:, :, rows, None]).exp()
+        delta = (grad[:, :, rows].to(dtype) * out[:, :, rows]).sum(-1, keepdim=True)
+        gradient = weights * (grad[:, :, rows].to(dtype) @ v.mT - delta)
+        sums = _diagonal_sums(gradient.sum(0))
+        total[:, start + first : start + first + sums.shape[1]] += sums
+
+
+ROWS_TIMES_KEYS = 2**21
+"""Scores of one head that a block of `add_gradient` holds."""
+
+
+def _diagonal_sums(matrix: Float[Tensor, "heads rows keys"]) -> Float[Tensor, "heads diagonals"]:
+    """Sums over i − j, ascending from row 0 and the last key."""
+    heads, rows, keys = matrix.shape
+    padded = torch.nn.functional.pad(matrix.flip(2), (0, rows))
+    skewed = padded.flatten(1)[:, : rows * (rows + keys - 1)].view(heads, rows, rows + keys - 1)
+    return skewed.sum(1)
