@@ -1,14 +1,17 @@
 """Every test starts from the same seed; property tests try the same cases on every machine."""
 
+import os
 from pathlib import Path
 
 import pytest
 import torch
-from hypothesis import settings
+from hypothesis import Phase, settings
 
 # Deadlines measure the machine, not the code.
 settings.register_profile("longspan", deadline=None, derandomize=True, print_blob=True)
-settings.load_profile("longspan")
+# While writing code: the first counterexample as it comes, unshrunk.
+settings.register_profile("draft", settings.get_profile("longspan"), phases=[Phase.explicit, Phase.generate])
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "longspan"))
 
 
 @pytest.fixture(autouse=True)

@@ -25,7 +25,7 @@ def gradients(x: Inputs, backend: str) -> tuple[torch.Tensor, list[torch.Tensor]
 
 @pytest.mark.parametrize("name", PARTS)
 @pytest.mark.parametrize("backend", ["auto", "blocks"])
-@settings(max_examples=25)
+@settings(max_examples=15)
 @given(data=st.data())
 def test_backend_is_the_reference(backend: str, name: str, data: st.DataObject) -> None:
     scheme = data.draw(schemes(with_part=name))

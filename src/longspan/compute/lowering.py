@@ -205,9 +205,7 @@ def _batched(tiles: list[Tile]) -> Iterator[Tile]:
     """The same tiles, equal ones that advance by as many keys as rows made one."""
     alike: dict[Tile, list[Tile]] = {}
     for tile in tiles:
-        alike.setdefault(
-            (tile.view, tile.shape, tile.rows, tile.keys, tile.width, tile.row - tile.key, tile.count), []
-        ).append(tile)
+        alike.setdefault(replace(tile, row=tile.row - tile.key, key=0), []).append(tile)
     for group in alike.values():
         group.sort(key=lambda tile: tile.row)
         steps = {b.row - a.row for a, b in pairwise(group)}

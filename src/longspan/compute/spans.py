@@ -1,7 +1,7 @@
 """Places as spans: runs of queries against the keys of their own document, equal ones batched."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from torch import Tensor
 
@@ -80,12 +80,8 @@ def _joined(found: list[Patch]) -> list[Patch]:
     joined: list[Patch] = []
     for patch in sorted(found, key=lambda p: (p.queries, p.keys, p.span.queries, p.span.keys, p.rows.start)):
         last = joined[-1] if joined else None
-        if (
-            last
-            and last.rows.stop == patch.rows.start
-            and (last.queries, last.keys, last.span) == (patch.queries, patch.keys, patch.span)
-        ):
-            joined[-1] = Patch(slice(last.rows.start, patch.rows.stop), patch.queries, patch.keys, patch.span)
+        if last and last.rows.stop == patch.rows.start and replace(last, rows=patch.rows) == patch:
+            joined[-1] = replace(patch, rows=slice(last.rows.start, patch.rows.stop))
         else:
             joined.append(patch)
     return joined

@@ -13,6 +13,7 @@ from torch import Tensor
 from longspan.compute import toeplitz
 from longspan.compute.flash import flash, flash_backward
 from longspan.compute.lowering import Lowering, Span, Tile
+from longspan.compute.toeplitz import Operands, Rows
 
 
 class TiledAttention(torch.autograd.Function):
@@ -49,22 +50,18 @@ class TiledAttention(torch.autograd.Function):
         """Each tile's flash backward with the whole row's output and log-sum-exp, summed in float32 at least."""
         value, diagonal, logit, out, lse, *turned = ctx.saved_tensors
         grad = grad.contiguous()
-        learned = diagonal is not None and ctx.needs_input_grad[4]
         sums = [torch.zeros_like(x, dtype=torch.promote_types(x.dtype, torch.float32)) for x in (value, *turned)]
-        diagonal_sum = torch.zeros_like(diagonal) if learned else None
-        span = ctx.plan.span
+        diagonal_sum = torch.zeros_like(diagonal) if diagonal is not None and ctx.needs_input_grad[4] else None
         for tile in ctx.plan.tiles:
-            reverse = _reverses(tile)
             for b in _batches(tile, len(value)):
-                q, k, v = _operands(tile, ctx.plan, turned, value, b)
-                rows = [_cut(x[b], tile.row, tile.rows, tile) for x in (grad, out, lse)]
-                dq, dk, dv = _tile_backward(tile, span, q, k, v, *rows, ctx.scale, diagonal)
+                operands = _operands(tile, ctx.plan, turned, value, b)
+                rows = Rows(*(_cut(x[b], tile.row, tile.rows, tile) for x in (grad, out, lse)))
                 into = _operands(tile, ctx.plan, sums[1:], sums[0], b)
-                for target, gradient in zip(into, (dq, dk, dv), strict=True):
+                gradients = _tile_backward(tile, ctx.plan.span, operands, rows, ctx.scale, diagonal)
+                for target, gradient in zip(into, gradients, strict=True):
                     _add(target, gradient)
-                if diagonal_sum is not None:
-                    mask = toeplitz.mask(tile, span, diagonal, reverse)
-                    toeplitz.add_gradient(diagonal_sum, tile, span, q, k, v, *rows, ctx.scale, mask, reverse)
+                if diagonal is not None and diagonal_sum is not None:
+                    toeplitz.add_gradient(diagonal_sum, tile, ctx.plan.span, operands, rows, ctx.scale, diagonal)
         grads = [x.to(value.dtype) for x in sums]
         logit_grad = None
         if logit is not None and ctx.needs_input_grad[5]:
@@ -79,9 +76,9 @@ def _run(plan: Lowering, scale: float, value: Tensor, diagonal: Tensor | None, t
     lse = value.new_full(shape, -float("inf"), dtype=torch.promote_types(value.dtype, torch.float32))
     for tile in plan.tiles:
         for b in _batches(tile, len(value)):
-            q, k, v = _operands(tile, plan, turned, value, b)
-            part, part_lse = _tile_forward(tile, plan.span, q, k, v, scale, diagonal)
-            _merge(tile, *(_cut(x[b], tile.row, tile.rows, tile) for x in (out, lse)), part, part_lse)
+            part, part_lse = _tile_forward(tile, plan.span, _operands(tile, plan, turned, value, b), scale, diagonal)
+            out_rows, lse_rows = (_cut(x[b], tile.row, tile.rows, tile) for x in (out, lse))
+            _merge(out_rows, lse_rows, part, part_lse, fresh=tile.fresh)
     return out, lse
 
 
@@ -90,7 +87,7 @@ def _batches(tile: Tile, batch: int) -> list[slice]:
     return [slice(0, batch)] if tile.count == 1 else [slice(b, b + 1) for b in range(batch)]
 
 
-def _operands(tile: Tile, plan: Lowering, turned, value: Tensor, b: slice) -> tuple[Tensor, Tensor, Tensor]:
+def _operands(tile: Tile, plan: Lowering, turned, value: Tensor, b: slice) -> Operands:
     """The tile's queries, keys and values: views, never copies."""
     view = plan.views[tile.view]
     query, key = turned[2 * tile.view], turned[2 * tile.view + 1]
@@ -113,36 +110,31 @@ def _cut(x: Tensor, start: int, size: int, tile: Tile) -> Tensor:
     )
 
 
-def _reverses(tile: Tile) -> bool:
-    """Whether a biased tile runs with its keys reversed; blocks that take the batch dimension cannot."""
-    return tile.count == 1
-
-
 def _tile_forward(
-    tile: Tile, span: Span, q: Tensor, k: Tensor, v: Tensor, scale: float, diagonal: Tensor | None
+    tile: Tile, span: Span, operands: Operands, scale: float, diagonal: Tensor | None
 ) -> tuple[Tensor, Tensor]:
+    q, k, v = operands
     if tile.shape == "anticausal":
         out, lse = flash(q.flip(2), k.flip(2), v.flip(2), scale, causal=True)
         return out.flip(2), lse.flip(2)
     if diagonal is not None:
-        reverse = _reverses(tile)
-        mask = toeplitz.mask(tile, span, diagonal, reverse)
-        k, v = (k.flip(2), v.flip(2)) if reverse else (k, v)
-        return flash(q, k, v, scale, False, mask)
+        k, v = (k.flip(2), v.flip(2)) if toeplitz.reverses(tile) else (k, v)
+        return flash(q, k, v, scale, False, toeplitz.mask(tile, span, diagonal))
     return flash(q, k, v, scale, tile.shape == "causal", _mask(tile, q))
 
 
 def _tile_backward(
-    tile: Tile, span: Span, q, k, v, grad, out, lse, scale: float, diagonal: Tensor | None
-) -> tuple[Tensor, Tensor, Tensor]:
+    tile: Tile, span: Span, operands: Operands, rows: Rows, scale: float, diagonal: Tensor | None
+) -> Operands:
+    (q, k, v), (grad, out, lse) = operands, rows
     if tile.shape == "anticausal":
-        dq, dk, dv = flash_backward(*(x.flip(2) for x in (grad, q, k, v, out, lse)), scale, causal=True)
+        grad, q, k, v, out, lse = (x.flip(2) for x in (grad, q, k, v, out, lse))
+        dq, dk, dv = flash_backward(grad, q, k, v, out, lse, scale, causal=True)
         return dq.flip(2), dk.flip(2), dv.flip(2)
-    if diagonal is not None and _reverses(tile):
-        mask = toeplitz.mask(tile, span, diagonal, reverse=True)
+    mask = _mask(tile, q) if diagonal is None else toeplitz.mask(tile, span, diagonal)
+    if diagonal is not None and toeplitz.reverses(tile):
         dq, dk, dv = flash_backward(grad, q, k.flip(2), v.flip(2), out, lse, scale, False, mask)
         return dq, dk.flip(2), dv.flip(2)
-    mask = _mask(tile, q) if diagonal is None else toeplitz.mask(tile, span, diagonal, reverse=False)
     return flash_backward(grad, q, k, v, out, lse, scale, tile.shape == "causal", mask)
 
 
@@ -159,9 +151,9 @@ def _corners(rows: int, keys: int, width: int, dtype: torch.dtype) -> Float[Tens
     return torch.where((ahead >= 0) & (ahead < width), 0.0, -float("inf")).to(dtype)[None, None]
 
 
-def _merge(tile: Tile, out: Tensor, lse: Tensor, part: Tensor, part_lse: Tensor) -> None:
+def _merge(out: Tensor, lse: Tensor, part: Tensor, part_lse: Tensor, fresh: bool) -> None:
     """Weight what is there and what is new by their shares of the row's sum."""
-    if tile.fresh:
+    if fresh:
         out.copy_(part)
         lse.copy_(part_lse)
         return

@@ -4,12 +4,25 @@ With the keys reversed (j' = keys − 1 − j), the bias of row t and key j' is 
 (1, 1), so that a row block of any length costs the memory of one row.
 """
 
+from typing import NamedTuple
+
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from longspan.compute.lowering import Span, Tile
 from longspan.slots import ScoreBias, Weights
+
+Operands = tuple[Tensor, Tensor, Tensor]
+"""The queries, keys and values of a tile, or their gradients."""
+
+
+class Rows(NamedTuple):
+    """What the backward pass of a tile knows of its whole rows: gradient and value of the output, log-sum-exp."""
+
+    grad: Tensor
+    out: Tensor
+    lse: Tensor
 
 
 def diagonals(
@@ -28,39 +41,44 @@ def lowest(span: Span) -> int:
     return span.first_query - span.first_key - span.keys + 1
 
 
-def mask(tile: Tile, span: Span, diagonal: Float[Tensor, "heads diagonals"], reverse: bool) -> Float[Tensor, "..."]:
+def reverses(tile: Tile) -> bool:
+    """Whether a biased tile runs with its keys reversed; blocks that take the batch dimension cannot."""
+    return tile.count == 1
+
+
+def mask(tile: Tile, span: Span, diagonal: Float[Tensor, "heads diagonals"]) -> Float[Tensor, "1 heads rows keys"]:
     """The tile's bias, −inf where a pair does not exist; for reversed keys a strided view, else written out."""
     size = tile.rows + tile.keys - 1
-    # i − j of the tile's first row and last key, counted from the lowest of the span.
-    start = span.first_query + tile.row - span.first_key - (tile.key + tile.keys - 1) - lowest(span)
+    start = _first(tile, span)
     ahead = tile.keys - 1 - torch.arange(size, device=diagonal.device)
     exists = (ahead >= tile.low) & (ahead < tile.high)
     line = diagonal[:, start : start + size].masked_fill(~exists, -float("inf"))
     shape = (1, len(line), tile.rows, tile.keys)
     view = line.as_strided(shape, (0, line.stride(0), 1, 1))
-    return view if reverse else view.flip(3)
+    return view if reverses(tile) else view.flip(3)
+
+
+def _first(tile: Tile, span: Span) -> int:
+    """The tile's lowest diagonal, of its first row and last key, as an index into `diagonals`."""
+    return span.first_query + tile.row - span.first_key - (tile.key + tile.keys - 1) - lowest(span)
 
 
 def add_gradient(
     total: Float[Tensor, "heads diagonals"],
     tile: Tile,
     span: Span,
-    q: Tensor,
-    k: Tensor,
-    v: Tensor,
-    grad: Tensor,
-    out: Tensor,
-    lse: Tensor,
+    operands: Operands,
+    around: Rows,
     scale: float,
-    bias: Float[Tensor, "1 heads rows keys"],
-    reverse: bool,
+    diagonal: Float[Tensor, "heads diagonals"],
 ) -> None:
     """Add the gradient of the bias in one tile: dS = P ∘ (dP − rowsum(dO ∘ O)), summed along diagonals.
 
     `out` and `lse` are those of the whole rows; rows are visited in blocks, so that memory stays linear.
     """
-    start = span.first_query + tile.row - span.first_key - (tile.key + tile.keys - 1) - lowest(span)
-    bias = bias if not reverse else bias.flip(3)
+    (q, k, v), (grad, out, lse) = operands, around
+    start, bias = _first(tile, span), mask(tile, span, diagonal)
+    bias = bias.flip(3) if reverses(tile) else bias
     dtype, groups = lse.dtype, q.shape[1] // k.shape[1]
     k, v = (x.to(dtype).repeat_interleave(groups, 1) for x in (k, v))
     size = max(1, ROWS_TIMES_KEYS // tile.keys)
