@@ -11,17 +11,19 @@ if TYPE_CHECKING:
     from longspan.compute.attend import attend as attend
     from longspan.geometry import Geometry as Geometry
     from longspan.notation import parse as parse
+    from longspan.plan import Plan as Plan
     from longspan.scheme import Scheme as Scheme
 
 _HOMES = {
     "Geometry": "geometry",
+    "Plan": "plan",
     "Scheme": "scheme",
     "attend": "compute.attend",
     "methods": "catalogue",
     "parse": "notation",
 }
 
-__all__ = ["Geometry", "Scheme", "attend", "methods", "parse"]
+__all__ = ["Geometry", "Plan", "Scheme", "attend", "methods", "parse"]
 
 
 def __getattr__(name: str) -> Any:

@@ -13,12 +13,19 @@ from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
 from types import ModuleType
+from typing import get_type_hints
 
 from longspan.errors import SchemeError
+from longspan.plan import Plan
 from longspan.slots import Part
 
 SLOT_FOLDERS = ("rotation", "distance", "qk_norm", "scale", "cap", "bias", "mask", "normalizer", "reweight")
 RECIPES = "recipes"
+RECIPE = "recipe"
+"""The slot of a method that answers several."""
+
+Made = Part | tuple[Part, ...] | Plan
+"""What a method makes: a part, or a recipe's parts or plan."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +40,7 @@ class Method:
         source: authors, year, identifier.
         differs: how it differs from the paper; empty where it does not.
         details: the class's docstring: arguments with units and the neutral setting.
-        make: the class, or the recipe's function.
+        make: the class, or the recipe's function: its parts, or a plan where layers differ.
     """
 
     name: str
@@ -43,7 +50,12 @@ class Method:
     source: str
     differs: str
     details: str
-    make: Callable[..., Part | tuple[Part, ...]]
+    make: Callable[..., Made]
+
+    @property
+    def makes_plan(self) -> bool:
+        """Whether the recipe gives layers different schemes."""
+        return inspect.isfunction(self.make) and get_type_hints(self.make)["return"] is Plan
 
 
 @cache
@@ -80,11 +92,11 @@ def _part(module: ModuleType) -> type[Part]:
     return defined[0]
 
 
-def _recipe(module: ModuleType, name: str) -> Callable[..., tuple[Part, ...]]:
+def _recipe(module: ModuleType, name: str) -> Callable[..., tuple[Part, ...] | Plan]:
     return getattr(module, name)
 
 
-def _describe(module: ModuleType, name: str, make: Callable[..., Part | tuple[Part, ...]]) -> Method:
+def _describe(module: ModuleType, name: str, make: Callable[..., Made]) -> Method:
     text = inspect.getdoc(module) or ""
     first, _, rest = text.partition("\n")
     title, _, summary = first.partition(": ")
@@ -95,7 +107,7 @@ def _describe(module: ModuleType, name: str, make: Callable[..., Part | tuple[Pa
         return " ".join(wanted.removeprefix(label).split("\n\n")[0].split())
 
     formula = "\n".join(line for line in paragraphs[0].splitlines() if line.startswith("    "))
-    slot = make.slot if isinstance(make, type) and issubclass(make, Part) else "recipe"
+    slot = make.slot if isinstance(make, type) and issubclass(make, Part) else RECIPE
     details = re.sub(r"\n>>> .*?(?=\n\n|\Z)", "", inspect.getdoc(make) or "", flags=re.DOTALL).strip()
     return Method(name, slot, summary or title, textwrap.dedent(formula), after("Source:"),
                   after("Differs from the paper:"), details, make)  # fmt: skip

@@ -7,12 +7,14 @@ positional in the order of the method's fields. The text is read with Python's o
 import ast
 import inspect
 from dataclasses import fields
+from string import ascii_letters, ascii_lowercase, ascii_uppercase
 from types import NoneType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
-from longspan.catalogue import Method, methods
+from longspan.catalogue import RECIPE, Method, methods
 from longspan.errors import NotationError, nearest
 from longspan.geometry import Geometry
+from longspan.plan import Plan
 from longspan.rotation.nope import NoPE
 from longspan.rotation.rope import RoPE
 from longspan.scheme import Scheme
@@ -29,21 +31,36 @@ def parse(text: str, geometry: Geometry | None = None, length: int | None = None
 
     Errors: NotationError for an unknown name, argument or syntax; SchemeError for what fits no equation.
     """
-    scheme = Scheme.of(*parts(text))
+    scheme = Scheme.of(*parts(text, geometry))
     if geometry is None:
         return scheme
     return scheme.fill(geometry, geometry.trained_length if length is None else length)
 
 
-def parts(text: str) -> tuple[Part, ...]:
+def parse_plan(
+    text: str, geometry: Geometry | None = None, length: int | None = None, num_layers: int | None = None
+) -> Plan:
+    """The plan that a text describes: a scheme for all layers, a recipe of a plan, or a pattern with its schemes.
+
+    `tile` repeats its pattern over any number of layers, `per_layer` spells out all of them.
+
+    >>> parse_plan("tile('SSL', S=rope + window(512), L=nope + log_length(512))").layer(2, num_layers=6).rotation
+    NoPE(theta=None, layout='half', partial=1.0)
+
+    Errors: as of `parse`, and SchemeError for a pattern that does not fit its schemes or the model's depth.
+    """
+    tree = _read(text)
+    plan = _plan(tree, text, geometry, num_layers)
+    if num_layers is not None:
+        plan.layer(0, num_layers)  # raises where the plan is made for another depth
+    if geometry is None:
+        return plan
+    return plan.fill(geometry, geometry.trained_length if length is None else length)
+
+
+def parts(text: str, geometry: Geometry | None = None) -> tuple[Part, ...]:
     """The parts that a text names, recipes spelled out, in the order of its terms."""
-    try:
-        tree = ast.parse(text.strip(), mode="eval").body
-    except SyntaxError as error:
-        raise NotationError(
-            f"cannot read {text!r}: {error.msg} at character {error.offset}; write 'name(argument=value) + name'"
-        ) from None
-    return tuple(part for term in _terms(tree, text) for part in _parts_of(term, text))
+    return _parts(_read(text), text, geometry)
 
 
 def format_scheme(scheme: Scheme) -> str:
@@ -67,11 +84,62 @@ def format_scheme(scheme: Scheme) -> str:
     return " + ".join(_format_part(part) for part in shown) or "nope"
 
 
+def format_plan(plan: Plan) -> str:
+    """The text that `parse_plan` turns back into the plan.
+
+    >>> format_plan(Plan.tile("SSL", S=parse("rope"), L=parse("nope")))
+    "tile('AAB', A=rope, B=nope)"
+    """
+    distinct = list(dict.fromkeys(plan.schemes))
+    if len(distinct) == 1 and plan.num_layers is None:
+        return format_scheme(distinct[0])
+    if len(distinct) > len(ascii_letters):
+        raise NotationError(f"the text form of a plan has {len(ascii_letters)} letters, got {len(distinct)} schemes")
+    letters = dict(zip(distinct, ascii_uppercase + ascii_lowercase, strict=False))
+    pattern = "".join(letters[scheme] for scheme in plan.schemes)
+    named = ", ".join(f"{letter}={format_scheme(scheme)}" for scheme, letter in letters.items())
+    return f"{'tile' if plan.num_layers is None else 'per_layer'}({pattern!r}, {named})"
+
+
 def _format_part(part: Part) -> str:
     ordered = sorted(fields(part), key=lambda f: f.kw_only is True)
     values = {f.name: getattr(part, f.name) for f in ordered if getattr(part, f.name) != f.default}
     shown = {name: value for name, value in values.items() if not isinstance(value, Part)}
     return part.name + (f"({', '.join(f'{name}={value!r}' for name, value in shown.items())})" if shown else "")
+
+
+def _read(text: str) -> ast.expr:
+    try:
+        return ast.parse(text.strip(), mode="eval").body
+    except SyntaxError as error:
+        raise NotationError(
+            f"cannot read {text!r}: {error.msg} at character {error.offset}; write 'name(argument=value) + name'"
+        ) from None
+
+
+def _plan(tree: ast.expr, text: str, geometry: Geometry | None, num_layers: int | None) -> Plan:
+    name = tree.func if isinstance(tree, ast.Call) else tree
+    if isinstance(name, ast.Name):
+        if isinstance(tree, ast.Call) and name.id in ("tile", "per_layer"):
+            return _pattern(tree, text, geometry)
+        if (method := methods().get(name.id)) and method.makes_plan:
+            known = {"num_layers": num_layers, "trained_length": geometry and geometry.trained_length}
+            return _made(method, tree, known)
+    return Plan.everywhere(Scheme.of(*_parts(tree, text, geometry)))
+
+
+def _pattern(call: ast.Call, text: str, geometry: Geometry | None) -> Plan:
+    name = ast.unparse(call.func)
+    pattern = call.args[0].value if len(call.args) == 1 and isinstance(call.args[0], ast.Constant) else None
+    if not isinstance(pattern, str) or not all(keyword.arg for keyword in call.keywords):
+        raise NotationError(f"cannot read {text!r}: write {name}('SSL', S=scheme, L=scheme)")
+    schemes = {str(each.arg): Scheme.of(*_parts(each.value, text, geometry)) for each in call.keywords}
+    tiled = Plan.tile(pattern, **schemes)
+    return tiled if name == "tile" else Plan.per_layer(tiled.schemes)
+
+
+def _parts(tree: ast.expr, text: str, geometry: Geometry | None) -> tuple[Part, ...]:
+    return tuple(part for term in _terms(tree, text) for part in _parts_of(term, text, geometry))
 
 
 def _terms(tree: ast.expr, text: str) -> list[ast.expr]:
@@ -82,7 +150,7 @@ def _terms(tree: ast.expr, text: str) -> list[ast.expr]:
     raise NotationError(f"cannot read {ast.unparse(tree)!r} in {text!r}: write 'name(argument=value)', joined by ' + '")
 
 
-def _parts_of(term: ast.expr, text: str) -> tuple[Part, ...]:
+def _parts_of(term: ast.expr, text: str, geometry: Geometry | None) -> tuple[Part, ...]:
     name = term.func if isinstance(term, ast.Call) else term
     if not isinstance(name, ast.Name):
         raise NotationError(f"cannot read {ast.unparse(term)!r} in {text!r}: a term starts with a method's name")
@@ -90,9 +158,25 @@ def _parts_of(term: ast.expr, text: str) -> tuple[Part, ...]:
     if method is None:
         near = nearest(name.id, methods())
         raise NotationError(f"unknown method {name.id!r} in {text!r}{near}; 'longspan methods' lists all")
-    given = _arguments(method, term) if isinstance(term, ast.Call) else {}
-    made = method.make(**given)
+    if method.makes_plan:
+        raise NotationError(
+            f"{method.name} is a plan: it gives layers different schemes, so it is no term of one scheme; "
+            "give it alone where a plan is wanted (parse_plan)"
+        )
+    made = _made(method, term, {"trained_length": geometry and geometry.trained_length})
     return made if isinstance(made, tuple) else (made,)
+
+
+def _made(method: Method, term: ast.expr, known: dict[str, int | None]) -> Any:
+    """What the method makes of the term's arguments; a recipe takes what is known of the model where left open."""
+    given = _arguments(method, term) if isinstance(term, ast.Call) else {}
+    if method.slot != RECIPE:
+        return method.make(**given)
+    parameters = inspect.signature(method.make).parameters
+    given = {name: value for name, value in known.items() if name in parameters and value is not None} | given
+    if missing := [name for name, p in parameters.items() if p.default is p.empty and name not in given]:
+        raise NotationError(f"{method.name} needs {', '.join(missing)}: write {method.name}({missing[0]}=...)")
+    return method.make(**given)
 
 
 def _arguments(method: Method, call: ast.Call) -> dict[str, Any]:

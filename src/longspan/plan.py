@@ -1,0 +1,70 @@
+"""A plan: which scheme in which layer."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from longspan.errors import SchemeError
+from longspan.geometry import Geometry
+from longspan.scheme import Scheme
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Schemes by layer: the first for layer 0, and from the start again where there are more layers than schemes.
+
+    Arguments:
+        schemes: one per layer, or one period of them.
+        num_layers: the only depth this plan is made for; None where it fits any.
+
+    >>> Plan.everywhere(Scheme()).layer(5, num_layers=24) == Scheme()
+    True
+    """
+
+    schemes: tuple[Scheme, ...]
+    num_layers: int | None = None
+
+    def __post_init__(self) -> None:
+        if not self.schemes:
+            raise SchemeError("a plan needs at least one scheme, got none")
+
+    @classmethod
+    def everywhere(cls, scheme: Scheme) -> "Plan":
+        """The same scheme in all layers."""
+        return cls((scheme,))
+
+    @classmethod
+    def tile(cls, pattern: str, **schemes: Scheme) -> "Plan":
+        """A pattern of letters, repeated over the layers; each letter names a scheme.
+
+        >>> window, full = Scheme(), Scheme.of()
+        >>> len(Plan.tile("SSSL", S=window, L=full).schemes)
+        4
+
+        Errors: SchemeError for a letter without a scheme, or a scheme without a letter.
+        """
+        for letter in pattern:
+            if letter not in schemes:
+                raise SchemeError(f"pattern {pattern!r} has {letter!r} but no scheme for it: add {letter}=...")
+        if unused := [name for name in schemes if name not in pattern]:
+            raise SchemeError(f"pattern {pattern!r} does not use {', '.join(unused)}: leave it out, or put it in")
+        return cls(tuple(schemes[letter] for letter in pattern))
+
+    @classmethod
+    def per_layer(cls, schemes: Sequence[Scheme]) -> "Plan":
+        """A scheme for each layer of a model of just this depth."""
+        return cls(tuple(schemes), num_layers=len(schemes))
+
+    def layer(self, index: int, num_layers: int) -> Scheme:
+        """The scheme of one layer, counted from 0.
+
+        Errors: SchemeError for a model of another depth than the plan's, or a layer it does not have.
+        """
+        if self.num_layers not in (None, num_layers):
+            raise SchemeError(f"this plan is made for {self.num_layers} layers, the model has {num_layers}")
+        if not 0 <= index < num_layers:
+            raise SchemeError(f"layer must be 0 … {num_layers - 1}, got {index}")
+        return self.schemes[index % len(self.schemes)]
+
+    def fill(self, geometry: Geometry, length: int) -> "Plan":
+        """The same plan with the open fields of its schemes closed."""
+        return replace(self, schemes=tuple(scheme.fill(geometry, length) for scheme in self.schemes))

@@ -1,0 +1,37 @@
+"""HWFA: windows with RoPE in all layers but the last, which sees everything, without positions and with log n.
+
+    layers 1 … ℓ − 1       rope + window(w)           (w − 1)(ℓ − 1) + 1 ≤ α L
+    layer ℓ                nope + log_length(L, form="training")
+
+Source: Su 2023, "Transformer upgrade road 9: a new idea for global length extrapolation", kexue.fm/archives/9603.
+"""
+
+from longspan.errors import SchemeError
+from longspan.mask.window import Window
+from longspan.plan import Plan
+from longspan.rotation.rope import RoPE
+from longspan.scale.log_length import LogLength
+from longspan.scheme import Scheme
+
+
+def hwfa(num_layers: int, trained_length: int, window: int | None = None, alpha: float = 0.75) -> Plan:
+    """A plan; it must be trained in.
+
+    Arguments:
+        num_layers: ℓ, at least 2.
+        trained_length: L, tokens.
+        window: w, tokens (left open: the largest for which the receptive field of the windows is at most α L).
+        alpha: α, the share of the trained length that the windows may reach; the article's 3/4.
+
+    >>> hwfa(24, 512).layer(0, 24).mask.size
+    17
+
+    Errors: SchemeError for fewer than two layers, or no window that small.
+    """
+    if num_layers < 2:
+        raise SchemeError(f"hwfa needs at least 2 layers, got {num_layers}")
+    if window is None:
+        window = int((alpha * trained_length - 1) // (num_layers - 1)) + 1
+    near = Scheme(rotation=RoPE(), mask=Window(window))
+    full = Scheme(scale=LogLength(trained_length, form="training"))
+    return Plan.per_layer([near] * (num_layers - 1) + [full])
