@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from by_hand import drawn, output, scores, tensors
+from by_hand import BACKENDS, drawn, output, scores, tensors
 from longspan import Geometry, attend, parse
 from longspan.distance.cache_relative import CacheRelative
 from longspan.errors import SchemeError
@@ -23,11 +23,12 @@ def streamed(q: np.ndarray, k: np.ndarray, v: np.ndarray, sinks: int, size: int)
     return np.concatenate(rows)
 
 
+@pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize(("sinks", "size"), [(4, 12), (1, 2), (0, 5), (3, 29), (4, 30), (4, 64)])
-def test_attention_is_that_of_a_real_cache(sinks: int, size: int) -> None:
+def test_attention_is_that_of_a_real_cache(backend: str, sinks: int, size: int) -> None:
     q, k, v = drawn(PLACES)
     text = f"cache_relative({sinks}, {size}) + window({size - sinks}, sinks={sinks})"
-    out = attend(*tensors(q, k, v), parse(text))[0, 0].numpy()
+    out = attend(*tensors(q, k, v), parse(text), backend=backend)[0, 0].numpy()
     np.testing.assert_allclose(out, streamed(q, k, v, sinks, size), rtol=0, atol=1e-13)
 
 

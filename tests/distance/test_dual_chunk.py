@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from by_hand import drawn, scores, tensors
+from by_hand import BACKENDS, drawn, scores, tensors
 from longspan import Geometry, attend, parse
 from longspan.distance.dual_chunk import DualChunk
 from longspan.errors import SchemeError
@@ -36,10 +36,11 @@ def by_chunks(q: np.ndarray, k: np.ndarray, v: np.ndarray, chunk: int, local: in
     return out
 
 
+@pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize(("chunk", "local"), [(12, 2), (9, 1), (7, 0), (40, 3)])
-def test_attention_is_the_chunk_loop(chunk: int, local: int) -> None:
+def test_attention_is_the_chunk_loop(backend: str, chunk: int, local: int) -> None:
     q, k, v = drawn(PLACES)
-    out = attend(*tensors(q, k, v), parse(f"dual_chunk({chunk}, {local})"))[0, 0].numpy()
+    out = attend(*tensors(q, k, v), parse(f"dual_chunk({chunk}, {local})"), backend=backend)[0, 0].numpy()
     np.testing.assert_allclose(out, by_chunks(q, k, v, chunk, local), rtol=0, atol=1e-13)
 
 
@@ -79,7 +80,10 @@ def test_the_end_of_the_previous_chunk_is_at_its_true_distance() -> None:
 
 def test_one_chunk_is_rope() -> None:
     q, k, v = tensors(*drawn(PLACES))
-    assert torch.equal(attend(q, k, v, f"dual_chunk({PLACES + 4}, 4)"), attend(q, k, v, "rope"))
+    assert torch.equal(
+        attend(q, k, v, f"dual_chunk({PLACES + 4}, 4)", backend="reference"),
+        attend(q, k, v, "rope", backend="reference"),
+    )
     assert DualChunk(PLACES + 4, 4).changes_nothing(PLACES)
     assert not DualChunk(PLACES + 3, 4).changes_nothing(PLACES)
     assert not DualChunk().changes_nothing(1)

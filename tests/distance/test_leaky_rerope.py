@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from by_hand import drawn, output, scores, scores_at, tensors
+from by_hand import BACKENDS, drawn, output, scores, scores_at, tensors
 from longspan import Geometry, attend, parse
 from longspan.distance.leaky_rerope import LeakyReRoPE
 from longspan.distance.rerope import ReRoPE
@@ -22,10 +22,11 @@ def two_passes(q: np.ndarray, k: np.ndarray, window: int, factor: float) -> np.n
     return np.where(abs(place[:, None] - place) < window, near, far)
 
 
+@pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize(("window", "k"), [(5, 16), (8, 3.5), (1, 2), (6, 1 / 16)])
-def test_attention_is_the_two_pass_form(window: int, k: float) -> None:
+def test_attention_is_the_two_pass_form(backend: str, window: int, k: float) -> None:
     q, key, v = drawn(PLACES)
-    out = attend(*tensors(q, key, v), parse(f"leaky_rerope({window}, {k})"))[0, 0].numpy()
+    out = attend(*tensors(q, key, v), parse(f"leaky_rerope({window}, {k})"), backend=backend)[0, 0].numpy()
     np.testing.assert_allclose(out, output(two_passes(q, key, window, k), v), rtol=0, atol=1e-12)
 
 
@@ -40,18 +41,21 @@ def test_distance_matrix(window: int, k: float) -> None:
     assert LeakyReRoPE(window, k)(torch.from_numpy(i), torch.from_numpy(j)).tolist() == wanted
 
 
-def test_both_directions_are_the_definition() -> None:
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_both_directions_are_the_definition(backend: str) -> None:
     """A query before its key: the author's code has only the causal half."""
     q, k, v = drawn(PLACES)
     r = np.subtract.outer(np.arange(PLACES), np.arange(PLACES))
     said = np.where(abs(r) < 5, r, np.sign(r) * (5 + (abs(r) - 5) / 3))
-    out = attend(*tensors(q, k, v), "leaky_rerope(5, 3) + bidirectional")[0, 0].numpy()
+    out = attend(*tensors(q, k, v), "leaky_rerope(5, 3) + bidirectional", backend=backend)[0, 0].numpy()
     np.testing.assert_allclose(out, output(scores_at(q, k, said), v, np.ones_like(r, dtype=bool)), rtol=0, atol=1e-13)
 
 
 def test_k_of_one_is_rope() -> None:
     q, k, v = tensors(*drawn(PLACES))
-    assert torch.equal(attend(q, k, v, "leaky_rerope(5, 1)"), attend(q, k, v, "rope"))
+    assert torch.equal(
+        attend(q, k, v, "leaky_rerope(5, 1)", backend="reference"), attend(q, k, v, "rope", backend="reference")
+    )
     assert LeakyReRoPE(5, 1).changes_nothing(PLACES)
     assert not LeakyReRoPE(5, 2).changes_nothing(PLACES)
 
@@ -62,10 +66,11 @@ def test_a_large_k_is_rerope() -> None:
     torch.testing.assert_close(attend(q, k, v, "leaky_rerope(5, 1e12)"), wanted, rtol=0, atol=1e-9)
 
 
-def test_no_window_is_position_interpolation() -> None:
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_no_window_is_position_interpolation(backend: str) -> None:
     q, k, v = drawn(PLACES)
     place = np.arange(PLACES) / 4
-    out = attend(*tensors(q, k, v), "leaky_rerope(0, 4)")[0, 0].numpy()
+    out = attend(*tensors(q, k, v), "leaky_rerope(0, 4)", backend=backend)[0, 0].numpy()
     np.testing.assert_allclose(out, output(scores(q, k, place, place), v), rtol=0, atol=1e-13)
 
 

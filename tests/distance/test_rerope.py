@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from by_hand import drawn, output, scores, tensors
+from by_hand import BACKENDS, drawn, output, scores, tensors
 from longspan import Geometry, attend, parse
 from longspan.distance.rerope import ReRoPE
 from longspan.errors import SchemeError
@@ -20,10 +20,11 @@ def two_passes(q: np.ndarray, k: np.ndarray, window: int) -> np.ndarray:
     return np.where(abs(place[:, None] - place) < window, near, far)
 
 
+@pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize("window", [1, 5, 23, 24])
-def test_attention_is_the_two_pass_form(window: int) -> None:
+def test_attention_is_the_two_pass_form(backend: str, window: int) -> None:
     q, k, v = drawn(PLACES)
-    out = attend(*tensors(q, k, v), parse(f"rerope({window})"))[0, 0].numpy()
+    out = attend(*tensors(q, k, v), parse(f"rerope({window})"), backend=backend)[0, 0].numpy()
     np.testing.assert_allclose(out, output(two_passes(q, k, window), v), rtol=0, atol=1e-13)
 
 
@@ -35,7 +36,9 @@ def test_distance_matrix() -> None:
 
 def test_a_window_over_the_text_is_rope_to_the_bit() -> None:
     q, k, v = tensors(*drawn(PLACES))
-    assert torch.equal(attend(q, k, v, f"rerope({PLACES - 1})"), attend(q, k, v, "rope"))
+    assert torch.equal(
+        attend(q, k, v, f"rerope({PLACES - 1})", backend="reference"), attend(q, k, v, "rope", backend="reference")
+    )
     assert ReRoPE(PLACES - 1).changes_nothing(PLACES)
     assert not ReRoPE(PLACES - 2).changes_nothing(PLACES)
 

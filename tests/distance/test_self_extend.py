@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from by_hand import drawn, output, scores, tensors
+from by_hand import BACKENDS, drawn, output, scores, tensors
 from longspan import Geometry, attend, parse
 from longspan.distance.self_extend import SelfExtend
 from longspan.errors import SchemeError
@@ -13,15 +13,16 @@ PLACES = 40
 GEOMETRY = Geometry(8, 8, 16, trained_length=4096)
 
 
+@pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize(("window", "group"), [(8, 4), (9, 4), (1, 3), (0, 5), (39, 2)])
-def test_attention_is_the_two_merged_attentions(window: int, group: int) -> None:
+def test_attention_is_the_two_merged_attentions(backend: str, window: int, group: int) -> None:
     q, k, v = drawn(PLACES)
     place = np.arange(PLACES)
     neighbor = scores(q, k, place, place)
     shift = window - window // group
     grouped = scores(q, k, place // group + shift, place // group)
     merged = np.where(np.tri(PLACES, k=-window, dtype=bool), grouped, neighbor)
-    out = attend(*tensors(q, k, v), parse(f"self_extend({window}, {group})"))[0, 0].numpy()
+    out = attend(*tensors(q, k, v), parse(f"self_extend({window}, {group})"), backend=backend)[0, 0].numpy()
     np.testing.assert_allclose(out, output(merged, v), rtol=0, atol=1e-13)
 
 
@@ -33,12 +34,16 @@ def test_distance_matrix() -> None:
 
 def test_a_group_of_one_is_rope() -> None:
     q, k, v = tensors(*drawn(PLACES))
-    assert torch.equal(attend(q, k, v, "self_extend(5, 1)"), attend(q, k, v, "rope"))
+    assert torch.equal(
+        attend(q, k, v, "self_extend(5, 1)", backend="reference"), attend(q, k, v, "rope", backend="reference")
+    )
 
 
 def test_neighbors_alone_are_rope() -> None:
     q, k, v = tensors(*drawn(PLACES))
-    assert torch.equal(attend(q, k, v, f"self_extend({PLACES}, 4)"), attend(q, k, v, "rope"))
+    assert torch.equal(
+        attend(q, k, v, f"self_extend({PLACES}, 4)", backend="reference"), attend(q, k, v, "rope", backend="reference")
+    )
     assert SelfExtend(PLACES, 4).changes_nothing(PLACES)
     assert not SelfExtend(PLACES - 1, 4).changes_nothing(PLACES)
 

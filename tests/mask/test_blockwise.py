@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from by_hand import drawn, output, scores, tensors
+from by_hand import BACKENDS, drawn, output, scores, tensors
 from longspan import Geometry, attend
 from longspan.errors import SchemeError
 from longspan.mask.blockwise import Blockwise
@@ -24,10 +24,11 @@ def by_blocks(q: np.ndarray, k: np.ndarray, v: np.ndarray, block: int) -> np.nda
     return np.concatenate(rows)
 
 
+@pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize("block", [2, 8, 10, 30, 60])
-def test_attention_is_the_loop_over_half_blocks(block: int) -> None:
+def test_attention_is_the_loop_over_half_blocks(backend: str, block: int) -> None:
     q, k, v = drawn(30)
-    out = attend(*tensors(q, k, v), f"rope + blockwise({block})")[0, 0].numpy()
+    out = attend(*tensors(q, k, v), f"rope + blockwise({block})", backend=backend)[0, 0].numpy()
     np.testing.assert_allclose(out, by_blocks(q, k, v, block), rtol=0, atol=1e-13)
 
 

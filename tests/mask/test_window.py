@@ -5,7 +5,7 @@ import pytest
 import torch
 from transformers.masking_utils import sliding_window_bidirectional_overlay, sliding_window_causal_mask_function
 
-from by_hand import drawn, output, scores, tensors
+from by_hand import BACKENDS, drawn, output, scores, tensors
 from longspan import Geometry, attend
 from longspan.errors import SchemeError
 from longspan.mask.window import Window
@@ -65,12 +65,13 @@ def test_receptive_field(layers: int, field: int) -> None:
     assert reach[-1].sum() == field
 
 
-def test_attention_over_the_window_is_that_of_its_pairs() -> None:
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_attention_over_the_window_is_that_of_its_pairs(backend: str) -> None:
     q, k, v = drawn(PLACES)
     place = np.arange(PLACES)
     r = place[:, None] - place
     keep = (r >= 0) & ((r < 5) | (place < 2))
-    out = attend(*tensors(q, k, v), "rope + window(5, sinks=2)")[0, 0].numpy()
+    out = attend(*tensors(q, k, v), "rope + window(5, sinks=2)", backend=backend)[0, 0].numpy()
     np.testing.assert_allclose(out, output(scores(q, k, place, place), v, keep), rtol=0, atol=1e-13)
 
 

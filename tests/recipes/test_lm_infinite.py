@@ -4,14 +4,15 @@ import numpy as np
 import pytest
 import torch
 
-from by_hand import drawn, output, scores, tensors
+from by_hand import BACKENDS, drawn, output, scores, tensors
 from longspan import Geometry, attend, parse
 from longspan.errors import SchemeError
 
 PLACES = 40
 
 
-def test_attention_is_window_and_capped_sinks() -> None:
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_attention_is_window_and_capped_sinks(backend: str) -> None:
     """As the authors have it: sinks beyond the window get the query turned to L and keys that do not turn."""
     q, k, v = drawn(PLACES)
     place = np.arange(PLACES)
@@ -19,7 +20,7 @@ def test_attention_is_window_and_capped_sinks() -> None:
     far = scores(q, k, np.full(PLACES, 12), np.zeros(PLACES))
     score = np.where(r < 12, scores(q, k, place, place), far)
     keep = (r >= 0) & ((r < 12) | (place < 3))
-    out = attend(*tensors(q, k, v), "lm_infinite(12, 3)")[0, 0].numpy()
+    out = attend(*tensors(q, k, v), "lm_infinite(12, 3)", backend=backend)[0, 0].numpy()
     np.testing.assert_allclose(out, output(score, v, keep), rtol=0, atol=1e-13)
 
 
@@ -33,7 +34,9 @@ def test_the_largest_distance_is_the_trained_length() -> None:
 
 def test_a_short_text_is_read_as_ever() -> None:
     q, k, v = tensors(*drawn(12))
-    assert torch.equal(attend(q, k, v, "lm_infinite(12)"), attend(q, k, v, "rope"))
+    assert torch.equal(
+        attend(q, k, v, "lm_infinite(12)", backend="reference"), attend(q, k, v, "rope", backend="reference")
+    )
 
 
 def test_window_must_be_known() -> None:
