@@ -12,6 +12,10 @@ _forward = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
 _backward = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward
 
 
+FEW = 16
+"""So few queries are packed; more fill the kernel's blocks by themselves."""
+
+
 def flash(
     query: Float[Tensor, "batch heads queries d"],
     key: Float[Tensor, "batch kv_heads keys d"],
@@ -20,7 +24,17 @@ def flash(
     causal: bool,
     mask: Float[Tensor, "..."] | None = None,
 ) -> tuple[Float[Tensor, "batch heads queries d"], Float[Tensor, "batch heads queries"]]:
-    """Output and log-sum-exp; causal lets query t see keys 0 … t."""
+    """Output and log-sum-exp; causal lets query t see keys 0 … t.
+
+    Few queries without a mask are packed: those of all heads that share a key head become rows of one head, so that
+    keys are read once.
+    """
+    batch, heads, queries, _ = query.shape
+    groups = heads // key.shape[1]
+    if queries <= FEW and groups > 1 and not causal and mask is None:
+        packed = query.reshape(batch, key.shape[1], groups * queries, -1)
+        out, lse = _forward(packed, key, value, 0.0, False, scale=scale)
+        return out.reshape(query.shape), lse.reshape(query.shape[:3])
     return _forward(query, key, value, 0.0, causal, attn_mask=mask, scale=scale)
 
 

@@ -1,7 +1,7 @@
 """What every backend receives: tensors, scheme and places that are known to fit each other."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Float
@@ -10,7 +10,7 @@ from torch import Tensor
 from longspan.compute.places import Places
 from longspan.errors import SchemeError, ShapeError
 from longspan.scheme import Scheme
-from longspan.slots import Part, Weights
+from longspan.slots import UNBOUNDED, Part, PlaceMap, Spectrum, Weights
 
 
 @dataclass(frozen=True, eq=False)
@@ -22,6 +22,8 @@ class Inputs:
         queries, keys: where the tokens stand; their batch is 1 where all rows agree.
         weights: learned numbers, named `slot.name` as in `Scheme.initial_weights`.
         base_scale: 1/√head_dim, or a model's own number.
+        frame: where queries and keys were turned to before they came (gain included), as a map of coordinates: a cache
+            of keys turned by position has the frame p ↦ p. None: they come unturned.
     """
 
     query: Float[Tensor, "batch heads queries head_dim"]
@@ -32,6 +34,7 @@ class Inputs:
     keys: Places
     weights: Mapping[str, Tensor]
     base_scale: float
+    frame: PlaceMap | None = None
 
     def __post_init__(self) -> None:
         _check_tensors(self.query, self.key, self.value)
@@ -51,10 +54,18 @@ class Inputs:
                 )
         for part in self.scheme.parts():
             self._check_weights(part)
+        if self.frame is not None and len(self.scheme.rotation.segments(UNBOUNDED)) > 1:
+            raise SchemeError(f"{self.scheme.rotation.name} changes its frequencies with length: keys must come unturned")
 
     def weights_of(self, part: Part) -> Weights:
         """The learned numbers of one part."""
         return self.scheme.weights_of(part, self.weights)
+
+    def to_turn(self, said: Tensor, place: Tensor, spectrum: Spectrum) -> tuple[Tensor, Spectrum]:
+        """How far tokens at `place`, said to stand at `said`, still have to turn, and in which spectrum."""
+        if self.frame is None:
+            return said, spectrum
+        return said - self.frame(place), replace(spectrum, gain=1.0)
 
     def _check_weights(self, part: Part) -> None:
         wanted = part.initial_weights(self.query.shape[1], self.query.shape[3], torch.Generator())

@@ -66,7 +66,9 @@ def _products(query: Tensor, key: Tensor, x: Inputs) -> Float[Tensor, "batch hea
         rows = rows[:, None, :, None]
         for branch in x.scheme.distance.branches():
             holds = branch.holds(queries[..., 0][:, :, None], keys[..., 0][:, None])[:, None] & rows
-            product = _turned_product(query, key, branch.query(queries), branch.key(keys), spectrum)
+            a, rest = x.to_turn(branch.query(queries), queries, spectrum)
+            c, _ = x.to_turn(branch.key(keys), keys, spectrum)
+            product = _turned_product(query, key, a, c, rest)
             scores = torch.where(holds, product, scores)
     return scores
 

@@ -4,7 +4,10 @@ import torch
 from jaxtyping import Float, Shaped
 from torch import Tensor
 
-from longspan.slots import Spectrum
+from longspan.slots import Layout, Spectrum
+
+Tables = tuple[Tensor, Tensor]
+"""Cosine and sine of each pair's angle, (batch | 1, places | 1, pairs), in float64, gain and decay included."""
 
 
 def rotate(
@@ -18,24 +21,17 @@ def rotate(
     Angles are float64 and cast after cos and sin, so that position one million is as exact as position one.
     `decay` counts the tokens over which each pair shrinks (negative: grows); None leaves lengths alone.
     """
-    if not spectrum.rotary_dim:
-        return x
-    cos, sin = tables(coordinate, spectrum, decay)
-    cos, sin = cos[:, None].to(x.dtype), sin[:, None].to(x.dtype)
-    turned, rest = x[..., : spectrum.rotary_dim], x[..., spectrum.rotary_dim :]
-    if spectrum.layout == "half":
-        a, b = turned.chunk(2, dim=-1)
-        return torch.cat([a * cos - b * sin, b * cos + a * sin, rest], -1)
-    a, b = turned[..., 0::2], turned[..., 1::2]
-    return torch.cat([torch.stack([a * cos - b * sin, b * cos + a * sin], -1).flatten(-2), rest], -1)
+    return turn(x, tables(coordinate, spectrum, decay), spectrum.layout) if spectrum.rotary_dim else x
 
 
 def tables(
-    coordinate: Shaped[Tensor, "#batch places axes"],
+    coordinate: Shaped[Tensor, "_ places axes"],
     spectrum: Spectrum,
-    decay: Shaped[Tensor, "#batch places"] | None = None,
-) -> tuple[Float[Tensor, "_ places pairs"], Float[Tensor, "_ places pairs"]]:
-    """Cosine and sine of each pair's angle in float64, gain and decay included."""
+    decay: Shaped[Tensor, "_ places"] | None = None,
+) -> Tables:
+    """The angles of places; where all stand at one, of that place alone."""
+    if decay is None and bool((coordinate == coordinate[:, :1]).all()):
+        coordinate = coordinate[:, :1]
     device = coordinate.device
     followed = coordinate.double()[..., spectrum.axis.to(device)]
     angle = followed * spectrum.frequencies.to(device)
@@ -43,3 +39,41 @@ def tables(
     if decay is not None:
         size = size * (decay.double()[..., None] * spectrum.log_decay.to(device)).exp()
     return angle.cos() * size, angle.sin() * size
+
+
+def turn(x: Float[Tensor, "batch heads places head_dim"], angles: Tables, layout: Layout) -> Tensor:
+    """x with its first channel pairs turned by known angles."""
+    cos, sin = (table[:, None].to(x.dtype) for table in angles)
+    turned = _Turn.apply(x, cos, sin, layout)
+    assert isinstance(turned, Tensor)
+    return turned
+
+
+class _Turn(torch.autograd.Function):
+    """A rotation is linear, and its transpose is the rotation back: nothing of x is kept for the backward pass."""
+
+    @staticmethod
+    def forward(ctx, x: Tensor, cos: Tensor, sin: Tensor, layout: Layout) -> Tensor:  # pyright: ignore[reportIncompatibleMethodOverride]
+        """Two passes over each half, without temporaries."""
+        ctx.save_for_backward(cos, sin)
+        ctx.layout = layout
+        pairs = cos.shape[-1]
+        out = torch.empty_like(x, memory_format=torch.contiguous_format)
+        (a, b), (c, d) = _pairs(x, pairs, layout), _pairs(out, pairs, layout)
+        torch.mul(a, cos, out=c).addcmul_(b, sin, value=-1)
+        torch.mul(b, cos, out=d).addcmul_(a, sin)
+        out[..., 2 * pairs :] = x[..., 2 * pairs :]
+        return out
+
+    @staticmethod
+    def backward(ctx, grad: Tensor):  # pyright: ignore[reportIncompatibleMethodOverride]
+        """Turned back."""
+        cos, sin = ctx.saved_tensors
+        return _Turn.apply(grad, cos, -sin, ctx.layout), None, None, None
+
+
+def _pairs(x: Tensor, pairs: int, layout: Layout) -> tuple[Tensor, Tensor]:
+    """First and second channel of each pair, as views."""
+    if layout == "half":
+        return x[..., :pairs], x[..., pairs : 2 * pairs]
+    return x[..., 0 : 2 * pairs : 2], x[..., 1 : 2 * pairs : 2]

@@ -8,11 +8,11 @@ from torch.nn.functional import pad
 from longspan.compute import toeplitz
 from longspan.compute.inputs import Inputs
 from longspan.compute.lowering import Cut, Lowering, Span, View, lower, visible_keys
-from longspan.compute.rotate import rotate
+from longspan.compute.rotate import Tables, rotate, tables, turn
 from longspan.compute.spans import Patch, patches
 from longspan.compute.tiles import TiledAttention
 from longspan.distance.true import TrueDistance
-from longspan.slots import Rotation, ScoreBias, VectorBias
+from longspan.slots import Rotation, ScoreBias, Spectrum, VectorBias
 
 STRIP = {torch.float32: 256, torch.float64: 256, torch.bfloat16: 512, torch.float16: 512}
 """Rows of a masked strip: the fastest measured for each dtype."""
@@ -96,16 +96,20 @@ def _patch(x: Inputs, patch: Patch) -> Tensor:
     turned: list[Tensor] = []
     for view in _views(forward, backward):
         q, k = _turned(x, view, query, key, query_at, key_at)
-        turned += [pad(q, (0, wide - q.shape[-1])), pad(k, (0, wide - k.shape[-1]))]
+        turned += [_widened(q, wide), _widened(k, wide)]
     diagonal = None
     if isinstance(scheme.bias, ScoreBias):
         dtype = torch.promote_types(query.dtype, torch.float32)
         weights = x.weights_of(scheme.bias)
         diagonal = toeplitz.diagonals(scheme.bias, span, query.shape[1], weights, dtype, query.device)
     logit = scheme.normalizer.extra_logit(query.shape[1], x.weights_of(scheme.normalizer))
-    out = TiledAttention.apply(forward, backward, scale, pad(value, (0, wide - width)), diagonal, logit, *turned)
+    out = TiledAttention.apply(forward, backward, scale, _widened(value, wide), diagonal, logit, *turned)
     assert isinstance(out, Tensor)
     return out[..., :width]
+
+
+def _widened(x: Tensor, width: int) -> Tensor:
+    return pad(x, (0, width - x.shape[-1])) if x.shape[-1] < width else x
 
 
 def _nothing(query: Tensor, width: int) -> Tensor:
@@ -143,13 +147,25 @@ def _decay_span(x: Inputs) -> int:
     return max(1, int(blocks)) * spectrum.decay_block
 
 
+def _turn(x: Tensor, place: Tensor, angles: Tables, spectrum: Spectrum) -> Tensor:
+    """`turn`, but no copy of what stands still: a cache of many keys is read where it lies."""
+    return x if spectrum.gain == 1.0 and not place.any() else turn(x, angles, spectrum.layout)
+
+
 def _turned(x: Inputs, view: View, query: Tensor, key: Tensor, query_at: Tensor, key_at: Tensor):
     """The view's own queries and keys, turned to where its branch says they stand."""
     branch = x.scheme.distance.branches()[view.branch]
     spectrum = view.rotation.spectrum(query.shape[-1])
     rows, keys = slice(*view.rows), slice(*view.keys)
-    a, c = branch.query(query_at[:, rows]), branch.key(key_at[:, keys])
+    a, rest = x.to_turn(branch.query(query_at[:, rows]), query_at[:, rows], spectrum)
+    c, _ = x.to_turn(branch.key(key_at[:, keys]), key_at[:, keys], spectrum)
     if view.origin is None:
-        return rotate(query[:, :, rows], a, spectrum), rotate(key[:, :, keys], c, spectrum)
+        q, k = query[:, :, rows], key[:, :, keys]
+        if not rest.rotary_dim:
+            return q, k
+        same = a.shape == c.shape and torch.equal(a, c)
+        at_query = tables(a, rest)
+        at_key = at_query if same else tables(c, rest)
+        return _turn(q, a, at_query, rest), _turn(k, c, at_key, rest)
     shrunk = (a[..., 0] - view.origin).clamp(min=0)
     return rotate(query[:, :, rows], a, spectrum, shrunk), rotate(key[:, :, keys], c, spectrum, view.origin - c[..., 0])
