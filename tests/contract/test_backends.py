@@ -7,10 +7,12 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from contract.drawing import PARTS, inputs, schemes
+from contract.drawing import GEOMETRY, LENGTH, PARTS, Shape, default, initial_weights, inputs, schemes, tensors
 from longspan.compute import blocks as blocks_module
-from longspan.compute.attend import run
+from longspan.compute.attend import choose, run
 from longspan.compute.inputs import Inputs
+from longspan.compute.places import places
+from longspan.scheme import Scheme
 
 
 def gradients(x: Inputs, backend: str) -> tuple[torch.Tensor, list[torch.Tensor]]:
@@ -37,3 +39,46 @@ def test_backend_is_the_reference(backend: str, name: str, data: st.DataObject) 
     torch.testing.assert_close(out, wanted, rtol=1e-11, atol=1e-11)
     for given_, wanted_ in zip(grads, wanted_grads, strict=True):
         torch.testing.assert_close(given_, wanted_, rtol=1e-10, atol=1e-10)
+
+
+ROUNDINGS = 3
+"""Of each query, key and value in a fast backend: normalized, turned, and multiplied with a rounded weight."""
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("name", PARTS)
+def test_low_precision_stays_within_the_measured_budget(name: str, dtype: torch.dtype) -> None:
+    """The error against float64 is at most twice what rounding inputs and output in that dtype is seen to cost."""
+    scheme = Scheme.of(default(name))
+    generator = torch.Generator().manual_seed(0)
+    keys = 3 * LENGTH
+    low = [t.to(dtype) for t in tensors(Shape(1, 2, 2, keys, keys), torch.float64, generator)]
+    positions = torch.arange(keys)[None, :, None].expand(1, keys, scheme.rotation.num_axes)
+    where = places(keys, keys, key_positions=positions)
+    weights = initial_weights(scheme, 4, generator)
+
+    def output(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, backend: str) -> torch.Tensor:
+        x = Inputs(query, key, value, scheme, *where, weights, GEOMETRY.head_dim**-0.5)
+        return run(x, backend).double()
+
+    exact = output(*(t.double() for t in low), backend="reference")
+    eps = torch.finfo(dtype).eps / 2
+    budget = eps * exact.abs().max()
+    for seed in range(4):
+        shake = torch.Generator().manual_seed(seed)
+        signs = [2.0 * torch.randint(0, 2, t.shape, generator=shake) - 1.0 for t in low]
+        shaken = [t.double() * (1 + ROUNDINGS * eps * sign) for t, sign in zip(low, signs, strict=True)]
+        budget = torch.maximum(
+            budget, (output(*shaken, backend="reference") - exact).abs().max() + eps * exact.abs().max()
+        )
+    assert (output(*low, backend="auto") - exact).abs().max() <= 2 * budget
+
+
+def test_auto_says_why() -> None:
+    """Streaming schemes go through tiles; what tiles refuse goes through blocks, with the reason."""
+    where = places(4, 4)
+    x = torch.ones(1, 1, 4, 8)
+    assert choose(Inputs(x, x, x, Scheme(), *where, {}, 1.0))[0] == "tiles"
+    backend, why = choose(Inputs(x, x, x, Scheme.of(default("sparsemax")), *where, {}, 1.0))
+    assert backend == "blocks"
+    assert "sparsemax" in why

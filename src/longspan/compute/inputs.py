@@ -55,7 +55,9 @@ class Inputs:
         for part in self.scheme.parts():
             self._check_weights(part)
         if self.frame is not None and len(self.scheme.rotation.segments(UNBOUNDED)) > 1:
-            raise SchemeError(f"{self.scheme.rotation.name} changes its frequencies with length: keys must come unturned")
+            raise SchemeError(
+                f"{self.scheme.rotation.name} changes its frequencies with length: keys must come unturned"
+            )
 
     def weights_of(self, part: Part) -> Weights:
         """The learned numbers of one part."""
