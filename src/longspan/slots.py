@@ -145,7 +145,6 @@ class Rotation(Part):
     """
 
     slot: ClassVar[str] = "rotation"
-    causal_only: ClassVar[bool] = False
     num_axes: ClassVar[int] = 1
     theta: float | None = field(default=None, kw_only=True)
     layout: Layout = field(default="half", kw_only=True)
@@ -177,6 +176,11 @@ class Rotation(Part):
     def decay_block(self) -> int:
         """Length in tokens of the blocks to which decay is relative."""
         return 512
+
+    @property
+    def causal_only(self) -> bool:
+        """Whether it means nothing where queries see what comes after them."""
+        return False
 
     def segments(self, length: int) -> tuple[Segment, ...]:
         """Row ranges that share one spectrum; together they hold every coordinate below `length` once."""
