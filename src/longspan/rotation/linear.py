@@ -1,0 +1,40 @@
+"""Linear: position interpolation; every position is divided by the factor, so that none is beyond the trained ones.
+
+    θ'_i = θ_i / s
+
+Source: Chen et al. 2023, "Extending Context Window of Large Language Models via Positional Interpolation",
+arXiv:2306.15595, eq. 4; found independently by kaiokendev 2023 (SuperHOT).
+"""
+
+from dataclasses import dataclass
+
+from jaxtyping import Float64
+from torch import Tensor
+
+from longspan.slots import Rotation, geometric
+
+
+@dataclass(frozen=True)
+class Linear(Rotation):
+    """Neutral: factor = 1.
+
+    Arguments:
+        factor: s, wanted over trained length (left open: from the geometry).
+
+    >>> Linear(factor=4, theta=10000).frequencies(4).tolist()
+    [0.25, 0.0025]
+    """
+
+    factor: float | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.require(self.factor is None or self.factor >= 1, "factor", "at least 1")
+
+    def frequencies(self, rotary_dim: int) -> Float64[Tensor, " pairs"]:
+        """All slower by the factor."""
+        return geometric(self.theta, rotary_dim) / self.known(self.factor, "factor")
+
+    def changes_nothing(self, length: int) -> bool:
+        """Nothing is divided."""
+        return self.factor == 1

@@ -1,0 +1,62 @@
+"""xPos: RoPE whose scores fade with distance, fast pairs first.
+
+    R(p) turns pair i by p · θ_i;  its part of the score shrinks by ζ_i^(r/B)          r = i − j ≥ 0
+    ζ_i = (2i/d + γ) / (1 + γ)
+
+Source: Sun et al. 2022, "A Length-Extrapolatable Transformer", arXiv:2212.10554, section 3.
+Differs from the paper: only ζ^(r/B) is meant; how it is shared out between q and k, and the paper's centering on the
+middle of the text that keeps it from overflowing, are left to the backend.
+"""
+
+from dataclasses import dataclass
+from math import inf
+
+import torch
+from jaxtyping import Float64
+from torch import Tensor
+
+from longspan.slots import Rotation, geometric
+
+
+@dataclass(frozen=True)
+class XPos(Rotation):
+    """Neutral: gamma = inf is `rope`.
+
+    Arguments:
+        gamma: γ; the smaller, the faster the fast pairs fade.
+        scale_base: B, tokens after which pair i has faded to ζ_i.
+
+    >>> (XPos(gamma=1, scale_base=512).log_decay(4) * 512).exp().tolist()
+    [0.5, 0.75]
+    """
+
+    gamma: float = 0.4
+    scale_base: int = 512
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.require(self.gamma > 0, "gamma", "above 0")
+        self.require(self.scale_base >= 1, "scale_base", "at least 1")
+
+    def frequencies(self, rotary_dim: int) -> Float64[Tensor, " pairs"]:
+        """Those of RoPE."""
+        return geometric(self.theta, rotary_dim)
+
+    def log_decay(self, rotary_dim: int) -> Float64[Tensor, " pairs"]:
+        """ln ζ / B, with ζ written as 1 − (1 − 2i/d) / (1 + γ) so that an infinite γ is no exception."""
+        rank = torch.arange(0, rotary_dim, 2, dtype=torch.float64) / max(rotary_dim, 1)
+        return torch.log1p(-(1 - rank) / (1 + self.gamma)) / self.scale_base
+
+    @property
+    def decay_block(self) -> int:
+        """B: over one block a key grows by 1/ζ at most."""
+        return self.scale_base
+
+    @property
+    def causal_only(self) -> bool:
+        """Scores of keys ahead would grow with distance."""
+        return True
+
+    def changes_nothing(self, length: int) -> bool:
+        """No pair fades."""
+        return self.gamma == inf
