@@ -144,7 +144,8 @@ def _decay_span(x: Inputs) -> int:
     if not spectrum.decays or x.query.dtype == torch.float16:
         return 0
     blocks = LOG_GROWTH / (-float(spectrum.log_decay.min()) * spectrum.decay_block)
-    return max(1, int(blocks)) * spectrum.decay_block
+    # Where pairs hardly decay, so many blocks would fit that their tokens overflow int64.
+    return max(1, int(min(blocks, x.key.shape[2]))) * spectrum.decay_block
 
 
 def _turn(x: Tensor, place: Tensor, angles: Tables, spectrum: Spectrum) -> Tensor:
