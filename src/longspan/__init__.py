@@ -12,18 +12,34 @@ if TYPE_CHECKING:
     from longspan.geometry import Geometry as Geometry
     from longspan.notation import parse as parse
     from longspan.plan import Plan as Plan
+    from longspan.pretrained.attach import attached as attached
+    from longspan.pretrained.attach import detach as detach
+    from longspan.pretrained.attach import extend as extend
     from longspan.scheme import Scheme as Scheme
 
 _HOMES = {
     "Geometry": "geometry",
     "Plan": "plan",
     "Scheme": "scheme",
+    "attached": "pretrained.attach",
     "attend": "compute.attend",
+    "detach": "pretrained.attach",
+    "extend": "pretrained.attach",
     "methods": "catalogue",
     "parse": "notation",
 }
 
-__all__ = ["Geometry", "Plan", "Scheme", "attend", "methods", "parse"]
+__all__ = [
+    "Geometry",
+    "Plan",
+    "Scheme",
+    "attached",
+    "attend",
+    "detach",
+    "extend",
+    "methods",
+    "parse",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -1,0 +1,220 @@
+"""`attached`, `extend`, `detach`: put a scheme on a pretrained model, and take it off."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any, TypeVar
+
+import torch
+from torch import Tensor, nn
+
+from longspan.errors import RefusalError
+from longspan.notation import format_scheme
+from longspan.pretrained.attention import IMPLEMENTATION, LAYER, Extended, Stock
+from longspan.pretrained.division import Work, divide, plainly
+from longspan.pretrained.frame import Arguments, Frame, Installed
+from longspan.pretrained.inspect import geometry, unscaled_length
+from longspan.pretrained.probe import Anatomy, calm, probe, probe_tokens, run_text, swap_configs
+from longspan.pretrained.step import Steps
+from longspan.pretrained.wanted import Target, close
+from longspan.rotation.rope import RoPE
+from longspan.scheme import Scheme
+
+ATTACHMENT = "longspan_attachment"
+"""The attribute of an extended model that holds its `Attachment`."""
+ALLOWED = {torch.float32: 1e-3, torch.float64: 1e-3, torch.bfloat16: 5e-2, torch.float16: 2e-2}
+"""What plain rotation through our path may differ from the model, in units of the logits' deviation."""
+
+_Model = TypeVar("_Model", bound=nn.Module)
+
+
+def extend(model: _Model, scheme: Scheme | str, *, length: int | None = None, backend: str = "auto") -> _Model:
+    """Let a model attend under a scheme, until `detach`. The same model comes back.
+
+    Arguments:
+        model: a causal language model of transformers, or a wrapper of one (peft).
+        scheme: as in "rerope(window=1024) + log_length"; a rotation that is not named is the model's own.
+        length: tokens to read; closes what the scheme leaves open, such as yarn's factor.
+        backend: of `attend`.
+
+    Errors: SchemeError and NotationError for a scheme that means nothing, RefusalError where this model cannot take it.
+    """
+    present = attachment_of(model)
+    anatomy = present.anatomy if present else probe(model)
+    closed = close(scheme, _target(anatomy, length))
+    if present is not None and (present.scheme, present.backend) == (closed, backend):
+        return model
+    detach(model)
+    try:
+        work = divide(anatomy, closed)
+        _self_test(model, anatomy, work, backend)
+        attachment = Attachment(model, anatomy, closed, work, length, backend)
+        attachment.install()
+    except BaseException:
+        if present is not None:
+            present.install()
+        raise
+    return model
+
+
+def detach(model: _Model) -> _Model:
+    """Take the extension off; a model without one is left as it is."""
+    attachment = attachment_of(model)
+    if attachment is not None:
+        attachment.remove()
+    return model
+
+
+@contextmanager
+def attached(
+    model: _Model, scheme: Scheme | str, *, length: int | None = None, backend: str = "auto"
+) -> Iterator[_Model]:  # fmt: skip
+    """`extend` for the time of a block; afterwards the model is what it was before, an earlier extension included."""
+    before = attachment_of(model)
+    extend(model, scheme, length=length, backend=backend)
+    try:
+        yield model
+    finally:
+        if attachment_of(model) is not before:
+            detach(model)
+            if before is not None:
+                before.install()
+
+
+def attachment_of(model: nn.Module) -> "Attachment | None":
+    """The extension that a model carries."""
+    return model.__dict__.get(ATTACHMENT)
+
+
+class Attachment:
+    """One scheme on one model, and the way back.
+
+    Arguments:
+        scheme: closed; `RoPE()` stands for the model's own rotation.
+        work: who does what.
+        length: tokens to read, where somebody said.
+    """
+
+    def __init__(
+        self, model: nn.Module, anatomy: Anatomy, scheme: Scheme, work: Work, length: int | None, backend: str
+    ) -> None:
+        self.model, self.anatomy, self.scheme, self.work = model, anatomy, scheme, work
+        self.length, self.backend = length, backend
+        self.steps = Steps(work.frame(anatomy.sources()))
+        self._hooks: list[Any] = []
+        self._installed: list[Installed] = []
+        self._configs: list[tuple[nn.Module, str, Any]] = []
+
+    @property
+    def text(self) -> str:
+        """The scheme as text."""
+        return format_scheme(self.scheme)
+
+    def install(self) -> None:
+        """Change the model; on an error it is as before."""
+        try:
+            self._configs = swap_configs(self.model)
+            self._install_sources()
+            self._install_layers()
+        except BaseException:
+            self.remove()
+            raise
+        self.model.__dict__[ATTACHMENT] = self
+
+    def remove(self) -> None:
+        """Change the model back."""
+        for hook in self._hooks:
+            hook.remove()
+        for installed in reversed(self._installed):
+            installed.remove()
+        for layer in self.anatomy.layers:
+            layer.module.__dict__.pop(LAYER, None)
+        for module, name, value in self._configs:
+            module.__dict__[name] = value
+        self._hooks, self._installed, self._configs = [], [], []
+        self.model.__dict__.pop(ATTACHMENT, None)
+
+    def _install_sources(self) -> None:
+        base, work = self.anatomy.base, self.work
+        for source in work.unturned:
+            self._installed.append(source.install(None, 1.0))
+        for source, rotation in work.rotations.items():
+            self._installed.append(source.install(rotation.frequencies(2 * len(source.frequencies)), rotation.gain))
+        for module in dict.fromkeys(source.module for source in self.anatomy.sources()):
+            unturned = frozenset(source.layer_type for source in work.unturned if source.module is module)
+            self._hooks.append(module.register_forward_pre_hook(Frame(module, self.steps, unturned), with_kwargs=True))
+        forward = Forward(base, self.steps)
+        self._hooks.append(base.register_forward_pre_hook(forward.begin, with_kwargs=True))
+        self._hooks.append(base.register_forward_hook(forward.end))
+
+    def _install_layers(self) -> None:
+        if self.work.stock:
+            return
+        self.anatomy.base.config._attn_implementation_internal = IMPLEMENTATION
+        for layer, rest in zip(self.anatomy.layers, self.work.rests, strict=True):
+            layer.config._attn_implementation_internal = IMPLEMENTATION
+            if rest is None:
+                does = Stock(layer.implementation)
+            else:
+                layout = layer.layout if layer.source in self.work.unturned else None
+                does = Extended(rest, layout, self.steps, self.backend)
+            layer.module.__dict__[LAYER] = does
+
+
+class Forward:
+    """Hooks around the text model: which cache this pass reads, and which one it made."""
+
+    def __init__(self, base: nn.Module, steps: Steps) -> None:
+        self.arguments, self.steps = Arguments(base), steps
+
+    def begin(self, module: nn.Module, args: tuple, kwargs: dict) -> None:
+        """Before the forward."""
+        explicit = self.arguments.get("position_ids", args, kwargs) is not None
+        self.steps.begin(self.arguments.get("past_key_values", args, kwargs), explicit)
+
+    def end(self, module: nn.Module, args: tuple, output: Any) -> None:
+        """After it."""
+        self.steps.end(getattr(output, "past_key_values", None))
+
+
+def _target(anatomy: Anatomy, length: int | None) -> Target:
+    """What a scheme on this model is closed for."""
+    config = anatomy.base.config
+    turning = [layer for layer in anatomy.layers if layer.layout]
+    far = [layer for layer in turning if not layer.local_size] or turning
+    layout = far[0].layout
+    assert layout is not None
+    size = replace(geometry(config), head_dim=layout.head_dim)
+    return Target(size, layout, unscaled_length(config), length)
+
+
+def _self_test(model: nn.Module, anatomy: Anatomy, work: Work, backend: str) -> None:
+    """Plain rotation through our path must be the model itself."""
+    if work.stock:
+        return
+    tokens = probe_tokens(model, 2, 24)
+    real = torch.ones_like(tokens, dtype=torch.bool)
+    real[1, :7] = False
+    with calm(model), torch.no_grad():
+        before = run_text(model, tokens, real.long())[real].float()
+        plain = Attachment(model, anatomy, Scheme(rotation=RoPE()), plainly(anatomy, work), None, backend)
+        plain.install()
+        try:
+            after = run_text(model, tokens, real.long())[real].float()
+        finally:
+            plain.remove()
+    _compare(before, after, run_dtype(model))
+
+
+def run_dtype(model: nn.Module) -> torch.dtype:
+    """The type of a model's floating point weights."""
+    return next((p.dtype for p in model.parameters() if p.dtype in ALLOWED), torch.float32)
+
+
+def _compare(before: Tensor, after: Tensor, dtype: torch.dtype) -> None:
+    difference = float((before - after).abs().max() / before.std())
+    if not difference <= ALLOWED[dtype]:
+        raise RefusalError(
+            f"plain rotation through this path differs from the model by {difference:.1e} of its logits' deviation "
+            f"(allowed {ALLOWED[dtype]:.0e}): the model does something with positions that longspan does not know"
+        )

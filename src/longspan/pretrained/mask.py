@@ -1,0 +1,142 @@
+"""The mask object: which slots of the cache hold what, written down when transformers asks for a mask.
+
+Nothing of size queries × keys is made here. An extended layer turns it into places; an untouched layer asks for the
+mask that its own implementation would have got.
+"""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from transformers.masking_utils import (
+    ALL_MASK_ATTENTION_FUNCTIONS,
+    causal_mask_function,
+    prepare_padding_mask,
+    sdpa_mask,
+)
+
+from longspan.compute.places import PADDING, Places, visible
+from longspan.errors import RefusalError
+from longspan.mask.all import All
+from longspan.mask.window import Window
+from longspan.pretrained.step import Step
+
+ROWS = 256
+"""Query rows compared at a time where a mask pattern has to be understood."""
+
+
+class LazyMask:
+    """Stands where transformers expects a mask of (batch, 1, queries, keys).
+
+    Arguments:
+        arguments: what transformers gave for making the mask.
+    """
+
+    ndim = 4
+
+    def __init__(self, arguments: dict[str, Any]) -> None:
+        offset = arguments.get("q_offset", 0)
+        # A static cache hands out its live counter, which moves on before attention runs.
+        self.arguments = {**arguments, "q_offset": offset.clone() if isinstance(offset, Tensor) else offset}
+        self.step: Step | None = None
+        self._stock: dict[str, Any] = {}
+        self._places: tuple[Places, Places] | None = None
+
+    @property
+    def shape(self) -> torch.Size:
+        """Of the mask that this stands for."""
+        return torch.Size((self.arguments["batch_size"], 1, self.arguments["q_length"], self.arguments["kv_length"]))
+
+    def contiguous(self) -> "LazyMask":
+        """Itself; `generate` asks."""
+        return self
+
+    def to(self, *_: Any, **__: Any) -> "LazyMask":
+        """Itself."""
+        return self
+
+    @property
+    def local_size(self) -> int | None:
+        """The sliding window or the chunk, tokens; None on a layer that sees everything."""
+        return self.arguments.get("local_size")
+
+    def stock(self, implementation: str) -> Any:
+        """The mask that an implementation of transformers would have got."""
+        if implementation not in self._stock:
+            self._stock[implementation] = ALL_MASK_ATTENTION_FUNCTIONS[implementation](**self.arguments)
+        return self._stock[implementation]
+
+    def places(self, step: Step | None) -> tuple[Places, Places]:
+        """Where queries and keys stand.
+
+        Errors: RefusalError where the model's own mask is more than causality, padding, packing, window and chunk.
+        """
+        self.step = self.step or step  # recomputation in a backward pass comes when the model is in another step
+        if self.step is None:
+            raise RefusalError("attention ran outside the model's forward pass: call the model itself")
+        if self._places is None:
+            self._places = self._find_places(self.step)
+        return self._places
+
+    def _find_places(self, step: Step) -> tuple[Places, Places]:
+        asked = self.arguments
+        device, offset = asked.get("device", "cpu"), asked["q_offset"]
+        slots = torch.arange(asked["kv_length"], device=device) + asked["kv_offset"]
+        rows = torch.arange(asked["q_length"], device=device) + offset
+        counted, document = self._counted(slots)
+        later = slots > rows[-1]  # slots of a static cache that wait for tokens
+        document = document.masked_fill(later, PADDING)
+        index = rows - asked["kv_offset"]
+        positions, coordinate = step.coordinates(offset, slots, counted, index)
+        order, document = self._split(slots, counted, document)
+        keys = Places(order, coordinate[..., None], document)
+        queries = Places(order[:, index], positions[..., None], document[:, index])
+        if asked["mask_function"] is not causal_mask_function:
+            self._check(queries, keys)
+        return queries, keys
+
+    def _counted(self, slots: Tensor) -> tuple[Tensor, Tensor]:
+        """How many real tokens come before each slot, and which slots are padding."""
+        asked = self.arguments
+        padding = prepare_padding_mask(asked["attention_mask"], asked["kv_length"], asked["kv_offset"])
+        if padding is None:
+            return slots[None], torch.zeros_like(slots)[None]
+        before = padding.long().cumsum(1) - padding.long()
+        return before[:, slots], torch.where(padding[:, slots], 0, PADDING)
+
+    def _split(self, slots: Tensor, order: Tensor, document: Tensor) -> tuple[Tensor, Tensor]:
+        """Order and document where a token that does not see the one before it starts a document: packing, chunks."""
+        asked = self.arguments
+        if asked["mask_function"] is causal_mask_function or asked.get("use_vmap"):
+            return order, document
+        batch = torch.arange(asked["batch_size"], device=slots.device)[:, None]
+        joined = asked["mask_function"](batch, 0, slots[None], (slots - 1).clamp(min=0)[None])
+        starts = ~joined.expand(asked["batch_size"], -1) & (slots > 0)
+        if not starts.any():
+            return order, document
+        number = starts.long().cumsum(1)
+        first = order.expand_as(number).masked_fill(~starts, 0).cummax(1).values
+        return order - first, torch.where(document == PADDING, PADDING, number)
+
+    def _check(self, queries: Places, keys: Places) -> None:
+        """Whether places say all that the model's own mask says."""
+        local = Window(size=self.local_size) if self.local_size else All()
+        wanted = {**self.arguments, "allow_is_causal_skip": False, "allow_is_bidirectional_skip": False}
+        for start in range(0, self.arguments["q_length"], ROWS):
+            rows = min(ROWS, self.arguments["q_length"] - start)
+            model = sdpa_mask(**{**wanted, "q_length": rows, "q_offset": self.arguments["q_offset"] + start})
+            part = slice(start, start + rows)
+            some = Places(queries.order[:, part], queries.coordinate[:, part], queries.document[:, part])
+            ours = visible(some, keys, local, causal=True)
+            if ((ours != model) & (some.document != PADDING)[:, None, :, None]).any():
+                raise RefusalError(
+                    "the model's own mask is more than causality, padding, packing, window and chunk (image blocks, "
+                    "or a custom mask): this method cannot keep it"
+                )
+
+
+def lazy_mask(attention_mask: Any = None, **arguments: Any) -> LazyMask:
+    """The registered mask function."""
+    if isinstance(attention_mask, LazyMask):  # generate made it before the model asked
+        return attention_mask
+    return LazyMask({"attention_mask": attention_mask, **arguments})

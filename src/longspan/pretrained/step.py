@@ -1,0 +1,134 @@
+"""One forward pass after another: the positions it was given, and those of every token in its cache."""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from longspan.errors import RefusalError
+
+RECORD = "longspan_record"
+
+
+class Record:
+    """What a cache does not know about its own keys: the frame they were turned in, and where their tokens stand."""
+
+    def __init__(self, frame: Any) -> None:
+        self.frame = frame
+        self.coordinates: Tensor | None = None
+
+    def write(self, offset: int | Tensor, positions: Tensor) -> None:
+        """Tokens at slots offset, offset + 1, … stand at `positions`; what stood there or beyond is forgotten."""
+        if isinstance(offset, Tensor):
+            slots = torch.arange(positions.shape[1], device=positions.device) + offset.to(positions.device)
+            known = self.coordinates
+            if known is None:
+                known = positions.new_zeros(positions.shape[0], 0)
+            if (missing := int(slots[-1]) + 1 - known.shape[1]) > 0:
+                known = functional.pad(known, (0, missing))
+            self.coordinates = known.index_copy(1, slots, positions.expand(known.shape[0], -1))
+            return
+        if offset == 0:
+            self.coordinates = positions
+            return
+        known = self.coordinates
+        if known is None or known.shape[1] < offset:
+            raise RefusalError(
+                f"the cache holds {offset} tokens, of which {0 if known is None else known.shape[1]} were read by "
+                "this model as it is extended now: start with an empty cache"
+            )
+        rows = max(known.shape[0], positions.shape[0])
+        self.coordinates = torch.cat([known[:, :offset].expand(rows, -1), positions.expand(rows, -1)], 1)
+
+    def read(self, slots: Tensor) -> Tensor:
+        """Where the tokens in these slots stand; zero where nothing was written."""
+        known = self.coordinates
+        assert known is not None
+        return known[:, slots.clamp(max=known.shape[1] - 1)]
+
+
+class Step:
+    """One forward pass.
+
+    Arguments:
+        record: of the cache it reads, or of the one that it makes.
+        explicit: whether the caller gave positions. Tokens are counted otherwise, padding left out, so that a padded
+            row is read as it would be alone.
+    """
+
+    def __init__(self, record: Record, explicit: bool) -> None:
+        self.record, self.explicit = record, explicit
+        self.positions: Tensor | None = None
+        self.written = False
+
+    def coordinates(self, offset: int | Tensor, slots: Tensor, counted: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
+        """Where the queries stand, and where the keys in these slots stand.
+
+        Arguments:
+            counted: how many real tokens come before each key.
+            rows: which of the keys are the queries' own.
+        """
+        if self.record.frame is None:  # all turning is done, and the plain model may have filled the cache
+            return counted[:, rows], counted
+        positions = self.positions if self.explicit else counted[:, rows]
+        if positions is None:
+            raise RefusalError("this model attended before its rotary module was told any positions")
+        if not self.written:
+            self.record.write(offset, positions)
+            self.written = True
+        return positions, self.record.read(slots)
+
+
+class Steps:
+    """The step that an extended model is in; shared by its hooks and its attention layers.
+
+    Arguments:
+        frame: in which frame keys are cached; None where it is the plain model's own.
+    """
+
+    def __init__(self, frame: Any) -> None:
+        self.frame = frame
+        self.now: Step | None = None
+
+    def begin(self, cache: Any, explicit: bool) -> None:
+        """A forward pass starts with this cache."""
+        record = getattr(cache, RECORD, None)
+        if record is None:
+            if self.frame is not None and cache is not None and _holds_tokens(cache):
+                raise RefusalError(
+                    "this cache was filled by the model without the extension: its keys stand in another frame; "
+                    "start with an empty cache"
+                )
+            record = Record(self.frame)
+            if cache is not None:
+                setattr(cache, RECORD, record)
+        elif record.frame != self.frame and _holds_tokens(cache):
+            raise RefusalError(
+                "this cache was filled under another extension: its keys stand in another frame; "
+                "start with an empty cache"
+            )
+        else:
+            record.frame = self.frame
+        self.now = Step(record, explicit)
+
+    def note(self, positions: Tensor) -> None:
+        """The rotary module was given these positions."""
+        if self.now is None or self.now.positions is not None:
+            return
+        if positions.ndim == 3:
+            if (positions != positions[:1]).any():
+                raise RefusalError(
+                    "positions on several axes (image or video tokens) are not extended: give text alone"
+                )
+            positions = positions[0]
+        self.now.positions = positions[None] if positions.ndim == 1 else positions
+
+    def end(self, cache: Any) -> None:
+        """A forward pass returned this cache."""
+        if cache is not None and self.now is not None and getattr(cache, RECORD, None) is None:
+            setattr(cache, RECORD, self.now.record)
+
+
+def _holds_tokens(cache: Any) -> bool:
+    return bool(cache.get_seq_length() > 0)
