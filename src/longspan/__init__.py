@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from longspan.pretrained.attach import attached as attached
     from longspan.pretrained.attach import detach as detach
     from longspan.pretrained.attach import extend as extend
+    from longspan.pretrained.save import load as load
+    from longspan.pretrained.save import save as save
     from longspan.scheme import Scheme as Scheme
 
 _HOMES = {
@@ -25,8 +27,10 @@ _HOMES = {
     "attend": "compute.attend",
     "detach": "pretrained.attach",
     "extend": "pretrained.attach",
+    "load": "pretrained.save",
     "methods": "catalogue",
     "parse": "notation",
+    "save": "pretrained.save",
 }
 
 __all__ = [
@@ -37,8 +41,10 @@ __all__ = [
     "attend",
     "detach",
     "extend",
+    "load",
     "methods",
     "parse",
+    "save",
 ]
 
 

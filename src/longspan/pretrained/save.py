@@ -1,0 +1,163 @@
+"""`save` and `load`: an extended model as a standard checkpoint.
+
+The folder is what `save_pretrained` writes, and `context_extension` in its config.json says how the model was extended.
+What stock runtimes can express, other fixed frequencies, stands in `rope_parameters` as well, as a LongRoPE with equal
+short and long factors; for all else the folder's card says that stock loaders ignore the extension.
+"""
+
+import json
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedConfig, PreTrainedModel
+
+from longspan.errors import RefusalError
+from longspan.pretrained.attach import Attachment, attachment_of, extend
+from longspan.pretrained.export import stock_config
+from longspan.pretrained.gguf import load_gguf
+
+FIELD = "context_extension"
+VERSION = 1
+ORIGINAL = ("rope_parameters", "max_position_embeddings")
+"""Fields of the text model's config that may be written anew for stock runtimes."""
+
+
+def save(model: PreTrainedModel, folder: Path | str, *, tokenizer: Any = None) -> Path:
+    """Write a model with its extension into a new folder.
+
+    Arguments:
+        tokenizer: written beside it where given.
+
+    Errors: RefusalError where the folder holds something already, or the model is a wrapper that must be merged first.
+    """
+    folder = Path(folder)
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise RefusalError(f"{folder} exists already: choose another folder")
+    if not isinstance(model, PreTrainedModel):
+        raise RefusalError(f"{type(model).__name__} wraps a model: merge it first (merge_and_unload), then save")
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    partial = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+    try:
+        model.save_pretrained(partial)
+        if tokenizer is not None:
+            tokenizer.save_pretrained(partial)
+        attachment = attachment_of(model)
+        if attachment is not None:
+            _write_extension(partial, attachment)
+        if folder.exists():
+            folder.rmdir()
+        partial.chmod(0o755)
+        partial.replace(folder)
+    except BaseException:
+        shutil.rmtree(partial, ignore_errors=True)
+        raise
+    return folder
+
+
+def load(
+    source: Path | str,
+    scheme: str | None = None,
+    *,
+    length: int | None = None,
+    dtype: torch.dtype | None = None,
+    backend: str = "auto",
+    trust_remote_code: bool = False,
+) -> PreTrainedModel:
+    """A model from a folder, a .gguf file or a Hugging Face id, with the extension it was saved with.
+
+    Arguments:
+        scheme: takes the place of the saved extension.
+        length: tokens to read.
+        dtype: of the weights; as stored where left out (float32 for GGUF).
+        trust_remote_code: whether code that comes with the checkpoint may run.
+
+    Errors: RefusalError for weights other than safetensors and GGUF, for a cut file, and for an extension that a newer
+    longspan wrote.
+    """
+    path = Path(source)
+    if path.suffix == ".gguf":
+        if not path.is_file():
+            raise RefusalError(f"there is no file {path}")
+        model = load_gguf(path, dtype)
+        return model if scheme is None else extend(model, scheme, length=length, backend=backend)
+    try:
+        config = AutoConfig.from_pretrained(source, trust_remote_code=trust_remote_code)
+        extension = _taken_out(config, source)
+        model = AutoModelForCausalLM.from_pretrained(
+            source, config=config, dtype=dtype or "auto", use_safetensors=True, trust_remote_code=trust_remote_code
+        )
+    except OSError as error:
+        raise RefusalError(f"cannot load {source}: {' '.join(str(error).split())[:300]}") from error
+    if scheme is None and extension is not None:
+        scheme, length = extension["scheme"], length or extension.get("length")
+    return model if scheme is None else extend(model, scheme, length=length, backend=backend)
+
+
+def load_tokenizer(source: Path | str, *, trust_remote_code: bool = False) -> Any:
+    """The tokenizer of a folder, a .gguf file or a Hugging Face id."""
+    path = Path(source)
+    if path.suffix == ".gguf":
+        return AutoTokenizer.from_pretrained(path.parent, gguf_file=path.name, local_files_only=True)
+    return AutoTokenizer.from_pretrained(source, trust_remote_code=trust_remote_code)
+
+
+def _taken_out(config: PreTrainedConfig, source: Path | str) -> dict[str, Any] | None:
+    """The saved extension; the config is the unextended model's afterwards."""
+    extension = getattr(config, FIELD, None)
+    if extension is None:
+        return None
+    version = extension.get("version")
+    if not isinstance(version, int) or version > VERSION:
+        raise RefusalError(
+            f"{source} was extended by a newer longspan (version {version} of {FIELD}, this one reads up to "
+            f"{VERSION}): update longspan"
+        )
+    delattr(config, FIELD)
+    text = config.get_text_config(decoder=True)
+    for name, value in extension.get("original", {}).items():
+        setattr(text, name, value)
+    return extension
+
+
+def _write_extension(folder: Path, attachment: Attachment) -> None:
+    path = folder / "config.json"
+    config = json.loads(path.read_text())
+    text = _text_part(config, attachment)
+    extension: dict[str, Any] = {"version": VERSION, "scheme": attachment.text, "length": attachment.length}
+    stock = stock_config(attachment)
+    if stock is not None:
+        extension["original"] = {name: text[name] for name in ORIGINAL if name in text}
+        text.update(stock)
+    config[FIELD] = extension
+    path.write_text(json.dumps(config, indent=2, sort_keys=True) + "\n")
+    (folder / "README.md").write_text(card(attachment, stock is not None))
+
+
+def _text_part(config: dict[str, Any], attachment: Attachment) -> dict[str, Any]:
+    """Where the text model's fields stand in a config file."""
+    whole: PreTrainedConfig = attachment.model.__dict__["config"]
+    text = whole.get_text_config(decoder=True)
+    for name in whole.sub_configs:
+        if getattr(whole, name, None) is text:
+            return config[name]
+    return config
+
+
+def card(attachment: Attachment, stock: bool) -> str:
+    """The folder's README."""
+    if stock:
+        reach = (
+            "Every runtime that reads `rope_parameters` of type `longrope` (transformers, vLLM) runs the model so "
+            "extended; longspan is not needed."
+        )
+    else:
+        reach = (
+            "**Stock loaders ignore the extension without a word**: `AutoModelForCausalLM.from_pretrained` gives the "
+            "model as it was before. Load it with longspan:\n\n"
+            '```python\nimport longspan\nmodel = longspan.load("THIS_FOLDER")\n```'
+        )
+    length = f" for reading {attachment.length} tokens" if attachment.length else ""
+    return f"# A model with an extended context\n\nExtended by `{attachment.text}`{length}.\n\n{reach}\n"

@@ -1,0 +1,108 @@
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from transformers import AutoModelForCausalLM
+
+import longspan
+from longspan.errors import RefusalError
+from pretrained.models import logits, tiny_llama, tokens
+
+WORDS = tokens(2, 70)
+
+FRESH = """
+import sys, torch
+from transformers import AutoModelForCausalLM
+model = AutoModelForCausalLM.from_pretrained(sys.argv[1]).eval()
+with torch.no_grad():
+    torch.save(model(torch.load(sys.argv[2])).logits, sys.argv[3])
+assert not any(name.startswith("longspan") for name in sys.modules)
+"""
+
+
+def in_a_fresh_process(folder: Path, scratch: Path) -> torch.Tensor:
+    """Logits of stock transformers, longspan not imported."""
+    torch.save(WORDS, scratch / "words.pt")
+    command = [sys.executable, "-c", FRESH, str(folder), str(scratch / "words.pt"), str(scratch / "logits.pt")]
+    subprocess.run(command, check=True, capture_output=True)
+    return torch.load(scratch / "logits.pt")
+
+
+@pytest.mark.parametrize("scheme", ["rerope(window=8) + log_length", "rope(theta=1e6)", "window(size=12, sinks=2)"])
+def test_saved_and_loaded_is_the_same_model(tmp_path, scheme):
+    model = longspan.extend(tiny_llama(), scheme, length=128)
+    expected = logits(model, WORDS)
+    folder = longspan.save(model, tmp_path / "model")
+    loaded = longspan.load(folder).eval()
+    assert torch.equal(logits(loaded, WORDS), expected)
+    assert torch.equal(logits(longspan.detach(loaded), WORDS), logits(tiny_llama(), WORDS))
+    assert [path.name for path in tmp_path.iterdir()] == ["model"]
+    assert sorted(path.suffix for path in folder.iterdir()) == [".json", ".json", ".md", ".safetensors"]
+
+
+def test_fixed_frequencies_need_no_longspan(tmp_path):
+    model = longspan.extend(tiny_llama(), "rope(theta=1e6)", length=128)
+    folder = longspan.save(model, tmp_path / "model")
+    torch.testing.assert_close(in_a_fresh_process(folder, tmp_path), logits(model, WORDS), rtol=0, atol=1e-5)
+    config = json.loads((folder / "config.json").read_text())
+    assert config["rope_parameters"]["rope_type"] == "longrope"
+    assert config["rope_parameters"]["short_factor"] == config["rope_parameters"]["long_factor"]
+    assert config["max_position_embeddings"] == 128
+    assert "longspan is not needed" in (folder / "README.md").read_text()
+
+
+def test_what_stock_loaders_ignore_is_said_in_the_card(tmp_path):
+    model = longspan.extend(tiny_llama(), "rerope(window=8)")
+    folder = longspan.save(model, tmp_path / "model")
+    assert "Stock loaders ignore the extension" in (folder / "README.md").read_text()
+    plain = AutoModelForCausalLM.from_pretrained(folder).eval()
+    assert torch.equal(logits(plain, WORDS), logits(tiny_llama(), WORDS))
+
+
+def test_another_scheme_may_take_the_saved_ones_place(tmp_path):
+    folder = longspan.save(longspan.extend(tiny_llama(), "rope(theta=1e6)"), tmp_path / "model")
+    expected = logits(longspan.extend(tiny_llama(), "rerope(8)"), WORDS)
+    assert torch.equal(logits(longspan.load(folder, "rerope(8)").eval(), WORDS), expected)
+
+
+def test_an_unextended_model_is_saved_as_it_is(tmp_path):
+    folder = longspan.save(tiny_llama(), tmp_path / "model")
+    assert torch.equal(logits(longspan.load(folder).eval(), WORDS), logits(tiny_llama(), WORDS))
+
+
+def test_nothing_is_overwritten(tmp_path):
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "mine").write_text("")
+    with pytest.raises(RefusalError, match="exists already"):
+        longspan.save(tiny_llama(), tmp_path / "model")
+
+
+def test_a_newer_extension_is_refused(tmp_path):
+    folder = longspan.save(longspan.extend(tiny_llama(), "rerope(8)"), tmp_path / "model")
+    path = folder / "config.json"
+    config = json.loads(path.read_text())
+    config["context_extension"]["version"] = 99
+    path.write_text(json.dumps(config))
+    with pytest.raises(RefusalError, match="newer longspan"):
+        longspan.load(folder)
+
+
+def test_pickled_weights_are_refused(tmp_path):
+    folder = longspan.save(tiny_llama(), tmp_path / "model")
+    (folder / "model.safetensors").unlink()
+    torch.save(tiny_llama().state_dict(), folder / "pytorch_model.bin")
+    with pytest.raises(RefusalError, match="cannot load"):
+        longspan.load(folder)
+
+
+def test_a_cut_gguf_is_refused(tmp_path):
+    path = tmp_path / "cut.gguf"
+    path.write_bytes(b"GGUF\x03\x00\x00\x00")
+    with pytest.raises(RefusalError, match=r"no whole GGUF file") as raised:
+        longspan.load(path)
+    assert "\n" not in str(raised.value)
+    with pytest.raises(RefusalError, match="there is no file"):
+        longspan.load(tmp_path / "missing.gguf")
