@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from jaxtyping import Bool, Float, Int, Shaped
+from jaxtyping import Float
 from torch import Tensor
 
 from longspan.compute.blocks import blocks
@@ -18,15 +18,15 @@ BACKENDS = {"reference": reference, "blocks": blocks, "tiles": tiles}
 
 
 def attend(
-    query: Float[Tensor, "batch heads queries head_dim"],
-    key: Float[Tensor, "batch kv_heads keys head_dim"],
-    value: Float[Tensor, "batch kv_heads keys value_dim"],
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
     scheme: Scheme | str,
     *,
-    query_positions: Shaped[Tensor, "..."] | None = None,
-    key_positions: Shaped[Tensor, "..."] | None = None,
-    documents: Int[Tensor, "batch keys"] | None = None,
-    padding: Bool[Tensor, "batch keys"] | None = None,
+    query_positions: Tensor | None = None,
+    key_positions: Tensor | None = None,
+    documents: Tensor | None = None,
+    padding: Tensor | None = None,
     weights: Mapping[str, Tensor] | None = None,
     scale: float | None = None,
     backend: str = "auto",
@@ -36,11 +36,12 @@ def attend(
     Keys stand at 0 … keys − 1 and the queries are the last of them, unless positions say otherwise.
 
     Arguments:
-        query, key, value: key and value may have fewer heads (grouped queries).
+        query: (batch, heads, queries, head_dim).
+        key, value: (batch, kv_heads, keys, head_dim); kv_heads divides heads, values may have a width of their own.
         scheme: a `Scheme` or its text, as in "rerope(window=1024) + log_length(4096)".
         query_positions, key_positions: coordinates, (places), (batch, places) or (batch, places, axes).
-        documents: packed documents, numbered; tokens of different documents never meet.
-        padding: True where a key is padding; its query's output is zero.
+        documents: (batch, keys), packed documents, numbered; tokens of different documents never meet.
+        padding: (batch, keys), True where a key is padding; its query's output is zero.
         weights: the learned numbers of the scheme's parts, named as in `Scheme.initial_weights`.
         scale: a model's own scaling instead of 1/√head_dim.
         backend: "tiles" (flash tiles), "blocks" (any scheme, linear memory), "reference" (dense), or "auto" to choose.

@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import torch
-from jaxtyping import Float
 from torch import Tensor
 
 from longspan.compute.places import Places
@@ -18,7 +17,7 @@ class Inputs:
     """One call of attention, checked.
 
     Arguments:
-        query: may have more heads than key and value; their number is a multiple.
+        query, key, value: (batch, heads, queries, head_dim) and (batch, kv_heads, keys, …); kv_heads divides heads.
         queries, keys: where the tokens stand; their batch is 1 where all rows agree.
         weights: learned numbers, named `slot.name` as in `Scheme.initial_weights`.
         base_scale: 1/√head_dim, or a model's own number.
@@ -26,9 +25,9 @@ class Inputs:
             of keys turned by position has the frame p ↦ p. None: they come unturned.
     """
 
-    query: Float[Tensor, "batch heads queries head_dim"]
-    key: Float[Tensor, "batch kv_heads keys head_dim"]
-    value: Float[Tensor, "batch kv_heads keys value_dim"]
+    query: Tensor
+    key: Tensor
+    value: Tensor
     scheme: Scheme
     queries: Places
     keys: Places

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Bool, Int, Int64, Shaped
+from jaxtyping import Bool, Int64, Shaped
 from torch import Tensor
 
 from longspan.errors import ShapeError
@@ -57,10 +57,10 @@ def places(
     queries: int,
     keys: int,
     *,
-    query_positions: Shaped[Tensor, "..."] | None = None,
-    key_positions: Shaped[Tensor, "..."] | None = None,
-    documents: Int[Tensor, "batch keys"] | None = None,
-    padding: Bool[Tensor, "batch keys"] | None = None,
+    query_positions: Tensor | None = None,
+    key_positions: Tensor | None = None,
+    documents: Tensor | None = None,
+    padding: Tensor | None = None,
     device: torch.device | None = None,
 ) -> tuple[Places, Places]:
     """Places of queries and keys from what a caller knows.

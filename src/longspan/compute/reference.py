@@ -44,7 +44,11 @@ def reference(inputs: Inputs) -> Float[Tensor, "batch heads queries value_dim"]:
     weights = scheme.normalizer(scores, x.weights_of(scheme.normalizer))
     if scheme.reweight:
         weights = weights * scheme.reweight(relative, head, heads, x.weights_of(scheme.reweight)).to(dtype)
-    out = weights @ value
+    bad = ~value.isfinite().all(-1)
+    out = weights @ value.nan_to_num(0.0, 0.0, 0.0) if bad.any() else weights @ value
+    if bad.any():
+        # A weight of zero times a value that is no number would spoil rows that do not see it.
+        out = out.masked_fill((exists & bad[:, :, None]).any(-1, keepdim=True), float("nan"))
     if isinstance(bias, VectorBias) and row is not None:
         value_rows = x.weights_of(bias)["value"].to(dtype)
         mass = weights.new_zeros(*weights.shape[:-1], len(value_rows))

@@ -6,6 +6,7 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from longspan.compute import toeplitz
+from longspan.compute.blocks import blocks
 from longspan.compute.inputs import Inputs
 from longspan.compute.lowering import Cut, Lowering, Span, View, lower, visible_keys
 from longspan.compute.rotate import Tables, rotate, tables, turn
@@ -63,18 +64,30 @@ def _decays(rotation: Rotation) -> bool:
 
 
 def tiles(x: Inputs) -> Float[Tensor, "batch heads queries value_dim"]:
-    """Attention over flash tiles; memory grows with queries and keys, never with their product."""
+    """Attention over flash tiles; memory grows with queries and keys, never with their product.
+
+    A masked tile adds −inf to the scores of pairs that do not exist, which a NaN or an inf survives. Where the output
+    shows one, all is done again without masked tiles, so that rows that do not see it stay clean.
+    """
+    out = _tiles(x, STRIP[x.query.dtype])
+    total = torch.promote_types(out.dtype, torch.float32)
+    if bool(out.detach().sum(dtype=total).isfinite()):
+        return out
+    return blocks(x) if x.scheme.bias else _tiles(x, strip=None)
+
+
+def _tiles(x: Inputs, strip: int | None) -> Tensor:
     found = _patches(x)
     assert not isinstance(found, str)
     if len(found) == 1 and found[0].rows == slice(0, len(x.query)) and found[0].span.queries == x.query.shape[2]:
-        return _patch(x, found[0])
+        return _patch(x, found[0], strip)
     out = _nothing(x.query, x.value.shape[-1])
     for patch in found:
-        out[patch.rows, :, patch.queries : patch.queries + patch.span.queries] = _patch(x, patch)
+        out[patch.rows, :, patch.queries : patch.queries + patch.span.queries] = _patch(x, patch, strip)
     return out
 
 
-def _patch(x: Inputs, patch: Patch) -> Tensor:
+def _patch(x: Inputs, patch: Patch, strip: int | None) -> Tensor:
     span, scheme = patch.span, x.scheme
     rows, width = patch.rows, x.value.shape[-1]
     query = x.query[rows, :, patch.queries : patch.queries + span.queries]
@@ -86,7 +99,7 @@ def _patch(x: Inputs, patch: Patch) -> Tensor:
     # The kernel wants values as wide as queries: zeros change no score and no output.
     wide = max(query.shape[-1], width)
     decay_span = _decay_span(x)
-    forward = lower(scheme, span, Cut(STRIP[query.dtype]), decay_span)
+    forward = lower(scheme, span, Cut(strip), decay_span)
     backward = lower(scheme, span, Cut(None), decay_span) if torch.is_grad_enabled() else forward
     if not forward.tiles:
         return _nothing(query, width)

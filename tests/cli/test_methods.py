@@ -1,0 +1,61 @@
+"""`longspan methods`, as a user types it."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from longspan.catalogue import methods
+
+SOURCE = Path(__file__).parents[2] / "src"
+
+
+def longspan(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return python("from longspan.cli import main; main()", *arguments)
+
+
+def python(code: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "PYTHONPATH": str(SOURCE), "COLUMNS": "120"}
+    command = [sys.executable, "-c", code, *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+
+
+def test_lists_every_method_as_json() -> None:
+    done = longspan("methods", "--json")
+    assert done.returncode == 0
+    listed = json.loads(done.stdout)
+    assert [entry["name"] for entry in listed] == list(methods())
+    assert all(entry[key] for entry in listed for key in ("name", "slot", "source", "summary"))
+
+
+def test_explains_one_method() -> None:
+    done = longspan("methods", "rerope")
+    assert done.returncode == 0
+    for part in ("rerope (distance)", "kexue.fm/archives/9708", "window", "Neutral"):
+        assert part in done.stdout
+
+
+@pytest.mark.parametrize("arguments", [("methods", "reropee"), ("methods", "reropee", "--json")])
+def test_unknown_method_is_one_clear_line(arguments: tuple[str, ...]) -> None:
+    done = longspan(*arguments)
+    assert done.returncode == 2
+    assert (
+        done.stderr.strip()
+        == "longspan: unknown method 'reropee'; did you mean 'rerope'?; 'longspan methods' lists all"
+    )
+
+
+def test_help_needs_neither_torch_nor_transformers() -> None:
+    code = (
+        "import sys; sys.argv = ['longspan', '--help']\n"
+        "from longspan.cli import main\n"
+        "try: main()\n"
+        "except SystemExit: pass\n"
+        "print([name for name in ('torch', 'transformers', 'matplotlib') if name in sys.modules], file=sys.stderr)"
+    )
+    done = python(code)
+    assert done.stderr.strip() == "[]"
+    assert "methods" in done.stdout

@@ -1,0 +1,119 @@
+"""`attend`: what it accepts, what it refuses and how it says so; bad numbers spread no further than they must."""
+
+from typing import Any
+
+import pytest
+import torch
+from torch.nn.functional import scaled_dot_product_attention
+
+from longspan import Scheme, attend, parse
+from longspan.compute.inputs import Inputs
+from longspan.compute.places import places
+from longspan.compute.reference import reference
+from longspan.compute.rotate import rotate
+from longspan.compute.tiled import tiles
+from longspan.errors import RefusalError, SchemeError, ShapeError
+from longspan.slots import identity
+
+X = torch.randn(2, 4, 6, 8)
+
+
+def test_plain_causal_attention_is_pytorch() -> None:
+    q, k, v = torch.randn(3, 2, 4, 50, 16, dtype=torch.float64)
+    for backend in ("auto", "tiles", "blocks", "reference"):
+        out = attend(q, k, v, Scheme(), backend=backend)
+        torch.testing.assert_close(out, scaled_dot_product_attention(q, k, v, is_causal=True))
+    grouped = attend(q, k[:, :2], v[:, :2], "bidirectional", scale=0.3)
+    wanted = scaled_dot_product_attention(q, k[:, :2], v[:, :2], enable_gqa=True, scale=0.3)
+    torch.testing.assert_close(grouped, wanted)
+
+
+def test_values_may_be_wider_or_narrower_than_queries() -> None:
+    q, k = torch.randn(2, 1, 2, 20, 16, dtype=torch.float64)
+    for width in (4, 40):
+        v = torch.randn(1, 2, 20, width, dtype=torch.float64)
+        out = attend(q, k, v, "rope + window(5)")
+        torch.testing.assert_close(out, attend(q, k, v, "rope + window(5)", backend="reference"))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"query": X[0]}, r"query and key must be \(batch, heads, places, head_dim\)"),
+        ({"key": X[:, :3], "value": X[:, :3]}, "multiple of key heads: 4 is none of 3"),
+        ({"key": X[..., :4]}, r"axis 3 \(head_dim\) of key must be 8 as in query, got 4"),
+        ({"key": X[:1], "value": X[:1]}, r"axis 0 \(batch\) of key must be 2 as in query, got 1"),
+        ({"value": X[:, :, :5]}, "value must start with"),
+        ({"value": X.double()}, "share dtype and device"),
+        ({"key": X[:, :, :5], "value": X[:, :, :5]}, "6 queries against 5 keys"),
+        ({"query": X[:, :, :0]}, "query must not be empty"),
+        ({"query": X.long(), "key": X.long(), "value": X.long()}, "floating point"),
+        ({"padding": torch.zeros(2, 5, dtype=torch.bool)}, r"padding must be \(batch, 6\)"),
+        ({"documents": torch.tensor([[0, 0, 1, 1, 0, 0]])}, "contiguous"),
+        ({"documents": -torch.ones(1, 6, dtype=torch.long)}, "numbered from 0"),
+        ({"key_positions": torch.arange(5)}, r"key_positions must be \(batch, 6\)"),
+        ({"query_positions": torch.arange(6.0)}, "need key_positions too"),
+        ({"scheme": "axial"}, "axial needs 2 coordinates per token"),
+    ],
+)
+def test_shapes_that_do_not_fit(arguments: dict[str, Any], message: str) -> None:
+    with pytest.raises(ShapeError, match=message):
+        attend(**{"query": X, "key": X, "value": X, "scheme": "rope", **arguments})
+
+
+def test_learned_numbers_must_be_given_and_fit() -> None:
+    with pytest.raises(SchemeError, match=r"t5 learns table: pass weights=\{'bias.table'"):
+        attend(X, X, X, "t5")
+    with pytest.raises(ShapeError, match=r"weights\['bias.table'\] must be \(32, 4\), got \(32, 3\)"):
+        attend(X, X, X, "t5", weights={"bias.table": torch.zeros(32, 3)})
+
+
+def test_backends_refuse_by_name_with_reason_and_remedy() -> None:
+    with pytest.raises(RefusalError, match=r"unknown backend 'tilse'; did you mean 'tiles'"):
+        attend(X, X, X, "rope", backend="tilse")
+    with pytest.raises(RefusalError, match=r"tiles refuses rope \+ sparsemax: .*backend=\"blocks\" accepts it"):
+        attend(X, X, X, "rope + sparsemax", backend="tiles")
+    gaps = torch.tensor([0, 1, 2, 9, 10, 11])
+    with pytest.raises(RefusalError, match="coordinates do not step by one"):
+        attend(X, X, X, "rerope(2)", key_positions=gaps, backend="tiles")
+
+
+@pytest.mark.parametrize("text", ["rope", "yarn(factor=4, trained_length=8)", "rerope(3)", "leaky_rerope(3, 2)",
+                                  "self_extend(4, 2)", "dual_chunk(8, 2)", "rope + window(4, sinks=1)"])  # fmt: skip
+@pytest.mark.parametrize("queries", [1, 3, 20])
+def test_inputs_may_come_turned(text: str, queries: int) -> None:
+    """Queries and keys turned beforehand to any frame, gain included, give the same output."""
+    scheme = parse(text)
+    q, k, v = torch.randn(3, 1, 2, 20, 8, dtype=torch.float64)
+    query_places, key_places = places(queries, 20)
+    raw = Inputs(q[:, :, -queries:], k, v, scheme, query_places, key_places, {}, 0.3)
+    for frame in (identity, lambda p: p // 4, lambda p: p.double() / 3):
+        spectrum = scheme.rotation.spectrum(8)
+        turned = Inputs(
+            rotate(raw.query, frame(query_places.coordinate), spectrum),
+            rotate(raw.key, frame(key_places.coordinate), spectrum),
+            v, scheme, query_places, key_places, {}, 0.3, frame,
+        )  # fmt: skip
+        for backend in (reference, tiles):
+            torch.testing.assert_close(backend(turned), reference(raw), rtol=1e-11, atol=1e-11)
+
+
+def test_a_frame_needs_frequencies_that_stay() -> None:
+    where = places(6, 6)
+    with pytest.raises(SchemeError, match="keys must come unturned"):
+        Inputs(X, X, X, parse("dynamic_ntk(trained_length=4)"), *where, {}, 1.0, identity)
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
+@pytest.mark.parametrize("text", ["rope", "rerope(5)", "rope + window(5)", "alibi", "rope + window(5, sinks=2)"])
+def test_bad_numbers_spread_no_further_than_in_plain_attention(text: str, bad: float) -> None:
+    """Rows before a bad key stay finite, as in plain causal attention; rows that see it show it."""
+    for where in range(3):
+        q, k, v = tensors = torch.randn(3, 1, 1, 40, 8)
+        tensors[where, 0, 0, 20, 3] = bad
+        plain = scaled_dot_product_attention(q, k, v, is_causal=True)
+        for backend in ("tiles", "blocks", "reference"):
+            out = attend(q, k, v, text, backend=backend)
+            assert not (out.isfinite() < plain.isfinite())[:, :, :20].any()
+            assert out[:, :, :20].isfinite().all()
+            assert not out[0, 0, 20].isfinite().all()

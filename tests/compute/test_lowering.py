@@ -1,0 +1,98 @@
+"""The lowering: tiles hold every existing pair exactly once, and no pair that does not exist."""
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from contract.drawing import schemes
+from longspan.compute.lowering import Cut, Lowering, Span, Tile, lower, lowering
+from longspan.notation import parse
+from longspan.scheme import Scheme
+
+
+def pairs(tile: Tile, rows: int, keys: int) -> torch.Tensor:
+    """The tile drawn on the grid of queries and keys, read from its definition."""
+    grid = torch.zeros(rows, keys, dtype=torch.int64)
+    t, j = torch.arange(tile.rows)[:, None], torch.arange(tile.keys)[None]
+    seen = {
+        "full": t * 0 + j * 0 == 0,
+        "causal": j <= t,
+        "anticausal": j >= t,
+        "band": (j >= t) & (j < t + tile.width),
+        "toeplitz": (j - t >= tile.low) & (j - t < tile.high),
+    }[tile.shape]
+    for block in range(tile.count):
+        row, key = tile.row + block * tile.step, tile.key + block * tile.step
+        grid[row : row + tile.rows, key : key + tile.keys] += seen
+    return grid
+
+
+def existing(scheme: Scheme, span: Span, branch: int, low: int, high: int) -> torch.Tensor:
+    """The pairs of a branch in the segment low ≤ coordinate < high, straight from the parts' definitions."""
+    query = torch.arange(span.queries)[:, None] + span.first_query
+    key = torch.arange(span.keys)[None] + span.first_key
+    place = query + span.shift
+    holds = scheme.distance.branches()[branch].holds(place, key + span.shift)
+    return scheme.mask(query, key, scheme.direction.causal) & holds & (place >= low) & (place < high)
+
+
+@pytest.mark.parametrize(
+    "name", [name for name in PARTS if PARTS[name].slot in ("mask", "distance", "rotation", "bias")]
+)
+@settings(max_examples=25)
+@given(data=st.data())
+def test_tiles_hold_every_pair_once(name: str, data: st.DataObject) -> None:
+    scheme = data.draw(schemes(with_part=name))
+    keys = data.draw(st.integers(1, 60))
+    queries = data.draw(st.integers(1, keys))
+    first_key = data.draw(st.sampled_from([0, 0, 3]))
+    span = Span(queries, keys, first_key + keys - queries, first_key, data.draw(st.sampled_from([0, 5])))
+    cut = Cut(data.draw(st.sampled_from([None, 64, 256])), data.draw(st.sampled_from([7, 512])))
+    plan = lower(scheme, span, cut)
+    segments = scheme.rotation.segments(span.first_query + queries + span.shift)
+    for segment in segments:
+        for branch in range(len(scheme.distance.branches())):
+            drawn = torch.zeros(queries, keys, dtype=torch.int64)
+            for tile in plan.tiles:
+                view = plan.views[tile.view]
+                if view.branch == branch and view.rotation == segment.rotation:
+                    assert tile.pairs == pairs(tile, queries, keys).sum()
+                    drawn += pairs(tile, queries, keys)
+            wanted = existing(scheme, span, branch, segment.start, segment.stop)
+            assert torch.equal(drawn, wanted.long())
+
+
+def test_no_tile_is_empty_and_views_hold_their_tiles() -> None:
+    """The flash kernel dies on an empty tensor."""
+    for text in (
+        "rope + window(1)",
+        "rerope(1) + window(3, sinks=2)",
+        "rope + blockwise(4, sinks=1)",
+        "dual_chunk(8, 2)",
+    ):
+        for length in range(1, 40):
+            plan = lowering(parse(text), length)
+            for tile in plan.tiles:
+                assert tile.rows > 0
+                assert tile.keys > 0
+                view = plan.views[tile.view]
+                last = tile.step * (tile.count - 1)
+                assert view.rows[0] <= tile.row
+                assert tile.row + tile.rows + last <= view.rows[1]
+                assert view.keys[0] <= tile.key
+                assert tile.key + tile.keys + last <= view.keys[1]
+
+
+def test_rerope_costs_the_pairs_of_plain_causal_attention() -> None:
+    plain, rerope = lowering(parse("rope"), 4096), lowering(parse("rerope(1024)"), 4096, Cut(None))
+    assert sum(t.pairs for t in rerope.tiles) == sum(t.pairs for t in plain.tiles) == 4096 * 4097 // 2
+    assert sum(t.computed for t in rerope.tiles) == 4096 * 4097 // 2
+    assert len(rerope.tiles) == 4
+
+
+def test_prints_tiles() -> None:
+    text = str(lowering(parse("rerope(1024)"), 4096))
+    assert "3 tiles" in text
+    assert "12 × band width 1024" in text
+    assert isinstance(lowering(parse("rope"), 3), Lowering)
