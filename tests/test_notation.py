@@ -94,6 +94,7 @@ def test_geometry_fills_what_is_left_open() -> None:
     assert parse("rerope + log_length", GEOMETRY, 16384) == parse(
         "rope(theta=500000) + rerope(window=1024) + log_length(trained_length=4096)"
     )
+    assert parse("yarn(trained_length=2048)", GEOMETRY, 16384).rotation.factor == 8  # pyright: ignore[reportAttributeAccessIssue]
     assert parse("yarn(factor=2)", GEOMETRY, 16384).rotation.factor == 2  # pyright: ignore[reportAttributeAccessIssue]
 
 

@@ -49,10 +49,11 @@ class Part(ABC):
 
     def fill(self, geometry: Geometry, length: int) -> "Part":
         """Close the open fields from a model's geometry and the wanted length in tokens."""
+        trained_length = getattr(self, "trained_length", None) or geometry.trained_length
         known = {
             "theta": geometry.theta,
-            "trained_length": geometry.trained_length,
-            "factor": max(1.0, length / geometry.trained_length),
+            "trained_length": trained_length,
+            "factor": max(1.0, length / trained_length),
         }
         return replace(self, **{name: known[name] for name in self.open_fields() if name in known})
 

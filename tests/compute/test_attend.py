@@ -107,7 +107,7 @@ def test_a_frame_needs_frequencies_that_stay() -> None:
 @pytest.mark.parametrize("bad", [float("nan"), float("inf")])
 @pytest.mark.parametrize("text", ["rope", "rerope(5)", "rope + window(5)", "alibi", "rope + window(5, sinks=2)"])
 def test_bad_numbers_spread_no_further_than_in_plain_attention(text: str, bad: float) -> None:
-    """Rows before a bad key stay finite, as in plain causal attention; rows that see it show it."""
+    """Rows before a bad token stay clean wherever plain causal attention keeps them clean; its own row shows it."""
     for where in range(3):
         q, k, v = tensors = torch.randn(3, 1, 1, 40, 8)
         tensors[where, 0, 0, 20, 3] = bad
@@ -115,5 +115,4 @@ def test_bad_numbers_spread_no_further_than_in_plain_attention(text: str, bad: f
         for backend in ("tiles", "blocks", "reference"):
             out = attend(q, k, v, text, backend=backend)
             assert not (out.isfinite() < plain.isfinite())[:, :, :20].any()
-            assert out[:, :, :20].isfinite().all()
             assert not out[0, 0, 20].isfinite().all()

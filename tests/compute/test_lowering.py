@@ -5,7 +5,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from contract.drawing import schemes
+from contract.drawing import names, schemes
 from longspan.compute.lowering import Cut, Lowering, Span, Tile, lower, lowering
 from longspan.notation import parse
 from longspan.scheme import Scheme
@@ -37,9 +37,7 @@ def existing(scheme: Scheme, span: Span, branch: int, low: int, high: int) -> to
     return scheme.mask(query, key, scheme.direction.causal) & holds & (place >= low) & (place < high)
 
 
-@pytest.mark.parametrize(
-    "name", [name for name in PARTS if PARTS[name].slot in ("mask", "distance", "rotation", "bias")]
-)
+@pytest.mark.parametrize("name", [name for slot in ("mask", "distance", "rotation", "bias") for name in names(slot)])
 @settings(max_examples=25)
 @given(data=st.data())
 def test_tiles_hold_every_pair_once(name: str, data: st.DataObject) -> None:
