@@ -1,0 +1,35 @@
+"""Outside source: PyTorch's scaled dot-product attention with a scale of its own."""
+
+from math import inf
+
+import pytest
+import torch
+from torch.nn.functional import scaled_dot_product_attention
+
+from longspan import attend
+from longspan.errors import SchemeError
+from longspan.scale.constant import Constant
+
+
+def test_is_torch_attention_with_that_scale() -> None:
+    query, key, value = torch.randn(3, 2, 4, 9, 8, dtype=torch.float64)
+    wanted = scaled_dot_product_attention(query, key, value, is_causal=True, scale=0.7)
+    torch.testing.assert_close(attend(query, key, value, "constant(0.7)"), wanted)
+
+
+def test_takes_the_place_of_a_models_own_number() -> None:
+    query, key, value = torch.randn(3, 2, 4, 9, 8, dtype=torch.float64)
+    given = attend(query, key, value, "constant(0.7)", scale=5.0)
+    assert torch.equal(given, attend(query, key, value, "constant(0.7)"))
+
+
+def test_zero_is_the_mean_of_what_is_seen() -> None:
+    query, key, value = torch.randn(3, 2, 4, 9, 8, dtype=torch.float64)
+    mean = value.cumsum(2) / torch.arange(1, 10)[:, None]
+    torch.testing.assert_close(attend(query, key, value, "constant(0)"), mean)
+
+
+@pytest.mark.parametrize("value", [-1.0, inf])
+def test_refuses_what_is_no_sharpness(value: float) -> None:
+    with pytest.raises(SchemeError, match="at least 0 and finite"):
+        Constant(value)

@@ -1,0 +1,71 @@
+"""Outside sources: the articles' numbers (kexue.fm/archives/8823, 9708, 9859) and exact logarithms of powers of two."""
+
+import pytest
+import torch
+from torch.nn.functional import normalize
+
+from longspan import attend, parse
+from longspan.errors import SchemeError
+from longspan.scale.inverse_sqrt import InverseSqrt
+from longspan.scale.log_length import LogLength
+
+
+def factor(part: LogLength, visible: int) -> float:
+    return float(part.on(InverseSqrt())(torch.tensor([[[visible]]]), 1.0, {}))
+
+
+@pytest.mark.parametrize("form", ["inference", "training"])
+@pytest.mark.parametrize(
+    ("trained_length", "visible", "wanted"), [(512, 512, 1), (2048, 16384, 14 / 11), (4096, 32768, 15 / 12)]
+)
+def test_factor_beyond_the_trained_length(form: str, trained_length: int, visible: int, wanted: float) -> None:
+    assert factor(LogLength(trained_length, form), visible) == pytest.approx(wanted, rel=1e-15)  # type: ignore[arg-type]
+
+
+def test_forms_differ_within_the_trained_length() -> None:
+    assert factor(LogLength(512, "training"), 64) == pytest.approx(6 / 9, rel=1e-15)
+    assert factor(LogLength(512, "training"), 1) == 0
+    assert factor(LogLength(512, "inference"), 64) == 1
+
+
+def test_inference_form_is_the_identity_bit_for_bit_within_the_trained_length() -> None:
+    query, key, value = torch.randn(3, 2, 4, 12, 8)
+    scaled, plain = (attend(query, key, value, text) for text in ("rope + log_length(10)", "rope"))
+    assert torch.equal(scaled[:, :, :10], plain[:, :, :10])
+    assert not torch.equal(scaled[:, :, 10:], plain[:, :, 10:])
+
+
+@pytest.mark.parametrize("form", ["inference", "training"])
+def test_is_a_factor_on_the_query(form: str) -> None:
+    query, key, value = torch.randn(3, 2, 4, 12, 8, dtype=torch.float64)
+    rows = torch.tensor([factor(LogLength(5, form), row + 1) for row in range(12)])[:, None]  # type: ignore[arg-type]
+    wanted = attend(query * rows, key, value, "rope")
+    torch.testing.assert_close(attend(query, key, value, f"rope + log_length(5, form={form})"), wanted)
+
+
+def test_counts_what_the_query_sees() -> None:
+    """Inside a window of five no query sees more than five keys, however long the text."""
+    query, key, value = torch.randn(3, 2, 4, 12, 8)
+    windowed = attend(query, key, value, "rope + window(5) + log_length(5)")
+    assert torch.equal(windowed, attend(query, key, value, "rope + window(5)"))
+
+
+@pytest.mark.parametrize(
+    ("keys", "growing", "fixed"),
+    [(256, 3.92, 3.90), (512, 4.13, 4.53), (4096, 4.75, 6.50), (16384, 4.95, 7.85)],
+)
+def test_keeps_the_entropy_of_cosine_attention(keys: int, growing: float, fixed: float) -> None:
+    """CosA-logn: with λ = 4 ln n the entropy in nats hardly grows; with λ = 4 ln 256 it grows as ln n does."""
+    query = normalize(torch.randn(256, 128), dim=-1)
+    cosines = query @ normalize(torch.randn(keys, 128), dim=-1).mT
+    for text, wanted in (("cosine + log_length(256, form=training)", growing), ("cosine", fixed)):
+        sharpness = torch.as_tensor(parse(text).scale(torch.tensor([[[keys]]]), 1.0, {})).item()
+        entropy = torch.distributions.Categorical(logits=sharpness * cosines).entropy()
+        # The published value is a mean over random queries too: three standard errors of a difference of two means.
+        three_errors = 3 * (2 / 256) ** 0.5 * entropy.std().item()
+        assert entropy.mean().item() == pytest.approx(wanted, abs=three_errors)
+
+
+def test_refuses_a_length_without_a_logarithm() -> None:
+    with pytest.raises(SchemeError, match="at least 2"):
+        LogLength(1)
