@@ -18,7 +18,7 @@ def test_is_the_attention_of_swin_v2() -> None:
     factor = torch.tensor([2.0, 10.0, 30.0], dtype=torch.float64)
     with torch.no_grad():
         theirs.logit_scale.copy_(factor.log()[:, None, None])
-        theirs.continuous_position_bias_mlp[2].weight.zero_()  # a position bias of 8 everywhere: none
+        theirs.get_parameter("continuous_position_bias_mlp.2.weight").zero_()  # a position bias of 8 everywhere: none
     hidden = torch.randn(2, SIDE * SIDE, dim, dtype=torch.float64)
 
     def split(states: torch.Tensor) -> torch.Tensor:
