@@ -23,10 +23,18 @@ def test_takes_the_place_of_a_models_own_number() -> None:
     assert torch.equal(given, attend(query, key, value, "constant(0.7)"))
 
 
-def test_zero_is_the_mean_of_what_is_seen() -> None:
+@pytest.mark.parametrize("backend", ["reference", "auto"])
+def test_zero_is_the_mean_of_what_is_seen(backend: str) -> None:
     query, key, value = torch.randn(3, 2, 4, 9, 8, dtype=torch.float64)
     mean = value.cumsum(2) / torch.arange(1, 10)[:, None]
-    torch.testing.assert_close(attend(query, key, value, "constant(0)"), mean)
+    torch.testing.assert_close(attend(query, key, value, "constant(0)", backend=backend), mean)
+
+
+@pytest.mark.parametrize("backend", ["reference", "auto"])
+def test_a_models_own_number_may_be_negative(backend: str) -> None:
+    query, key, value = torch.randn(3, 2, 4, 9, 8, dtype=torch.float64)
+    wanted = scaled_dot_product_attention(-query, key, value, is_causal=True, scale=0.5)
+    torch.testing.assert_close(attend(query, key, value, "nope", scale=-0.5, backend=backend), wanted)
 
 
 @pytest.mark.parametrize("value", [-1.0, inf])

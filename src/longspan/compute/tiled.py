@@ -147,7 +147,8 @@ def _scaled(x: Inputs, query: Tensor, span: Span) -> tuple[Tensor, float]:
     assert isinstance(visible, Tensor)
     scale = x.scheme.scale(visible[None, None], x.base_scale, x.weights_of(x.scheme.scale))
     if isinstance(scale, float | int):
-        return query, float(scale)
+        # The kernel multiplies the −inf of absent keys as well: zero would give NaN, a negative number +inf.
+        return (query, float(scale)) if scale > 0 else (query * scale, 1.0)
     return query * scale[..., None].to(query.dtype), 1.0
 
 
