@@ -145,11 +145,17 @@ def _scaled(x: Inputs, query: Tensor, span: Span) -> tuple[Tensor, float]:
     """Queries and the one number that the kernel multiplies scores with."""
     visible = sum((b - a).clamp(min=0) for a, b in visible_keys(x.scheme, span))
     assert isinstance(visible, Tensor)
-    scale = x.scheme.scale(visible[None, None], x.base_scale, x.weights_of(x.scheme.scale))
-    if isinstance(scale, float | int):
-        # The kernel multiplies the −inf of absent keys as well: zero would give NaN, a negative number +inf.
-        return (query, float(scale)) if scale > 0 else (query * scale, 1.0)
-    return query * scale[..., None].to(query.dtype), 1.0
+    asked = (visible[None, None], x.base_scale, x.weights_of(x.scheme.scale))
+    scale = x.scheme.scale(*asked)
+    multiplied = x.scheme.scale.multiplies
+    base = multiplied(*asked) if multiplied else scale
+    # The kernel multiplies the −inf of absent keys as well: zero would give NaN, a negative number +inf.
+    number = float(base) if isinstance(base, float | int) and base > 0 else 1.0
+    # A multiplier of exactly one leaves the bits of the plain call alone.
+    factor = scale / number
+    if isinstance(factor, Tensor):
+        return query * factor[..., None].to(query.dtype), number
+    return query if factor == 1 else query * factor, number
 
 
 def _decay_span(x: Inputs) -> int:
