@@ -9,7 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from longspan.errors import RefusalError
-from longspan.notation import format_scheme
+from longspan.notation import format_plan
+from longspan.plan import Plan
 from longspan.pretrained.attention import IMPLEMENTATION, LAYER, Extended, Stock
 from longspan.pretrained.division import Work, divide, plainly
 from longspan.pretrained.frame import Arguments, Frame, Installed
@@ -28,12 +29,13 @@ ALLOWED = {torch.float32: 1e-3, torch.float64: 1e-3, torch.bfloat16: 5e-2, torch
 _Model = TypeVar("_Model", bound=nn.Module)
 
 
-def extend(model: _Model, scheme: Scheme | str, *, length: int | None = None, backend: str = "auto") -> _Model:
+def extend(model: _Model, scheme: Plan | Scheme | str, *, length: int | None = None, backend: str = "auto") -> _Model:
     """Let a model attend under a scheme, until `detach`. The same model comes back.
 
     Arguments:
         model: a causal language model of transformers, or a wrapper of one (peft).
-        scheme: as in "rerope(window=1024) + log_length"; a rotation that is not named is the model's own.
+        scheme: as in "rerope(window=1024) + log_length"; a rotation that is not named is the model's own. A `Plan`
+            gives layers different schemes.
         length: tokens to read; closes what the scheme leaves open, such as yarn's factor.
         backend: of `attend`.
 
@@ -41,14 +43,14 @@ def extend(model: _Model, scheme: Scheme | str, *, length: int | None = None, ba
     """
     present = attachment_of(model)
     anatomy = present.anatomy if present else probe(model)
-    closed = close(scheme, _target(anatomy, length))
-    if present is not None and (present.scheme, present.backend) == (closed, backend):
+    plan = close(scheme, _target(anatomy, length), len(anatomy.layers))
+    if present is not None and (present.plan, present.backend) == (plan, backend):
         return model
     detach(model)
     try:
-        work = divide(anatomy, closed)
+        work = divide(anatomy, plan)
         _self_test(model, anatomy, work, backend)
-        attachment = Attachment(model, anatomy, closed, work, length, backend)
+        attachment = Attachment(model, anatomy, plan, work, length, backend)
         attachment.install()
     except BaseException:
         if present is not None:
@@ -67,7 +69,7 @@ def detach(model: _Model) -> _Model:
 
 @contextmanager
 def attached(
-    model: _Model, scheme: Scheme | str, *, length: int | None = None, backend: str = "auto"
+    model: _Model, scheme: Plan | Scheme | str, *, length: int | None = None, backend: str = "auto"
 ) -> Iterator[_Model]:  # fmt: skip
     """`extend` for the time of a block; afterwards the model is what it was before, an earlier extension included."""
     before = attachment_of(model)
@@ -87,18 +89,18 @@ def attachment_of(model: nn.Module) -> "Attachment | None":
 
 
 class Attachment:
-    """One scheme on one model, and the way back.
+    """One plan on one model, and the way back.
 
     Arguments:
-        scheme: closed; `RoPE()` stands for the model's own rotation.
+        plan: closed; `RoPE()` stands for the model's own rotation.
         work: who does what.
         length: tokens to read, where somebody said.
     """
 
     def __init__(
-        self, model: nn.Module, anatomy: Anatomy, scheme: Scheme, work: Work, length: int | None, backend: str
+        self, model: nn.Module, anatomy: Anatomy, plan: Plan, work: Work, length: int | None, backend: str
     ) -> None:
-        self.model, self.anatomy, self.scheme, self.work = model, anatomy, scheme, work
+        self.model, self.anatomy, self.plan, self.work = model, anatomy, plan, work
         self.length, self.backend = length, backend
         self.steps = Steps(work.frame(anatomy.sources()))
         self._hooks: list[Any] = []
@@ -107,8 +109,8 @@ class Attachment:
 
     @property
     def text(self) -> str:
-        """The scheme as text."""
-        return format_scheme(self.scheme)
+        """The plan as text."""
+        return format_plan(self.plan)
 
     def install(self) -> None:
         """Change the model; on an error it is as before."""
@@ -197,7 +199,9 @@ def _self_test(model: nn.Module, anatomy: Anatomy, work: Work, backend: str) -> 
     real[1, :7] = False
     with calm(model), torch.no_grad():
         before = run_text(model, tokens, real.long())[real].float()
-        plain = Attachment(model, anatomy, Scheme(rotation=RoPE()), plainly(anatomy, work), None, backend)
+        plain = Attachment(
+            model, anatomy, Plan.everywhere(Scheme(rotation=RoPE())), plainly(anatomy, work), None, backend
+        )
         plain.install()
         try:
             after = run_text(model, tokens, real.long())[real].float()

@@ -8,6 +8,7 @@ from longspan.distance.true import TrueDistance
 from longspan.errors import RefusalError
 from longspan.mask.all import All
 from longspan.mask.window import Window
+from longspan.plan import Plan
 from longspan.pretrained.frame import Source
 from longspan.pretrained.probe import Anatomy, Layer
 from longspan.pretrained.wanted import fitted, names_rotation
@@ -45,20 +46,21 @@ class Work:
         return tuple(kinds) if any(kind is not None for kind in kinds) else None
 
 
-def divide(anatomy: Anatomy, closed: Scheme) -> Work:
-    """What a closed scheme means for each source and each layer.
+def divide(anatomy: Anatomy, plan: Plan) -> Work:
+    """What a closed plan means for each source and each layer.
 
     Errors: RefusalError where no layer sees far, and where the checkpoint changes its own frequencies with the length.
     """
     if all(layer.local_size for layer in anatomy.layers):
         raise RefusalError("every attention layer of this model has a sliding window: there is nothing to extend")
-    wanted = [_wanted(layer, closed) for layer in anatomy.layers]
+    depth = len(anatomy.layers)
+    wanted = [_wanted(layer, plan.layer(i, depth)) for i, layer in enumerate(anatomy.layers)]
     unturned, rotations = set(), {}
     for source in anatomy.sources():
         users = [i for i, layer in enumerate(anatomy.layers) if layer.source == source]
         if _pairwise(source, [wanted[i] for i in users]):
             unturned.add(source)
-            _check_fixed(source, names_rotation(closed))
+            _check_fixed(source, all(names_rotation(plan.layer(i, depth)) for i in users))
         elif wanted[users[0]].rotation != anatomy.layers[users[0]].spectrum():
             rotations[source] = wanted[users[0]].rotation
     rests = tuple(

@@ -1,10 +1,11 @@
-"""What a scheme means on a given model: the model's own rotation where none is named, open numbers filled in."""
+"""What a scheme or a plan means on a given model: its own rotation where none is named, open numbers filled in."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 
 from longspan.errors import RefusalError, SchemeError
 from longspan.geometry import Geometry
-from longspan.notation import parts
+from longspan.notation import parse_plan, parts
+from longspan.plan import Plan
 from longspan.pretrained.layout import ChannelLayout
 from longspan.rotation.nope import NoPE
 from longspan.rotation.rope import RoPE
@@ -14,6 +15,9 @@ from longspan.slots import Part, Rotation
 TRAINING_FREE = ("rotation", "distance", "scale", "mask")
 """Slots whose answers may change under a trained model."""
 MUST_STAY = ("qk_norm", "cap", "bias", "direction", "normalizer", "reweight")
+
+
+NOPE = "nope needs training, and this model was trained with positions: leave it out, or write rope for the model's own"
 
 
 @dataclass(frozen=True)
@@ -33,20 +37,40 @@ class Target:
     length: int | None = None
 
 
-def close(scheme: Scheme | str, target: Target) -> Scheme:
-    """The scheme with its numbers filled in; `RoPE()` stands for the model's own rotation.
+def close(wanted: Plan | Scheme | str, target: Target, num_layers: int) -> Plan:
+    """The plan with its numbers filled in; `RoPE()` stands for the model's own rotation.
+
+    A scheme that names no rotation keeps the model's own. A plan says for each layer what it has: there, no rotation
+    is no rotation.
 
     Errors: RefusalError for what needs training, SchemeError for what stays open.
     """
-    if isinstance(scheme, str):
-        named = parts(scheme)
-        if any(isinstance(part, NoPE) for part in named):
-            raise RefusalError("nope takes the model's positions away, which needs training: leave it out")
-        scheme = Scheme.of(*named)
+    if isinstance(wanted, str):
+        wanted = _read(wanted, target, num_layers)
+    if isinstance(wanted, Scheme):
+        own = replace(wanted, rotation=RoPE()) if wanted.rotation == NoPE() else wanted
+        return Plan.everywhere(_closed(own, target))
+    wanted.layer(0, num_layers)  # raises where the plan is made for another depth
+    return replace(wanted, schemes=tuple(_closed(scheme, target) for scheme in wanted.schemes))
+
+
+def _read(text: str, target: Target, num_layers: int) -> Plan | Scheme:
+    geometry = target.geometry
+    plan = parse_plan(text, geometry, target.length, num_layers)
+    if len(plan.schemes) == 1 and plan.num_layers is None and not text.lstrip().startswith("tile"):
+        named = parts(text, geometry)
+        if NoPE() in named:
+            raise RefusalError(NOPE)
+        return Scheme.of(*named)
+    if target.length is None and plan != parse_plan(text, geometry, 8 * geometry.trained_length, num_layers):
+        raise SchemeError(f"{text} depends on the tokens to read: write its numbers, or say the length")
+    return plan
+
+
+def _closed(scheme: Scheme, target: Target) -> Scheme:
     _check_training_free(scheme)
     filled = {part.slot: _filled(part, target) for part in scheme.parts() if part.slot != "rotation"}
-    own = scheme.rotation in (NoPE(), RoPE())
-    filled["rotation"] = RoPE() if own else _rotation(scheme.rotation, target)
+    filled["rotation"] = RoPE() if scheme.rotation == RoPE() else _rotation(scheme.rotation, target)
     return replace(scheme, **filled)
 
 
@@ -80,9 +104,10 @@ def _filled(part: Part, target: Target) -> Part:
     if target.length is not None:
         return part.fill(geometry, target.length)
     filled = part.fill(geometry, geometry.trained_length)
-    if filled != part.fill(geometry, 8 * geometry.trained_length):
+    longer = part.fill(geometry, 8 * geometry.trained_length)
+    if open_fields := [f.name for f in fields(part) if getattr(filled, f.name) != getattr(longer, f.name)]:
         raise SchemeError(
-            f"{part.name} leaves {', '.join(part.open_fields())} open, which depends on the tokens to read: "
+            f"{part.name} leaves {', '.join(open_fields)} open, which depends on the tokens to read: "
             "write it, or say the length"
         )
     return filled
@@ -103,11 +128,9 @@ def _check_training_free(scheme: Scheme) -> None:
             "only multipliers such as log_length fit"
         )
     rotation = scheme.rotation
+    if rotation == NoPE():
+        raise RefusalError(NOPE)
     if rotation.num_axes > 1:
         raise RefusalError(f"{rotation.name} needs {rotation.num_axes} coordinates per token and training with them")
-    if not isinstance(rotation, NoPE) and _decays(rotation):
+    if rotation.log_decay(8).any():
         raise RefusalError(f"{rotation.name} lets pairs shrink with distance, which needs training")
-
-
-def _decays(rotation: Rotation) -> bool:
-    return bool(rotation.log_decay(8).any())

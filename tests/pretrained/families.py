@@ -1,0 +1,153 @@
+"""A tiny random model of any model type of transformers: the sizes in its default config made small."""
+
+import inspect
+from typing import Any
+
+import torch
+from torch import nn
+from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedConfig, PreTrainedModel
+from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
+
+LAYERS = 4
+"""Enough for a layer of each type in most patterns."""
+
+SMALL: dict[str, Any] = {
+    "vocab_size": 120,
+    "hidden_size": 64,
+    "intermediate_size": 48,
+    "num_hidden_layers": LAYERS,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "head_dim": 16,
+    "max_position_embeddings": 64,
+    "sliding_window": 16,
+    "attention_chunk_size": 16,
+    # experts
+    "num_local_experts": 4,
+    "num_experts": 4,
+    "n_routed_experts": 4,
+    "moe_num_experts": 4,
+    "num_experts_per_tok": 2,
+    "moe_topk": 2,
+    "moe_k": 2,
+    "moe_intermediate_size": 32,
+    "shared_expert_intermediate_size": 32,
+    "moe_shared_expert_intermediate_size": 32,
+    "n_group": 1,
+    "topk_group": 1,
+    "n_shared_experts": 1,
+    "first_k_dense_replace": 1,
+    # latent attention
+    "q_lora_rank": 24,
+    "kv_lora_rank": 16,
+    "qk_nope_head_dim": 16,
+    "qk_rope_head_dim": 8,
+    "qk_head_dim": 24,
+    "v_head_dim": 16,
+    # indexers
+    "index_topk": 64,
+    "index_n_heads": 2,
+    "index_head_dim": 16,
+    # recurrent layers
+    "linear_num_key_heads": 2,
+    "linear_num_value_heads": 4,
+    "linear_key_head_dim": 16,
+    "linear_value_head_dim": 16,
+    "mamba_n_heads": 8,
+    "mamba_d_head": 16,
+    "mamba_d_state": 8,
+    "lru_width": 64,
+    # others
+    "ffn_hidden_size": 48,
+    "n_embd": 64,
+    "n_head": 4,
+    "n_layer": LAYERS,
+    "n_positions": 64,
+    "rotary_dim": 8,
+    "d_model": 64,
+    "vocab_size_per_layer_input": 120,
+    "hidden_size_per_layer_input": 8,
+    "altup_num_inputs": 2,
+    "attention_dropout": 0.0,
+    "hidden_dropout": 0.0,
+    "attn_pdrop": 0.0,
+    "embd_pdrop": 0.0,
+    "resid_pdrop": 0.0,
+    "pad_token_id": 0,
+    "bos_token_id": 1,
+    "eos_token_id": None,
+    "tie_word_embeddings": False,
+}
+NESTED = ("text_config", "vision_config", "audio_config", "thinker_config")
+
+
+def model_types() -> list[str]:
+    return sorted(MODEL_FOR_CAUSAL_LM_MAPPING_NAMES)
+
+
+def small_config(model_type: str) -> PreTrainedConfig:
+    """The type's config with the sizes of `SMALL`, and lists per layer cut to fit."""
+    kind = type(AutoConfig.for_model(model_type))
+    return kind(**_small(kind))
+
+
+def _small(kind: type[PreTrainedConfig]) -> dict[str, Any]:
+    default = kind()
+    accepted = set(inspect.signature(kind.__init__).parameters) | set(vars(default)) | set(kind.attribute_map)
+    chosen = {name: value for name, value in SMALL.items() if name in accepted}
+    depth = getattr(default, "num_hidden_layers", None)
+    for name, value in vars(default).items():
+        if isinstance(value, list | tuple) and value and len(value) == depth:
+            chosen[name] = _spread(list(value))
+    if getattr(default, "head_dim", None) is None and "head_dim" in chosen:
+        chosen["head_dim"] = 16
+    if isinstance(getattr(default, "intermediate_size", None), list):
+        chosen["intermediate_size"] = [48] * LAYERS
+    if getattr(default, "q_lora_rank", 0) is None:
+        chosen.pop("q_lora_rank", None)
+    for name in ("num_experts", "num_local_experts", "num_experts_per_tok"):
+        if getattr(default, name, 0) is None or (getattr(default, name, 1) == 0):
+            chosen.pop(name, None)
+    rope = getattr(default, "rope_parameters", None)
+    if rope:
+        chosen["rope_parameters"] = _small_rope(rope)
+    return chosen
+
+
+def _spread(values: list[Any]) -> list[Any]:
+    """As many kinds of layers as there are places, the rarest kept."""
+    kinds = list(dict.fromkeys(map(str, values)))
+    firsts = [values[[str(v) for v in values].index(kind)] for kind in kinds][:LAYERS]
+    return (firsts * LAYERS)[:LAYERS]
+
+
+def _small_rope(rope: dict[str, Any]) -> dict[str, Any]:
+    if any(isinstance(value, dict) for value in rope.values()):
+        return {name: _small_rope(value) if isinstance(value, dict) else value for name, value in rope.items()}
+    small = dict(rope)
+    if "original_max_position_embeddings" in small:
+        small["original_max_position_embeddings"] = 32
+    return small
+
+
+def small_model(model_type: str) -> PreTrainedModel:
+    torch.manual_seed(0)
+    model = AutoModelForCausalLM.from_config(small_config(model_type), dtype=torch.float32).eval()
+    return matter(model)
+
+
+@torch.no_grad()
+def matter(model: PreTrainedModel) -> PreTrainedModel:
+    """Weights large enough for positions to matter."""
+    generator = torch.Generator().manual_seed(0)
+    for name, weight in model.named_parameters():
+        if weight.ndim >= 2 and not name.endswith("norm.weight"):
+            fan = weight.shape[-1]
+            weight.copy_(torch.randn(weight.shape, generator=generator) * (1.5 / fan**0.5))
+        elif weight.ndim == 1 and "norm" in name and "weight" in name:
+            weight.add_(0.1 * torch.randn(weight.shape, generator=generator))
+    return model
+
+
+def embedding(model: nn.Module) -> nn.Module:
+    return model.get_input_embeddings()
