@@ -78,7 +78,16 @@ SMALL: dict[str, Any] = {
     "eos_token_id": None,
     "tie_word_embeddings": False,
 }
-NESTED = ("text_config", "vision_config", "audio_config", "thinker_config")
+SPECIAL: dict[str, dict[str, Any]] = {
+    "bamba": {"attn_layer_indices": [1, 3]},
+    "cohere_compass_text": {"layer_types": ["sliding_attention", "full_attention"] * 2},
+    "dots1": {"num_experts_per_tok": 2},
+    "falcon_h1": {"mamba_d_ssm": 64, "mamba_n_heads": 4, "mamba_d_head": 16},
+    "dots3_note_text": {"num_key_value_heads": 4},
+}
+"""What a size alone does not say."""
+SLOW = {"blt": "byte patches", "emu3": "image tokenizer", "dots3_note": "vision tower"}
+"""Default parts that take minutes to build."""
 
 
 def model_types() -> list[str]:
@@ -88,7 +97,7 @@ def model_types() -> list[str]:
 def small_config(model_type: str) -> PreTrainedConfig:
     """The type's config with the sizes of `SMALL`, and lists per layer cut to fit."""
     kind = type(AutoConfig.for_model(model_type))
-    return kind(**_small(kind))
+    return kind(**(_small(kind) | SPECIAL.get(model_type, {})))
 
 
 def _small(kind: type[PreTrainedConfig]) -> dict[str, Any]:
@@ -99,7 +108,10 @@ def _small(kind: type[PreTrainedConfig]) -> dict[str, Any]:
     for name, value in vars(default).items():
         if isinstance(value, list | tuple) and value and len(value) == depth:
             chosen[name] = _spread(list(value))
-    if getattr(default, "head_dim", None) is None and "head_dim" in chosen:
+    if "qk_rope_head_dim" in accepted:
+        chosen["head_dim"] = SMALL["qk_rope_head_dim"]  # the rotary module reads it
+        chosen["num_key_value_heads"] = SMALL["num_attention_heads"]
+    elif getattr(default, "head_dim", None) is None and "head_dim" in chosen:
         chosen["head_dim"] = 16
     if isinstance(getattr(default, "intermediate_size", None), list):
         chosen["intermediate_size"] = [48] * LAYERS

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from torch import Tensor, nn
-from transformers.masking_utils import AttentionMaskInterface
+from transformers.masking_utils import AttentionMaskInterface, eager_mask
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS, AttentionInterface
 
 from longspan.cap.softcap import Softcap
@@ -21,6 +21,8 @@ from longspan.scheme import Scheme
 
 IMPLEMENTATION = "longspan"
 """Under this name transformers finds our functions; it must hold none of `sdpa`, `flash`, `flex_attention`."""
+WATCHING = "longspan_watching"
+"""As above, but masks stay what the model's own implementation would have got: for a model that works on its masks."""
 LAYER = "longspan_layer"
 """The attribute of an attention module that says what it does."""
 
@@ -41,6 +43,8 @@ def attention(
 
 AttentionInterface.register(IMPLEMENTATION, attention)
 AttentionMaskInterface.register(IMPLEMENTATION, lazy_mask)
+AttentionInterface.register(WATCHING, attention)
+AttentionMaskInterface.register(WATCHING, eager_mask)
 
 
 def stock_attention(implementation: str, module: nn.Module) -> Callable[..., Any]:

@@ -63,10 +63,17 @@ def divide(anatomy: Anatomy, plan: Plan) -> Work:
             _check_fixed(source, all(names_rotation(plan.layer(i, depth)) for i in users))
         elif wanted[users[0]].rotation != anatomy.layers[users[0]].spectrum():
             rotations[source] = wanted[users[0]].rotation
+    _check_turning(anatomy, plan)
     rests = tuple(
         _rest(layer, scheme, layer.source in unturned) for layer, scheme in zip(anatomy.layers, wanted, strict=True)
     )
-    return Work(frozenset(unturned), rotations, rests)
+    work = Work(frozenset(unturned), rotations, rests)
+    if anatomy.own_masks and not work.stock:
+        raise RefusalError(
+            "this model works on its masks itself (sparse attention), which hides where tokens stand: "
+            "only other fixed frequencies (linear, ntk, yarn, longrope, llama3) can be put on it"
+        )
+    return work
 
 
 def plainly(anatomy: Anatomy, work: Work) -> Work:
@@ -107,6 +114,19 @@ def _rest(layer: Layer, scheme: Scheme, unturned: bool) -> Scheme | None:
         scheme = replace(scheme, rotation=NoPE())
     alone = replace(own(layer), rotation=NoPE())
     return None if scheme == alone else scheme
+
+
+def _check_turning(anatomy: Anatomy, plan: Plan) -> None:
+    """A rotation or a distance must have a layer to act on."""
+    depth, far = len(anatomy.layers), [i for i, layer in enumerate(anatomy.layers) if not layer.local_size]
+    asked = [plan.layer(i, depth) for i in far]
+    if any(anatomy.layers[i].source for i in far):
+        return
+    if any(names_rotation(scheme) or scheme.distance != TrueDistance() for scheme in asked):
+        raise RefusalError(
+            "the layers of this model that see everything do not turn with position, and those that turn see only a "
+            "window: there are no distances to change, only masks and log_length act on it"
+        )
 
 
 def _check_fixed(source: Source, named: bool) -> None:

@@ -8,7 +8,7 @@ is known about any family.
 import copy
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -17,7 +17,7 @@ from transformers import PreTrainedConfig, PreTrainedModel
 
 from longspan.compute.rotate import rotate
 from longspan.errors import RefusalError
-from longspan.pretrained.attention import IMPLEMENTATION, LAYER, AttentionOutput, Stock
+from longspan.pretrained.attention import IMPLEMENTATION, LAYER, WATCHING, AttentionOutput, Stock
 from longspan.pretrained.frame import Arguments, Source, rotary_modules
 from longspan.pretrained.layout import ChannelLayout
 from longspan.pretrained.mask import LazyMask
@@ -66,10 +66,12 @@ class Anatomy:
     Arguments:
         base: the text model, which is given positions and cache.
         layers: its attention layers in the order of their call.
+        own_masks: whether the model works on its masks itself, so that it must be given real ones.
     """
 
     base: PreTrainedModel
     layers: tuple[Layer, ...]
+    own_masks: bool = False
 
     def sources(self) -> tuple[Source, ...]:
         """All sets of frequencies that layers turn with."""
@@ -91,19 +93,23 @@ def probe(model: nn.Module) -> Anatomy:
     modules = list(rotary_modules(model))
     if not modules:
         raise RefusalError(f"{type(model).__name__} has no rotary position embedding: there is nothing to extend")
+    try:
+        return _watched(model, modules, IMPLEMENTATION)
+    except RefusalError:
+        raise
+    except Exception:  # whatever a model does when its mask is no tensor
+        return replace(_watched(model, modules, WATCHING), own_masks=True)
+
+
+def _watched(model: nn.Module, modules: list[nn.Module], implementation: str) -> Anatomy:
     with private_configs(model) as configs, calm(model), torch.no_grad():
-        implementations = {id(config): str(config._attn_implementation) for config in configs}
-        watch = _Watch(model, modules, implementations)
+        watch = _Watch(model, modules, {id(config): str(config._attn_implementation) for config in configs})
+        for config in configs:
+            config._attn_implementation_internal = implementation
         with watch:
-            for config in configs:
-                config._attn_implementation_internal = IMPLEMENTATION
-            try:
-                for constant in CONSTANTS:
-                    watch.constant = constant
-                    run_text(model, probe_tokens(model, 1, TOKENS))
-            finally:
-                for config in configs:
-                    config._attn_implementation_internal = implementations[id(config)]
+            for constant in CONSTANTS:
+                watch.constant = constant
+                run_text(model, probe_tokens(model, 1, TOKENS))
     return watch.anatomy()
 
 
@@ -159,8 +165,9 @@ class _Watch:
         self.seen.setdefault(module, {})[self.constant] = (query, key)
         mask_size = attention_mask.local_size if isinstance(attention_mask, LazyMask) else None
         self.local[module] = mask_size or kwargs.get("sliding_window")
-        stock = Stock(self.implementations[id(module.config)])
-        self.stock[module] = stock
+        self.stock[module] = Stock(self.implementations[id(module.config)])
+        lazy = isinstance(attention_mask, LazyMask)
+        stock = self.stock[module] if lazy else Stock("eager")  # a real mask here is one for eager attention
         return stock(module, query, key, value, attention_mask, **kwargs)
 
     def told(self, source: Source) -> int:
