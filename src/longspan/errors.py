@@ -4,7 +4,8 @@ LongspanError(ValueError)
 ├── SchemeError       a scheme that means nothing: two answers to one slot, a value out of range, a slot left open
 │   └── NotationError     a text that is no scheme: unknown name, unknown argument, bad syntax
 ├── ShapeError        tensors that do not fit each other
-└── RefusalError      a good scheme that this backend, model or runtime cannot serve
+├── RefusalError      a good scheme that this backend, model or runtime cannot serve
+└── InputError        a file, a folder or a setting that cannot be used
 
 Each message says what was wrong, what was given and what to do.
 """
@@ -31,6 +32,10 @@ class ShapeError(LongspanError):
 
 class RefusalError(LongspanError):
     """A good scheme that this backend, model or runtime cannot serve."""
+
+
+class InputError(LongspanError):
+    """A file, a folder or a setting that cannot be used."""
 
 
 def nearest(word: str, words: Iterable[str]) -> str:

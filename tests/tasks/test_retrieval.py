@@ -1,0 +1,93 @@
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from longspan.errors import InputError
+from longspan.tasks.retrieval import CHOICES, DEPTHS, Haystack, haystack, truncated
+from tiny import bytes_tokenizer, prose, words_tokenizer
+
+WORDS, BYTES = words_tokenizer(), bytes_tokenizer()
+TEXT = prose(3000)
+
+
+def made(length: int, tokenizer: Any = WORDS, seed: str = "0", **more: Any) -> Haystack:
+    return haystack(tokenizer(TEXT)["input_ids"], tokenizer, length, seed, **more)
+
+
+@given(st.integers(100, 2500), st.sampled_from(["0", "1"]))
+def test_the_longest_prompt_with_its_answer_has_exactly_the_wanted_length(length: int, seed: str) -> None:
+    hay = made(length, seed=seed)
+    longest = max(len(hay.ids) + len(q.ids) + len(choice) for q in hay.questions for choice in q.choices)
+    assert longest == hay.length == length
+
+
+@pytest.mark.parametrize("tokenizer", [WORDS, BYTES], ids=["words", "bytes"])
+def test_the_asked_fact_stands_where_its_distance_says(tokenizer: Any) -> None:
+    hay = made(2000, tokenizer)
+    for question in hay.questions:
+        prompt = [*hay.ids, *question.ids]
+        fact = [*question.ids, *question.choices[question.answer]]
+        assert prompt[len(prompt) - question.distance :][: len(fact)] == fact
+
+
+def test_without_the_facts_the_haystack_is_the_document() -> None:
+    document = WORDS(TEXT)["input_ids"]
+    hay = made(1000)
+    rest, place = list(hay.ids), 0
+    for question in sorted(hay.questions, key=lambda question: question.distance):
+        fact = (*question.ids, *question.choices[question.answer], *WORDS(".")["input_ids"])
+        place = next(i for i in range(len(rest)) if tuple(rest[i : i + len(fact)]) == fact)
+        del rest[place : place + len(fact)]
+    assert rest == document[: len(rest)]
+
+
+def test_groups_stand_near_their_depths() -> None:
+    hay = made(2400)
+    for question in hay.questions:
+        place = 1 - question.distance / (len(hay.ids) + len(question.ids))
+        assert abs(place - question.depth) < 0.06
+
+
+def test_a_reader_that_prefers_words_whatever_it_read_is_right_exactly_by_chance() -> None:
+    """The four facts of a group share their choices, so any order of preference picks each of them once."""
+    hay = made(2400)
+    preference = {choice: hash(choice) for question in hay.questions for choice in question.choices}
+    right = [max(q.choices, key=preference.__getitem__) == q.choices[q.answer] for q in hay.questions]
+    assert sum(right) * CHOICES == len(right) == CHOICES * len(DEPTHS)
+
+
+def test_names_and_words_are_not_used_twice() -> None:
+    hay = made(2400)
+    assert len({question.ids for question in hay.questions}) == len(hay.questions)
+    assert len({question.choices[question.answer] for question in hay.questions}) == len(hay.questions)
+
+
+def test_the_seed_decides() -> None:
+    assert made(600) == made(600)
+    assert made(600) != made(600, seed="1")
+    assert made(600).questions != made(601).questions
+
+
+def test_short_haystacks_hold_fewer_facts() -> None:
+    assert len(made(200).questions) == CHOICES
+    assert len(made(2400).questions) == CHOICES * len(DEPTHS)
+
+
+def test_truncation_keeps_the_end_and_fits() -> None:
+    hay = made(1000, opening=(1,))
+    cut = truncated(hay, 200, (1,))
+    assert cut.length == 200
+    assert cut.ids[0] == hay.ids[0] == 1
+    assert cut.ids[1:] == hay.ids[-len(cut.ids) + 1 :]
+    assert truncated(hay, 1000, (1,)) == hay
+
+
+def test_too_short_is_refused() -> None:
+    with pytest.raises(InputError, match="leave no room"):
+        made(40)
+    with pytest.raises(InputError, match="the document has 10 tokens"):
+        haystack(list(range(10)), WORDS, 100, "0")
+    with pytest.raises(InputError, match="no more than the question"):
+        truncated(made(1000), 5)
