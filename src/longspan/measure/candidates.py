@@ -1,0 +1,47 @@
+"""Candidates: the methods worth trying on a model, with parameters by each method's own rule.
+
+With L the trained and N the wanted length: ReRoPE's window between L/4 and L/2; Leaky ReRoPE and Self-Extend keep all
+distances within L/2; NTK is given twice the factor N/L, because untrained it reads to about half; YaRN's fast pairs are
+those that turn at least 32 times within L, or a quarter of what the fastest pair turns where L is small (at L = 128 no
+pair turns 32 times and YaRN would slow all of them). What is left open here is closed by the method itself.
+"""
+
+from math import pi
+
+from longspan.geometry import Geometry
+from longspan.notation import format_scheme, parts
+from longspan.scheme import Scheme
+
+
+def candidates(geometry: Geometry, length: int) -> tuple[str, ...]:
+    """Schemes as text, the most promising first, so that a short budget cuts the right end."""
+    trained = geometry.trained_length
+    quarter, half = max(1, trained // 4), max(1, trained // 2)
+    fast = min(32.0, max(2.0, round(trained / (2 * pi) / 4)))
+    texts = (
+        f"rerope(window={half}) + log_length",
+        f"leaky_rerope(window={quarter}) + log_length",
+        f"self_extend(window={quarter}) + log_length",
+        f"yarn(fast={fast:g})",
+        f"rerope(window={quarter}) + log_length",
+        "ntk_mixed + log_length",
+        "dynamic_ntk + log_length",
+        "dual_chunk",
+        f"rerope(window={half})",
+        f"ntk(factor={2 * length / trained:g})",
+        f"self_extend(window={quarter})",
+        f"lm_infinite(window={half})",
+        "streaming_llm",
+    )
+    return tuple(filled(text, geometry, length) for text in texts)
+
+
+def filled(text: str, geometry: Geometry, length: int) -> str:
+    """The same scheme with every number written out; what it leaves to the model stays unsaid.
+
+    Errors: NotationError and SchemeError for a text that is no scheme.
+
+    >>> filled("rerope + log_length", Geometry(4, 4, 64, trained_length=512), 4096)
+    'rerope(window=128) + log_length(trained_length=512)'
+    """
+    return format_scheme(Scheme.of(*(part.fill(geometry, length) for part in parts(text, geometry))))

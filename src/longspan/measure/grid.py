@@ -1,0 +1,101 @@
+"""Grid: which measurements a race and a judgement consist of, and how many tokens each reads."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from longspan.measure.measurement import PLAIN
+from longspan.tasks.continuation import tail_length, windows
+from longspan.tasks.documents import Document
+
+Measurements = list[dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class Grid:
+    """The measurements of one model at one wanted length.
+
+    Arguments:
+        model, dtype, fingerprint: as in `longspan.measure.measurement`.
+        trained_length, length: L and N, tokens.
+        seed: of the haystacks.
+    """
+
+    model: str
+    dtype: str
+    fingerprint: str
+    trained_length: int
+    length: int
+    seed: int = 0
+
+    @property
+    def tail(self) -> int:
+        """How many last tokens are scored."""
+        return tail_length(self.trained_length, self.length)
+
+    def contexts(self) -> list[int]:
+        """L/2, L, 2L … and N."""
+        return [self.trained_length // 2, *self.lengths()]
+
+    def lengths(self) -> list[int]:
+        """L, 2L, 4L … and N."""
+        found, length = [], self.trained_length
+        while length < self.length:
+            found.append(length)
+            length *= 2
+        return [*found, self.length]
+
+    def race(self, methods: Sequence[str], documents: Sequence[Document]) -> Measurements:
+        """One reading of every document by every method."""
+        return [self.position(method, document) for method in methods for document in documents]
+
+    def judgement(
+        self, methods: Sequence[str], documents: Sequence[Document], contexts: Sequence[int], lengths: Sequence[int]
+    ) -> Measurements:
+        """Everything about a few methods; plain is among them, because truncation is plain at a context of L."""
+        found = []
+        for method in methods:
+            for document in documents:
+                found += [self.context(method, document, context) for context in contexts if context < self.length]
+                found.append(self.position(method, document))
+                found += [self.retrieval(method, document, length) for length in lengths]
+                if method == PLAIN:
+                    beyond = [length for length in lengths if length > self.trained_length]
+                    found += [self.retrieval(PLAIN, document, n, self.trained_length) for n in beyond]
+        return found
+
+    def context(self, method: str, document: Document, context: int) -> dict[str, Any]:
+        """Loss of the last tokens at a context."""
+        return {**self._common("context", method, document), "context": context, "tail": self.tail}
+
+    def position(self, method: str, document: Document) -> dict[str, Any]:
+        """Loss by position."""
+        return {**self._common("position", method, document), "tail": self.tail}
+
+    def retrieval(self, method: str, document: Document, length: int, read: int | None = None) -> dict[str, Any]:
+        """Facts in a haystack of `length` tokens, of which the last `read` are fed."""
+        common = self._common("retrieval", method, document)
+        return {**common, "read": read, "length": length, "seed": self.seed}
+
+    def _common(self, kind: str, method: str, document: Document) -> dict[str, Any]:
+        return {
+            "kind": kind,
+            "model": self.model,
+            "dtype": self.dtype,
+            "fingerprint": self.fingerprint,
+            "trained_length": self.trained_length,
+            "method": method,
+            "document": asdict(document),
+            "read": None,
+        }
+
+
+def tokens(arguments: dict[str, Any]) -> int:
+    """How many tokens a measurement reads, roughly: what its time is taken to be proportional to."""
+    length = arguments["document"]["length"]
+    if arguments["kind"] == "context":
+        context = arguments["context"]
+        return context * len(windows(length, context, arguments["tail"]))
+    if arguments["kind"] == "retrieval":
+        return min(arguments["length"], arguments["read"] or length)
+    return length

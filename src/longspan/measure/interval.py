@@ -1,0 +1,106 @@
+"""Intervals: how far the truth may lie from a mean of few documents.
+
+The unit is the document, never the token. Methods are compared by their differences on the same tokens of the same
+documents, so that what makes a document hard cancels. For means and mean differences the interval is Student's t: with
+8 to 20 documents its coverage is right where differences are roughly normal, while bootstrap intervals, BCa included,
+are too narrow at that size. Shares of right answers have Wilson's interval; questions of one document resemble each
+other, so their number is first divided by the design effect.
+
+Source: Student 1908; Wilson 1927, JASA 22:209; design effect: Kish 1965, "Survey Sampling", section 5.4.
+"""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from math import inf, sqrt
+from typing import Any
+
+from scipy import stats
+
+from longspan.errors import InputError
+
+LEVEL = 0.95
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A number, its interval at `LEVEL`, and from how many documents.
+
+    Arguments:
+        value: the mean.
+        low, high: the interval's ends; infinite for one document.
+        documents: how many.
+    """
+
+    value: float
+    low: float
+    high: float
+    documents: int
+
+    @property
+    def below_zero(self) -> bool:
+        """Whether the interval excludes everything from 0 up."""
+        return self.high < 0
+
+    @property
+    def above_zero(self) -> bool:
+        """Whether the interval excludes everything from 0 down."""
+        return self.low > 0
+
+    def json(self) -> dict[str, Any]:
+        """As JSON; an infinite end is null."""
+        return {name: None if value in (inf, -inf) else value for name, value in asdict(self).items()}
+
+
+def mean(values: Sequence[float], level: float = LEVEL) -> Estimate:
+    """The mean of one value per document, with Student's t interval.
+
+    >>> mean([1.0, 2.0, 3.0])
+    Estimate(value=2.0, low=-0.484..., high=4.484..., documents=3)
+    """
+    count = len(values)
+    if count == 0:
+        raise InputError("a mean of no documents has no value")
+    center = sum(values) / count
+    if count == 1:
+        return Estimate(center, -inf, inf, 1)
+    error = sqrt(sum((value - center) ** 2 for value in values) / (count - 1) / count)
+    half = float(stats.t.ppf((1 + level) / 2, count - 1)) * error
+    return Estimate(center, center - half, center + half, count)
+
+
+def paired(first: Sequence[float], second: Sequence[float], level: float = LEVEL) -> Estimate:
+    """The mean of first − second, document by document."""
+    return mean([a - b for a, b in zip(first, second, strict=True)], level)
+
+
+def share(right: Sequence[int], asked: Sequence[int], level: float = LEVEL) -> Estimate:
+    """The share of right answers, given right and asked per document, with Wilson's interval."""
+    total = sum(asked)
+    if total == 0:
+        raise InputError("a share of no questions has no value")
+    value = sum(right) / total
+    low, high = wilson(value, total / design_effect(right, asked), level)
+    return Estimate(value, low, high, len(asked))
+
+
+def wilson(value: float, count: float, level: float = LEVEL) -> tuple[float, float]:
+    """Wilson's interval of a share among `count` (possibly not whole) independent answers."""
+    z = float(stats.norm.ppf((1 + level) / 2))
+    center = (value + z * z / (2 * count)) / (1 + z * z / count)
+    half = z * sqrt(value * (1 - value) / count + z * z / (4 * count * count)) / (1 + z * z / count)
+    return max(0.0, center - half), min(1.0, center + half)
+
+
+def design_effect(right: Sequence[int], asked: Sequence[int]) -> float:
+    """By how much the variance of the share exceeds that of independent answers: 1 … answers per document.
+
+    The variance between documents is that of a ratio, sum of squares of (right − share · asked) over documents.
+    """
+    documents, total = len(asked), sum(asked)
+    value = sum(right) / total
+    independent = value * (1 - value) / total
+    if documents < 2 or independent == 0:
+        return 1.0
+    residual = sum((r - value * n) ** 2 for r, n in zip(right, asked, strict=True))
+    between = residual * documents / (documents - 1) / total**2
+    return min(max(1.0, between / independent), total / documents)

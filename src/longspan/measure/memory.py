@@ -1,0 +1,71 @@
+"""Memory: what reading N tokens will take, known before it is tried."""
+
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from longspan.errors import InputError
+
+WORKING = 400 * 2**20
+"""Slices of logits, tiles of attention, the libraries' own."""
+
+
+def needed(model: Any, length: int) -> int:
+    """Bytes beyond the model's own for reading `length` tokens with a cache.
+
+    Keys and values of every layer (twice, because a cache grows by copying), and one layer's hidden states, queries
+    and inner activations.
+    """
+    config = model.config.get_text_config()
+    size = next(model.parameters()).element_size()
+    heads = config.num_attention_heads
+    kv_heads = getattr(config, "num_key_value_heads", None) or heads
+    head_dim = getattr(config, "head_dim", None) or config.hidden_size // heads
+    cache = 2 * config.num_hidden_layers * kv_heads * head_dim * length * size
+    inner = getattr(config, "intermediate_size", None) or 4 * config.hidden_size
+    layer = (6 * config.hidden_size + 8 * heads * head_dim + 3 * inner) * length * max(size, 4)
+    return cache + cache // config.num_hidden_layers + layer + WORKING
+
+
+def available(device: torch.device) -> int | None:
+    """Bytes that can still be had; None where that is not known."""
+    if device.type == "cuda":
+        return torch.cuda.mem_get_info(device)[0]
+    found = []
+    with suppress(OSError):
+        lines = Path("/proc/meminfo").read_text().splitlines()
+        found += [int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:")]
+    with suppress(OSError, ValueError):
+        limit = int(Path("/sys/fs/cgroup/memory.max").read_text())
+        found.append(limit - int(Path("/sys/fs/cgroup/memory.current").read_text()))
+    return min(found) if found else None
+
+
+def require_memory(model: Any, length: int, trained_length: int, free: int | None = None) -> int:
+    """The bytes needed.
+
+    Errors: InputError where there are not as many, saying which length would fit.
+    """
+    wanted = needed(model, length)
+    free = available(next(model.parameters()).device) if free is None else free
+    if free is not None and wanted > free:
+        fits = length
+        while fits > trained_length and needed(model, fits) > free:
+            fits -= max(1, trained_length // 8)
+        advice = f"--to {fits} would fit" if fits > trained_length else "no length beyond the trained one fits"
+        raise InputError(
+            f"reading {length} tokens takes about {gigabytes(wanted)} beside the model and {gigabytes(free)} are free: "
+            f"{advice}, or --dtype bfloat16"
+        )
+    return wanted
+
+
+def gigabytes(size: int) -> str:
+    """As people say it.
+
+    >>> gigabytes(3 * 2**29)
+    '1.5 GiB'
+    """
+    return f"{size / 2**30:.1f} GiB"

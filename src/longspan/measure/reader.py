@@ -1,0 +1,104 @@
+"""Reader: a causal language model as measurements see it: hidden states, a cache, and the logits of a few places.
+
+Logits of all places at once are never made: they would be places × vocabulary numbers. Hidden states go through the
+output head slice by slice, with what the model itself does to its logits afterwards (Gemma's softcap, Cohere's and
+Granite's scale); that this is all it does is checked once per model against the model's own logits.
+"""
+
+import copy
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from longspan.errors import InputError, RefusalError
+
+SLICE_BYTES = 64 * 2**20
+"""Logits held at once, as float32."""
+
+
+class Reader:
+    """A model that reads token ids.
+
+    Errors: RefusalError where the model's logits are not what its head makes of its hidden states; InputError for a
+    token id that the model does not have.
+    """
+
+    def __init__(self, model: Any) -> None:
+        self.model = model.eval()
+        self.body = model.base_model
+        self.head = model.get_output_embeddings()
+        config = model.config.get_text_config()
+        self.softcap: float | None = getattr(config, "final_logit_softcapping", None)
+        self.factor = float(getattr(config, "logit_scale", None) or 1.0)
+        self.factor /= float(getattr(config, "logits_scaling", None) or 1.0)
+        self.vocabulary = int(self.head.weight.shape[0])
+        self.known = int(model.get_input_embeddings().weight.shape[0])
+        self._check_head()
+
+    @property
+    def device(self) -> torch.device:
+        """Where ids are wanted."""
+        return self.model.get_input_embeddings().weight.device
+
+    def ids(self, *rows: Sequence[int]) -> Int[Tensor, "rows places"]:
+        """Token ids as the model takes them."""
+        ids = torch.tensor(rows, device=self.device)
+        if ids.numel() and int(ids.max()) >= self.known:
+            raise InputError(
+                f"the tokenizer gives token {int(ids.max())} and the model has {self.known} tokens: "
+                "they do not belong together"
+            )
+        return ids
+
+    @torch.no_grad()
+    def hidden(self, ids: Int[Tensor, "rows places"]) -> Float[Tensor, "rows places width"]:
+        """Hidden states that the head reads, of rows read at once and without a cache."""
+        return self.body(input_ids=ids, use_cache=False).last_hidden_state
+
+    @torch.no_grad()
+    def prefill(self, ids: Int[Tensor, "rows places"]) -> Any:
+        """The cache of a text."""
+        return self.body(input_ids=ids, use_cache=True).past_key_values
+
+    @torch.no_grad()
+    def after(self, cache: Any, ids: Int[Tensor, "rows places"]) -> Float[Tensor, "rows places width"]:
+        """Hidden states of what follows a cached text; the cache is left as it was."""
+        croppable = not any(getattr(layer, "is_sliding", False) for layer in getattr(cache, "layers", ()))
+        used = cache if croppable else copy.deepcopy(cache)
+        hidden = self.body(input_ids=ids, past_key_values=used, use_cache=True).last_hidden_state
+        if croppable:
+            cache.crop(-ids.shape[1])
+        return hidden
+
+    @torch.no_grad()
+    def logits(self, hidden: Float[Tensor, "*places width"]) -> Float[Tensor, "*places vocabulary"]:
+        """Logits in float32."""
+        logits = self.head(hidden).float() * self.factor
+        return logits if self.softcap is None else torch.tanh(logits / self.softcap) * self.softcap
+
+    @torch.no_grad()
+    def losses(
+        self, hidden: Float[Tensor, "places width"], targets: Int[Tensor, " places"]
+    ) -> Float[Tensor, " places"]:
+        """−ln p of each target under its place's hidden state, nats, in float64; NaN stays NaN."""
+        places = max(1, SLICE_BYTES // (4 * self.vocabulary))
+        found = []
+        for start in range(0, len(targets), places):
+            logits = self.logits(hidden[start : start + places])
+            chosen = logits.gather(1, targets[start : start + places, None])[:, 0]
+            found.append((logits.logsumexp(1) - chosen).double().cpu())
+        return torch.cat(found) if found else torch.zeros(0, dtype=torch.float64)
+
+    def _check_head(self) -> None:
+        with torch.no_grad():
+            ids = torch.arange(min(8, self.known), device=self.device)[None]
+            theirs = self.model(input_ids=ids, use_cache=False).logits.float()
+            ours = self.logits(self.hidden(ids))
+        if ours.shape != theirs.shape or not torch.allclose(ours, theirs, rtol=1e-2, atol=1e-2, equal_nan=True):
+            raise RefusalError(
+                f"{type(self.model).__name__} does something to its logits that is not known here: its loss cannot be "
+                "measured in slices"
+            )

@@ -1,0 +1,80 @@
+"""Verdict: which method to use, if any, from the judged documents.
+
+The baseline is truncation: the plain model on the last trained-length tokens, which costs nothing. A method is worth
+using when
+1. it raises the loss within the trained length by at most the tolerance, against the plain model,
+2. it beats truncation at the wanted length: in the loss of the same last tokens, or in retrieval of facts that stand
+   beyond the trained length, by a 95 % interval over documents that excludes 0.
+The winner has the lowest loss at the wanted length among these; where the paired difference to the lowest has an
+interval that includes 0, they are tied and the one that retrieves more beyond the trained length wins.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from longspan.measure.interval import Estimate, paired
+
+FEWEST_DOCUMENTS = 8
+TOLERANCE = 0.02
+
+
+@dataclass(frozen=True)
+class Scores:
+    """What a method did on the judged documents, one number per document, in the same order for every method.
+
+    Arguments:
+        loss: of the last tokens at the wanted length, nats.
+        short: loss within the trained length, nats.
+        beyond: share of facts beyond the trained length that were retrieved at the wanted length.
+    """
+
+    loss: Sequence[float]
+    short: Sequence[float]
+    beyond: Sequence[float]
+
+
+@dataclass(frozen=True)
+class Assessment:
+    """A method against plain and truncation.
+
+    Arguments:
+        price: loss within the trained length, minus plain's.
+        gain: loss at the wanted length, minus truncation's: negative is good.
+        retrieval: share retrieved beyond the trained length, minus truncation's.
+        affordable: price within the tolerance.
+        beats_in_loss, beats_in_retrieval: against truncation, with intervals that exclude 0.
+    """
+
+    price: Estimate
+    gain: Estimate
+    retrieval: Estimate
+    affordable: bool
+    beats_in_loss: bool
+    beats_in_retrieval: bool
+
+    @property
+    def beats(self) -> bool:
+        """In one of the two."""
+        return self.beats_in_loss or self.beats_in_retrieval
+
+
+def assess(method: Scores, plain: Scores, truncation: Scores, tolerance: float = TOLERANCE) -> Assessment:
+    """Compare a method with both baselines on the same documents."""
+    price = paired(method.short, plain.short)
+    gain = paired(method.loss, truncation.loss)
+    retrieval = paired(method.beyond, truncation.beyond)
+    return Assessment(price, gain, retrieval, price.value <= tolerance, gain.below_zero, retrieval.above_zero)
+
+
+def winner(scores: Mapping[str, Scores], assessments: Mapping[str, Assessment]) -> str | None:
+    """The method to use; None where nothing beats truncation at a tolerable price."""
+    worth = [name for name, found in assessments.items() if found.affordable and found.beats]
+    if not worth:
+        return None
+
+    def average(values: Sequence[float]) -> float:
+        return sum(values) / len(values)
+
+    best = min(worth, key=lambda name: average(scores[name].loss))
+    tied = [name for name in worth if not paired(scores[name].loss, scores[best].loss).above_zero]
+    return max(tied, key=lambda name: (average(scores[name].beyond), -average(scores[name].loss)))
