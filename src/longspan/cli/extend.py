@@ -1,0 +1,59 @@
+"""`longspan extend [MODEL] --to N`: which method lets this model read N tokens, proved on your documents."""
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+Dtype = Annotated[str, typer.Option(help="auto, float32, bfloat16 or float16; auto takes the faster exact enough one.")]
+
+
+def extend(
+    model: Annotated[str, typer.Argument(help="A Hugging Face id, a folder, a .gguf file, or 'bundled'.")] = "bundled",
+    to: Annotated[int, typer.Option("--to", help="N: how many tokens the model shall read.")] = 0,
+    method: Annotated[
+        list[str] | None, typer.Option("--method", help="A scheme to try, as in 'rerope + log_length'; repeatable.")
+    ] = None,
+    text: Annotated[
+        list[Path] | None, typer.Option("--text", help="Your documents: files or folders; repeatable.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option("--out", help="Folder of the results; a second call resumes.")] = None,
+    docs: Annotated[int, typer.Option("--docs", help="Documents to judge on; fewer than 8 give no verdict.")] = 8,
+    tolerance: Annotated[
+        float, typer.Option("--tolerance", help="Nats per token a method may cost on short texts.")
+    ] = 0.02,
+    budget: Annotated[float, typer.Option("--budget", help="Minutes of measuring; the least missed is left out.")] = 30,
+    dtype: Dtype = "auto",
+    trained_length: Annotated[
+        int | None, typer.Option("--trained-length", help="Tokens the model was trained on, if its config is wrong.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
+) -> None:
+    """Try every method that may let MODEL read N tokens, judge the best on your documents, write the extended model.
+
+    Beside them always stand the plain model and truncation: the plain model on the last tokens it was trained for.
+    """
+    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    from longspan.cli.extending import Request, run
+
+    request = Request(
+        model=model,
+        length=to,
+        methods=tuple(method or ()),
+        texts=tuple(text or ()),
+        out=out,
+        docs=docs,
+        tolerance=tolerance,
+        budget=budget,
+        dtype=dtype,
+        trained_length=trained_length,
+    )
+    try:
+        run(request, as_json)
+    except KeyboardInterrupt:
+        typer.echo(
+            "longspan: interrupted; what was measured is kept, and the same command goes on from there", err=True
+        )
+        raise typer.Exit(130) from None

@@ -1,0 +1,239 @@
+"""What `longspan extend` does, step by step; imports torch."""
+
+import json
+import shlex
+import shutil
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from longspan.cli.progress import say, show
+from longspan.errors import InputError
+from longspan.geometry import Geometry
+from longspan.measure.budget import FINALISTS, Plan, plan
+from longspan.measure.candidates import candidates, filled
+from longspan.measure.grid import Grid
+from longspan.measure.loading import BUNDLED, bundled, load_tokenizer, located
+from longspan.measure.measurement import PLAIN, Bench, bench, versions
+from longspan.measure.memory import gigabytes, require_memory
+from longspan.measure.source import DTYPES, check_length, check_tokenizer, choose_dtype, geometry_of
+from longspan.measure.verdict import FEWEST_DOCUMENTS
+from longspan.pretrained.save import load, save
+from longspan.report.page import page
+from longspan.report.study import Study, identity_of
+from longspan.report.summary import race, summarize
+from longspan.report.verdict import verdict
+from longspan.tasks.documents import Document, Library, library, tokenize
+
+RACE_DOCUMENTS = 3
+
+
+@dataclass(frozen=True)
+class Request:
+    """What the user asked for."""
+
+    model: str
+    length: int
+    methods: tuple[str, ...]
+    texts: tuple[Path, ...]
+    out: Path | None
+    docs: int
+    tolerance: float
+    budget: float
+    dtype: str
+    trained_length: int | None
+
+    def __post_init__(self) -> None:
+        if self.length < 1:
+            raise InputError("say how many tokens the model shall read: --to N")
+        if self.docs < 1:
+            raise InputError(f"--docs must be at least 1, got {self.docs}")
+        if not self.tolerance >= 0:
+            raise InputError(f"--tolerance must be at least 0, got {self.tolerance:g}")
+        if not self.budget > 0:
+            raise InputError(f"--budget must be above 0 minutes, got {self.budget:g}")
+        if self.dtype not in ("auto", *DTYPES):
+            raise InputError(f"--dtype must be auto, {', '.join(DTYPES)}, got {self.dtype!r}")
+        if self.trained_length is not None and self.trained_length < 8:
+            raise InputError(f"--trained-length must be at least 8, got {self.trained_length}")
+        if not self.texts and self.model != BUNDLED:
+            raise InputError("give your documents: --text PATH, files or folders, each file longer than --to tokens")
+        for path in self.texts:
+            if not path.exists():
+                raise InputError(f"no file or folder {str(path)!r}: give --text paths that exist")
+
+    @property
+    def folder(self) -> Path:
+        """Where results go."""
+        return self.out or Path(f"longspan-{Path(self.model).stem}-{self.length}")
+
+    @property
+    def paths(self) -> tuple[Path, ...]:
+        """Where documents come from."""
+        return self.texts or (bundled("documents"),)
+
+
+def run(request: Request, as_json: bool) -> None:
+    """Do it all; raises LongspanError for what the user can mend."""
+    try:
+        summary = _study(request)
+    except (MemoryError, torch.OutOfMemoryError) as error:
+        raise InputError(_out_of_memory(request)) from error
+    except RuntimeError as error:
+        if "allocate memory" in str(error) or "out of memory" in str(error).lower():
+            raise InputError(_out_of_memory(request)) from error
+        raise
+    except OSError as error:
+        raise InputError(f"cannot read or write: {error}") from error
+    if as_json:
+        print(json.dumps(summary, indent=2, allow_nan=False))
+    else:
+        print(verdict(summary))
+        print(f"\nreport: {request.folder.resolve() / 'report.html'}")
+        if summary["model"]:
+            print(f"model:  {summary['model']}")
+
+
+def _study(request: Request) -> dict[str, Any]:
+    known = identity_of(request.folder)
+    dtype = request.dtype if request.dtype != "auto" else (known or {}).get("dtype") or _chosen_dtype(request)
+    loaded = bench(request.model, dtype)
+    geometry = geometry_of(loaded.model, request.trained_length)
+    check_length(request.length, geometry)
+    check_tokenizer(loaded)
+    methods = _methods(request, geometry)
+    memory = require_memory(loaded.model, request.length, geometry.trained_length)
+    wanted = request.docs + RACE_DOCUMENTS
+    texts = library(request.paths, loaded.tokenizer, request.length, wanted)
+    judged, raced = _divided(request, texts, len(methods) > FINALISTS)
+    grid = Grid(request.model, dtype, loaded.fingerprint, geometry.trained_length, request.length)
+    say(
+        f"{request.model}: trained on {geometry.trained_length} tokens ({_origin(request, loaded)}), to read "
+        f"{request.length}; {dtype}, about {gigabytes(memory)} beside the model; results in {request.folder}"
+    )
+    with Study(request.folder, grid) as study:
+        planned = _affordable(study, request, methods, raced, judged)
+        show(study, "race", planned.race_measurements(grid))
+        ranked = race(study, planned, request.tolerance)
+        show(study, "judgement", planned.judge_measurements(grid, ranked.finalists))
+        setting = _setting(request, geometry, grid, texts)
+        summary = summarize(study, planned, ranked, request.tolerance, setting)
+        chosen = summary["winner"] or (methods[0] if len(request.methods) == 1 else None)
+        summary["model"] = str(_write_model(request, loaded, chosen)) if chosen else None
+        study.write("summary.json", json.dumps(summary, indent=2, allow_nan=False) + "\n")
+        study.write("report.html", page(summary))
+    return summary
+
+
+def _chosen_dtype(request: Request) -> str:
+    """By trial, on the opening of the first document."""
+    tokenizer = load_tokenizer(request.model)
+    found = library(request.paths, tokenizer, 64, 1)
+    if not found.documents:
+        return "float32"
+    return choose_dtype(request.model, tokenize(found.documents[0].path, tokenizer))
+
+
+def _methods(request: Request, geometry: Geometry) -> tuple[str, ...]:
+    """The schemes to try, every number written out."""
+    if not request.methods:
+        return candidates(geometry, request.length)
+    return tuple(dict.fromkeys(filled(text, geometry, request.length) for text in request.methods))
+
+
+def _divided(request: Request, texts: Library, races: bool) -> tuple[tuple[Document, ...], tuple[Document, ...]]:
+    """Documents to judge on, and others to race on."""
+    for reason in texts.dropped:
+        say(f"dropped {reason}")
+    documents = texts.documents
+    least = min(request.docs, FEWEST_DOCUMENTS) + (1 if races else 0)
+    if len(documents) < least:
+        raise InputError(
+            f"the texts give {len(documents)} documents of {request.length} tokens and {least} are needed "
+            f"({len(texts.dropped)} files dropped): give more --text, a smaller --to, or, for no verdict, "
+            f"--docs below {FEWEST_DOCUMENTS}"
+        )
+    if len(documents) > texts.files:
+        say(f"{len(documents)} documents are parts of {texts.files} files: intervals may be too narrow")
+    spare = min(RACE_DOCUMENTS, max(1, len(documents) - request.docs)) if races else 0
+    judged = documents[: min(request.docs, len(documents) - spare)]
+    return judged, documents[len(judged) : len(judged) + spare]
+
+
+def _affordable(
+    study: Study,
+    request: Request,
+    methods: tuple[str, ...],
+    raced: tuple[Document, ...],
+    judged: tuple[Document, ...],
+) -> Plan:
+    """What the budget allows, at the speed of the first two measurements."""
+    grid = study.grid
+    document = (raced or judged)[0]
+    first = [grid.position(PLAIN, document), grid.position(methods[0], document)]
+    show(study, "speed", first)
+    speed = study.tokens_per_second(first)
+    found = plan(grid, methods, raced, judged, speed * 60 * request.budget if speed else None)
+    if found.left_out:
+        say(f"left out, to keep to --budget {request.budget:g}: {'; '.join(found.left_out)}")
+    return found
+
+
+def _origin(request: Request, loaded: Bench) -> str:
+    return "as told" if request.trained_length else "max_position_embeddings of its config"
+
+
+def _setting(request: Request, geometry: Geometry, grid: Grid, texts: Library) -> dict[str, Any]:
+    return {
+        "model": request.model,
+        "trained_length": geometry.trained_length,
+        "length": request.length,
+        "dtype": grid.dtype,
+        "fingerprint": grid.fingerprint,
+        "tail": grid.tail,
+        "contexts": grid.contexts(),
+        "dropped": list(texts.dropped),
+        "files": texts.files,
+        "threads": torch.get_num_threads(),
+        "versions": versions(),
+        "command": shlex.join(["longspan", *sys.argv[1:]]),
+        "folder": str(request.folder.resolve()),
+    }
+
+
+def _write_model(request: Request, loaded: Bench, method: str) -> Path:
+    """The extended model, in the dtype it came in; one that stands there with the same extension is left alone."""
+    folder = request.folder.resolve() / "model"
+    if _extension(folder) == [method, request.length]:
+        return folder
+    loaded.attach(PLAIN)
+    model = load(located(request.model), method, length=request.length)
+    fresh = folder.with_name(".model")
+    _remove(fresh)
+    save(model, fresh, tokenizer=loaded.tokenizer)
+    _remove(folder)
+    fresh.rename(folder)
+    return folder
+
+
+def _extension(folder: Path) -> list[Any] | None:
+    try:
+        found = json.loads((folder / "config.json").read_text())["context_extension"]
+    except (OSError, ValueError, KeyError):
+        return None
+    return [found.get("scheme"), found.get("length")]
+
+
+def _remove(folder: Path) -> None:
+    if folder.exists():
+        shutil.rmtree(folder)
+
+
+def _out_of_memory(request: Request) -> str:
+    return (
+        f"out of memory while reading {request.length} tokens; what was measured is kept in {request.folder}: "
+        "give a smaller --to, or --dtype bfloat16"
+    )

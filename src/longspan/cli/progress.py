@@ -1,0 +1,50 @@
+"""Progress on stderr: what is being measured, how far it is, and the time left."""
+
+import sys
+from collections.abc import Iterable
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from longspan.measure.grid import tokens
+from longspan.report.study import Study
+
+WORDS = {"position": "loss by position", "context": "loss at context", "retrieval": "retrieval at"}
+
+
+def show(study: Study, stage: str, planned: Iterable[dict[str, Any]]) -> None:
+    """Make the missing measurements of a stage; time is taken to be proportional to tokens read."""
+    missing = study.missing(planned)
+    if not missing:
+        return
+    columns = (
+        TextColumn("{task.fields[stage]}"),
+        BarColumn(bar_width=24),
+        TaskProgressColumn(),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(elapsed_when_finished=False),
+        TextColumn("{task.description}"),
+    )
+    console = Console(stderr=True)
+    total = sum(map(tokens, missing))
+    with Progress(*columns, console=console, disable=not console.is_terminal, speed_estimate_period=120) as progress:
+        task = progress.add_task("", total=total, stage=stage)
+        progress.update(task, description=_words(missing[0]))
+        for number, record in enumerate(study.run(missing), start=1):
+            progress.advance(task, tokens(record["arguments"]))
+            if number < len(missing):
+                progress.update(task, description=_words(missing[number]))
+            if not console.is_terminal and (number % 20 == 0 or number == len(missing)):
+                say(f"{stage}: {number} of {len(missing)}")
+
+
+def say(text: str) -> None:
+    """A line for people, beside the results."""
+    print(text, file=sys.stderr, flush=True)
+
+
+def _words(arguments: dict[str, Any]) -> str:
+    size = arguments.get("context") or arguments.get("length") or ""
+    return f"{arguments['method']} · {WORDS[arguments['kind']]} {size}".rstrip()

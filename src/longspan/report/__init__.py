@@ -1,0 +1,1 @@
+"""What the measurements say: records, summary, verdict, tables, figures and one page."""

@@ -1,0 +1,248 @@
+"""Figures: inline SVG that takes its colors from the page around it, so that one file serves light and dark.
+
+Text stays text. Colors are drawn as placeholders and then named after the page's variables. matplotlib is imported here
+and nowhere else.
+"""
+
+import io
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import matplotlib as mpl
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_svg import FigureCanvasSVG
+from matplotlib.colors import to_hex
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+
+PLACEHOLDERS = {
+    "#010101": "var(--ink)",
+    "#020202": "var(--line)",
+    "#030303": "var(--muted)",
+    "#040404": "var(--accent)",
+    "#050505": "var(--second)",
+    "#060606": "var(--third)",
+}
+INK, LINE, MUTED, ACCENT, SECOND, THIRD = PLACEHOLDERS
+STYLE: dict[Any, Any] = {
+    "svg.fonttype": "none",
+    "svg.hashsalt": "longspan",
+    "font.size": 11,
+    "text.color": INK,
+    "axes.labelcolor": INK,
+    "axes.edgecolor": LINE,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "xtick.color": MUTED,
+    "ytick.color": MUTED,
+    "grid.color": LINE,
+    "grid.linewidth": 0.6,
+    "legend.frameon": False,
+    "figure.facecolor": "none",
+    "axes.facecolor": "none",
+    "savefig.facecolor": "none",
+}
+
+Row = Mapping[str, Any]
+
+
+def loss_by_context(summary: Mapping[str, Any]) -> str:
+    """Loss of the same last tokens against the context they see, with truncation as the line to beat."""
+    with mpl.rc_context(STYLE):
+        figure, axes = _axes()
+        trained = summary["setting"]["trained_length"]
+        for row, color in _colored(summary):
+            contexts = [int(context) for context in row["loss"]]
+            if row["method"] == "truncation":
+                axes.axhline(row["loss"][str(contexts[0])]["value"], color=color, ls=(0, (5, 3)), lw=1.4)
+                axes.plot([], [], color=color, ls=(0, (5, 3)), lw=1.4, label="truncation, to beat")
+                continue
+            middle = [row["loss"][str(context)]["value"] for context in contexts]
+            axes.plot(contexts, middle, color=color, marker="o", ms=4, lw=2, label=row["method"])
+        _trained(axes, trained)
+        axes.set_xscale("log", base=2)
+        _token_ticks(axes, summary["setting"]["contexts"])
+        _within(axes, summary)
+        axes.set_xlabel("context, tokens")
+        axes.set_ylabel("loss, nats per token")
+        _legend(axes)
+        return _svg(figure, "Loss of the same last tokens against context")
+
+
+def gain_by_context(summary: Mapping[str, Any]) -> str:
+    """The same as paired differences to truncation, with 95 % intervals over documents."""
+    with mpl.rc_context(STYLE):
+        figure, axes = _axes()
+        rows = [(row, color) for row, color in _colored(summary) if row["method"] != "truncation"]
+        for number, (row, color) in enumerate(rows):
+            found = row["loss_minus_truncation"]
+            contexts = [int(context) for context in found]
+            shift = 2 ** (0.08 * (number - (len(rows) - 1) / 2))
+            values = [found[str(context)]["value"] for context in contexts]
+            low = [_finite(found[str(context)]["low"], value) for context, value in zip(contexts, values, strict=True)]
+            high = [
+                _finite(found[str(context)]["high"], value) for context, value in zip(contexts, values, strict=True)
+            ]
+            errors = [
+                [value - end for value, end in zip(values, low, strict=True)],
+                [end - value for value, end in zip(values, high, strict=True)],
+            ]
+            axes.errorbar(
+                [context * shift for context in contexts],
+                values,
+                yerr=errors,
+                color=color,
+                fmt="o-",
+                ms=4,
+                lw=1.6,
+                capsize=2.5,
+                label=row["method"],
+            )
+        axes.axhline(0, color=INK, ls=(0, (5, 3)), lw=1.4)
+        axes.set_xscale("log", base=2)
+        _token_ticks(axes, summary["setting"]["contexts"])
+        limits = [
+            value
+            for row, _ in rows
+            if row["method"] != "plain"
+            for estimate in row["loss_minus_truncation"].values()
+            for value in (estimate["low"], estimate["high"])
+            if value is not None
+        ]
+        _limit(axes, [*limits, 0.0])
+        axes.set_xlabel("context, tokens")
+        axes.set_ylabel("loss minus truncation's, nats")
+        _legend(axes)
+        return _svg(figure, "Paired difference to truncation, with 95 % intervals")
+
+
+def loss_by_position(summary: Mapping[str, Any]) -> str:
+    """Loss by position in the text, with the trained length marked."""
+    with mpl.rc_context(STYLE):
+        figure, axes = _axes()
+        length = summary["setting"]["length"]
+        for row, color in _colored(summary):
+            if "positions" in row:
+                values = row["positions"]
+                places = [(part + 0.5) * length / len(values) for part in range(len(values))]
+                axes.plot(places, values, color=color, lw=1.5, label=row["method"])
+        _trained(axes, summary["setting"]["trained_length"])
+        axes.set_xlim(0, length)
+        axes.set_xlabel("position, tokens")
+        axes.set_ylabel("loss, nats per token")
+        _legend(axes)
+        return _svg(figure, "Loss by position")
+
+
+def heat(summary: Mapping[str, Any]) -> str:
+    """Share of facts found, by depth and length, one panel per method."""
+    rows = [row for row in summary["methods"] if row["failed"] is None and row["heat"]]
+    lengths = sorted({cell["length"] for row in rows for cell in row["heat"]})
+    depths = sorted({cell["depth"] for row in rows for cell in row["heat"]})
+    with mpl.rc_context({**STYLE, "font.size": 9}):
+        columns = min(2, len(rows))
+        lines = -(-len(rows) // columns)
+        figure = Figure(figsize=(7.2, 0.7 + lines * (0.75 + 0.3 * len(depths))), layout="constrained")
+        for number, row in enumerate(rows, start=1):
+            axes = figure.add_subplot(lines, columns, number)
+            axes.set_title(_short(row["method"], 44), fontsize=9.5, loc="left", color=INK)
+            for cell in row["heat"]:
+                x, y = lengths.index(cell["length"]), depths.index(cell["depth"])
+                share = cell["right"] / cell["asked"]
+                color = (ACCENT, 0.06 + 0.8 * share)
+                axes.add_patch(Rectangle((x - 0.48, y - 0.46), 0.96, 0.92, facecolor=color, lw=0))
+                axes.text(x, y, f"{cell['right']}/{cell['asked']}", ha="center", va="center", fontsize=8, color=INK)
+            axes.set_xticks(range(len(lengths)), [f"{length}" for length in lengths])
+            axes.set_yticks(range(len(depths)), [f"{100 * depth:.0f} %" for depth in depths])
+            axes.set_xlim(-0.5, len(lengths) - 0.5)
+            axes.set_ylim(len(depths) - 0.5, -0.5)
+            axes.tick_params(length=0)
+            for spine in axes.spines.values():
+                spine.set_visible(False)
+        return _svg(figure, "Facts found, by depth in the text and length of the text")
+
+
+def _axes() -> tuple[Figure, Axes]:
+    figure = Figure(figsize=(7.2, 3.9), layout="constrained")
+    axes = figure.add_subplot()
+    axes.grid(axis="y")
+    axes.set_axisbelow(True)
+    return figure, axes
+
+
+def _colored(summary: Mapping[str, Any]) -> list[tuple[Row, str]]:
+    """The methods that did not fail, with their colors; the winner's is the accent, and it is drawn last."""
+    winner = summary["winner"]
+    fixed = {"truncation": INK, "plain": MUTED, winner: ACCENT}
+    spare = [color for color in (ACCENT, SECOND, THIRD) if winner is None or color != ACCENT]
+    found = [
+        (row, fixed.get(row["method"]) or (spare.pop(0) if spare else MUTED))
+        for row in summary["methods"]
+        if row["failed"] is None
+    ]
+    return sorted(found, key=lambda pair: pair[0]["method"] == winner)
+
+
+def _trained(axes: Axes, trained: int) -> None:
+    axes.axvline(trained, color=MUTED, lw=1, ls=":")
+    axes.annotate(
+        f"trained length {trained}", (trained, 1), xycoords=("data", "axes fraction"), xytext=(4, -10),
+        textcoords="offset points", fontsize=9, color=MUTED,
+    )  # fmt: skip
+
+
+def _token_ticks(axes: Axes, contexts: Sequence[int]) -> None:
+    axes.set_xticks(contexts, [str(context) for context in contexts])
+    axes.minorticks_off()
+
+
+def _within(axes: Axes, summary: Mapping[str, Any]) -> None:
+    """Show the methods; a plain model that falls off a cliff may leave the figure."""
+    values = [
+        estimate["value"]
+        for row in summary["methods"]
+        if row["failed"] is None and row["method"] != "plain"
+        for estimate in row["loss"].values()
+    ]
+    plain = next(row for row in summary["methods"] if row["method"] == "plain")
+    if plain["failed"] is None:
+        values += [estimate["value"] for estimate in plain["loss"].values()]
+    _limit(axes, values)
+
+
+def _limit(axes: Axes, values: Sequence[float]) -> None:
+    low, high = min(values), max(values)
+    room = max(0.05 * (high - low), 1e-3)
+    axes.set_ylim(low - room, high + 3 * room)
+
+
+def _finite(end: float | None, value: float) -> float:
+    return value if end is None else end
+
+
+def _legend(axes: Axes) -> None:
+    handles, labels = axes.get_legend_handles_labels()
+    labels = [_short(label, 60) for label in labels]
+    place = {"loc": "outside upper left", "ncols": 2, "fontsize": 9, "handlelength": 1.6}
+    axes.figure.legend(handles, labels, **place)
+
+
+def _short(text: str, size: int) -> str:
+    text = re.sub(r"\(trained_length=\d+\)|, theta=[\d.e+]+|theta=[\d.e+]+, ", "", text)
+    return text if len(text) <= size else text[: size - 1] + "…"
+
+
+def _svg(figure: Figure, title: str) -> str:
+    """The figure as an element that scales with the page."""
+    buffer = io.StringIO()
+    FigureCanvasSVG(figure).print_svg(buffer, metadata={"Date": None, "Creator": None})
+    text = buffer.getvalue()
+    text = text[text.index("<svg") :]
+    for placeholder, name in PLACEHOLDERS.items():
+        text = text.replace(to_hex(placeholder), name)
+    text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
+    text = re.sub(r"font: ([\d.]+px) [^;\"]*", r"font: \1 var(--sans)", text)
+    head, rest = text.split(">", 1)
+    head = re.sub(r' (width|height)="[^"]*"', "", head)
+    return f'{head} role="img" aria-label="{title}">{rest}'

@@ -1,0 +1,43 @@
+"""The page: one self-contained HTML file, made from a summary alone."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from longspan.report.figure import gain_by_context, heat, loss_by_context, loss_by_position
+from longspan.report.verdict import PLAIN, TRUNCATION, grounds, headline, nats, percent, signed
+
+
+def page(summary: Mapping[str, Any]) -> str:
+    """The report as HTML; nothing in it is fetched from anywhere."""
+    environment = Environment(
+        loader=PackageLoader("longspan.report", "."),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"nats": nats, "percent": percent, "signed": signed, "short": short}
+    whole = all(row["failed"] is None for row in summary["methods"] if row["method"] in (PLAIN, TRUNCATION))
+    figures = {
+        "context": loss_by_context,
+        "gain": gain_by_context,
+        "position": loss_by_position,
+        "heat": heat,
+    }
+    return environment.get_template("page.html").render(
+        summary=summary,
+        setting=summary["setting"],
+        headline=headline(summary),
+        grounds=grounds(summary),
+        rows=summary["methods"],
+        baselines=(PLAIN, TRUNCATION),
+        figures={name: Markup(draw(summary)) for name, draw in figures.items()} if whole else {},
+    )
+
+
+def short(text: str) -> str:
+    """A method's text with places where a line may break."""
+    return text.replace(" + ", " + \u200b")

@@ -1,0 +1,231 @@
+"""Summary: everything the report shows, as one JSON object, from the records alone.
+
+Numbers of the race and of the judgement never meet: they come from different documents. A method that failed anywhere
+has no numbers, and the reason.
+"""
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from statistics import fmean
+from typing import Any
+
+from longspan.measure.budget import FINALISTS, Plan
+from longspan.measure.grid import Grid
+from longspan.measure.interval import mean, paired, share
+from longspan.measure.loss import BINS
+from longspan.measure.measurement import PLAIN
+from longspan.measure.verdict import FEWEST_DOCUMENTS, Assessment, Scores, assess, winner
+from longspan.report.study import Study
+from longspan.tasks.documents import Document
+
+TRUNCATION = "truncation"
+
+
+@dataclass(frozen=True)
+class Race:
+    """Which methods were fastest to fall away.
+
+    Arguments:
+        rows: one per method, best first: method, loss, price, failed.
+        finalists: methods to be judged.
+    """
+
+    rows: tuple[dict[str, Any], ...]
+    finalists: tuple[str, ...]
+
+
+def race(study: Study, plan: Plan, tolerance: float) -> Race:
+    """Rank the candidates: those within the tolerance first, by the loss of the second half of what was read."""
+    if not plan.races:
+        return Race((), plan.candidates)
+    grid = study.grid
+    plain = [_result(study, grid.position(PLAIN, document)) for document in plan.race]
+    rows = []
+    for method in (PLAIN, *plan.candidates):
+        records = [study.record(grid.position(method, document)) for document in plan.race]
+        reason = next((record["failed"] for record in records if record and record.get("failed")), None)
+        if reason is not None or None in records:
+            rows.append({"method": method, "failed": reason or "not measured"})
+            continue
+        results = [record["result"] for record in records if record]
+        found = {"method": method, "loss": fmean(result["second_half"] for result in results), "failed": None}
+        if None not in plain:
+            prices = [result["short"] - other["short"] for result, other in zip(results, plain, strict=True) if other]
+            found["price"] = fmean(prices)
+        found["tokens_per_second"] = study.tokens_per_second(grid.position(method, d) for d in plan.race)
+        rows.append(found)
+
+    def rank(row: dict[str, Any]) -> tuple[bool, bool, float]:
+        failed = row["failed"] is not None
+        return failed, not failed and row.get("price", 0.0) > tolerance, row.get("loss", 0.0)
+
+    rows.sort(key=rank)
+    running = [row["method"] for row in rows if row["failed"] is None and row["method"] != PLAIN]
+    return Race(tuple(rows), tuple(running[:FINALISTS]))
+
+
+def summarize(study: Study, plan: Plan, raced: Race, tolerance: float, setting: Mapping[str, Any]) -> dict[str, Any]:
+    """The summary of a finished study."""
+    grid = study.grid
+    methods = {method: _method(study, plan, method) for method in (PLAIN, *raced.finalists)}
+    methods[TRUNCATION] = _truncation(study, plan)
+    scores = {name: _scores(grid, plan, found) for name, found in methods.items() if found["failed"] is None}
+    judged = len(plan.judge) >= FEWEST_DOCUMENTS and PLAIN in scores and TRUNCATION in scores
+    found: dict[str, Assessment] = {}
+    if PLAIN in scores and TRUNCATION in scores:
+        for name in raced.finalists:
+            if name in scores:
+                found[name] = assess(scores[name], scores[PLAIN], scores[TRUNCATION], tolerance)
+    best = winner({name: scores[name] for name in found}, found) if judged else None
+    return {
+        "setting": {**setting, "tolerance": tolerance, "documents": [document.name for document in plan.judge]},
+        "race": {"documents": [document.name for document in plan.race], "rows": list(raced.rows)},
+        "left_out": list(plan.left_out),
+        "judged": judged,
+        "winner": best,
+        "methods": [
+            _row(grid, plan, name, methods[name], scores, found.get(name))
+            for name in (TRUNCATION, PLAIN, *raced.finalists)
+        ],
+    }
+
+
+def _result(study: Study, arguments: dict[str, Any]) -> dict[str, Any] | None:
+    record = study.record(arguments)
+    return record["result"] if record else None
+
+
+def _method(study: Study, plan: Plan, method: str) -> dict[str, Any]:
+    """All records of one judged method, document by document."""
+    grid = study.grid
+    loss = {
+        context: [study.record(grid.context(method, document, context)) for document in plan.judge]
+        for context in plan.contexts
+        if context < grid.length
+    }
+    position = [study.record(grid.position(method, document)) for document in plan.judge]
+    loss[grid.length] = position
+    lengths = {
+        length: [study.record(grid.retrieval(method, document, length)) for document in plan.judge]
+        for length in plan.lengths
+    }
+    return _checked({"loss": loss, "position": position, "retrieval": lengths})
+
+
+def _truncation(study: Study, plan: Plan) -> dict[str, Any]:
+    """The plain model on the last trained-length tokens: at any wanted length the same loss as at the trained one."""
+    grid = study.grid
+    at_trained = [study.record(grid.context(PLAIN, document, grid.trained_length)) for document in plan.judge]
+    loss = {context: at_trained for context in plan.contexts if context >= grid.trained_length}
+    lengths = {}
+    for length in plan.lengths:
+        read = grid.trained_length if length > grid.trained_length else None
+        lengths[length] = [study.record(grid.retrieval(PLAIN, document, length, read)) for document in plan.judge]
+    return _checked({"loss": loss, "position": None, "retrieval": lengths})
+
+
+def _checked(found: dict[str, Any]) -> dict[str, Any]:
+    """The same with results in place of records, and the first failure."""
+    failures = []
+
+    def results(records: Sequence[dict[str, Any] | None]) -> list[dict[str, Any]]:
+        bad = [record for record in records if record is None or record["result"] is None]
+        failures.extend("not measured" if record is None else record["failed"] for record in bad)
+        return [{**record["result"], **_cost(record)} for record in records if record and record["result"]]
+
+    checked = {
+        "loss": {context: results(records) for context, records in found["loss"].items()},
+        "position": None if found["position"] is None else results(found["position"]),
+        "retrieval": {length: results(records) for length, records in found["retrieval"].items()},
+    }
+    return {**checked, "failed": failures[0] if failures else None}
+
+
+def _cost(record: dict[str, Any]) -> dict[str, Any]:
+    return {"seconds": record["seconds"], "peak_bytes": record["peak_bytes"]}
+
+
+def _scores(grid: Grid, plan: Plan, found: dict[str, Any]) -> Scores:
+    loss = [result["loss"] for result in found["loss"][grid.length]]
+    short = [result["short"] for result in found["position"]] if found["position"] else []
+    return Scores(loss, short, [_beyond(result, grid.trained_length)[2] for result in found["retrieval"][grid.length]])
+
+
+def _beyond(result: dict[str, Any], trained_length: int) -> tuple[int, int, float]:
+    """Right, asked and their ratio among the facts that stand farther back than the trained length."""
+    far = [question["right"] for question in result["questions"] if question["distance"] > trained_length]
+    return sum(far), len(far), sum(far) / max(1, len(far))
+
+
+def _row(
+    grid: Grid,
+    plan: Plan,
+    name: str,
+    found: dict[str, Any],
+    scores: Mapping[str, Scores],
+    assessment: Assessment | None,
+) -> dict[str, Any]:
+    """What the report shows of one method."""
+    row: dict[str, Any] = {"method": name, "failed": found["failed"]}
+    if found["failed"] is not None:
+        return row
+    at_end = found["retrieval"][grid.length]
+    beyond = [_beyond(result, grid.trained_length)[:2] for result in at_end]
+    row["loss"] = {
+        str(context): mean([result["loss"] for result in results]).json() for context, results in found["loss"].items()
+    }
+    if TRUNCATION in scores:
+        row["loss_minus_truncation"] = {
+            str(context): paired([result["loss"] for result in results], scores[TRUNCATION].loss).json()
+            for context, results in found["loss"].items()
+        }
+    row["retrieval"] = {str(length): _retrieved(results) for length, results in found["retrieval"].items()}
+    row["beyond"] = share([right for right, _ in beyond], [asked for _, asked in beyond]).json()
+    row["heat"] = _heat(found["retrieval"])
+    if found["position"]:
+        row["positions"] = [fmean(result["positions"][b] for result in found["position"]) for b in range(BINS)]
+        seconds = sum(result["seconds"] for result in found["position"])
+        row["seconds"] = seconds / len(found["position"])
+        row["tokens_per_second"] = grid.length * len(found["position"]) / seconds
+        row["peak_bytes"] = max(result["peak_bytes"] for result in found["position"])
+    else:
+        seconds = [result["seconds"] for result in found["loss"][grid.length]]
+        row["seconds"] = fmean(seconds)
+    if assessment is not None:
+        row["price"] = assessment.price.json()
+        row["gain"] = assessment.gain.json()
+        row["retrieval_gain"] = assessment.retrieval.json()
+        row["affordable"] = assessment.affordable
+        row["beats_in_loss"] = assessment.beats_in_loss
+        row["beats_in_retrieval"] = assessment.beats_in_retrieval
+    return row
+
+
+def _retrieved(results: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    estimate = share([result["right"] for result in results], [result["asked"] for result in results])
+    right, asked = sum(result["right"] for result in results), sum(result["asked"] for result in results)
+    return {**estimate.json(), "right": right, "asked": asked}
+
+
+def _heat(lengths: Mapping[int, Sequence[dict[str, Any]]]) -> list[dict[str, Any]]:
+    """Right and asked for every depth and length."""
+    cells: dict[tuple[int, float], list[bool]] = defaultdict(list)
+    for length, results in lengths.items():
+        for result in results:
+            for question in result["questions"]:
+                cells[length, question["depth"]].append(question["right"])
+    return [
+        {"length": length, "depth": depth, "right": sum(answers), "asked": len(answers)}
+        for (length, depth), answers in sorted(cells.items())
+    ]
+
+
+def documents_of(summary: Mapping[str, Any]) -> int:
+    """How many documents were judged."""
+    return len(summary["setting"]["documents"])
+
+
+def document_names(documents: Sequence[Document]) -> list[str]:
+    """For people."""
+    return [document.name for document in documents]
