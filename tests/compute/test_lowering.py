@@ -19,7 +19,7 @@ def pairs(tile: Tile, rows: int, keys: int) -> torch.Tensor:
         "full": t * 0 + j * 0 == 0,
         "causal": j <= t,
         "anticausal": j >= t,
-        "band": (j >= t) & (j < t + tile.width),
+        "band": (j - t >= tile.low) & (j - t < tile.high),
         "toeplitz": (j - t >= tile.low) & (j - t < tile.high),
     }[tile.shape]
     for block in range(tile.count):
@@ -92,5 +92,5 @@ def test_rerope_costs_the_pairs_of_plain_causal_attention() -> None:
 def test_prints_tiles() -> None:
     text = str(lowering(parse("rerope(1024)"), 4096))
     assert "3 tiles" in text
-    assert "12 × band width 1024" in text
+    assert "12 × band of 1024" in text
     assert isinstance(lowering(parse("rope"), 3), Lowering)

@@ -16,6 +16,10 @@ FEW = 16
 """So few queries are packed; more fill the kernel's blocks by themselves."""
 
 
+VECTOR = 16
+"""With fewer keys than this the kernel gives zeros for a query that is no number, instead of showing it."""
+
+
 def flash(
     query: Float[Tensor, "batch heads queries d"],
     key: Float[Tensor, "batch kv_heads keys d"],
@@ -34,8 +38,13 @@ def flash(
     if queries <= FEW and groups > 1 and not causal and mask is None:
         packed = query.reshape(batch, key.shape[1], groups * queries, -1)
         out, lse = _forward(packed, key, value, 0.0, False, scale=scale)
-        return out.reshape(query.shape), lse.reshape(query.shape[:3])
-    return _forward(query, key, value, 0.0, causal, attn_mask=mask, scale=scale)
+        out, lse = out.reshape(query.shape), lse.reshape(query.shape[:3])
+    else:
+        out, lse = _forward(query, key, value, 0.0, causal, attn_mask=mask, scale=scale)
+    if key.shape[2] < VECTOR:
+        nothing = query.sum(-1, dtype=lse.dtype) * 0.0
+        return out + nothing[..., None].to(out.dtype), lse + nothing
+    return out, lse
 
 
 def flash_backward(

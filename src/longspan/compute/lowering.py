@@ -5,10 +5,9 @@ ends never fall from row to row. Cut where an end changes its pace (it stands st
 staircase is made of four shapes only:
 
     full        every row sees all keys          causal      row t sees keys 0 … t           (as many keys as rows)
-    anticausal  row t sees keys t … rows − 1     band        row t sees keys t … t + width − 1
+    anticausal  row t sees keys t … rows − 1     band        row t sees the keys j with low ≤ j − t < high
 
-Under a bias every shape becomes row blocks of one more, toeplitz: row t sees the keys j with low ≤ j − t < high, and
-the kernel adds a number per diagonal.
+Under a bias every shape becomes row blocks of one more, toeplitz: a band with a number added per diagonal.
 
 No part is known by name here: the lowering reads intervals, branches and segments.
 """
@@ -26,6 +25,9 @@ from torch import Tensor
 
 from longspan.scheme import Scheme
 from longspan.slots import Band, Rotation, ScoreBias
+
+ALIGNED = 64
+"""Keys of a strip come in multiples of this."""
 
 Shape = Literal["full", "causal", "anticausal", "band", "toeplitz"]
 
@@ -73,8 +75,7 @@ class Tile:
     Arguments:
         view: index of the view it computes with.
         shape: which keys a row of the block sees.
-        width: keys that a row of a band sees.
-        low, high: of a toeplitz block: row t sees the keys j with low ≤ j − t < high.
+        low, high: of a band: row t sees the keys j with low ≤ j − t < high.
         fresh: whether no earlier tile touched its rows, so that its output needs no merging.
     """
 
@@ -86,7 +87,6 @@ class Tile:
     keys: int
     count: int = 1
     step: int = 0
-    width: int = 0
     low: int = 0
     high: int = 0
     fresh: bool = False
@@ -96,9 +96,7 @@ class Tile:
         """Pairs of query and key that exist in the tile."""
         if self.shape == "full":
             pairs = self.rows * self.keys
-        elif self.shape == "band":
-            pairs = self.rows * self.width
-        elif self.shape == "toeplitz":
+        elif self.shape in ("band", "toeplitz"):
             pairs = sum(max(0, min(t + self.high, self.keys) - max(t + self.low, 0)) for t in range(self.rows))
         else:
             pairs = self.rows * (self.rows + 1) // 2
@@ -112,11 +110,16 @@ class Tile:
 
 @dataclass(frozen=True)
 class Lowering:
-    """The tiles of one span, and the views they compute with."""
+    """The tiles of one span, and the views they compute with.
+
+    Arguments:
+        complete: whether fresh tiles cover every row, so that no row needs a value to start from.
+    """
 
     span: Span
     views: tuple[View, ...]
     tiles: tuple[Tile, ...]
+    complete: bool
 
     def __str__(self) -> str:
         total = sum(tile.pairs for tile in self.tiles)
@@ -124,7 +127,7 @@ class Lowering:
         for tile in self.tiles:
             view = self.views[tile.view]
             repeat = f"{tile.count} × " if tile.count > 1 else ""
-            width = f" width {tile.width}" if tile.shape == "band" else ""
+            width = f" of {tile.high - tile.low}" if tile.shape == "band" else ""
             lines.append(
                 f"  {repeat}{tile.shape}{width}  rows {tile.row}+{tile.rows}  keys {tile.key}+{tile.keys}  "
                 f"branch {view.branch}  {view.rotation.name}"
@@ -141,7 +144,7 @@ class Cut:
     """
 
     strip: int | None
-    biased_rows: int = 512
+    biased_rows: int = 1024
 
 
 def lowering(scheme: Scheme, length: int, cut: Cut = Cut(256)) -> Lowering:
@@ -194,10 +197,12 @@ def lower(scheme: Scheme, span: Span, cut: Cut, decay_span: int = 0) -> Lowering
     used = [view for view in range(len(views)) if any(tile.view == view for tile in tiles)]
     renumber = {view: index for index, view in enumerate(used)}
     keys = list(views)
+    ordered = tuple(replace(tile, view=renumber[tile.view], fresh=fresh) for tile, fresh in _freshness(order_of_work))
     return Lowering(
         span,
         tuple(_view(*keys[view], [tile for tile in tiles if tile.view == view]) for view in used),
-        tuple(replace(tile, view=renumber[tile.view], fresh=fresh) for tile, fresh in _freshness(order_of_work)),
+        ordered,
+        complete=sum(tile.rows * tile.count for tile in ordered if tile.fresh) == span.queries,
     )
 
 
@@ -280,10 +285,13 @@ def _band(view: int, first: int, rows: int, low: int, width: int, cut: Cut) -> I
         strip = min(cut.strip, max(64, 1 << (width - 1).bit_length()))
         blocks, rest = divmod(rows, strip)
         if blocks:
-            yield Tile(view, "band", first, strip, low, strip + width - 1, blocks, strip, width)
+            # A number of keys that the kernel's blocks divide is faster than one key less.
+            spare = min(low, -(strip + width - 1) % ALIGNED)
+            keys = spare + strip + width - 1
+            yield Tile(view, "band", first, strip, low - spare, keys, blocks, strip, spare, spare + width)
         if rest:
             done = blocks * strip
-            yield Tile(view, "band", first + done, rest, low + done, rest + width - 1, 1, 0, width)
+            yield Tile(view, "band", first + done, rest, low + done, rest + width - 1, 1, 0, 0, width)
         return
     blocks, rest = divmod(rows, width)
     if blocks:
@@ -301,8 +309,8 @@ def _band(view: int, first: int, rows: int, low: int, width: int, cut: Cut) -> I
 def _toeplitz(tile: Tile, size: int) -> Iterator[Tile]:
     """The same pairs in blocks of `size` rows, each on the keys that its rows see."""
     far = tile.rows + tile.keys
-    low = {"full": -far, "causal": -far, "anticausal": 0, "band": 0}[tile.shape]
-    high = {"full": far, "causal": 1, "anticausal": far, "band": tile.width}[tile.shape]
+    low = {"full": -far, "causal": -far, "anticausal": 0, "band": tile.low}[tile.shape]
+    high = {"full": far, "causal": 1, "anticausal": far, "band": tile.high}[tile.shape]
     size = tile.rows if tile.shape == "full" else size
     for start in range(0, tile.rows, size):
         rows = min(size, tile.rows - start)

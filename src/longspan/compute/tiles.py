@@ -72,8 +72,11 @@ class TiledAttention(torch.autograd.Function):
 
 def _run(plan: Lowering, scale: float, value: Tensor, diagonal: Tensor | None, turned) -> tuple[Tensor, Tensor]:
     shape = (*turned[0].shape[:2], plan.span.queries)
-    out = value.new_zeros(*shape, value.shape[-1])
-    lse = value.new_full(shape, -float("inf"), dtype=torch.promote_types(value.dtype, torch.float32))
+    out = value.new_empty(*shape, value.shape[-1])
+    lse = value.new_empty(shape, dtype=torch.promote_types(value.dtype, torch.float32))
+    if not plan.complete:
+        out.zero_()
+        lse.fill_(-float("inf"))
     for tile in plan.tiles:
         for b in _batches(tile, len(value)):
             part, part_lse = _tile_forward(tile, plan.span, _operands(tile, plan, turned, value, b), scale, diagonal)
@@ -141,14 +144,14 @@ def _tile_backward(
 def _mask(tile: Tile, q: Tensor) -> Tensor | None:
     if tile.shape != "band":
         return None
-    return _corners(tile.rows, tile.keys, tile.width, torch.promote_types(q.dtype, torch.float32))
+    return _corners(tile.rows, tile.keys, tile.low, tile.high, torch.promote_types(q.dtype, torch.float32))
 
 
 @lru_cache(maxsize=16)
-def _corners(rows: int, keys: int, width: int, dtype: torch.dtype) -> Float[Tensor, "1 1 rows keys"]:
-    """0 where row t sees key j, that is t ≤ j < t + width; −inf elsewhere."""
+def _corners(rows: int, keys: int, low: int, high: int, dtype: torch.dtype) -> Float[Tensor, "1 1 rows keys"]:
+    """0 where row t sees key j, that is low ≤ j − t < high; −inf elsewhere."""
     ahead = torch.arange(keys)[None] - torch.arange(rows)[:, None]
-    return torch.where((ahead >= 0) & (ahead < width), 0.0, -float("inf")).to(dtype)[None, None]
+    return torch.where((ahead >= low) & (ahead < high), 0.0, -float("inf")).to(dtype)[None, None]
 
 
 def _merge(out: Tensor, lse: Tensor, part: Tensor, part_lse: Tensor, fresh: bool) -> None:

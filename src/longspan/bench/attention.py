@@ -1,0 +1,197 @@
+"""What a scheme costs: its time over that of RoPE and one plain causal attention call, side by side in one run.
+
+Calls are interleaved round by round and each round gives one ratio per scheme; the median over rounds is reported, so
+that a slow minute of a shared machine slows both sides of each ratio.
+"""
+
+import os
+import platform
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from statistics import median
+
+import torch
+from torch import Tensor
+from torch.nn.functional import scaled_dot_product_attention
+
+from longspan.compute.attend import run
+from longspan.compute.inputs import Inputs
+from longspan.compute.places import contiguous, places
+from longspan.compute.rotate import tables, turn
+from longspan.notation import parse
+from longspan.scheme import Scheme
+from longspan.slots import PlaceMap, identity
+
+HEADS, KV_HEADS, HEAD_DIM = 9, 9, 64
+DECODE_KV_HEADS = 3
+
+PREFILL = {
+    "rerope": "rerope(1024)",
+    "leaky_rerope": "leaky_rerope(1024, k=16)",
+    "self_extend": "self_extend(1024, group=8)",
+    "window": "rope + window(1024)",
+    "window with sinks": "rope + window(1024, sinks=4)",
+    "blockwise": "rope + blockwise(1024)",
+    "alibi": "alibi",
+    "kerple": "kerple_log",
+    "t5": "t5",
+    "sandwich": "sandwich",
+    "dual_chunk": "dual_chunk(3072, local=512)",
+    "dynamic_ntk": "dynamic_ntk(trained_length=LENGTH_OVER_4)",
+    "xpos": "xpos",
+}
+"""Schemes by the name of their row; LENGTH_OVER_4 makes three segments at every length."""
+
+FRAMES: dict[str, PlaceMap] = {
+    "rerope": torch.zeros_like,
+    "leaky_rerope": lambda place: place.double() / 16,
+    "self_extend": lambda place: place // 8,
+    "window": identity,
+    "window with sinks": identity,
+    "blockwise": identity,
+    "dual_chunk": lambda place: place % 2560,
+}
+"""Where cached keys are turned to beforehand, so that a step turns the near ones at most."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One measured ratio.
+
+    Arguments:
+        name: of the scheme or the alternative.
+        task: "forward", "forward + backward" or "decode".
+        length: tokens.
+        dtype: of queries, keys and values.
+        ratio: median over rounds of its time over the baseline's in the same round.
+        low, high: the quartiles of that ratio.
+        seconds: median time.
+        baseline_seconds: median time of the baseline.
+        rounds: how often each was timed.
+    """
+
+    name: str
+    task: str
+    length: int
+    dtype: str
+    ratio: float
+    low: float
+    high: float
+    seconds: float
+    baseline_seconds: float
+    rounds: int
+
+
+def measure(
+    names: list[str], task: str, length: int, dtype: torch.dtype, rounds: int, told: Callable[[str], None] = print
+) -> list[Row]:
+    """The rows of one task at one length."""
+    make = decode_calls if task == "decode" else prefill_calls
+    baseline, calls = make(names, length, dtype, backward=task == "forward + backward")
+    times: dict[str, list[float]] = {name: [] for name in ("baseline", *calls)}
+    for turn_ in range(rounds + 1):
+        for name, call in (("baseline", baseline), *calls.items()):
+            start = time.perf_counter()
+            call()
+            if turn_:  # the first round warms caches
+                times[name].append(time.perf_counter() - start)
+        told(f"{task} {length} {str(dtype).removeprefix('torch.')}: round {turn_} of {rounds}")
+    return [_row(name, task, length, dtype, times[name], times["baseline"]) for name in calls]
+
+
+def _row(name: str, task: str, length: int, dtype: torch.dtype, times: list[float], base: list[float]) -> Row:
+    ratios = sorted(a / b for a, b in zip(times, base, strict=True))
+    quarter = len(ratios) // 4
+    return Row(
+        name, task, length, str(dtype).removeprefix("torch."), median(ratios), ratios[quarter], ratios[-1 - quarter],
+        median(times), median(base), len(times),
+    )  # fmt: skip
+
+
+def scheme_of(name: str, length: int) -> Scheme:
+    """The scheme of a row at a length."""
+    return parse(PREFILL[name].replace("LENGTH_OVER_4", str(length // 4)))
+
+
+def prefill_calls(
+    names: list[str], length: int, dtype: torch.dtype, backward: bool
+) -> tuple[Callable[[], None], dict[str, Callable[[], None]]]:
+    """The baseline and each scheme on the same random tensors, batch 1."""
+    generator = torch.Generator().manual_seed(0)
+    query, key, value, grad = (torch.randn(1, HEADS, length, HEAD_DIM, generator=generator).to(dtype) for _ in range(4))
+    for tensor in (query, key, value):
+        tensor.requires_grad_(backward)
+    spectrum = parse("rope").rotation.spectrum(HEAD_DIM)
+    where = contiguous(length)
+
+    def finish(out: Tensor, *learned: Tensor) -> None:
+        if backward:
+            torch.autograd.grad(out, [query, key, value, *learned], grad)
+
+    def baseline() -> None:
+        angles = tables(where.coordinate, spectrum)
+        turned = (turn(x, angles, spectrum.layout) for x in (query, key))
+        finish(scaled_dot_product_attention(*turned, value, is_causal=True))
+
+    def call(name: str) -> Callable[[], None]:
+        scheme = scheme_of(name, length)
+        weights = scheme.initial_weights(HEADS, HEAD_DIM, torch.Generator().manual_seed(0))
+        learned = [tensor.requires_grad_(backward) for tensor in weights.values()]
+        inputs = Inputs(query, key, value, scheme, where, where, weights, HEAD_DIM**-0.5)
+        return lambda: finish(run(inputs), *learned)
+
+    return baseline, {name: call(name) for name in names}
+
+
+def decode_calls(
+    names: list[str], length: int, dtype: torch.dtype, backward: bool
+) -> tuple[Callable[[], None], dict[str, Callable[[], None]]]:
+    """One query against `length` cached keys; the baseline packs the grouped queries of RoPE into one plain call."""
+    generator = torch.Generator().manual_seed(0)
+    query = torch.randn(1, HEADS, 1, HEAD_DIM, generator=generator).to(dtype)
+    key, value = (torch.randn(1, DECODE_KV_HEADS, length, HEAD_DIM, generator=generator).to(dtype) for _ in range(2))
+    spectrum = parse("rope").rotation.spectrum(HEAD_DIM)
+    query_places, key_places = places(1, length)
+
+    def baseline() -> None:
+        turned = turn(query, tables(query_places.coordinate, spectrum), spectrum.layout)
+        packed = turned.reshape(1, DECODE_KV_HEADS, -1, HEAD_DIM)
+        scaled_dot_product_attention(packed, key, value)
+
+    def call(name: str) -> Callable[[], None]:
+        scheme = scheme_of(name, length)
+        weights = scheme.initial_weights(HEADS, HEAD_DIM, torch.Generator().manual_seed(0))
+        frame = FRAMES.get(name)
+        inputs = Inputs(query, key, value, scheme, query_places, key_places, weights, HEAD_DIM**-0.5, frame)
+        return lambda: _without_gradients(inputs)
+
+    return baseline, {name: call(name) for name in names}
+
+
+def _without_gradients(inputs: Inputs) -> None:
+    with torch.no_grad():
+        run(inputs)
+
+
+def record(rows: list[Row]) -> dict:
+    """The rows with what a reader needs to judge them."""
+    return {
+        "hardware": f"{_processor()}, {torch.get_num_threads()} threads",
+        "torch": torch.__version__,
+        "python": platform.python_version(),
+        "heads": HEADS,
+        "decode_kv_heads": DECODE_KV_HEADS,
+        "head_dim": HEAD_DIM,
+        "load_average": os.getloadavg()[0],
+        "schemes": PREFILL,
+        "rows": [asdict(row) for row in rows],
+    }
+
+
+def _processor() -> str:
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8") as lines:
+            return next(line.split(":")[1].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor() or platform.machine()
