@@ -10,7 +10,28 @@ from transformers import Gemma2Config, Gemma2ForCausalLM, LlamaConfig, LlamaForC
 from longspan.tasks.words import FACT, NAMES, WORDS
 
 TRAINED_LENGTH = 64
-PROSE = "the sun rose over a quiet valley and nobody spoke of rain until night came back again with cold wind".split()
+PROSE = [
+    "the",
+    "sun",
+    "rose",
+    "over",
+    "a",
+    "quiet",
+    "valley",
+    "and",
+    "nobody",
+    "spoke",
+    "of",
+    "rain",
+    "until",
+    "night",
+    "came",
+    "back",
+    "again",
+    "with",
+    "cold",
+    "wind",
+]
 
 
 def words_tokenizer(opening: bool = False) -> PreTrainedTokenizerFast:

@@ -8,8 +8,9 @@ import os
 import platform
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from statistics import median
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -89,6 +90,19 @@ def measure(
     """The rows of one task at one length."""
     make = decode_calls if task == "decode" else prefill_calls
     baseline, calls = make(names, length, dtype, backward=task == "forward + backward")
+    return timed(baseline, calls, task, length, dtype, rounds, told)
+
+
+def timed(
+    baseline: Callable[[], None],
+    calls: dict[str, Callable[[], None]],
+    task: str,
+    length: int,
+    dtype: torch.dtype,
+    rounds: int,
+    told: Callable[[str], None],
+) -> list[Row]:
+    """Each call's time over the baseline's, round by round."""
     times: dict[str, list[float]] = {name: [] for name in ("baseline", *calls)}
     for turn_ in range(rounds + 1):
         for name, call in (("baseline", baseline), *calls.items()):
@@ -131,8 +145,8 @@ def prefill_calls(
 
     def baseline() -> None:
         angles = tables(where.coordinate, spectrum)
-        turned = (turn(x, angles, spectrum.layout) for x in (query, key))
-        finish(scaled_dot_product_attention(*turned, value, is_causal=True))
+        turned_query, turned_key = (turn(x, angles, spectrum.layout) for x in (query, key))
+        finish(scaled_dot_product_attention(turned_query, turned_key, value, is_causal=True))
 
     def call(name: str) -> Callable[[], None]:
         scheme = scheme_of(name, length)
@@ -174,8 +188,8 @@ def _without_gradients(inputs: Inputs) -> None:
         run(inputs)
 
 
-def record(rows: list[Row]) -> dict:
-    """The rows with what a reader needs to judge them."""
+def conditions() -> dict[str, Any]:
+    """What a reader needs to judge the rows."""
     return {
         "hardware": f"{_processor()}, {torch.get_num_threads()} threads",
         "torch": torch.__version__,
@@ -185,7 +199,6 @@ def record(rows: list[Row]) -> dict:
         "head_dim": HEAD_DIM,
         "load_average": os.getloadavg()[0],
         "schemes": PREFILL,
-        "rows": [asdict(row) for row in rows],
     }
 
 

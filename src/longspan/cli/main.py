@@ -2,7 +2,7 @@
 
 import typer
 
-from longspan.cli import extend, methods
+from longspan.cli import bench, extend, methods
 
 app = typer.Typer(
     help="Make Transformers read far beyond the length they were trained on, and measure honestly how well it works.",
@@ -10,6 +10,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+app.command("bench")(bench.bench)
 app.command("extend")(extend.extend)
 app.command("methods")(methods.methods)
 

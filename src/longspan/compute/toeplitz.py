@@ -9,6 +9,7 @@ from typing import NamedTuple
 import torch
 from jaxtyping import Float
 from torch import Tensor
+from torch.nn.functional import pad
 
 from longspan.compute.lowering import Span, Tile
 from longspan.slots import ScoreBias, Weights
@@ -74,31 +75,42 @@ def add_gradient(
 ) -> None:
     """Add the gradient of the bias in one tile: dS = P ∘ (dP − rowsum(dO ∘ O)), summed along diagonals.
 
-    `out` and `lse` are those of the whole rows; rows are visited in blocks, so that memory stays linear.
+    `out` and `lse` are those of the whole rows. Rows are visited in blocks, with the keys reversed as in `mask`: memory
+    stays linear, and a diagonal is a fixed stride.
     """
     (q, k, v), (grad, out, lse) = operands, around
     start, bias = _first(tile, span), mask(tile, span, diagonal)
-    bias = bias.flip(3) if reverses(tile) else bias
+    bias = bias if reverses(tile) else bias.flip(3)
     dtype, groups = lse.dtype, q.shape[1] // k.shape[1]
-    k, v = (x.to(dtype).repeat_interleave(groups, 1) for x in (k, v))
-    size = max(1, ROWS_TIMES_KEYS // tile.keys)
-    for first in range(0, tile.rows, size):
-        rows = slice(first, min(first + size, tile.rows))
-        scores = q[:, :, rows].to(dtype) @ k.mT * scale + bias[:, :, rows]
-        weights = (scores - lse[:, :, rows, None]).exp()
-        delta = (grad[:, :, rows].to(dtype) * out[:, :, rows]).sum(-1, keepdim=True)
-        gradient = weights * (grad[:, :, rows].to(dtype) @ v.mT - delta)
-        sums = _diagonal_sums(gradient.sum(0))
-        total[:, start + first : start + first + sums.shape[1]] += sums
+    q, grad = q.to(dtype) * scale, grad.to(dtype)
+    k, v = (x.flip(2).to(dtype).repeat_interleave(groups, 1).mT for x in (k, v))
+    delta = (grad * out).sum(-1, keepdim=True)
+    for first in range(0, tile.rows, ROWS):
+        rows = slice(first, min(first + ROWS, tile.rows))
+        # Reversed keys that no row of the block sees: those ahead of its last row.
+        unseen = max(0, tile.keys - (rows.stop - 1 + tile.high))
+        gradient = (q[:, :, rows] @ k[..., unseen:]).add_(bias[:, :, rows, unseen:]).sub_(lse[:, :, rows, None]).exp_()
+        gradient.mul_((grad[:, :, rows] @ v[..., unseen:]).sub_(delta[:, :, rows]))
+        sums = _diagonal_sums(gradient.sum(0) if len(gradient) > 1 else gradient[0])
+        begin = start + first + unseen
+        total[:, begin : begin + sums.shape[1]] += sums
 
 
-ROWS_TIMES_KEYS = 2**21
-"""Scores of one head that a block of `add_gradient` holds."""
+ROWS = 64
+"""Rows whose scores `add_gradient` holds at a time."""
 
 
 def _diagonal_sums(matrix: Float[Tensor, "heads rows keys"]) -> Float[Tensor, "heads diagonals"]:
-    """Sums over i − j, ascending from row 0 and the last key."""
+    """Sums over t + j' of a contiguous matrix: whole diagonals as a strided view, the two corners padded."""
     heads, rows, keys = matrix.shape
-    padded = torch.nn.functional.pad(matrix.flip(2), (0, rows))
-    skewed = padded.flatten(1)[:, : rows * (rows + keys - 1)].view(heads, rows, rows + keys - 1)
-    return skewed.sum(1)
+    if keys < 2 * rows:
+        padded = pad(matrix, (0, rows)).flatten(1)[:, : rows * (rows + keys - 1)]
+        return padded.view(heads, rows, rows + keys - 1).sum(1)
+    sums = matrix.new_empty(heads, rows + keys - 1)
+    whole = (heads, rows, keys - rows + 1)
+    sums[:, rows - 1 : keys] = matrix.as_strided(
+        whole, (rows * keys, keys - 1, 1), matrix.storage_offset() + rows - 1
+    ).sum(1)
+    sums[:, : rows - 1] = _diagonal_sums(matrix[..., : rows - 1].contiguous())[:, : rows - 1]
+    sums[:, keys:] = _diagonal_sums(matrix[..., keys - rows + 1 :].contiguous())[:, rows - 1 :]
+    return sums

@@ -1,0 +1,117 @@
+"""`longspan bench attention`: what each scheme costs on this machine, as ratios to plain causal attention."""
+
+import json
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+
+class What(StrEnum):
+    """What can be measured."""
+
+    attention = "attention"
+
+
+class Precision(StrEnum):
+    """Of queries, keys and values."""
+
+    float32 = "float32"
+    bfloat16 = "bfloat16"
+
+
+def bench(
+    what: Annotated[What, typer.Argument(help="What to measure.")] = What.attention,
+    length: Annotated[list[int] | None, typer.Option(help="Tokens of the forward pass. May be repeated.")] = None,
+    dtype: Annotated[list[Precision] | None, typer.Option(help="May be repeated; both when left out.")] = None,
+    scheme: Annotated[list[str] | None, typer.Option(help="Rows to measure; all when left out.")] = None,
+    rounds: Annotated[int, typer.Option(min=2, help="Interleaved rounds; the median ratio is reported.")] = 5,
+    quick: Annotated[bool, typer.Option("--quick", help="Forward passes only: no backward, decode, memory.")] = False,
+    out: Annotated[Path | None, typer.Option(help="Write the JSON here as well.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of the table.")] = False,
+) -> None:
+    """Time each scheme beside RoPE + one plain causal attention call, interleaved in one run, batch 1, 9 heads of 64.
+
+    A ratio of 1.06 means: 6 percent more than plain attention.
+    """
+    from dataclasses import asdict
+
+    import torch
+
+    from longspan.bench.alternatives import alternatives
+    from longspan.bench.attention import HEAD_DIM, HEADS, PREFILL, Row, conditions, measure
+    from longspan.bench.memory import peak
+    from longspan.errors import NotationError, nearest
+    from longspan.report.record import write_atomically
+
+    names = scheme or list(PREFILL)
+    for name in names:
+        if name not in PREFILL:
+            raise NotationError(f"unknown row {name!r}{nearest(name, PREFILL)}; there are {', '.join(PREFILL)}")
+    lengths = length or [8192, 16384]
+    dtypes = [getattr(torch, name) for name in dtype or list(Precision)]
+    told = lambda line: print(f"\r\x1b[K{line}", end="", file=sys.stderr, flush=True)  # noqa: E731
+    rows: list[Row] = []
+    found: dict[str, Any] = {**conditions(), "command": "longspan " + " ".join(sys.argv[1:])}
+    for tokens in lengths:
+        for kind in dtypes:
+            rows += measure(names, "forward", tokens, kind, rounds, told)
+    if not quick:
+        for tokens in lengths:
+            rows += measure(names, "forward + backward", tokens, torch.float32, max(2, rounds // 2), told)
+        for kind in dtypes:
+            rows += measure(names, "decode", 32768, kind, 10 * rounds, told)
+        rows += alternatives(8192, torch.float32, 2, told)
+        found["memory"] = {"length": 32768, **peak("rerope(1024)", 32768, HEADS, HEAD_DIM)}
+        found["growth"] = growth(["rerope", "window"], [4096, 8192, 16384, 32768, 65536], told)
+    found["rows"] = [asdict(row) for row in rows]
+    print("\r\x1b[K", end="", file=sys.stderr)
+    if out:
+        write_atomically(out, json.dumps(found, indent=1) + "\n")
+    if as_json:
+        typer.echo(json.dumps(found, indent=1))
+    else:
+        show(found)
+
+
+def growth(names: list[str], lengths: list[int], told: Any) -> dict[str, Any]:
+    """Seconds at each length, and the slope of log time against log length."""
+    import numpy
+    import torch
+
+    from longspan.bench.attention import measure
+
+    times: dict[str, list[float]] = {name: [] for name in names}
+    for tokens in lengths:
+        for row in measure(names, "forward", tokens, torch.float32, 1, told):
+            times[row.name].append(row.seconds)
+    slopes = {
+        name: float(numpy.polyfit(numpy.log(lengths), numpy.log(seconds), 1)[0]) for name, seconds in times.items()
+    }
+    return {"lengths": lengths, "seconds": times, "slope": slopes}
+
+
+def show(found: dict[str, Any]) -> None:
+    """The table: a row per scheme, a column per task."""
+    from rich.console import Console
+    from rich.table import Table
+
+    rows = found["rows"]
+    tasks = list(dict.fromkeys((row["task"], row["length"], row["dtype"]) for row in rows))
+    table = Table("scheme", *(f"{task}\n{length // 1024}k {dtype}" for task, length, dtype in tasks), box=None)
+    for name in dict.fromkeys(row["name"] for row in rows):
+        cells = {
+            (row["task"], row["length"], row["dtype"]): f"{row['ratio']:.2f}" for row in rows if row["name"] == name
+        }
+        table.add_row(name, *(cells.get(task, "") for task in tasks))
+    console = Console(highlight=False)
+    console.print(table)
+    console.print(f"time over that of rope + one plain causal attention; {found['hardware']}, torch {found['torch']}")
+    if "memory" in found:
+        memory = found["memory"]
+        share = memory["peak_bytes"] / memory["tensors_bytes"]
+        console.print(f"peak memory of rerope at {memory['length']} tokens: {share:.2f} × (q + k + v + out)")
+        slopes = ", ".join(f"{name} {slope:.2f}" for name, slope in found["growth"]["slope"].items())
+        console.print(f"slope of log time against log length, 4k to 64k: {slopes}")
