@@ -77,11 +77,21 @@ SMALL: dict[str, Any] = {
     "bos_token_id": 1,
     "eos_token_id": None,
     "tie_word_embeddings": False,
+    # towers
+    "image_size": 32,
+    "patch_size": 16,
+    "embed_dim": 64,
+    "depth": 2,
+    "num_heads": 4,
+    "encoder_layers": 2,
+    "decoder_layers": 2,
+    "encoder_ffn_dim": 48,
+    "decoder_ffn_dim": 48,
+    "encoder_attention_heads": 4,
+    "decoder_attention_heads": 4,
 }
 SPECIAL: dict[str, dict[str, Any]] = {
     "bamba": {"attn_layer_indices": [1, 3]},
-    "cohere_compass_text": {"layer_types": ["sliding_attention", "full_attention"] * 2},
-    "dots1": {"num_experts_per_tok": 2},
     "falcon_h1": {"mamba_d_ssm": 64, "mamba_n_heads": 4, "mamba_d_head": 16},
     "dots3_note_text": {"num_key_value_heads": 4},
 }
@@ -117,9 +127,13 @@ def _small(kind: type[PreTrainedConfig]) -> dict[str, Any]:
         chosen["intermediate_size"] = [48] * LAYERS
     if getattr(default, "q_lora_rank", 0) is None:
         chosen.pop("q_lora_rank", None)
-    for name in ("num_experts", "num_local_experts", "num_experts_per_tok"):
+    for name in ("num_experts", "num_local_experts"):
         if getattr(default, name, 0) is None or (getattr(default, name, 1) == 0):
             chosen.pop(name, None)
+    for name, part in kind.sub_configs.items():
+        if isinstance(part, type) and issubclass(part, PreTrainedConfig) and getattr(default, name, None) is not None:
+            made = type(getattr(default, name))
+            chosen[name] = made(**_small(made))
     rope = getattr(default, "rope_parameters", None)
     if rope:
         chosen["rope_parameters"] = _small_rope(rope)

@@ -31,7 +31,15 @@ def in_a_fresh_process(folder: Path, scratch: Path) -> torch.Tensor:
     return torch.load(scratch / "logits.pt")
 
 
-@pytest.mark.parametrize("scheme", ["rerope(window=8) + log_length", "rope(theta=1e6)", "window(size=12, sinks=2)"])
+@pytest.mark.parametrize(
+    "scheme",
+    [
+        "rerope(window=8) + log_length",
+        "rope(theta=1e6)",
+        "window(size=12, sinks=2)",
+        "tile('AB', A=rope + window(12), B=rerope(8))",
+    ],
+)
 def test_saved_and_loaded_is_the_same_model(tmp_path, scheme):
     model = longspan.extend(tiny_llama(), scheme, length=128)
     expected = logits(model, WORDS)

@@ -2,7 +2,7 @@
 
 import typer
 
-from longspan.cli import bench, extend, methods
+from longspan.cli import bench, export, extend, methods
 
 app = typer.Typer(
     help="Make Transformers read far beyond the length they were trained on, and measure honestly how well it works.",
@@ -11,6 +11,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command("bench")(bench.bench)
+app.command("export")(export.export)
 app.command("extend")(extend.extend)
 app.command("methods")(methods.methods)
 

@@ -8,7 +8,8 @@ from transformers import PreTrainedConfig
 
 from longspan.pretrained.attach import Attachment
 from longspan.pretrained.frame import Source
-from longspan.slots import Rotation, geometric
+from longspan.pretrained.runtimes import longrope
+from longspan.slots import Rotation
 
 
 def stock_config(attachment: Attachment) -> dict[str, Any] | None:
@@ -23,7 +24,7 @@ def stock_config(attachment: Attachment) -> dict[str, Any] | None:
     trial = copy.deepcopy(text)
     reach = _reach(attachment, text.max_position_embeddings)
     for source, rotation in work.rotations.items():
-        parameters = _longrope(source, rotation, text, reach)
+        parameters = longrope(rotation, _of(text, source), 2 * len(source.frequencies), reach)
         if parameters is None:
             return None
         if source.layer_type is None:
@@ -42,27 +43,13 @@ def _reach(attachment: Attachment, trained: int) -> int:
     return max(attachment.length or 0, int(trained * max(factors)))
 
 
-def _longrope(source: Source, rotation: Rotation, text: PreTrainedConfig, reach: int) -> dict[str, Any] | None:
-    present = dict(text.rope_parameters if source.layer_type is None else text.rope_parameters[source.layer_type])
-    rotary_dim = 2 * len(source.frequencies)
-    frequencies = rotation.frequencies(rotary_dim)
-    theta = present.get("rope_theta")
-    if theta is None or not frequencies.all():
-        return None
-    factors = (geometric(float(theta), rotary_dim) / frequencies).tolist()
-    kept = {name: present[name] for name in ("rope_theta", "partial_rotary_factor") if name in present}
-    return {
-        **kept,
-        "rope_type": "longrope",
-        "short_factor": factors,
-        "long_factor": factors,
-        "factor": reach / text.max_position_embeddings,
-        "original_max_position_embeddings": text.max_position_embeddings,
-        "attention_factor": rotation.gain,
-        # vLLM reads the gain under these names.
-        "short_mscale": rotation.gain,
-        "long_mscale": rotation.gain,
-    }
+def _of(text: PreTrainedConfig, source: Source) -> PreTrainedConfig:
+    """The config as one source reads it."""
+    if source.layer_type is None:
+        return text
+    own = copy.deepcopy(text)
+    own.rope_parameters = text.rope_parameters[source.layer_type]
+    return own
 
 
 def _same(source: Source, rotation: Rotation, config: PreTrainedConfig) -> bool:

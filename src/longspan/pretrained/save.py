@@ -83,9 +83,8 @@ def load(
             raise RefusalError(f"there is no file {path}")
         model = load_gguf(path, dtype)
         return model if scheme is None else extend(model, scheme, length=length, backend=backend)
+    config, extension = read_config(source, trust_remote_code=trust_remote_code)
     try:
-        config = AutoConfig.from_pretrained(source, trust_remote_code=trust_remote_code)
-        extension = _taken_out(config, source)
         model = AutoModelForCausalLM.from_pretrained(
             source, config=config, dtype=dtype or "auto", use_safetensors=True, trust_remote_code=trust_remote_code
         )
@@ -94,6 +93,20 @@ def load(
     if scheme is None and extension is not None:
         scheme, length = extension["scheme"], length or extension.get("length")
     return model if scheme is None else extend(model, scheme, length=length, backend=backend)
+
+
+def read_config(
+    source: Path | str, *, trust_remote_code: bool = False
+) -> tuple[PreTrainedConfig, dict[str, Any] | None]:
+    """The unextended model's config, and the extension that it was saved with."""
+    path = Path(source)
+    try:
+        if path.suffix == ".gguf":
+            return AutoConfig.from_pretrained(path.parent, gguf_file=path.name, local_files_only=True), None
+        config = AutoConfig.from_pretrained(source, trust_remote_code=trust_remote_code)
+    except (OSError, ValueError) as error:
+        raise RefusalError(f"cannot read the config of {source}: {' '.join(str(error).split())[:300]}") from error
+    return config, _taken_out(config, source)
 
 
 def load_tokenizer(source: Path | str, *, trust_remote_code: bool = False) -> Any:

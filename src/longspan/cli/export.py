@@ -1,0 +1,36 @@
+"""`longspan export MODEL`: what other runtimes are told of an extension."""
+
+import json
+import shlex
+from dataclasses import asdict
+from typing import Annotated
+
+import typer
+
+
+def export(
+    model: Annotated[str, typer.Argument(help="A folder, a .gguf file or a Hugging Face id.")],
+    method: Annotated[
+        str | None, typer.Option(help="A scheme; left out, the one that the model was saved with.")
+    ] = None,
+    to: Annotated[int | None, typer.Option(help="Tokens to read.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON: a list of objects, one per runtime.")] = False,
+) -> None:
+    """Print the flags that vLLM and llama.cpp need, or which method comes nearest to what they cannot express."""
+    from longspan.errors import SchemeError
+    from longspan.pretrained.runtimes import tell
+    from longspan.pretrained.save import read_config
+
+    config, saved = read_config(model)
+    chosen = method or (saved or {}).get("scheme")
+    if chosen is None:
+        raise SchemeError(f"{model} was not saved with an extension: name one with --method")
+    told = tell(config, chosen, to or (saved or {}).get("length"))
+    if as_json:
+        typer.echo(json.dumps([asdict(each) for each in told], indent=2))
+        return
+    for each in told:
+        if each.flags:
+            typer.echo(f"{each.runtime}: {shlex.join(each.flags)}")
+        else:
+            typer.echo(f"{each.runtime}: not expressible: {each.reason}; nearest: --method {shlex.quote(each.nearest)}")

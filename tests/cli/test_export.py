@@ -1,0 +1,72 @@
+import json
+import shlex
+
+import pytest
+import torch
+from transformers import AutoConfig, AutoModelForCausalLM
+from typer.testing import CliRunner
+
+import longspan
+from longspan.cli.main import app
+from longspan.errors import SchemeError
+from pretrained.models import TRAINED, logits, tiny_llama, tokens
+
+WORDS = tokens(1, 70)
+
+
+def run(*arguments: str) -> str:
+    result = CliRunner().invoke(app, ["export", *arguments], catch_exceptions=False)
+    assert result.exit_code == 0
+    return result.output
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return longspan.save(tiny_llama(), tmp_path_factory.mktemp("export") / "model")
+
+
+def test_vllm_is_told_the_very_frequencies(folder):
+    """Its overrides, given to stock transformers, are the extended model."""
+    told = json.loads(run(str(folder), "--method", "yarn", "--to", "128", "--json"))[0]
+    overrides = json.loads(told["flags"][told["flags"].index("--hf-overrides") + 1])
+    config = AutoConfig.from_pretrained(folder, **overrides)
+    stock = AutoModelForCausalLM.from_pretrained(folder, config=config).eval()
+    expected = logits(longspan.extend(tiny_llama(), "yarn", length=128), WORDS)
+    torch.testing.assert_close(logits(stock, WORDS), expected, rtol=0, atol=2e-5)
+    assert told["flags"][-2:] == ["--max-model-len", "128"]
+
+
+@pytest.mark.parametrize(
+    ("method", "flags"),
+    [
+        ("linear(factor=4)", "-c 128 --rope-scaling linear --rope-scale 4"),
+        ("rope(theta=1e6)", "-c 32 --rope-freq-base 1000000"),
+        # b · s^(d / (d − 2)), kexue.fm/archives/9675, d = 16 and s = 4
+        ("ntk(factor=4, variant=aware)", f"-c 128 --rope-freq-base {1e4 * 4 ** (16 / 14):.9g}"),
+        (
+            "yarn(factor=4)",
+            f"-c 128 --rope-scaling yarn --rope-scale 4 --yarn-orig-ctx {TRAINED} "
+            "--yarn-beta-fast 32 --yarn-beta-slow 1",
+        ),
+    ],
+)
+def test_llama_cpp_is_told(folder, method, flags):
+    line = run(str(folder), "--method", method).splitlines()[1]
+    assert shlex.split(line.removeprefix("llama.cpp: ")) == shlex.split(flags)
+
+
+@pytest.mark.parametrize("method", ["rerope(8)", "window(8)", "log_length", "dynamic_ntk"])
+def test_what_no_flag_can_say_is_said(folder, method):
+    for line in run(str(folder), "--method", method, "--to", "128").splitlines():
+        assert "not expressible" in line
+        assert line.endswith("nearest: --method 'yarn(factor=4)'")
+
+
+def test_the_saved_extension_is_told(tmp_path):
+    folder = longspan.save(longspan.extend(tiny_llama(), "linear(factor=2)"), tmp_path / "model")
+    assert "--rope-scaling linear --rope-scale 2" in run(str(folder))
+
+
+def test_without_an_extension_one_must_be_named(folder):
+    with pytest.raises(SchemeError, match="name one with --method"):
+        run(str(folder))
