@@ -54,6 +54,10 @@ $(SMOLLM2): $(STAMP)
 smollm2: $(SMOLLM2) ## fetch a small real model (98 MB) and check the extensions on it
 	OMP_NUM_THREADS=$(WORKERS) $(BIN)/python -m pytest tests/pretrained/test_smollm2.py $(ARGS)
 
+.PHONY: conformance
+conformance: $(STAMP) ## every method on every model family of transformers, into docs/conformance.md (an hour)
+	OMP_NUM_THREADS=1 PYTHONPATH=src:tests $(BIN)/python tests/conformance.py $(ARGS)
+
 .PHONY: mutants
 mutants: $(STAMP) ## break the code on purpose: do the tests notice?
 	$(BIN)/python tests/mutants.py

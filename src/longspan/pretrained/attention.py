@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 from transformers.masking_utils import AttentionMaskInterface, eager_mask
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS, AttentionInterface
@@ -83,6 +84,7 @@ class Extended:
     steps: Steps
     backend: str = "auto"
 
+    @torch.compiler.disable  # what is lowered depends on where tokens stand
     def __call__(
         self,
         module: nn.Module,
