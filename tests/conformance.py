@@ -125,7 +125,8 @@ def _cell(model: PreTrainedModel, method: str, plain: Tensor, unsteady: set[str]
             at_once = logits(model, words())
             steady = {name: path for name, path in PATHS.items() if name not in unsteady}
             red = [name for name, path in steady.items() if not _agree(lambda path=path: path(model), at_once)]
-            stock = attach.attachment_of(model).work.stock
+            attachment = attach.attachment_of(model)
+            stock = attachment is not None and attachment.work.stock
         if stock:
             red += [] if _second_route(model, method, at_once) else ["unturned"]
     except LongspanError as error:

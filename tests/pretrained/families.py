@@ -4,7 +4,6 @@ import inspect
 from typing import Any
 
 import torch
-from torch import nn
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedConfig, PreTrainedModel
 from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 
@@ -114,6 +113,8 @@ def _small(kind: type[PreTrainedConfig]) -> dict[str, Any]:
     default = kind()
     accepted = set(inspect.signature(kind.__init__).parameters) | set(vars(default)) | set(kind.attribute_map)
     chosen = {name: value for name, value in SMALL.items() if name in accepted}
+    if getattr(default, "sliding_window", None) is None:
+        chosen.pop("sliding_window", None)
     depth = getattr(default, "num_hidden_layers", None)
     for name, value in vars(default).items():
         if isinstance(value, list | tuple) and value and len(value) == depth:
@@ -130,7 +131,7 @@ def _small(kind: type[PreTrainedConfig]) -> dict[str, Any]:
     for name in ("num_experts", "num_local_experts"):
         if getattr(default, name, 0) is None or (getattr(default, name, 1) == 0):
             chosen.pop(name, None)
-    for name, part in kind.sub_configs.items():
+    for name, part in vars(kind).get("sub_configs", {}).items():
         if isinstance(part, type) and issubclass(part, PreTrainedConfig) and getattr(default, name, None) is not None:
             made = type(getattr(default, name))
             chosen[name] = made(**_small(made))
@@ -172,8 +173,6 @@ def matter(model: PreTrainedModel) -> PreTrainedModel:
             weight.copy_(torch.randn(weight.shape, generator=generator) * (1.5 / fan**0.5))
         elif weight.ndim == 1 and "norm" in name and "weight" in name:
             weight.add_(0.1 * torch.randn(weight.shape, generator=generator))
+            if "q_norm" in name or "k_norm" in name:
+                weight.add_(1.0)
     return model
-
-
-def embedding(model: nn.Module) -> nn.Module:
-    return model.get_input_embeddings()

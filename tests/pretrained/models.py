@@ -2,7 +2,7 @@
 
 import torch
 from torch import Tensor, nn
-from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedModel
+from transformers import LlamaConfig, LlamaForCausalLM
 
 TRAINED = 32
 
@@ -24,7 +24,7 @@ def tiny_llama(seed: int = 0, **changes) -> LlamaForCausalLM:
     return sharpened(LlamaForCausalLM(LlamaConfig(**(sizes | changes))).eval())
 
 
-def sharpened(model: PreTrainedModel, factor: float = 12.0) -> PreTrainedModel:
+def sharpened(model: LlamaForCausalLM, factor: float = 12.0) -> LlamaForCausalLM:
     """Larger query and key projections, so that attention is not almost uniform."""
     with torch.no_grad():
         for name, weight in model.named_parameters():
