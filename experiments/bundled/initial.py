@@ -1,0 +1,85 @@
+"""Start a small Llama at an induction circuit, so that few tokens of training are enough for recall.
+
+From random weights, heads that look back a fixed number of tokens and heads that match content appear only after a
+plateau that costs more than the whole budget here. So training starts from a circuit written down by hand, in
+ordinary weights that are free to change from the first step:
+
+    layer 0, heads 0 and 1   attend to the token 1 and 2 places back and write its content into spaces of their own
+    layer 1, all heads       at a token with predecessor p, attend to keys preceded by the token and two places
+                             before by p, and copy the key's content to where the logits read it
+
+Matching uses only the slowest frequencies, which hardly turn over the trained length. A look-back head needs a query
+that is the same everywhere: channel 0 of every embedding starts with one value, which adds the same number to every
+logit and so changes no prediction. Embeddings start in CONTENT channels, which leaves room for what heads write.
+
+After: Trockman & Kolter 2023, arXiv:2305.09828 (mimetic initialization); Olsson et al. 2022, arXiv:2209.11895.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from transformers import LlamaForCausalLM
+
+CONTENT = 96  # channels 1 ... 96 hold the token, 64 channels each the tokens 1 and 2 places back
+NORM = 0.32  # length of an embedding, of its constant and of what a look-back head writes
+LOOK_BACK = 0.5  # query and key weight per frequency of a look-back head: a score gap of about 4 between neighbors
+SHARP_PAIRS = 12  # look-back heads use the fastest frequencies,
+STEADY_PAIRS = 12  # matching heads the slowest
+MATCH = 2.5
+COPY = 0.15
+LOGIT_GAIN = 2.0
+
+
+def orthonormal(rows: int, columns: int, generator: torch.Generator) -> Tensor:
+    """Random matrix (rows, columns), rows <= columns, with orthonormal rows."""
+    square, _ = torch.linalg.qr(torch.randn(columns, rows, generator=generator))
+    return square.T
+
+
+@torch.no_grad()
+def near_induction(model: LlamaForCausalLM, seed: int) -> None:
+    """Overwrite the embedding and some heads of the first two layers; everything else keeps its random start."""
+    generator = torch.Generator().manual_seed(seed)
+    config = model.config
+    size, half = config.head_dim, config.head_dim // 2
+    frequencies = config.rope_parameters["rope_theta"] ** -(torch.arange(half) / half)
+    token = slice(1, 1 + CONTENT)
+    back = [slice(token.stop + i * size, token.stop + (i + 1) * size) for i in range(2)]
+    model.model.norm.weight.fill_(LOGIT_GAIN)
+
+    embedding = model.model.embed_tokens.weight
+    directions = torch.randn(len(embedding), CONTENT, generator=generator)
+    embedding.zero_()
+    embedding[:, token] = NORM * directions / directions.norm(dim=1, keepdim=True)
+    embedding[:, 0] = NORM
+
+    for layer in model.model.layers:  # what is not part of the circuit starts silent
+        layer.self_attn.o_proj.weight.zero_()
+        layer.mlp.down_proj.weight.zero_()
+    first, second = model.model.layers[0].self_attn, model.model.layers[1].self_attn
+    read = orthonormal(size, CONTENT, generator)
+    for head, space in enumerate(back):
+        rows = slice(head * size, (head + 1) * size)
+        angle = (head + 1) * frequencies[:SHARP_PAIRS]
+        for projection in (first.q_proj, first.k_proj, first.v_proj):
+            projection.weight[rows] = 0.0
+        first.v_proj.weight[rows, token] = read
+        first.q_proj.weight[rows, 0][:SHARP_PAIRS] = LOOK_BACK
+        first.k_proj.weight[rows, 0][:SHARP_PAIRS] = LOOK_BACK * angle.cos()
+        first.k_proj.weight[rows, 0][half : half + SHARP_PAIRS] = LOOK_BACK * angle.sin()
+        first.o_proj.weight[space, rows] = NORM / 9.2 * torch.eye(size)  # 9.2: length of a value after the norm
+
+    slow = torch.cat([torch.arange(half - STEADY_PAIRS, half), torch.arange(size - STEADY_PAIRS, size)])
+    for head in range(config.num_attention_heads):
+        rows = slice(head * size, (head + 1) * size)
+        of_token = MATCH * orthonormal(STEADY_PAIRS, size, generator)
+        of_predecessor = MATCH * orthonormal(STEADY_PAIRS, size, generator)
+        query, key = torch.zeros(size, config.hidden_size), torch.zeros(size, config.hidden_size)
+        query[slow[::2], token], key[slow[::2], back[0]] = of_token @ read, of_token
+        query[slow[1::2], back[0]], key[slow[1::2], back[1]] = of_predecessor, of_predecessor
+        second.q_proj.weight[rows], second.k_proj.weight[rows] = query, key
+        copied = orthonormal(size, CONTENT, generator)
+        second.v_proj.weight[rows] = 0.0
+        second.v_proj.weight[rows, token] = copied
+        second.o_proj.weight[token, rows] = COPY * copied.T
