@@ -58,6 +58,10 @@ smollm2: $(SMOLLM2) ## fetch a small real model (98 MB) and check the extensions
 conformance: $(STAMP) ## every method on every model family of transformers, into docs/conformance.md (an hour)
 	OMP_NUM_THREADS=1 PYTHONPATH=src:tests $(BIN)/python tests/conformance.py $(ARGS)
 
+.PHONY: demo
+demo: $(STAMP) ## let the bundled model read 8 times its trained length, and judge it (under 3 minutes)
+	$(BIN)/longspan extend --to 4096 --budget 2 --out build/demo
+
 .PHONY: mutants
 mutants: $(STAMP) ## break the code on purpose: do the tests notice?
 	$(BIN)/python tests/mutants.py

@@ -7,6 +7,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from longspan.report.figure import gain_by_context, heat, loss_by_context, loss_by_position
+from longspan.report.palette import css
 from longspan.report.verdict import PLAIN, TRUNCATION, grounds, headline, nats, percent, signed
 
 
@@ -29,6 +30,7 @@ def page(summary: Mapping[str, Any]) -> str:
     }
     return environment.get_template("page.html").render(
         summary=summary,
+        colors=Markup(css()),
         setting=summary["setting"],
         headline=headline(summary),
         grounds=grounds(summary),

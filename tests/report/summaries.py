@@ -1,0 +1,82 @@
+"""A summary as a study writes it, with numbers that are easy to follow."""
+
+from typing import Any
+
+CONTEXTS = (256, 512, 1024, 4096)
+
+
+def estimate(value: float, half: float = 0.02) -> dict[str, Any]:
+    return {"value": value, "low": value - half, "high": value + half, "documents": 8}
+
+
+def row(method: str, loss: float, beyond: float, **more: Any) -> dict[str, Any]:
+    contexts = [context for context in CONTEXTS if method != "truncation" or context >= 512]
+    return {
+        "method": method,
+        "failed": None,
+        "loss": {str(context): estimate(loss) for context in contexts},
+        "loss_minus_truncation": {str(context): estimate(loss - 3.0) for context in contexts},
+        "retrieval": {"4096": {**estimate(beyond), "right": int(100 * beyond), "asked": 100}},
+        "beyond": estimate(beyond),
+        "heat": [{"length": 4096, "depth": depth, "right": 3, "asked": 8} for depth in (0.05, 0.5, 0.95)],
+        "seconds": 1.5,
+        **more,
+    }
+
+
+def judged(method: str, loss: float, beyond: float, price: float) -> dict[str, Any]:
+    return row(
+        method,
+        loss,
+        beyond,
+        price=estimate(price, 0.001),
+        gain=estimate(loss - 3.0),
+        retrieval_gain=estimate(beyond - 0.25),
+        affordable=price <= 0.02,
+        beats_in_loss=loss < 2.97,
+        beats_in_retrieval=beyond > 0.3,
+        positions=[loss] * 64,
+        tokens_per_second=2730.0,
+        peak_bytes=2**30,
+    )
+
+
+def summary(winner: str | None = "rerope(window=256)", **changes: Any) -> dict[str, Any]:
+    return {
+        "setting": {
+            "model": "bundled",
+            "trained_length": 512,
+            "length": 4096,
+            "dtype": "float32",
+            "fingerprint": "0123456789abcdef",
+            "tail": 128,
+            "contexts": list(CONTEXTS),
+            "dropped": ["a.txt: 5 tokens, fewer than 4096"],
+            "files": 11,
+            "threads": 2,
+            "versions": {"python": "3.11.7", "torch": "2.13.0"},
+            "command": "longspan extend --to 4096",
+            "folder": "/somewhere",
+            "tolerance": 0.02,
+            "documents": [f"book-{i}.txt" for i in range(8)],
+        },
+        "race": {
+            "documents": ["book-9.txt"],
+            "rows": [
+                {"method": "rerope(window=256)", "failed": None, "loss": 2.9, "price": 0.0, "tokens_per_second": 900.0},
+                {"method": "ntk(factor=16.0)", "failed": "the model returned NaN or infinity"},
+                {"method": "plain", "failed": None, "loss": 5.0, "price": 0.0, "tokens_per_second": 999.0},
+            ],
+        },
+        "left_out": ["the candidates <dual_chunk>"],
+        "judged": True,
+        "winner": winner,
+        "model": "/somewhere/model" if winner else None,
+        "methods": [
+            row("truncation", 3.0, 0.25),
+            row("plain", 5.0, 0.1, positions=[3.0] * 8 + [5.0] * 56, tokens_per_second=2000.0, peak_bytes=2**30),
+            judged("rerope(window=256)", 2.9, 0.8, 0.0),
+            judged("yarn(factor=8.0)", 3.2, 0.4, 0.1),
+        ],
+        **changes,
+    }

@@ -1,0 +1,129 @@
+import re
+from html.parser import HTMLParser
+from typing import Any
+
+import pytest
+
+from longspan.report.figure import PLACEHOLDERS, gain_by_context, heat, loss_by_context, loss_by_position
+from longspan.report.page import page
+from longspan.report.palette import DARK, LIGHT, standalone
+from longspan.report.table import table
+from longspan.report.verdict import headline, nats, percent, verdict
+from report.summaries import judged, row, summary
+
+FIGURES = {"context": loss_by_context, "gain": gain_by_context, "position": loss_by_position, "heat": heat}
+
+
+class Balance(HTMLParser):
+    """Fails where a tag is closed that was not opened last."""
+
+    ALONE = ("meta", "br", "path", "use", "line")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: Any) -> None:
+        if tag not in self.ALONE:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: Any) -> None:
+        pass
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag not in self.ALONE:
+            assert self.open.pop() == tag
+
+
+def text_of(html: str) -> str:
+    return " ".join(re.sub(r"<[^>]*>", " ", html).replace("\u200b", "").split())
+
+
+def test_the_page_says_it_all() -> None:
+    html = page(summary())
+    text = text_of(html)
+    for words in (
+        "Use rerope(window=256) to read 4096 tokens.",
+        "Facts more than 512 tokens back: 80 % [78, 82] found, 25 % [23, 27] by truncation",
+        "yarn(factor=8.0)",
+        "failed: the model returned NaN or infinity",
+        'longspan.load( "/somewhere/model" )'.replace("( ", "(").replace(" )", ")"),
+        "the candidates &lt;dual_chunk&gt;",
+        "1 files dropped",
+        "longspan extend --to 4096",
+    ):
+        assert words.replace('"', "&#34;") in text or words in text, words
+    balance = Balance()
+    balance.feed(html)
+    assert balance.open == []
+
+
+def test_the_page_fetches_nothing() -> None:
+    html = page(summary())
+    assert not re.findall(r'(?:src|href)="(?!#)[^"]*"', html.replace("xlink:", ""))
+    assert "@import" not in html
+    assert "<script" not in html
+
+
+def test_without_a_winner_no_model_is_promised() -> None:
+    text = text_of(page(summary(winner=None)))
+    assert "Nothing beats truncation here: keep the last 512 tokens." in text
+    assert "No model was written" in text
+
+
+def test_a_failed_method_has_no_numbers() -> None:
+    found = summary()
+    found["methods"][3] = {"method": "yarn(factor=8.0)", "failed": "the model returned NaN or infinity"}
+    assert text_of(page(found)).count("failed: the model returned NaN or infinity") == 3
+    assert "| `yarn(factor=8.0)` | failed: the model returned NaN or infinity |" in table(found)
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_figures_take_their_colors_from_the_page(name: str) -> None:
+    svg = FIGURES[name](summary())
+    assert not [placeholder for placeholder in PLACEHOLDERS if placeholder in svg]
+    assert set(re.findall(r"var\(--(\w+)\)", svg)) <= {*LIGHT, "sans"}
+    assert "var(--ink)" in svg
+    assert set(re.findall(r"#[0-9a-f]{6}", svg)) <= {"#ffffff", "#000000"}
+
+
+def test_figures_name_the_methods_and_the_trained_length() -> None:
+    svg = loss_by_context(summary())
+    for words in ("rerope(window=256)", "yarn(factor=8.0)", "truncation, to beat", "trained length 512"):
+        assert words in svg
+    assert loss_by_context(summary()) == svg
+    assert "3/8" in heat(summary())
+
+
+def test_a_figure_alone_brings_its_colors() -> None:
+    svg = standalone(loss_by_context(summary()))
+    assert svg.startswith("<svg")
+    assert LIGHT["ink"] in svg
+    assert DARK["ink"] in svg
+    assert LIGHT.keys() == DARK.keys()
+
+
+def test_the_winner_stands_out_in_the_table() -> None:
+    lines = table(summary()).splitlines()
+    assert lines[4].startswith("| **`rerope(window=256)`** | −0.100 [−0.120, −0.080] | 80 % [78, 82] | +0.000")
+    assert lines[2].startswith("| `truncation` | to beat | 25 %")
+
+
+def test_the_verdict_is_honest_about_what_is_not_sure() -> None:
+    found = summary(winner=None)
+    found["methods"] = [row("truncation", 3.0, 0.25), row("plain", 5.0, 0.1), judged("dual_chunk", 2.99, 0.25, 0.0)]
+    told = verdict(found)
+    assert "which is no sure difference" in told
+    assert "8 documents; 95 % intervals" in told
+
+
+def test_few_documents_give_no_verdict() -> None:
+    found = summary(winner=None, judged=False)
+    found["setting"]["documents"] = ["one.txt"]
+    assert headline(found) == "No verdict: 1 documents were judged, at least 8 are needed."
+
+
+def test_one_document_has_no_interval() -> None:
+    alone = {"value": 0.5, "low": None, "high": None}
+    assert nats(alone) == "+0.500 [∞, ∞]"
+    assert percent(alone) == "50 % [∞, ∞]"
