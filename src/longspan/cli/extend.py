@@ -36,21 +36,21 @@ def extend(
     """
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
-    from longspan.cli.extending import Request, run
-
-    request = Request(
-        model=model,
-        length=to,
-        methods=tuple(method or ()),
-        texts=tuple(text or ()),
-        out=out,
-        docs=docs,
-        tolerance=tolerance,
-        budget=budget,
-        dtype=dtype,
-        trained_length=trained_length,
-    )
     try:
+        from longspan.cli.extending import Request, run
+
+        request = Request(
+            model=model,
+            length=to,
+            methods=tuple(method or ()),
+            texts=tuple(text or ()),
+            out=out,
+            docs=docs,
+            tolerance=tolerance,
+            budget=budget,
+            dtype=dtype,
+            trained_length=trained_length,
+        )
         run(request, as_json)
     except KeyboardInterrupt:
         typer.echo(

@@ -105,6 +105,8 @@ def _study(request: Request) -> dict[str, Any]:
     check_length(request.length, geometry)
     check_tokenizer(loaded)
     methods = _methods(request, geometry)
+    for method in methods if request.methods else ():
+        loaded.attach(method)  # a method that was asked for by name and cannot be had is an error now, not a row later
     memory = require_memory(loaded.model, request.length, geometry.trained_length)
     wanted = request.docs + RACE_DOCUMENTS
     texts = library(request.paths, loaded.tokenizer, request.length, wanted)
@@ -174,7 +176,11 @@ def _affordable(
     grid = study.grid
     document = (raced or judged)[0]
     first = [grid.position(PLAIN, document), grid.position(methods[0], document)]
-    show(study, "speed", first)
+    show(study, "speed", first[:1])
+    failed = (study.record(first[0]) or {}).get("failed")
+    if failed:
+        raise InputError(f"plain, the model without any method, failed: {failed}; nothing can be compared with it")
+    show(study, "speed", first[1:])
     speed = study.tokens_per_second(first)
     found = plan(grid, methods, raced, judged, speed * 60 * request.budget if speed else None)
     if found.left_out:

@@ -24,7 +24,7 @@ from functools import lru_cache
 from importlib.metadata import version
 from typing import Any
 
-from longspan.errors import InputError
+from longspan.errors import InputError, RefusalError
 from longspan.measure.cost import Cost
 from longspan.measure.loading import load, load_tokenizer
 from longspan.measure.loss import loss_at_context, loss_by_position
@@ -78,9 +78,11 @@ class Bench:
 
     def measure(self, arguments: Arguments) -> dict[str, Any]:
         """The record of one measurement."""
-        self.attach(arguments["method"])
+        failed = self._refusal(arguments["method"])
         with Cost() as cost:
-            result = self._result(arguments)
+            result = self._result(arguments) if failed is None else None
+        if failed is None and not _finite(result):
+            result, failed = None, "the model returned NaN or infinity"
         record = {
             "key": key(arguments),
             "arguments": dict(arguments),
@@ -90,7 +92,7 @@ class Bench:
             "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
             "versions": versions(),
         }
-        return record if _finite(result) else {**record, "result": None, "failed": "the model returned NaN or infinity"}
+        return record if failed is None else {**record, "failed": failed}
 
     def attach(self, method: str) -> None:
         """Put a method on the model, in place of the one that is on it."""
@@ -101,6 +103,14 @@ class Bench:
                 attachment = attached(self.model, method)
                 attachment.__enter__()
                 self._method, self._attachment = method, attachment
+
+    def _refusal(self, method: str) -> str | None:
+        """Put a method on the model; if it cannot be had, why."""
+        try:
+            self.attach(method)
+        except RefusalError as error:
+            return f"refused: {error}"
+        return None
 
     def _result(self, arguments: Arguments) -> dict[str, Any]:
         document = Document(**arguments["document"]).tokens(self.tokenizer)

@@ -1,0 +1,170 @@
+"""`longspan extend` from end to end on a tiny model: results, resuming, interruptions."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from transformers import AutoTokenizer
+
+from longspan.pretrained.attach import attachment_of
+from longspan.pretrained.save import load
+
+METHOD = "rerope(window=16) + log_length"
+FILLED = "rerope(window=16) + log_length(trained_length=64)"
+SOURCE = Path(__file__).parents[2] / "src"
+
+
+def arguments(model: Path, texts: Path, out: Path, *more: str) -> list[str]:
+    common = ["extend", str(model), "--to", "256", "--text", str(texts), "--out", str(out), "--dtype", "float32"]
+    return [*common, *more]
+
+
+def lines(out: Path) -> list[str]:
+    path = out / "results.jsonl"
+    return path.read_text().splitlines(keepends=True) if path.exists() else []
+
+
+def numbers(out: Path) -> dict[str, Any]:
+    """What a study found, without times and places."""
+    summary = json.loads((out / "summary.json").read_text())
+    timed = ("seconds", "tokens_per_second", "peak_bytes")
+    rows = [{name: value for name, value in row.items() if name not in timed} for row in summary["methods"]]
+    return {"rows": rows, "winner": summary["winner"], "race": [row["method"] for row in summary["race"]["rows"]]}
+
+
+def test_the_whole_way(longspan: Any, model: Path, texts: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    outcome = longspan(*arguments(model, texts, out, "--budget", "0.02"))
+    assert outcome.code == 0
+    assert "left out, to keep to --budget 0.02: " in outcome.err
+    summary = json.loads((out / "summary.json").read_text())
+    assert summary["judged"]
+    assert len(summary["race"]["rows"]) >= 5
+    assert [row["method"] for row in summary["methods"][:2]] == ["truncation", "plain"]
+    assert len(summary["methods"]) == 5
+    raced, judged = set(summary["race"]["documents"]), set(summary["setting"]["documents"])
+    assert len(judged) == 8
+    assert raced
+    assert not raced & judged
+    assert str(out / "report.html") in outcome.out
+    assert outcome.out.splitlines()[0] in (out / "report.html").read_text()
+    records = [json.loads(line) for line in lines(out)]
+    assert len({record["key"] for record in records}) == len(records)
+    assert not list(out.glob(".*"))
+    if summary["winner"] is None:
+        assert "Nothing beats truncation here" in outcome.out
+        assert not (out / "model").exists()
+
+
+def test_one_named_method_is_written_whatever_the_verdict(
+    longspan: Any, model: Path, texts: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    outcome = longspan(*arguments(model, texts, out, "--method", METHOD, "--docs", "2", "--json"))
+    assert outcome.code == 0
+    summary = json.loads(outcome.out)
+    assert summary == json.loads((out / "summary.json").read_text())
+    assert not summary["judged"]
+    assert summary["winner"] is None
+    assert summary["model"] == str(out / "model")
+    written = load(out / "model")
+    attachment = attachment_of(written)
+    assert attachment is not None
+    assert attachment.text == FILLED
+    assert len(AutoTokenizer.from_pretrained(out / "model")) == len(AutoTokenizer.from_pretrained(model))
+    assert torch.equal(written.lm_head.weight, load(model).lm_head.weight)
+
+
+def test_a_second_call_measures_nothing_again(longspan: Any, model: Path, texts: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    command = arguments(model, texts, out, "--method", METHOD, "--docs", "2")
+    assert longspan(*command).code == 0
+    before, model_time = lines(out), (out / "model" / "config.json").stat().st_mtime_ns
+    assert longspan(*command).code == 0
+    assert lines(out) == before
+    assert (out / "model" / "config.json").stat().st_mtime_ns == model_time
+    assert longspan(*command, "--method", "window(sinks=4)").code == 0
+    assert lines(out)[: len(before)] == before
+    assert len(lines(out)) > len(before)
+
+
+def started(command: list[str]) -> "subprocess.Popen[str]":
+    environment = {**os.environ, "PYTHONPATH": str(SOURCE), "OMP_NUM_THREADS": "1"}
+    program = "from longspan.cli import main; main()"
+    return subprocess.Popen(
+        [sys.executable, "-c", program, *command],
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def wait_for_lines(process: "subprocess.Popen[str]", out: Path, count: int) -> None:
+    deadline = time.monotonic() + 120
+    while len(lines(out)) < count:
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+
+
+@pytest.mark.parametrize(("stop", "code"), [(signal.SIGKILL, -9), (signal.SIGINT, 130)], ids=["kill -9", "Ctrl-C"])
+def test_an_interrupted_study_goes_on(
+    longspan: Any, model: Path, texts: Path, tmp_path: Path, stop: signal.Signals, code: int
+) -> None:
+    out, whole = tmp_path / "out", tmp_path / "whole"
+    more = ("--method", METHOD, "--method", "window(sinks=4)", "--docs", "4")
+    process = started(arguments(model, texts, out, *more))
+    wait_for_lines(process, out, 5)
+    process.send_signal(stop)
+    stdout, stderr = process.communicate(timeout=60)
+    assert process.returncode == code
+    assert stdout == ""
+    if stop is signal.SIGINT:
+        assert stderr.splitlines()[-1].startswith("longspan: interrupted; what was measured is kept")
+        assert "Traceback" not in stderr
+    kept = [line for line in lines(out) if line.endswith("\n")]
+    assert len(kept) >= 5
+    assert not (out / "summary.json").exists()
+    with (out / "results.jsonl").open("a") as file:
+        file.write('{"key": "torn by a ki')
+    assert longspan(*arguments(model, texts, out, *more)).code == 0
+    assert lines(out)[: len(kept)] == kept
+    assert longspan(*arguments(model, texts, whole, *more)).code == 0
+    assert numbers(out) == numbers(whole)
+    assert len(lines(out)) == len(lines(whole))
+
+
+def test_two_at_once_do_not_mix(longspan: Any, model: Path, texts: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    process = started(arguments(model, texts, out, "--method", METHOD))
+    try:
+        wait_for_lines(process, out, 1)
+        outcome = longspan(*arguments(model, texts, out, "--method", METHOD))
+    finally:
+        process.kill()
+        process.communicate()
+    assert outcome.code == 2
+    assert outcome.err.splitlines()[-1].startswith("longspan: another run is writing to")
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["extend", "--help"]])
+def test_help_needs_no_torch(arguments: list[str]) -> None:
+    program = (
+        "import sys\n"
+        f"sys.argv = ['longspan', *{arguments!r}]\n"
+        "from longspan.cli import main\n"
+        "try:\n    main()\n"
+        "except SystemExit as stop:\n    assert not stop.code\n"
+        "loaded = {'torch', 'transformers', 'matplotlib', 'scipy', 'numpy'} & set(sys.modules)\n"
+        "assert not loaded, loaded\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(SOURCE)}
+    subprocess.run([sys.executable, "-c", program], env=environment, check=True, stdout=subprocess.DEVNULL)
