@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 import torch
 from torch.nn.functional import scaled_dot_product_attention
+from torch.utils.checkpoint import checkpoint
 
 from longspan import Scheme, attend, parse
 from longspan.compute.inputs import Inputs
@@ -26,6 +27,26 @@ def test_plain_causal_attention_is_pytorch() -> None:
     grouped = attend(q, k[:, :2], v[:, :2], "bidirectional", scale=0.3)
     wanted = scaled_dot_product_attention(q, k[:, :2], v[:, :2], enable_gqa=True, scale=0.3)
     torch.testing.assert_close(grouped, wanted)
+
+
+@pytest.mark.parametrize("queries", [700, 300, 65])
+@pytest.mark.parametrize(
+    "text",
+    ["rope + window(100)", "rope + window(100, sinks=3)", "rerope(100)", "leaky_rerope(100, 4)", "self_extend(96, 8)",
+     "rope + blockwise(128)", "dual_chunk(160, 32)", "alibi + window(100)", "alibi", "rerope(100) + bidirectional",
+     "rope + window(60) + bidirectional", "dynamic_ntk(trained_length=200)", "xpos(scale_base=16)",
+     "lm_infinite(100, sinks=4)", "streaming_llm(4, 100)"],
+)  # fmt: skip
+def test_whole_strips_and_triangles_are_the_reference(text: str, queries: int) -> None:
+    """Long enough for several blocks of every shape; outputs and gradients, for all queries and for the last ones."""
+    generator = torch.Generator().manual_seed(0)
+    q, k, v = (torch.randn(1, heads, 700, 8, dtype=torch.float64, generator=generator) for heads in (4, 2, 2))
+    tensors = [x.requires_grad_() for x in (q[:, :, -queries:].clone(), k, v)]
+    out, wanted = (attend(*tensors, text, backend=backend) for backend in ("tiles", "reference"))
+    torch.testing.assert_close(out, wanted, rtol=1e-11, atol=1e-11)
+    grads, wanted_grads = (torch.autograd.grad(x.square().sum(), tensors) for x in (out, wanted))
+    for given, plain in zip(grads, wanted_grads, strict=True):
+        torch.testing.assert_close(given, plain, rtol=1e-10, atol=1e-10)
 
 
 def test_values_may_be_wider_or_narrower_than_queries() -> None:
@@ -116,3 +137,24 @@ def test_bad_numbers_spread_no_further_than_in_plain_attention(text: str, bad: f
             out = attend(q, k, v, text, backend=backend)
             assert not (out.isfinite() < plain.isfinite())[:, :, :20].any()
             assert not out[0, 0, 20].isfinite().all()
+
+
+@pytest.mark.parametrize("text", ["rerope(5)", "alibi", "rope + sparsemax"])
+def test_gradient_checkpointing_changes_nothing(text: str) -> None:
+    q, k, v = tensors = [torch.randn(1, 2, 30, 8, dtype=torch.float64, requires_grad=True) for _ in range(3)]
+    wanted = torch.autograd.grad(attend(q, k, v, text).square().sum(), tensors)
+    out = checkpoint(lambda *x: attend(*x, text), *tensors, use_reentrant=False)
+    assert isinstance(out, torch.Tensor)
+    for given, plain in zip(torch.autograd.grad(out.square().sum(), tensors), wanted, strict=True):
+        torch.testing.assert_close(given, plain, rtol=0, atol=0)
+
+
+def test_compiled_callers_get_the_same() -> None:
+    """The compiled caller breaks its graph at `attend` and goes on behind it."""
+
+    def caller(x: torch.Tensor) -> torch.Tensor:
+        return attend(x * 2, x, x, "rerope(5)") + 1
+
+    x = torch.randn(1, 2, 30, 8)
+    compiled = torch.compile(caller, backend="eager")
+    torch.testing.assert_close(compiled(x), caller(x))

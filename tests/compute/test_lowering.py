@@ -91,6 +91,9 @@ def test_rerope_costs_the_pairs_of_plain_causal_attention() -> None:
 
 def test_prints_tiles() -> None:
     text = str(lowering(parse("rerope(1024)"), 4096))
-    assert "3 tiles" in text
+    assert "3 tiles, 8,390,656 pairs" in text
+    plain = lowering(parse("rope"), 4096)
+    assert plain.flops(64) == 4 * 64 * 4096 * 4097 // 2
+    assert plain.bytes(64, 2) == 2 * 4 * 4096 * 64
     assert "12 × band of 1024" in text
     assert isinstance(lowering(parse("rope"), 3), Lowering)

@@ -121,9 +121,21 @@ class Lowering:
     tiles: tuple[Tile, ...]
     complete: bool
 
+    def flops(self, head_dim: int) -> int:
+        """Floating-point operations of one head's forward pass: two products of `head_dim` per computed pair."""
+        return 4 * head_dim * sum(tile.computed for tile in self.tiles)
+
+    def bytes(self, head_dim: int, itemsize: int) -> int:
+        """Bytes that one head's tiles read and write: queries, keys, values and output of every block."""
+        return 2 * head_dim * itemsize * sum((tile.rows + tile.keys) * tile.count for tile in self.tiles)
+
     def __str__(self) -> str:
-        total = sum(tile.pairs for tile in self.tiles)
-        lines = [f"{self.span.queries} queries, {self.span.keys} keys: {len(self.tiles)} tiles, {total:,} pairs"]
+        total, computed = (sum(getattr(t, name) for t in self.tiles) for name in ("pairs", "computed"))
+        lines = [
+            f"{self.span.queries} queries, {self.span.keys} keys: {len(self.tiles)} tiles, {total:,} pairs, "
+            f"{computed:,} computed",
+            f"a head of 64 in float32: {self.flops(64) / 1e9:.3g} GFLOP, {self.bytes(64, 4) / 1e6:.3g} MB moved",
+        ]
         for tile in self.tiles:
             view = self.views[tile.view]
             repeat = f"{tile.count} × " if tile.count > 1 else ""
@@ -150,6 +162,19 @@ class Cut:
 def lowering(scheme: Scheme, length: int, cut: Cut = Cut(256)) -> Lowering:
     """The tiles of self-attention over one document of `length` tokens; `print` it to see them."""
     return lower(scheme, Span(length, length, 0), cut)
+
+
+def with_common_views(forward: Lowering, backward: Lowering) -> tuple[Lowering, Lowering]:
+    """Both lowerings with views that hold the rows and the keys of either: a strip may touch a key more."""
+    views = tuple(
+        replace(
+            a,
+            rows=(min(a.rows[0], b.rows[0]), max(a.rows[1], b.rows[1])),
+            keys=(min(a.keys[0], b.keys[0]), max(a.keys[1], b.keys[1])),
+        )
+        for a, b in zip(forward.views, backward.views, strict=True)
+    )
+    return replace(forward, views=views), replace(backward, views=views)
 
 
 def visible_keys(scheme: Scheme, span: Span) -> list[tuple[Tensor, Tensor]]:

@@ -8,7 +8,7 @@ from torch.nn.functional import pad
 from longspan.compute import toeplitz
 from longspan.compute.blocks import blocks
 from longspan.compute.inputs import Inputs
-from longspan.compute.lowering import Cut, Lowering, Span, View, lower, visible_keys
+from longspan.compute.lowering import Cut, Span, View, lower, visible_keys, with_common_views
 from longspan.compute.rotate import Tables, rotate, tables, turn
 from longspan.compute.spans import Patch, patches
 from longspan.compute.tiles import TiledAttention
@@ -103,11 +103,12 @@ def _patch(x: Inputs, patch: Patch, strip: int | None) -> Tensor:
     backward = lower(scheme, span, Cut(None), decay_span) if torch.is_grad_enabled() else forward
     if not forward.tiles:
         return _nothing(query, width)
+    forward, backward = with_common_views(forward, backward)
     query_at, key_at = x.queries.coordinate[_row(x.queries, rows)], x.keys.coordinate[_row(x.keys, rows)]
     query_at = query_at[:, patch.queries : patch.queries + span.queries]
     key_at = key_at[:, patch.keys : patch.keys + span.keys]
     turned: list[Tensor] = []
-    for view in _views(forward, backward):
+    for view in forward.views:
         q, k = _turned(x, view, query, key, query_at, key_at)
         turned += [_widened(q, wide), _widened(k, wide)]
     diagonal = None
@@ -133,12 +134,6 @@ def _nothing(query: Tensor, width: int) -> Tensor:
 
 def _row(places, rows: slice) -> slice:
     return rows if len(places.order) > 1 else slice(0, 1)
-
-
-def _views(forward: Lowering, backward: Lowering) -> tuple[View, ...]:
-    """Both passes compute with the same views: they cover the same pairs."""
-    assert forward.views == backward.views
-    return forward.views
 
 
 def _scaled(x: Inputs, query: Tensor, span: Span) -> tuple[Tensor, float]:
