@@ -73,6 +73,12 @@ def test_neutral_within_the_trained_length() -> None:
     assert DynamicNTK(100, 101).shift_period == 1
 
 
+def test_trained_on_single_tokens() -> None:
+    """The smallest trained length: the first row is RoPE's, the second already has twice the base's stretch."""
+    segments = DynamicNTK(1).segments(3)
+    assert [(s.stop, s.rotation) for s in segments] == [(1, NTK(1)), (2, NTK(2)), (3, NTK(4))]
+
+
 @pytest.mark.parametrize("given", [{"trained_length": 0}, {"length": 0}])
 def test_out_of_range_is_refused(given: dict) -> None:
     with pytest.raises(SchemeError, match=next(iter(given))):

@@ -46,6 +46,11 @@ def test_factor_1_is_rope() -> None:
     assert not Llama3(2).changes_nothing(1)
 
 
+def test_trained_on_single_tokens_all_is_divided() -> None:
+    """No wavelength, 2π at least, is below L / low = 1."""
+    torch.testing.assert_close(Llama3(8, 1).frequencies(64), RoPE().frequencies(64) / 8, rtol=1e-15, atol=0)
+
+
 @pytest.mark.parametrize("given", [{"factor": 0.5}, {"trained_length": 0}, {"low": 0.0}, {"low": 4.0, "high": 4.0}])
 def test_out_of_range_is_refused(given: dict) -> None:
     with pytest.raises(SchemeError, match=list(given)[-1]):

@@ -36,6 +36,16 @@ def test_gain_of_phi_3() -> None:
     assert LongRoPE(None, LONG, 4096, factor=32).gain == pytest.approx((17 / 12) ** 0.5, rel=1e-15)
 
 
+def test_gain_where_the_trained_length_is_smallest() -> None:
+    """L = 2 and s = 8: √(1 + 3)."""
+    assert LongRoPE(None, LONG, 2, factor=8).gain == pytest.approx(2, rel=1e-15)
+
+
+@pytest.mark.parametrize(("length", "ends"), [(3, [3]), (4, [4]), (5, [4, 5])])
+def test_segments_end_with_the_text(length: int, ends: list[int]) -> None:
+    assert [segment.stop for segment in LongRoPE(SHORT, LONG, 4).segments(length)] == ends
+
+
 def test_rows_follow_their_own_length() -> None:
     rotation = LongRoPE(SHORT, LONG, 4, factor=2)
     short, long = replace(rotation, short=None, long=SHORT), replace(rotation, short=None)
@@ -73,6 +83,12 @@ def test_two_lists_need_a_causal_mask_and_pin_the_positions() -> None:
     assert LongRoPE(SHORT, LONG, 64).shift_period is None
     assert LongRoPE(LONG, LONG, 64).shift_period == 1
     assert len(LongRoPE(LONG, LONG, 64).segments(1000)) == 1
+
+
+def test_the_factor_is_named() -> None:
+    """Elsewhere it comes first; nobody should have to guess."""
+    with pytest.raises(TypeError):
+        LongRoPE(SHORT, LONG, 64, 2.0)  # pyright: ignore[reportCallIssue]
 
 
 def test_a_list_of_the_wrong_length_is_refused() -> None:

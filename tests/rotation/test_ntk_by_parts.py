@@ -42,6 +42,18 @@ def test_factor_1_is_rope() -> None:
     assert not NTKByParts(2).changes_nothing(1)
 
 
+def test_slow_may_be_0() -> None:
+    """γ = turns / fast; the first pair turns 1000 / 2π times, which is half of 1000 / π."""
+    ours = NTKByParts(3, 1000, slow=0, fast=1000 / pi).frequencies(2)
+    assert ours.item() == pytest.approx(1 / 2 + 1 / 2 / 3, rel=1e-14)
+
+
+def test_trained_on_single_tokens_is_linear() -> None:
+    """No pair turns once."""
+    ours = NTKByParts(4, 1).frequencies(64)
+    torch.testing.assert_close(ours, Linear(4).frequencies(64), rtol=0, atol=0)
+
+
 def test_an_open_length_is_named() -> None:
     with pytest.raises(SchemeError, match="needs trained_length"):
         NTKByParts(4).frequencies(64)

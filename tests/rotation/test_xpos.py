@@ -34,6 +34,12 @@ def test_fading_of_the_fastest_and_the_slowest_pair() -> None:
     assert (round(zeta[0].item(), 4), round(zeta[-1].item(), 4)) == (0.2857, 0.9777)
 
 
+def test_fading_within_one_token() -> None:
+    """B = 1, the shortest there is: each token fades by ζ = (2i/d + 1) / 2."""
+    decay = XPos(gamma=1, scale_base=1).log_decay(8).exp()
+    torch.testing.assert_close(decay, torch.tensor([4, 5, 6, 7], dtype=torch.float64) / 8, **EXACT)
+
+
 def test_gamma_without_bound_is_rope() -> None:
     assert not XPos(gamma=inf).spectrum(64).decays
     torch.testing.assert_close(output(XPos(gamma=inf)), output(RoPE()), rtol=0, atol=0)

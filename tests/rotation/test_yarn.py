@@ -47,7 +47,7 @@ def test_ends_of_the_ramp(trained_length: int, exact: tuple, rounded: tuple) -> 
 def test_ends_stay_among_the_channels() -> None:
     """Where no pair turns once in so short a text, all but the first are interpolated."""
     assert YaRN(4, 16, theta=100).ends(8) == (0, 1)
-    assert YaRN(4, 2).ends(8) == (0, 0)
+    assert YaRN(4, 2).ends(8) == (0, 0) == YaRN(4, 1).ends(8)
     torch.testing.assert_close(YaRN(4, 2).frequencies(8)[1:], RoPE().frequencies(8)[1:] / 4, rtol=1e-15, atol=0)
     assert YaRN(4, 10**9, theta=2).ends(8) == (7, 7)
 

@@ -45,8 +45,8 @@ class NTK(Rotation):
         pair = torch.arange(rotary_dim // 2, dtype=torch.float64)
         exponent = {
             "aware": 2 * pair / max(rotary_dim - 2, 1),
-            "base": 2 * pair / max(rotary_dim, 1),
-            "fixed": 2 * (pair + 1) / max(rotary_dim, 1),
+            "base": 2 * pair / rotary_dim,
+            "fixed": 2 * (pair + 1) / rotary_dim,
         }[self.variant]
         return geometric(self.theta, rotary_dim) * self.known(self.factor, "factor") ** -exponent
 

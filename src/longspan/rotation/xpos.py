@@ -44,7 +44,7 @@ class XPos(Rotation):
 
     def log_decay(self, rotary_dim: int) -> Float64[Tensor, " pairs"]:
         """ln ζ / B, with ζ written as 1 − (1 − 2i/d) / (1 + γ) so that an infinite γ is no exception."""
-        rank = torch.arange(0, rotary_dim, 2, dtype=torch.float64) / max(rotary_dim, 1)
+        rank = torch.arange(0, rotary_dim, 2, dtype=torch.float64) / rotary_dim
         return torch.log1p(-(1 - rank) / (1 + self.gamma)) / self.scale_base
 
     @property

@@ -71,7 +71,7 @@ class YaRN(Rotation):
         low, high = self._pair_turning(self.fast, rotary_dim), self._pair_turning(self.slow, rotary_dim)
         if self.ramp == "index":
             low, high = floor(low), ceil(high)
-        last = max(rotary_dim - 1, 0)  # channels, not pairs, as in the released code
+        last = rotary_dim - 1  # channels, not pairs, as in the released code
         return min(max(low, 0), last), min(max(high, 0), last)
 
     def _pair_turning(self, times: float, rotary_dim: int) -> float:
