@@ -1,6 +1,7 @@
 """A part is a value: frozen, hashable, equal to what its text says; its file explains it."""
 
 from dataclasses import FrozenInstanceError, fields
+from typing import Literal, get_origin, get_type_hints
 
 import pytest
 from hypothesis import given
@@ -8,6 +9,7 @@ from hypothesis import strategies as st
 
 from contract.drawing import GEOMETRY, LENGTH, PARTS, default, schemes
 from longspan.catalogue import methods
+from longspan.errors import SchemeError
 from longspan.notation import format_scheme, parse
 from longspan.scheme import Scheme
 from longspan.slots import Part
@@ -35,6 +37,17 @@ def test_fields_are_plain_values(name: str) -> None:
     for f in fields(default(name)):
         value = getattr(default(name), f.name)
         assert value is None or isinstance(value, int | float | str | bool | tuple | Part), f.name
+
+
+@pytest.mark.parametrize("name", PARTS)
+def test_an_unknown_option_is_refused(name: str) -> None:
+    """By the part itself: those who use the library have no type checker at run time, as the tests do."""
+    for option, hint in get_type_hints(PARTS[name]).items():
+        if get_origin(hint) is Literal:
+            part = default(name)
+            object.__setattr__(part, option, "another")
+            with pytest.raises(SchemeError, match=f"{name}: {option} must be .* got 'another'"):
+                part.__post_init__()  # pyright: ignore[reportAttributeAccessIssue]
 
 
 @pytest.mark.parametrize("name", PARTS)

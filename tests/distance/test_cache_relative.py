@@ -60,5 +60,7 @@ def test_fill_and_refusals() -> None:
     assert CacheRelative().fill(Geometry(8, 8, 16, trained_length=64), 1024) == CacheRelative(4, 64)
     with pytest.raises(SchemeError, match="size must be above sinks = 4, got 4"):
         CacheRelative(4, 4)
+    with pytest.raises(SchemeError, match="sinks must be at least 0, got -1"):
+        CacheRelative(-1, 4)
     with pytest.raises(SchemeError, match="cache_relative is causal only"):
         parse("cache_relative(4, 8) + bidirectional")
