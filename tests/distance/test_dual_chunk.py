@@ -61,6 +61,12 @@ def test_distance_matrix() -> None:
             assert got[m, n] == said(m, n, 12, 4)
 
 
+def test_chunks_of_one_token() -> None:
+    """The smallest chunk: every other token is one away."""
+    i, j = (torch.from_numpy(x) for x in np.indices((6, 6)))
+    assert torch.equal(DualChunk(1, 0)(i, j)[i >= j], (i - j).clamp(max=1)[i >= j])
+
+
 def test_distances_stay_within_the_chunk() -> None:
     i, j = (torch.from_numpy(x) for x in np.indices((200, 200)))
     distance = DualChunk(12, 4)(i, j)[i >= j]
@@ -94,6 +100,10 @@ def test_fill_and_refusals() -> None:
     assert DualChunk(100).fill(Geometry(8, 8, 16, trained_length=64), 100) == DualChunk(100, 8)
     with pytest.raises(SchemeError, match="local must be below chunk = 4, got 4"):
         DualChunk(4, 4)
+    with pytest.raises(SchemeError, match="chunk must be at least 1, got 0"):
+        DualChunk(0)
+    with pytest.raises(SchemeError, match="local must be at least 0, got -1"):
+        DualChunk(4, -1)
     with pytest.raises(SchemeError, match="dual_chunk is causal only"):
         parse("dual_chunk(4, 2) + bidirectional")
     with pytest.raises(SchemeError, match="dual_chunk needs chunk"):

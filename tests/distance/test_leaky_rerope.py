@@ -60,6 +60,15 @@ def test_k_of_one_is_rope() -> None:
     assert not LeakyReRoPE(5, 2).changes_nothing(PLACES)
 
 
+def test_a_window_over_the_text_is_rope() -> None:
+    q, k, v = tensors(*drawn(PLACES))
+    wanted = attend(q, k, v, "rope", backend="reference")
+    assert torch.equal(attend(q, k, v, f"leaky_rerope({PLACES - 1}, 2)", backend="reference"), wanted)
+    assert LeakyReRoPE(PLACES - 1, 2).changes_nothing(PLACES)
+    assert not LeakyReRoPE(PLACES - 2, 2).changes_nothing(PLACES)
+    assert not LeakyReRoPE(k=2).changes_nothing(1)
+
+
 def test_a_large_k_is_rerope() -> None:
     q, k, v = tensors(*drawn(PLACES))
     wanted = attend(q, k, v, "rerope(5)")
@@ -97,6 +106,13 @@ def test_fill_says_when_no_k_fits() -> None:
         LeakyReRoPE(2048).fill(GEOMETRY, 8192)
     assert LeakyReRoPE(2048, 2).fill(GEOMETRY, 8192) == LeakyReRoPE(2048, 2)
     assert LeakyReRoPE(2048).fill(GEOMETRY, 2049).k == 1
+    with pytest.raises(SchemeError, match="give k, or a window below 2048"):
+        LeakyReRoPE(2048).fill(GEOMETRY, 2050)
+
+
+def test_fill_where_one_pair_is_beyond_the_window() -> None:
+    """w = 4, and 4 + 1 / k is at most 9 / 2 for k = 2."""
+    assert LeakyReRoPE(4).fill(Geometry(8, 8, 16, trained_length=9), 6).k == 2
 
 
 @pytest.mark.parametrize("given", [{"window": -1}, {"k": 0}, {"k": float("inf")}])

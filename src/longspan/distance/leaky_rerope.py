@@ -56,7 +56,7 @@ class LeakyReRoPE(Distance):
                 f"leaky_rerope: no k keeps distances within half the trained length {geometry.trained_length} beyond a "
                 f"window of {window}: give k, or a window below {geometry.trained_length / 2:g}"
             )
-        return replace(self, window=window, k=float(max(1, ceil(far / room))) if far > 0 else 1.0)
+        return replace(self, window=window, k=float(ceil(far / room)) if far > 0 else 1.0)
 
     def __call__(self, query: Tensor, key: Tensor) -> Tensor:
         """r in the window, stretched beyond it; float64, because float32 cannot hold long fractional distances."""

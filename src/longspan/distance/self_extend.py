@@ -55,7 +55,7 @@ class SelfExtend(Distance):
                 f"self_extend: no group keeps distances within half the trained length {geometry.trained_length} "
                 f"beyond a window of {window}: give group, or a window below {geometry.trained_length / 2:g}"
             )
-        group = max(1, ceil(far / room)) if far > 0 else 1
+        group = ceil(far / room) if far > 0 else 1
         group = next((divisor for divisor in range(group, 2 * group + 1) if window % divisor == 0), group)
         return replace(self, window=window, group=group)
 
