@@ -280,6 +280,27 @@ def test_a_cache_in_another_frame_is_refused(model, words, scheme):
         model(input_ids=words[:, :1], past_key_values=extended)
 
 
+@pytest.mark.parametrize("make", [DynamicCache, lambda: None])
+def test_the_plain_model_refuses_a_cache_in_another_frame(model, words, make):
+    with longspan.attached(model, "rerope(8)"), torch.no_grad():
+        cache = model(input_ids=words, past_key_values=make(), use_cache=True).past_key_values
+        copied = copy.deepcopy(cache)
+        model(input_ids=words[:, :1], past_key_values=cache)
+    for each in (cache, copied):
+        assert isinstance(each, DynamicCache)
+        with pytest.raises(RefusalError, match="another frame"):
+            model(input_ids=words[:, :1], past_key_values=each)
+    cache.reset()
+
+
+def test_a_failed_pass_leaves_the_cache_refusing(model, words):
+    cache = DynamicCache()
+    with longspan.attached(model, "rerope(8)"), pytest.raises(RefusalError, match="2-D"):
+        model(input_ids=words[:1, :4], attention_mask=torch.ones(1, 1, 4, 4).bool(), past_key_values=cache)
+    with pytest.raises(RefusalError, match="another frame"):
+        model(input_ids=words[:1, :4], past_key_values=cache)
+
+
 def test_a_window_shares_its_cache_with_the_model(model, words):
     plain = filled_cache(model, words[:, :30])
     with longspan.attached(model, "window(size=1000)"), torch.no_grad():
@@ -360,6 +381,39 @@ def test_attention_dropout_is_refused_in_training(words):
     model.train()
     with pytest.raises(RefusalError, match="attention dropout"):
         model(input_ids=words)
+
+
+def test_continuous_batching_is_refused(model, words):
+    from transformers import GenerationConfig
+
+    config = GenerationConfig(max_new_tokens=2, do_sample=False, eos_token_id=-1)
+    with longspan.attached(model, "rerope(8)"), pytest.raises(ValueError, match="longspan is not supported"):
+        model.generate_batch(inputs=[words[0, :9].tolist()], generation_config=config)
+
+
+def test_compiled_is_eager(model, words):
+    for scheme in ("rerope(8)", "rope(theta=1e6)"):
+        with longspan.attached(model, scheme), torch.no_grad():
+            compiled = torch.compile(model, backend="eager")
+            found = compiled(input_ids=words, use_cache=False).logits
+            torch.testing.assert_close(found, logits(model, words), rtol=0, atol=1e-5)
+        torch.compiler.reset()
+
+
+def test_low_rank_adapters_train_under_an_extension(words):
+    import peft
+
+    config = peft.LoraConfig(target_modules=["q_proj", "v_proj"], r=4, lora_dropout=0.0)
+    model = peft.get_peft_model(tiny_llama(), config)
+    with longspan.attached(model, "rerope(8)"):
+        torch.testing.assert_close(logits(model.eval(), words), extended_logits(words, "rerope(8)"), rtol=0, atol=1e-5)
+        model.train()(input_ids=words, labels=words).loss.backward()
+    grads = [p.grad for name, p in model.named_parameters() if "lora_B" in name]
+    assert all(grad is not None and grad.abs().max() > 0 for grad in grads)
+
+
+def extended_logits(words, scheme) -> torch.Tensor:
+    return logits(longspan.extend(tiny_llama(), scheme), words)
 
 
 def test_gradients_flow(words):

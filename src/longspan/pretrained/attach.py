@@ -147,7 +147,7 @@ class Attachment:
             self._hooks.append(module.register_forward_pre_hook(Frame(module, self.steps, unturned), with_kwargs=True))
         forward = Forward(base, self.steps)
         self._hooks.append(base.register_forward_pre_hook(forward.begin, with_kwargs=True))
-        self._hooks.append(base.register_forward_hook(forward.end))
+        self._hooks.append(base.register_forward_hook(forward.end, always_call=True))
 
     def _install_layers(self) -> None:
         if self.work.stock:

@@ -1,5 +1,6 @@
 """One forward pass after another: the positions it was given, and those of every token in its cache."""
 
+import functools
 from typing import Any
 
 import torch
@@ -17,6 +18,13 @@ class Record:
     def __init__(self, frame: Any) -> None:
         self.frame = frame
         self.coordinates: Tensor | None = None
+        self.reading = False
+
+    def keep(self, cache: Any) -> None:
+        """Ride on a cache. One whose keys are in another frame than the plain model's refuses that model."""
+        setattr(cache, RECORD, self)
+        if self.frame is not None:
+            cache.__class__ = _guarded(type(cache))
 
     def write(self, offset: int | Tensor, positions: Tensor) -> None:
         """Tokens at slots offset, offset + 1, … stand at `positions`; what stood there or beyond is forgotten."""
@@ -102,7 +110,7 @@ class Steps:
                 )
             record = Record(self.frame)
             if cache is not None:
-                setattr(cache, RECORD, record)
+                record.keep(cache)
         elif record.frame != self.frame and _holds_tokens(cache):
             raise RefusalError(
                 "this cache was filled under another extension: its keys stand in another frame; "
@@ -110,6 +118,9 @@ class Steps:
             )
         else:
             record.frame = self.frame
+            if self.frame is not None:
+                record.keep(cache)
+        record.reading = True
         self.now = Step(record, explicit)
 
     def note(self, positions: Tensor) -> None:
@@ -125,9 +136,31 @@ class Steps:
         self.now.positions = positions[None] if positions.ndim == 1 else positions
 
     def end(self, cache: Any) -> None:
-        """A forward pass returned this cache."""
-        if cache is not None and self.now is not None and getattr(cache, RECORD, None) is None:
-            setattr(cache, RECORD, self.now.record)
+        """A forward pass returned this cache, or failed."""
+        if self.now is None:
+            return
+        self.now.record.reading = False
+        if cache is not None and getattr(cache, RECORD, None) is None:
+            self.now.record.keep(cache)
+
+
+class _Guarded:
+    """Mixed into the class of a cache whose keys no plain model can read."""
+
+    def update(self, *args: Any, **kwargs: Any) -> Any:
+        """As the cache does it, for the model that filled it."""
+        record: Record | None = getattr(self, RECORD, None)
+        if record is not None and record.frame is not None and not record.reading:
+            raise RefusalError(
+                "this cache was filled by an extended model, and its keys stand in another frame than this model's: "
+                "start with an empty cache"
+            )
+        return super().update(*args, **kwargs)  # type: ignore[misc]  # pyright: ignore[reportAttributeAccessIssue]
+
+
+@functools.cache
+def _guarded(kind: type) -> type:
+    return kind if issubclass(kind, _Guarded) else type(kind.__name__, (_Guarded, kind), {})
 
 
 def _holds_tokens(cache: Any) -> bool:
