@@ -1,5 +1,6 @@
 """A tiny random model of any model type of transformers: the sizes in its default config made small."""
 
+import copy
 import inspect
 from typing import Any
 
@@ -89,14 +90,13 @@ SMALL: dict[str, Any] = {
     "encoder_attention_heads": 4,
     "decoder_attention_heads": 4,
 }
+LARGEST = 40_000_000
 SPECIAL: dict[str, dict[str, Any]] = {
     "bamba": {"attn_layer_indices": [1, 3]},
     "falcon_h1": {"mamba_d_ssm": 64, "mamba_n_heads": 4, "mamba_d_head": 16},
     "dots3_note_text": {"num_key_value_heads": 4},
 }
 """What a size alone does not say."""
-SLOW = {"blt": "byte patches", "emu3": "image tokenizer", "dots3_note": "vision tower"}
-"""Default parts that take minutes to build."""
 
 
 def model_types() -> list[str]:
@@ -111,31 +111,32 @@ def small_config(model_type: str) -> PreTrainedConfig:
 
 def _small(kind: type[PreTrainedConfig]) -> dict[str, Any]:
     default = kind()
-    accepted = set(inspect.signature(kind.__init__).parameters) | set(vars(default)) | set(kind.attribute_map)
+    known = vars(default)
+    accepted = set(inspect.signature(kind.__init__).parameters) | set(known) | set(kind.attribute_map)
     chosen = {name: value for name, value in SMALL.items() if name in accepted}
-    if getattr(default, "sliding_window", None) is None:
+    if known.get("sliding_window", None) is None:
         chosen.pop("sliding_window", None)
-    depth = getattr(default, "num_hidden_layers", None)
-    for name, value in vars(default).items():
+    depth = known.get("num_hidden_layers")
+    for name, value in known.items():
         if isinstance(value, list | tuple) and value and len(value) == depth:
             chosen[name] = _spread(list(value))
     if "qk_rope_head_dim" in accepted:
         chosen["head_dim"] = SMALL["qk_rope_head_dim"]  # the rotary module reads it
         chosen["num_key_value_heads"] = SMALL["num_attention_heads"]
-    elif getattr(default, "head_dim", None) is None and "head_dim" in chosen:
+    elif known.get("head_dim", None) is None and "head_dim" in chosen:
         chosen["head_dim"] = 16
-    if isinstance(getattr(default, "intermediate_size", None), list):
+    if isinstance(known.get("intermediate_size", None), list):
         chosen["intermediate_size"] = [48] * LAYERS
-    if getattr(default, "q_lora_rank", 0) is None:
+    if known.get("q_lora_rank", 0) is None:
         chosen.pop("q_lora_rank", None)
     for name in ("num_experts", "num_local_experts"):
-        if getattr(default, name, 0) is None or (getattr(default, name, 1) == 0):
+        if known.get(name, 0) is None or (known.get(name, 1) == 0):
             chosen.pop(name, None)
     for name, part in vars(kind).get("sub_configs", {}).items():
-        if isinstance(part, type) and issubclass(part, PreTrainedConfig) and getattr(default, name, None) is not None:
-            made = type(getattr(default, name))
+        if isinstance(part, type) and issubclass(part, PreTrainedConfig) and known.get(name) is not None:
+            made = type(known[name])
             chosen[name] = made(**_small(made))
-    rope = getattr(default, "rope_parameters", None)
+    rope = known.get("rope_parameters", None)
     if rope:
         chosen["rope_parameters"] = _small_rope(rope)
     return chosen
@@ -158,8 +159,13 @@ def _small_rope(rope: dict[str, Any]) -> dict[str, Any]:
 
 
 def small_model(model_type: str) -> PreTrainedModel:
+    config = small_config(model_type)
+    with torch.device("meta"):
+        size = sum(weight.numel() for weight in AutoModelForCausalLM.from_config(copy.deepcopy(config)).parameters())
+    if size > LARGEST:
+        raise ValueError(f"the smallest config found has {size / 1e6:.0f} million weights")
     torch.manual_seed(0)
-    model = AutoModelForCausalLM.from_config(small_config(model_type), dtype=torch.float32).eval()
+    model = AutoModelForCausalLM.from_config(config, dtype=torch.float32).eval()
     return matter(model)
 
 

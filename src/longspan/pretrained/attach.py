@@ -2,19 +2,19 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
 
 from longspan.errors import RefusalError
+from longspan.geometry import Geometry
 from longspan.notation import format_plan
 from longspan.plan import Plan
 from longspan.pretrained.attention import IMPLEMENTATION, LAYER, Extended, Stock
 from longspan.pretrained.division import Work, divide, plainly
 from longspan.pretrained.frame import Arguments, Frame, Installed
-from longspan.pretrained.inspect import geometry, unscaled_length
+from longspan.pretrained.inspect import theta, trained_length, unscaled_length
 from longspan.pretrained.probe import Anatomy, calm, probe, probe_tokens, run_text, swap_configs
 from longspan.pretrained.step import Steps
 from longspan.pretrained.wanted import Target, close
@@ -184,9 +184,9 @@ def _target(anatomy: Anatomy, length: int | None) -> Target:
     config = anatomy.base.config
     turning = [layer for layer in anatomy.layers if layer.layout]
     far = [layer for layer in turning if not layer.local_size] or turning
-    layout = far[0].layout
+    layer, layout = far[0], far[0].layout
     assert layout is not None
-    size = replace(geometry(config), head_dim=layout.head_dim)
+    size = Geometry(layer.num_heads, layer.num_kv_heads, layout.head_dim, trained_length(config), theta(config))
     return Target(size, layout, unscaled_length(config), length)
 
 

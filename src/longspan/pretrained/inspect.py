@@ -22,7 +22,15 @@ def geometry(config: PreTrainedConfig) -> Geometry:
     kv_heads = getattr(text, "num_key_value_heads", None) or heads
     if heads % kv_heads:
         kv_heads = heads
-    return Geometry(heads, kv_heads, int(head_dim), _number(text, "max_position_embeddings"), theta(config))
+    return Geometry(heads, kv_heads, int(head_dim), trained_length(config), theta(config))
+
+
+def trained_length(config: PreTrainedConfig) -> int:
+    """The length that a config promises, tokens.
+
+    Errors: RefusalError where it names none.
+    """
+    return _number(config.get_text_config(decoder=True), "max_position_embeddings")
 
 
 def theta(config: PreTrainedConfig) -> float | None:

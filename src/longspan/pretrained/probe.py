@@ -39,6 +39,7 @@ class Layer:
         layout: its channels; None where it does not turn.
         local_size: sliding window or chunk, tokens; None where it sees everything.
         implementation: the attention function it called before.
+        num_heads, num_kv_heads: as queries and keys came.
     """
 
     module: nn.Module
@@ -46,6 +47,8 @@ class Layer:
     layout: ChannelLayout | None
     local_size: int | None
     implementation: str
+    num_heads: int
+    num_kv_heads: int
 
     @property
     def config(self) -> PreTrainedConfig:
@@ -195,14 +198,14 @@ class _Watch:
         return min(holders, key=lambda holder: sum(1 for _ in holder.modules()))
 
     def _layer(self, module: nn.Module, seen: dict[int, tuple[Tensor, Tensor]]) -> Layer:
-        local, implementation = self.local[module], self.stock[module].implementation
         unturned = seen[0]
+        rest = (self.local[module], self.stock[module].implementation, *(x.shape[1] for x in unturned))
         if all(_close(seen[c], unturned) for c in CONSTANTS):
-            return Layer(module, None, None, local, implementation)
+            return Layer(module, None, None, *rest)
         for source, index in self.sources.items():
             for layout in _layouts(source, unturned[0].shape[-1]):
                 if all(_close(seen[c], _turned(unturned, source, layout, c + index)) for c in CONSTANTS[1:]):
-                    return Layer(module, source, layout, local, implementation)
+                    return Layer(module, source, layout, *rest)
         raise RefusalError(
             f"{type(module).__name__} turns its channels in a way that none of the known layouts explains"
         )
