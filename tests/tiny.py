@@ -36,7 +36,7 @@ PROSE = [
 
 def words_tokenizer(opening: bool = False) -> PreTrainedTokenizerFast:
     """One token per word or mark; with a BOS before every text if wanted."""
-    words = [*PROSE, *FACT.replace("{name}", "").replace("{word}.", "").split(), *NAMES, *WORDS, ".", "?"]
+    words = [*PROSE, *FACT.replace("{name}", "").replace("{value}.", "").split(), *NAMES, *WORDS, ".", "?"]
     vocabulary = {word: i for i, word in enumerate(["<unk>", "<s>", *dict.fromkeys(words)])}
     tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="<unk>"))
     tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()

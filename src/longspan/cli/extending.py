@@ -16,7 +16,7 @@ from longspan.geometry import Geometry
 from longspan.measure.budget import FINALISTS, Plan, plan
 from longspan.measure.candidates import candidates, filled
 from longspan.measure.grid import Grid
-from longspan.measure.loading import BUNDLED, bundled, load_tokenizer, located
+from longspan.measure.loading import BUNDLED, bundled_documents, load_tokenizer, located
 from longspan.measure.measurement import PLAIN, Bench, bench, versions
 from longspan.measure.memory import gigabytes, require_memory
 from longspan.measure.source import DTYPES, check_length, check_tokenizer, choose_dtype, geometry_of
@@ -73,7 +73,7 @@ class Request:
     @property
     def paths(self) -> tuple[Path, ...]:
         """Where documents come from."""
-        return self.texts or (bundled("documents"),)
+        return self.texts or bundled_documents()
 
 
 def run(request: Request, as_json: bool) -> None:
@@ -123,7 +123,7 @@ def _study(request: Request) -> dict[str, Any]:
         show(study, "judgement", planned.judge_measurements(grid, ranked.finalists))
         setting = _setting(request, geometry, grid, texts)
         summary = summarize(study, planned, ranked, request.tolerance, setting)
-        chosen = summary["winner"] or (methods[0] if len(request.methods) == 1 else None)
+        chosen = summary["winner"] or (_least_loss(summary) if request.methods else None)
         summary["model"] = str(_write_model(request, loaded, chosen)) if chosen else None
         study.write("summary.json", json.dumps(summary, indent=2, allow_nan=False) + "\n")
         study.write("report.html", page(summary))
@@ -208,6 +208,12 @@ def _setting(request: Request, geometry: Geometry, grid: Grid, texts: Library) -
         "command": shlex.join(["longspan", *sys.argv[1:]]),
         "folder": str(request.folder.resolve()),
     }
+
+
+def _least_loss(summary: dict[str, Any]) -> str | None:
+    """Of methods that were asked for by name, the one to write where none is worth using."""
+    judged = [row for row in summary["methods"] if "gain" in row]
+    return min(judged, key=lambda row: row["gain"]["value"])["method"] if judged else None
 
 
 def _write_model(request: Request, loaded: Bench, method: str) -> Path:

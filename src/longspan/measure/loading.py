@@ -1,5 +1,6 @@
 """Loading a model by the name a user gives: a Hugging Face id, a folder, a .gguf file, or `bundled`."""
 
+import json
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,12 @@ BUNDLED = "bundled"
 def bundled(part: str) -> Path:
     """A folder of the bundled model: "model" or "documents"."""
     return Path(str(files("longspan.pretrained") / "bundled" / part))
+
+
+def bundled_documents() -> tuple[Path, ...]:
+    """The documents that ship with the bundled model and that it was not trained on."""
+    folder = bundled("documents")
+    return tuple(folder / name for name in json.loads((folder / "sha256.json").read_text(encoding="utf-8")))
 
 
 def located(name: str) -> str:

@@ -75,13 +75,13 @@ def haystack(
     def encode(text: str) -> tuple[int, ...]:
         return tuple(tokenizer(text, add_special_tokens=False)["input_ids"])
 
-    fact_length = len(encode(" " + FACT.format(name=NAMES[0], word=WORDS[0])))
+    fact_length = len(encode(" " + FACT.format(name=NAMES[0], value=WORDS[0])))
     groups = max(1, int(FACTS_SHARE * length / (CHOICES * fact_length)))
     depths = sorted(generator.sample(depths, min(groups, len(depths))))
     count = CHOICES * len(depths)
     names = _chosen(generator, NAMES, count, encode)
     words = _chosen(generator, WORDS, count, encode)
-    facts = [encode(" " + FACT.format(name=n, word=w)) for n, w in zip(names, words, strict=True)]
+    facts = [encode(" " + FACT.format(name=n, value=w)) for n, w in zip(names, words, strict=True)]
     asked = [encode(" " + QUESTION.format(name=name)) for name in names]
     answers = [encode(" " + word) for word in words]
     longest = max(len(q) + max(map(len, answers[_group(i)])) for i, q in enumerate(asked))
