@@ -12,6 +12,7 @@ Beyond the trained length it reports plain rope, truncation, a window and ReRoPE
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import math
 import os
@@ -104,7 +105,7 @@ def retrieval(
 def tail_loss(reader: Extrapolator, ids: np.ndarray, context: int, method: Method) -> float:
     """Mean loss, in nats, of the last SCORED tokens when `context` tokens (they included) are fed."""
     part = torch.from_numpy(ids[-context:])
-    hidden = reader.hidden(part, method)[-SCORED - 1 : -1]
+    hidden = reader.hidden(part, method, SCORED + 1)[:-1]
     with torch.no_grad():
         return float(nn.functional.cross_entropy(reader.model.lm_head(hidden), part[-SCORED:]))
 
@@ -171,6 +172,7 @@ def main() -> None:
         "loss_512": loss,
         "command": shlex.join(["python", Path(sys.argv[0]).name, *sys.argv[1:]]),
         "seed": SEED,
+        "weights_sha256": hashlib.sha256((PACKAGE / "model" / "model.safetensors").read_bytes()).hexdigest(),
         "parameters": sum(p.numel() for p in model.parameters()),
         "hardware": "2 CPU cores (AMD EPYC)",
         "versions": {

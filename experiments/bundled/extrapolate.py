@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from transformers import LlamaForCausalLM
 
-ROWS = 512  # query rows computed at once
+ROWS = 128  # query rows computed at once
 
 
 @dataclass(frozen=True)
@@ -56,8 +56,8 @@ class Extrapolator:
         angle = positions.double()[:, None] * self.frequencies
         return angle.cos().float(), angle.sin().float()
 
-    def attention(self, q: Tensor, k: Tensor, v: Tensor, method: Method) -> Tensor:
-        """q, k, v of shape (heads, n, head_dim), unrotated."""
+    def attention(self, q: Tensor, k: Tensor, v: Tensor, method: Method, first: int = 0) -> Tensor:
+        """Rows `first` and later; q, k, v of shape (heads, n, head_dim), unrotated."""
         n = q.shape[1]
         if method.log_length:
             growth = torch.log(torch.arange(1, n + 1).float()) / math.log(self.trained)
@@ -67,7 +67,7 @@ class Extrapolator:
         far_q = rotate(q, *self.angles(torch.tensor([method.window])))
         window = n if method.kind == "plain" else method.window
         out = torch.empty_like(q)
-        for start in range(0, n, ROWS):
+        for start in range(first, n, ROWS):
             stop = min(n, start + ROWS)
             rows = torch.arange(start, stop)[:, None]
             low, high = max(0, start - window + 1), max(0, stop - window)
@@ -80,11 +80,11 @@ class Extrapolator:
                 far = (far_q[:, start:stop] @ k[:, :high].mT).masked_fill(rows - columns < window, -math.inf)
                 scores, values = torch.cat([scores, far], dim=-1), torch.cat([values, v[:, :high]], dim=1)
             out[:, start:stop] = torch.softmax(scores / math.sqrt(self.head_dim), dim=-1) @ values
-        return out
+        return out[:, first:]
 
     @torch.no_grad()
-    def hidden(self, ids: Tensor, method: Method) -> Tensor:
-        """Final hidden states (n, width) of one sequence of n ids."""
+    def hidden(self, ids: Tensor, method: Method, last: int) -> Tensor:
+        """Final hidden states (last, width) of the `last` tokens of one sequence."""
         body = self.model.model
         x = body.embed_tokens(ids).float()
         n = len(ids)
@@ -92,7 +92,9 @@ class Extrapolator:
             a = layer.self_attn
             h = layer.input_layernorm(x)
             q, k, v = (p(h).view(n, self.heads, self.head_dim).transpose(0, 1) for p in (a.q_proj, a.k_proj, a.v_proj))
-            x = x + a.o_proj(self.attention(q, k, v, method).transpose(0, 1).reshape(n, -1))
+            first = n - last if layer is body.layers[-1] else 0
+            mixed = self.attention(q, k, v, method, first).transpose(0, 1).reshape(n - first, -1)
+            x = x[first:] + a.o_proj(mixed)
             h = layer.post_attention_layernorm(x)
             x = x + layer.mlp.down_proj(nn.functional.silu(layer.mlp.gate_proj(h)) * layer.mlp.up_proj(h))
         result: Tensor = body.norm(x)
@@ -101,5 +103,5 @@ class Extrapolator:
     @torch.no_grad()
     def last_logits(self, ids: Tensor, method: Method) -> Tensor:
         """Logits of the token that follows `ids`."""
-        logits: Tensor = self.model.lm_head(self.hidden(ids, method)[-1])
+        logits: Tensor = self.model.lm_head(self.hidden(ids, method, 1)[-1])
         return logits

@@ -8,7 +8,11 @@ ordinary weights that are free to change from the first step:
     layer 1, all heads       at a token with predecessor p, attend to keys preceded by the token and two places
                              before by p, and copy the key's content to where the logits read it
 
-Matching uses only the slowest frequencies, which hardly turn over the trained length. A look-back head needs a query
+Matching uses pairs 21 to 26, of wavelengths 2650 to 11173: slow enough that a match survives anywhere in the trained
+512 tokens (mean cosine at least 0.75) and fast enough that its score is gone beyond them (mean cosine 0.2 at 1024,
+-0.3 at 2048 and at 4096). The slower pairs start silent in the queries and keys of every layer and so never learn:
+at 512 tokens they carry content without position, which would let plain RoPE match at any distance. ReRoPE keeps every
+distance at which the match was trained. A look-back head needs a query
 that is the same everywhere: channel 0 of every embedding starts with one value, which adds the same number to every
 logit and so changes no prediction. Embeddings start in CONTENT channels, which leaves room for what heads write.
 
@@ -24,9 +28,9 @@ from transformers import LlamaForCausalLM
 CONTENT = 96  # channels 1 ... 96 hold the token, 64 channels each the tokens 1 and 2 places back
 NORM = 0.32  # length of an embedding, of its constant and of what a look-back head writes
 LOOK_BACK = 0.5  # query and key weight per frequency of a look-back head: a score gap of about 4 between neighbors
-SHARP_PAIRS = 12  # look-back heads use the fastest frequencies,
-STEADY_PAIRS = 12  # matching heads the slowest
-MATCH = 2.5
+SHARP_PAIRS = 12  # look-back heads use the fastest frequencies
+MATCHING_PAIRS = range(21, 27)  # matching heads use these; slower ones are silent
+MATCH = 3.5
 COPY = 0.15
 LOGIT_GAIN = 2.0
 
@@ -70,11 +74,17 @@ def near_induction(model: LlamaForCausalLM, seed: int) -> None:
         first.k_proj.weight[rows, 0][half : half + SHARP_PAIRS] = LOOK_BACK * angle.sin()
         first.o_proj.weight[space, rows] = NORM / 9.2 * torch.eye(size)  # 9.2: length of a value after the norm
 
-    slow = torch.cat([torch.arange(half - STEADY_PAIRS, half), torch.arange(size - STEADY_PAIRS, size)])
+    pairs = torch.tensor(MATCHING_PAIRS)
+    slow = torch.cat([pairs, pairs + half])
+    slower = torch.arange(pairs[-1] + 1, half)
+    silent = torch.cat([slower, slower + half])
+    for layer in model.model.layers:
+        for projection in (layer.self_attn.q_proj, layer.self_attn.k_proj):
+            projection.weight.view(-1, size, config.hidden_size)[:, silent] = 0.0
     for head in range(config.num_attention_heads):
         rows = slice(head * size, (head + 1) * size)
-        of_token = MATCH * orthonormal(STEADY_PAIRS, size, generator)
-        of_predecessor = MATCH * orthonormal(STEADY_PAIRS, size, generator)
+        of_token = MATCH * orthonormal(len(pairs), size, generator)
+        of_predecessor = MATCH * orthonormal(len(pairs), size, generator)
         query, key = torch.zeros(size, config.hidden_size), torch.zeros(size, config.hidden_size)
         query[slow[::2], token], key[slow[::2], back[0]] = of_token @ read, of_token
         query[slow[1::2], back[0]], key[slow[1::2], back[1]] = of_predecessor, of_predecessor

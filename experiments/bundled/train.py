@@ -34,10 +34,12 @@ BATCH = 8
 WARMUP = 20
 DECAY_FROM = 0.4  # share of the run after which the learning rate falls linearly
 LR_MATRIX = 3e-3  # Muon, update size matched to AdamW's
+LR_CIRCUIT = 5e-4  # Muon, for the attention of the two layers that start as an induction circuit
 LR_REST = 2e-3  # AdamW: embeddings and norms
+CIRCUIT = ("model.layers.0.self_attn", "model.layers.1.self_attn")
 AVERAGE = 0.98  # decay per step of the running average of the weights that is shipped
 CHECKPOINT_EVERY = 25
-PROBE_EVERY = 100
+PROBE_EVERY = 50
 
 
 def configuration(vocabulary: int) -> LlamaConfig:
@@ -69,13 +71,16 @@ class Run:
         self.model = LlamaForCausalLM(configuration(vocabulary)).float()
         near_induction(self.model, SEED)
         self.average = {name: p.detach().clone() for name, p in self.model.named_parameters()}
-        matrices = [p for n, p in self.model.named_parameters() if p.ndim == 2 and "embed" not in n]
+        matrices = {n: p for n, p in self.model.named_parameters() if p.ndim == 2 and "embed" not in n}
+        circuit = [p for n, p in matrices.items() if n.startswith(CIRCUIT)]
+        others = [p for n, p in matrices.items() if not n.startswith(CIRCUIT)]
         rest = [p for n, p in self.model.named_parameters() if p.ndim != 2 or "embed" in n]
         self.optimizers: tuple[torch.optim.Optimizer, ...] = (
-            torch.optim.Muon(matrices, lr=LR_MATRIX, weight_decay=0.05, adjust_lr_fn="match_rms_adamw"),
+            torch.optim.Muon(others, lr=LR_MATRIX, weight_decay=0.05, adjust_lr_fn="match_rms_adamw"),
+            torch.optim.Muon(circuit, lr=LR_CIRCUIT, weight_decay=0.05, adjust_lr_fn="match_rms_adamw"),
             torch.optim.AdamW(rest, lr=LR_REST, betas=(0.9, 0.95), weight_decay=0.01),
         )
-        self.peaks = (LR_MATRIX, LR_REST)
+        self.peaks = (LR_MATRIX, LR_CIRCUIT, LR_REST)
         self.step = 0
 
     def tensors(self) -> dict[str, Tensor]:
@@ -184,7 +189,7 @@ def main() -> None:
     """Train up to `--steps`, from the last checkpoint if there is one."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--work", type=Path, required=True, help="folder with the token files; state is kept there")
-    parser.add_argument("--steps", type=int, default=300)
+    parser.add_argument("--steps", type=int, default=240)
     parser.add_argument("--export", action="store_true", help="only write the averaged weights of the checkpoint")
     arguments = parser.parse_args()
     torch.set_num_threads(2)
@@ -209,7 +214,7 @@ def main() -> None:
         text, answers = run.advance(ids, weights, rate(run.step, arguments.steps))
         record: dict[str, float] = {"step": run.step, "text": round(text, 4), "answers": round(answers, 4)}
         if run.step % PROBE_EVERY == 0 or run.step == arguments.steps:
-            record |= probe(run, recall, held_out, long=run.step % (2 * PROBE_EVERY) == 0)
+            record |= probe(run, recall, held_out, long=False)
         with log.open("a") as file:
             file.write(json.dumps(record) + "\n")
         if run.step % CHECKPOINT_EVERY == 0 or run.step == arguments.steps:
