@@ -62,6 +62,10 @@ conformance: $(STAMP) ## every method on every model family of transformers, int
 demo: $(STAMP) ## let the bundled model read 8 times its trained length, and judge it (under 3 minutes)
 	$(BIN)/longspan extend --to 4096 --budget 2 --out build/demo
 
+.PHONY: thorough
+thorough: $(STAMP) ## the same tests with twenty times as many drawn examples (an hour)
+	HYPOTHESIS_PROFILE=thorough OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) tests/contract tests/compute $(ARGS)
+
 .PHONY: mutants
 mutants: $(STAMP) ## break the code on purpose: do the tests notice?
 	$(BIN)/python tests/mutants.py

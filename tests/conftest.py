@@ -9,6 +9,8 @@ from hypothesis import Phase, settings
 
 # Deadlines measure the machine, not the code.
 settings.register_profile("longspan", deadline=None, derandomize=True, print_blob=True)
+# What a nightly run or somebody with an hour draws.
+settings.register_profile("thorough", settings.get_profile("longspan"), max_examples=2000)
 # While writing code: the first counterexample as it comes, unshrunk.
 settings.register_profile("draft", settings.get_profile("longspan"), phases=[Phase.explicit, Phase.generate])
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "longspan"))

@@ -102,7 +102,7 @@ def save_model(folder: Path, *, broken: bool = False) -> Path:
     model = llama(len(tokenizer))
     if broken:
         with torch.no_grad():
-            model.model.layers[1].mlp.down_proj.weight.fill_(float("nan"))
+            model.get_submodule("model.layers.1.mlp.down_proj").get_parameter("weight").fill_(float("nan"))
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return folder

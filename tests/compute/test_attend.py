@@ -42,7 +42,8 @@ def test_whole_strips_and_triangles_are_the_reference(text: str, queries: int) -
     generator = torch.Generator().manual_seed(0)
     q, k, v = (torch.randn(1, heads, 700, 8, dtype=torch.float64, generator=generator) for heads in (4, 2, 2))
     tensors = [x.requires_grad_() for x in (q[:, :, -queries:].clone(), k, v)]
-    out, wanted = (attend(*tensors, text, backend=backend) for backend in ("tiles", "reference"))
+    q, k, v = tensors
+    out, wanted = (attend(q, k, v, text, backend=backend) for backend in ("tiles", "reference"))
     torch.testing.assert_close(out, wanted, rtol=1e-11, atol=1e-11)
     grads, wanted_grads = (torch.autograd.grad(x.square().sum(), tensors) for x in (out, wanted))
     for given, plain in zip(grads, wanted_grads, strict=True):
@@ -143,7 +144,7 @@ def test_bad_numbers_spread_no_further_than_in_plain_attention(text: str, bad: f
 def test_gradient_checkpointing_changes_nothing(text: str) -> None:
     q, k, v = tensors = [torch.randn(1, 2, 30, 8, dtype=torch.float64, requires_grad=True) for _ in range(3)]
     wanted = torch.autograd.grad(attend(q, k, v, text).square().sum(), tensors)
-    out = checkpoint(lambda *x: attend(*x, text), *tensors, use_reentrant=False)
+    out = checkpoint(lambda q, k, v: attend(q, k, v, text), q, k, v, use_reentrant=False)
     assert isinstance(out, torch.Tensor)
     for given, plain in zip(torch.autograd.grad(out.square().sum(), tensors), wanted, strict=True):
         torch.testing.assert_close(given, plain, rtol=0, atol=0)

@@ -5,7 +5,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from contract.drawing import names, schemes
+from contract.drawing import PER_METHOD, names, schemes
 from longspan.compute.lowering import Cut, Lowering, Span, Tile, lower, lowering
 from longspan.notation import parse
 from longspan.scheme import Scheme
@@ -38,7 +38,7 @@ def existing(scheme: Scheme, span: Span, branch: int, low: int, high: int) -> to
 
 
 @pytest.mark.parametrize("name", [name for slot in ("mask", "distance", "rotation", "bias") for name in names(slot)])
-@settings(max_examples=25)
+@settings(max_examples=PER_METHOD)
 @given(data=st.data())
 def test_tiles_hold_every_pair_once(name: str, data: st.DataObject) -> None:
     scheme = data.draw(schemes(with_part=name))

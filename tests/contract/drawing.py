@@ -5,7 +5,7 @@ from types import NoneType
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import torch
-from hypothesis import assume
+from hypothesis import assume, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
@@ -19,6 +19,8 @@ from longspan.slots import Part
 
 HEAD_DIM = 8
 GEOMETRY = Geometry(num_heads=4, num_kv_heads=2, head_dim=HEAD_DIM, trained_length=8)
+PER_METHOD = max(2, settings().max_examples // 25)
+"""Examples of each property for each method: there are many methods, and `make thorough` draws twenty times as many."""
 LENGTH = 16
 """The wanted length in tokens with which open fields are closed."""
 

@@ -10,7 +10,18 @@ from hypothesis import strategies as st
 from jaxtyping import Float
 from torch import Tensor
 
-from contract.drawing import HEAD_DIM, LENGTH, PARTS, Shape, default, initial_weights, inputs, schemes, tensors
+from contract.drawing import (
+    HEAD_DIM,
+    LENGTH,
+    PARTS,
+    PER_METHOD,
+    Shape,
+    default,
+    initial_weights,
+    inputs,
+    schemes,
+    tensors,
+)
 from longspan.compute.attend import attend
 from longspan.compute.places import Places
 from longspan.compute.reference import reference
@@ -35,7 +46,7 @@ def call(scheme: Scheme, seed: int = 0, keys: int = KEYS, **options: Any) -> tup
 
 
 @pytest.mark.parametrize("name", PARTS)
-@settings(max_examples=12)
+@settings(max_examples=PER_METHOD)
 @given(data=st.data())
 def test_only_differences_of_places_count(name: str, data: st.DataObject) -> None:
     scheme = data.draw(schemes(with_part=name))
@@ -53,7 +64,7 @@ def test_only_differences_of_places_count(name: str, data: st.DataObject) -> Non
 
 
 @pytest.mark.parametrize("name", PARTS)
-@settings(max_examples=12)
+@settings(max_examples=PER_METHOD)
 @given(data=st.data())
 def test_the_future_is_never_seen(name: str, data: st.DataObject) -> None:
     scheme = data.draw(schemes(with_part=name))
@@ -70,7 +81,7 @@ def test_the_future_is_never_seen(name: str, data: st.DataObject) -> None:
 
 
 @pytest.mark.parametrize("name", PARTS)
-@settings(max_examples=12)
+@settings(max_examples=PER_METHOD)
 @given(data=st.data())
 def test_decoding_chunks_padding_and_packing_agree(name: str, data: st.DataObject) -> None:
     """Prefill = token by token = in chunks = left-padded = packed behind another document."""
@@ -109,7 +120,7 @@ def test_decoding_chunks_padding_and_packing_agree(name: str, data: st.DataObjec
 
 
 @pytest.mark.parametrize("name", PARTS)
-@settings(max_examples=20)
+@settings(max_examples=PER_METHOD)
 @given(data=st.data())
 def test_what_claims_to_change_nothing_changes_nothing(name: str, data: st.DataObject) -> None:
     scheme = data.draw(schemes(with_part=name))

@@ -7,7 +7,18 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from contract.drawing import GEOMETRY, LENGTH, PARTS, Shape, default, initial_weights, inputs, schemes, tensors
+from contract.drawing import (
+    GEOMETRY,
+    LENGTH,
+    PARTS,
+    PER_METHOD,
+    Shape,
+    default,
+    initial_weights,
+    inputs,
+    schemes,
+    tensors,
+)
 from longspan.compute import blocks as blocks_module
 from longspan.compute.attend import choose, run
 from longspan.compute.inputs import Inputs
@@ -27,7 +38,7 @@ def gradients(x: Inputs, backend: str) -> tuple[torch.Tensor, list[torch.Tensor]
 
 @pytest.mark.parametrize("name", PARTS)
 @pytest.mark.parametrize("backend", ["auto", "blocks"])
-@settings(max_examples=15)
+@settings(max_examples=PER_METHOD)
 @given(data=st.data())
 def test_backend_is_the_reference(backend: str, name: str, data: st.DataObject) -> None:
     scheme = data.draw(schemes(with_part=name))

@@ -5,13 +5,13 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from contract.drawing import PARTS, inputs, schemes
+from contract.drawing import PARTS, PER_METHOD, inputs, schemes
 from longspan.compute.reference import reference
 from oracle import oracle
 
 
 @pytest.mark.parametrize("name", PARTS)
-@settings(deadline=None, max_examples=12)
+@settings(max_examples=PER_METHOD)
 @given(data=st.data())
 def test_reference_is_the_oracle(name: str, data: st.DataObject) -> None:
     scheme = data.draw(schemes(with_part=name))

@@ -10,7 +10,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from contract.drawing import HEAD_DIM, PARTS, default, initial_weights, schemes
+from contract.drawing import HEAD_DIM, PARTS, PER_METHOD, default, initial_weights, schemes
 from longspan.compute.attend import attend
 from longspan.rotation.rope import RoPE
 from longspan.scheme import Scheme
@@ -32,7 +32,7 @@ def probe(scheme: Scheme, seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 @pytest.mark.parametrize("name", sorted(PARTS.keys() - ESCAPING))
-@settings(max_examples=12)
+@settings(max_examples=PER_METHOD)
 @given(data=st.data())
 def test_positions_inside_the_softmax_cannot_be_told(name: str, data: st.DataObject) -> None:
     scheme = data.draw(schemes(with_part=name))

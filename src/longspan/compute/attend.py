@@ -1,6 +1,7 @@
 """`attend`: one call for every scheme, on every backend."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import TypeVar
 
 import torch
 from jaxtyping import Float
@@ -18,7 +19,15 @@ from longspan.scheme import Scheme
 BACKENDS = {"reference": reference, "blocks": blocks, "tiles": tiles}
 
 
-@torch.compiler.disable  # which tiles there are depends on where tokens stand: a compiled caller goes on behind it
+_Function = TypeVar("_Function", bound=Callable)
+
+
+def _eager(function: _Function) -> _Function:
+    """Which tiles there are depends on where tokens stand: a compiled caller breaks its graph here and goes on."""
+    return torch.compiler.disable(function)  # pyright: ignore[reportReturnType]
+
+
+@_eager
 def attend(
     query: Tensor,
     key: Tensor,
