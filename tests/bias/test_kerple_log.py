@@ -57,6 +57,16 @@ def test_a_head_below_the_bound_can_come_back() -> None:
         torch.testing.assert_close(outside[name].grad, bound[name].grad)
 
 
+def test_the_bound_moves_values_and_leaves_gradients() -> None:
+    """With its sign: the authors' optimizer sees the gradient at the bound."""
+    weight = torch.tensor([-1.0, 0.01, 0.5, 2.0, 9.0], requires_grad=True)
+    kept = bounded(weight, 2.0)
+    kept.backward(torch.tensor([1.0, 2.0, 3.0, 4.0, 5.0]))
+    assert kept.tolist() == pytest.approx([0.01, 0.01, 0.5, 2.0, 2.0], rel=1e-6)
+    assert weight.grad is not None
+    assert weight.grad.tolist() == [1, 2, 3, 4, 5]
+
+
 def test_inside_the_bounds_nothing_moves() -> None:
     weight = torch.rand(1000) + 0.01
     assert torch.equal(bounded(weight), weight)

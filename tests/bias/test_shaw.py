@@ -77,6 +77,11 @@ def test_a_clip_that_no_distance_reaches_does_not_clip() -> None:
     torch.testing.assert_close(attend(query, key, value, "shaw(40) + bidirectional", weights=wide), wanted)
 
 
+def test_a_place_between_two_counts_as_the_one_nearer_to_zero() -> None:
+    between = torch.tensor([0.5, -0.5, 1.9, -1.9, 5.5], dtype=torch.float64)
+    assert Shaw(2).row(between).tolist() == [2, 2, 1, 3, 0]
+
+
 def test_is_constant_from_the_clip_on() -> None:
     rows = Shaw(5).row(torch.arange(50))
     assert (rows[Shaw(5).constant_beyond :] == rows[-1]).all()

@@ -1,9 +1,11 @@
 """Outside source: transformers' Gemma 2."""
 
+from math import e
 from types import SimpleNamespace
 
 import pytest
 import torch
+from transformers import Gemma2Config
 from transformers.models.gemma2.modeling_gemma2 import eager_attention_forward
 
 from longspan import attend
@@ -19,6 +21,10 @@ def test_is_the_attention_of_gemma2() -> None:
     torch.testing.assert_close(attend(query, key, value, "softcap(3)", scale=0.5), theirs.transpose(1, 2))
 
 
+def test_limit_is_gemma2s_where_none_is_given() -> None:
+    assert Softcap().limit == Gemma2Config().attn_logit_softcapping
+
+
 def test_has_slope_one_at_zero_and_stays_below_the_limit() -> None:
     scores = torch.linspace(-100, 100, 201, dtype=torch.float64, requires_grad=True)
     capped = Softcap(limit=20)(scores)
@@ -26,6 +32,11 @@ def test_has_slope_one_at_zero_and_stays_below_the_limit() -> None:
     assert slope[100] == 1
     assert (capped.abs() < 20).all()
     assert (capped.diff() > 0).all()
+
+
+def test_a_limit_below_one() -> None:
+    """0.5 tanh(0.25 / 0.5) = 0.5 (e − 1) / (e + 1)."""
+    assert Softcap(0.5)(torch.tensor(0.25)).item() == pytest.approx(0.5 * (e - 1) / (e + 1), rel=1e-6)
 
 
 @pytest.mark.parametrize("limit", [0.0, -1.0, torch.inf])

@@ -39,6 +39,19 @@ def test_a_group_of_one_is_rope() -> None:
     )
 
 
+def test_neutral_settings() -> None:
+    assert SelfExtend(5, 1).changes_nothing(PLACES)
+    assert not SelfExtend(5, 2).changes_nothing(PLACES)
+    assert not SelfExtend(group=2).changes_nothing(PLACES)
+
+
+def test_values_out_of_range_are_refused() -> None:
+    with pytest.raises(SchemeError, match="window must be at least 0, got -1"):
+        SelfExtend(-1)
+    with pytest.raises(SchemeError, match="group must be at least 1, got 0"):
+        SelfExtend(4, 0)
+
+
 def test_neighbors_alone_are_rope() -> None:
     q, k, v = tensors(*drawn(PLACES))
     assert torch.equal(
@@ -76,6 +89,23 @@ def test_fill_keeps_distances_within_half_the_trained_length() -> None:
     assert SelfExtend().fill(GEOMETRY, 1024).group == 1
     with pytest.raises(SchemeError, match="give group, or a window below 2048"):
         SelfExtend(3000).fill(GEOMETRY, 8192)
+
+
+@pytest.mark.parametrize(
+    ("window", "length", "least", "group"), [(1023, 3000, 2, 3), (25, 4000, 2, 2), (1024, 16000, 15, 16)]
+)
+def test_fill_rounds_up_to_a_divisor_within_twice_the_least(window: int, length: int, least: int, group: int) -> None:
+    """1023 = 3 · 341, and 3 is below 2 · 2; the next divisor of 25 is 5, and 5 is not."""
+    assert window + (length - window) / least <= 2048 < window + (length - window) / (least - 1)
+    assert SelfExtend(window).fill(GEOMETRY, length).group == group
+
+
+def test_fill_at_the_edge_of_the_window() -> None:
+    assert SelfExtend(2048).fill(GEOMETRY, 2048).group == 1
+    with pytest.raises(SchemeError, match="give group, or a window below 2048"):
+        SelfExtend(2048).fill(GEOMETRY, 2049)
+    # 4 + (5 − 4) / G is at most 9 / 2 for G = 2.
+    assert SelfExtend(4).fill(Geometry(8, 8, 16, trained_length=9), 5).group == 2
 
 
 def test_only_causal() -> None:

@@ -38,6 +38,10 @@ def test_brings_the_articles_scale() -> None:
     assert scale(torch.tensor([[[7]]]), 0.125, {}) == pytest.approx(4 * log(256))
 
 
+def test_a_multiplier_below_one() -> None:
+    assert Cosine(0.5).brings().value == pytest.approx(4 * log(2), rel=1e-15)
+
+
 @pytest.mark.parametrize("visible", [1, 100, 256, 4096])
 def test_with_log_length_the_scale_is_four_times_the_logarithm(visible: int) -> None:
     scale = parse("rope + cosine + log_length(256, form=training)").scale

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from transformers import Qwen3Config
 from transformers.models.qwen3.modeling_qwen3 import Qwen3RMSNorm
 
 from longspan import attend
@@ -23,6 +24,10 @@ def test_is_the_norm_of_qwen3(side: str, eps: float, dtype: torch.dtype) -> None
     two_roundings = 2 * torch.finfo(dtype).eps
     assert ours.dtype == dtype
     torch.testing.assert_close(ours.float(), theirs(x).detach().float(), rtol=two_roundings, atol=0)
+
+
+def test_eps_is_that_of_qwen3_where_none_is_given() -> None:
+    assert RMS().eps == Qwen3Config().rms_norm_eps
 
 
 def test_gains_may_be_left_out() -> None:

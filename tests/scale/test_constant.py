@@ -17,6 +17,11 @@ def test_is_torch_attention_with_that_scale() -> None:
     torch.testing.assert_close(attend(query, key, value, "constant(0.7)"), wanted)
 
 
+def test_is_unscaled_where_no_value_is_given() -> None:
+    query, key, value = torch.randn(3, 2, 4, 9, 8, dtype=torch.float64)
+    assert torch.equal(attend(query, key, value, "constant"), attend(query, key, value, "unscaled"))
+
+
 def test_takes_the_place_of_a_models_own_number() -> None:
     query, key, value = torch.randn(3, 2, 4, 9, 8, dtype=torch.float64)
     given = attend(query, key, value, "constant(0.7)", scale=5.0)

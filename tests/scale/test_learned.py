@@ -45,3 +45,15 @@ def test_is_filled_inside_log_length() -> None:
 def test_an_open_start_is_an_error() -> None:
     with pytest.raises(SchemeError, match="learned needs initial"):
         Learned().initial_weights(4, 8)
+
+
+def test_factors_are_as_wide_as_scores_need() -> None:
+    """Stored in float32, they multiply in float64."""
+    scale = Learned(1.0)(torch.tensor([[[7]]]), 0.125, {"factor": torch.tensor([0.5, 2.0])})
+    assert scale.dtype == torch.float64
+    assert scale.tolist() == [[[0.5], [2.0]]]
+
+
+def test_refuses_an_endless_start() -> None:
+    with pytest.raises(SchemeError, match="learned: initial must be finite, got inf"):
+        Learned(float("inf"))

@@ -7,7 +7,9 @@ from torch.nn.functional import normalize
 from longspan import attend, parse
 from longspan.errors import SchemeError
 from longspan.scale.inverse_sqrt import InverseSqrt
+from longspan.scale.learned import Learned
 from longspan.scale.log_length import LogLength
+from longspan.scale.unscaled import Unscaled
 
 
 def factor(part: LogLength, visible: int) -> float:
@@ -26,6 +28,34 @@ def test_forms_differ_within_the_trained_length() -> None:
     assert factor(LogLength(512, "training"), 64) == pytest.approx(6 / 9, rel=1e-15)
     assert factor(LogLength(512, "training"), 1) == 0
     assert factor(LogLength(512, "inference"), 64) == 1
+
+
+def test_the_shortest_trained_length() -> None:
+    assert factor(LogLength(2), 8) == pytest.approx(3, rel=1e-15)
+
+
+@pytest.mark.parametrize(("form", "wanted"), [("inference", 1), ("training", 0)])
+def test_a_query_that_sees_nothing_has_a_finite_factor(form: str, wanted: int) -> None:
+    """Padding: ln 0 would spread as NaN from there."""
+    assert factor(LogLength(512, form), 0) == wanted  # type: ignore[arg-type]
+
+
+def test_a_named_base_stays() -> None:
+    assert LogLength(5, base=Unscaled()).on(InverseSqrt()) == LogLength(5, base=Unscaled())
+    assert LogLength(5).on(InverseSqrt()) == LogLength(5, base=InverseSqrt())
+    assert LogLength(5).on(LogLength(7)) == LogLength(5)
+
+
+def test_what_the_base_learns_is_learned() -> None:
+    assert LogLength(5, base=Learned(2.0)).initial_weights(3, 8)["factor"].tolist() == [2, 2, 2]
+    assert LogLength(5).initial_weights(3, 8) == {}
+
+
+def test_neutral_within_the_trained_length() -> None:
+    assert LogLength(10).changes_nothing(10)
+    assert not LogLength(10).changes_nothing(11)
+    assert not LogLength(10, "training").changes_nothing(10)
+    assert not LogLength().changes_nothing(1)
 
 
 def test_inference_form_is_the_identity_bit_for_bit_within_the_trained_length() -> None:
