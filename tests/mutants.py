@@ -33,6 +33,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 SOURCE = "src/longspan"
 SLOTS = ("rotation", "distance", "qk_norm", "scale", "cap", "bias", "mask", "normalizer", "reweight")
+CONTRACT = ("parts", "value", "oracle", "normalizer", "position_probe")
 SUITES = {
     "slots.py": ["contract/test_value.py", "contract/test_parts.py", "contract/test_oracle.py", "mask", "rotation"],
     "compute/lowering.py": ["compute/test_lowering.py", "contract/test_backends.py", "distance", "mask"],
@@ -175,7 +176,7 @@ class _Run:
         if path in SUITES:
             return {name: [f"tests/{name}"] for name in SUITES[path]}
         folder, _, name = path.partition("/")
-        contract = [f"tests/contract/test_{suite}.py" for suite in ("parts", "value", "oracle")]
+        contract = [f"tests/contract/test_{suite}.py" for suite in CONTRACT]
         stages = {"own": [f"tests/{folder}/test_{name}"], "contract": contract, "example": [f"{SOURCE}/{path}"]}
         if not (self.copy / stages["own"][0]).exists():
             del stages["own"]

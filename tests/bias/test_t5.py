@@ -35,6 +35,13 @@ def test_buckets_are_those_of_transformers(buckets: int, max_distance: int, side
     assert torch.equal(T5(buckets, max_distance, sides).bucket(relative), theirs)
 
 
+def test_two_buckets_are_those_of_transformers() -> None:
+    """The fewest of the past: the query itself, and all others."""
+    relative = torch.arange(10)
+    theirs = T5Attention._relative_position_bucket(-relative, False, 2, 3)
+    assert T5(2, 3).bucket(relative).tolist() == theirs.tolist() == [0] + 9 * [1]
+
+
 def test_later_keys_share_the_bucket_of_the_query() -> None:
     assert not T5().bucket(-torch.arange(300)).any()
 

@@ -70,3 +70,5 @@ def test_fill_and_refusal() -> None:
     assert Blockwise().fill(Geometry(8, 8, 16, trained_length=511), 1024) == Blockwise(510)
     with pytest.raises(SchemeError, match="blockwise: block must be even and at least 2, got 7"):
         Blockwise(7)
+    with pytest.raises(SchemeError, match="blockwise: sinks must be at least 0, got -1"):
+        Blockwise(8, sinks=-1)

@@ -75,6 +75,14 @@ def test_attention_over_the_window_is_that_of_its_pairs(backend: str) -> None:
     np.testing.assert_allclose(out, output(scores(q, k, place, place), v, keep), rtol=0, atol=1e-13)
 
 
+def test_a_window_over_the_text_sees_all() -> None:
+    assert Window(8).changes_nothing(8)
+    assert not Window(8).changes_nothing(9)
+    assert not Window().changes_nothing(1)
+    assert (matrix(Window(8), 8, causal=True) == np.tri(8, dtype=bool)).all()
+    assert not (matrix(Window(8), 9, causal=True) == np.tri(9, dtype=bool)).all()
+
+
 def test_fill_and_refusal() -> None:
     assert Window().fill(Geometry(8, 8, 16, trained_length=64), 1024) == Window(64)
     with pytest.raises(SchemeError, match="window: size must be at least 1, got 0"):

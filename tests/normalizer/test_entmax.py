@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from entmax import entmax15, entmax_bisect
 from scipy.optimize import root_scalar
 
 from longspan.errors import SchemeError
@@ -28,6 +29,13 @@ def test_known_values() -> None:
     scores = torch.tensor([[[[-2.0, 0.0, 0.5]]]])
     wanted = torch.tensor([[[[0.0, 0.3260, 0.6740]]]])
     torch.testing.assert_close(Entmax()(scores, {}), wanted, rtol=0, atol=5e-5)
+
+
+def test_one_and_a_half_is_solved_exactly_and_other_values_by_bisection() -> None:
+    scores = torch.randn(2, 3, 40, 50)
+    assert torch.equal(Entmax()(scores, {}), entmax15(scores))
+    assert torch.equal(Entmax(1.3)(scores, {}), entmax_bisect(scores, 1.3))
+    assert not torch.equal(entmax15(scores), entmax_bisect(scores, 1.5))
 
 
 def test_ties_share() -> None:

@@ -2,6 +2,7 @@
 
 from types import SimpleNamespace
 
+import pytest
 import torch
 from transformers.models.gpt_oss.modeling_gpt_oss import eager_attention_forward
 
@@ -9,13 +10,15 @@ from longspan import attend
 from longspan.normalizer.softmax_plus_one import SoftmaxPlusOne
 
 
-def test_is_the_attention_of_gpt_oss() -> None:
+@pytest.mark.parametrize("backend", ["reference", "tiles"])
+def test_is_the_attention_of_gpt_oss(backend: str) -> None:
     query, key, value = torch.randn(3, 2, 4, 9, 8, dtype=torch.float64)
     sinks = 3 * torch.randn(4, dtype=torch.float64)
     causal = torch.full((9, 9), -torch.inf, dtype=torch.float64).triu(1)
     module = SimpleNamespace(sinks=sinks, num_key_value_groups=1, training=False)
     theirs, _ = eager_attention_forward(module, query, key, value, causal, scaling=0.5)  # type: ignore[arg-type]
-    ours = attend(query, key, value, "softmax_plus_one", scale=0.5, weights={"normalizer.logit": sinks})
+    weights = {"normalizer.logit": sinks}
+    ours = attend(query, key, value, "softmax_plus_one", scale=0.5, weights=weights, backend=backend)
     torch.testing.assert_close(ours, theirs.transpose(1, 2))
 
 

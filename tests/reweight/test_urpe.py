@@ -53,6 +53,12 @@ def test_distances_beyond_the_limit_share_the_last_factor() -> None:
     torch.testing.assert_close(attended(2, near), attended(8, far))
 
 
+def test_a_place_between_two_counts_as_the_one_nearer_to_zero() -> None:
+    between = torch.tensor([0.5, -0.5, 1.9, -1.9, 5.5], dtype=torch.float64)
+    factors = {"factors": torch.tensor([[2.0, 1.0, 0.0, -1.0, -2.0]])}
+    assert URPE(2)(between, torch.tensor(0), 1, factors).tolist() == [0, 0, 1, -1, 2]
+
+
 def test_refuses_a_negative_distance() -> None:
     with pytest.raises(SchemeError, match="at least 0"):
         URPE(-1)
