@@ -33,6 +33,8 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 SOURCE = "src/longspan"
 SLOTS = ("rotation", "distance", "qk_norm", "scale", "cap", "bias", "mask", "normalizer", "reweight")
+ABOVE = {"pretrained", "tasks", "measure", "train", "report", "cli", "__main__"}
+"""What knows nothing of single methods, and takes long to import."""
 CONTRACT = ("parts", "value", "oracle", "normalizer", "position_probe")
 SUITES = {
     "slots.py": ["contract/test_value.py", "contract/test_parts.py", "contract/test_oracle.py", "mask", "rotation"],
@@ -63,7 +65,7 @@ def main() -> int:
 def _prepare(copy: Path) -> None:
     """A copy of the tree, and everything in memory that a mutant does not change."""
     for name in ("src", "tests"):
-        shutil.copytree(ROOT / name, copy / name, ignore=shutil.ignore_patterns("__pycache__", "bundled", "pretrained"))
+        shutil.copytree(ROOT / name, copy / name, ignore=shutil.ignore_patterns("__pycache__", "bundled"))
     shutil.copy(ROOT / "pyproject.toml", copy)
     os.chdir(copy)
     os.environ |= {"OMP_NUM_THREADS": "1", "HYPOTHESIS_PROFILE": "draft", "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
@@ -75,10 +77,11 @@ def _prepare(copy: Path) -> None:
     torch.set_num_threads(1)
     install_import_hook(["longspan"], "typechecker.checked")
     own = {path.stem for path in copy.rglob("*.py")} | {path.name for path in copy.glob("tests/*")}
-    for path in [*copy.glob("tests/*.py"), *copy.glob("tests/*/*.py")]:
-        for module in _imports(path):
-            if module.partition(".")[0] not in {"longspan", *own}:
-                import_module(module)
+    for folder in (*SLOTS, "contract", "compute"):
+        for path in copy.glob(f"tests/{folder}/*.py"):
+            for module in _imports(path):
+                if module.partition(".")[0] not in {"longspan", *own}:
+                    import_module(module)
 
 
 def _imports(path: Path) -> Iterator[str]:
@@ -94,7 +97,7 @@ def _modules(copy: Path) -> dict[str, Path]:
     found = {}
     for path in sorted((copy / SOURCE).rglob("*.py")):
         parts = path.relative_to(copy / "src").with_suffix("").parts
-        if parts[1] not in ("cli", "__main__"):
+        if parts[1] not in ABOVE:
             found[".".join(parts).removesuffix(".__init__")] = path
     return found
 
@@ -110,7 +113,8 @@ class _Run:
         self.mutants = {path: mutants(self._text(path)) for path in paths}
         self.imports = {module: set(_imports(path)) for module, path in _modules(copy).items()}
         self.cache: dict[str, float | None] = _cached()
-        shared = [path for path in sorted((copy / "tests").rglob("*.py")) if not path.name.startswith("test_")]
+        folders = [copy / "tests", *(copy / "tests" / name for name in (*SLOTS, "contract", "compute"))]
+        shared = [path for folder in folders for path in sorted(folder.glob("*.py")) if path.name[:5] != "test_"]
         self.shared = "".join(path.read_text(encoding="utf-8") for path in shared if "mutants" not in path.name)
 
     def report(self) -> int:
