@@ -53,6 +53,11 @@ def test_distances_beyond_the_limit_share_the_last_factor() -> None:
     torch.testing.assert_close(attended(2, near), attended(8, far))
 
 
+def test_reaches_128_tokens_to_both_sides_where_nothing_is_given() -> None:
+    """Our choice: the paper's table has the length of its text. A saved table fits only if it stays."""
+    assert URPE().initial_weights(HEADS, 8)["factors"].shape == (HEADS, 257)
+
+
 def test_a_place_between_two_counts_as_the_one_nearer_to_zero() -> None:
     between = torch.tensor([0.5, -0.5, 1.9, -1.9, 5.5], dtype=torch.float64)
     factors = {"factors": torch.tensor([[2.0, 1.0, 0.0, -1.0, -2.0]])}
