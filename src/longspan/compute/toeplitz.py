@@ -11,6 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn.functional import pad
 
+from longspan.compute.flash import FEW
 from longspan.compute.lowering import Span, Tile
 from longspan.slots import ScoreBias, Weights
 
@@ -43,8 +44,11 @@ def lowest(span: Span) -> int:
 
 
 def reverses(tile: Tile) -> bool:
-    """Whether a biased tile runs with its keys reversed; blocks that take the batch dimension cannot."""
-    return tile.count == 1
+    """Whether a biased tile runs with its keys reversed.
+
+    Blocks that take the batch dimension cannot, and for few queries a bias written out is smaller than reversed keys.
+    """
+    return tile.count == 1 and tile.rows > FEW
 
 
 def mask(tile: Tile, span: Span, diagonal: Float[Tensor, "heads diagonals"]) -> Float[Tensor, "1 heads rows keys"]:
