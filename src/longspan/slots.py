@@ -243,6 +243,9 @@ class Band:
         return (difference >= self.start) & (difference < self.stop)
 
 
+EVERYWHERE = Band()
+
+
 @dataclass(frozen=True)
 class Branch:
     """Where `holds`, the query is said to stand at `query(i)` and the key at `key(j)`."""
@@ -358,7 +361,10 @@ class ScoreBias(Bias):
 
 @dataclass(frozen=True)
 class VectorBias(Bias):
-    """A vector per distance, added to keys (`weights["key"]`) and to values (`weights["value"]`)."""
+    """A vector per distance, added to keys (`weights["key"]`) and to values (`weights["value"]`).
+
+    From `constant_beyond` on, either way, all pairs of one side share a row.
+    """
 
     @abstractmethod
     def row(self, relative: Tensor) -> Int64[Tensor, "..."]:
@@ -425,8 +431,9 @@ class Normalizer(Part):
 
     slot: ClassVar[str] = "normalizer"
     rows_sum_to_one: ClassVar[bool] = True
-    streams: ClassVar[bool] = False
-    """Whether the weights are a softmax, so that kernels may visit the keys in pieces and merge by log-sum-exp."""
+    order: ClassVar[float | None] = None
+    """p where the weights are e^s / (Σ e^{p s})^{1/p}, so that kernels may visit the keys in pieces and merge by
+    log-sum-exp: 1 for softmax, 2 where the squares sum to one; None where sums of exponentials do not do."""
 
     @abstractmethod
     def __call__(
@@ -452,6 +459,11 @@ class Reweight(Part):
     """What multiplies the weights afterwards?"""
 
     slot: ClassVar[str] = "reweight"
+
+    @property
+    def constant_beyond(self) -> int | None:
+        """A distance to the past from which on the factor no longer changes; None where there is none."""
+        return None
 
     @abstractmethod
     def __call__(

@@ -35,15 +35,21 @@ def test_plain_causal_attention_is_pytorch() -> None:
     ["rope + window(100)", "rope + window(100, sinks=3)", "rerope(100)", "leaky_rerope(100, 4)", "self_extend(96, 8)",
      "rope + blockwise(128)", "dual_chunk(160, 32)", "alibi + window(100)", "alibi", "rerope(100) + bidirectional",
      "rope + window(60) + bidirectional", "dynamic_ntk(trained_length=200)", "xpos(scale_base=16)",
-     "lm_infinite(100, sinks=4)", "streaming_llm(4, 100)"],
+     "lm_infinite(100, sinks=4)", "streaming_llm(4, 100)",
+     "rope + shaw(16)", "rerope(100) + shaw(70) + bidirectional", "rope + window(40, sinks=2) + shaw(9) + l2",
+     "shaw(0)", "shaw(1) + bidirectional + softmax_plus_one", "rope + urpe(90)", "rerope(100) + urpe(30) + l2",
+     "alibi + urpe(30) + bidirectional", "rope + window(100, sinks=3) + urpe(20) + softmax_plus_one", "urpe(0)",
+     "alibi + l2", "rope + l2 + bidirectional + log_length(50)"],
 )  # fmt: skip
 def test_whole_strips_and_triangles_are_the_reference(text: str, queries: int) -> None:
     """Long enough for several blocks of every shape; outputs and gradients, for all queries and for the last ones."""
     generator = torch.Generator().manual_seed(0)
     q, k, v = (torch.randn(1, heads, 700, 8, dtype=torch.float64, generator=generator) for heads in (4, 2, 2))
-    tensors = [x.requires_grad_() for x in (q[:, :, -queries:].clone(), k, v)]
-    q, k, v = tensors
-    out, wanted = (attend(q, k, v, text, backend=backend) for backend in ("tiles", "reference"))
+    weights = parse(text).initial_weights(4, 8, generator)
+    weights = {name: x.double() + torch.randn(x.shape, generator=generator) for name, x in weights.items()}
+    tensors = [x.requires_grad_() for x in (q[:, :, -queries:].clone(), k, v, *weights.values())]
+    q, k, v, *_ = tensors
+    out, wanted = (attend(q, k, v, text, weights=weights, backend=backend) for backend in ("tiles", "reference"))
     torch.testing.assert_close(out, wanted, rtol=1e-11, atol=1e-11)
     grads, wanted_grads = (torch.autograd.grad(x.square().sum(), tensors) for x in (out, wanted))
     for given, plain in zip(grads, wanted_grads, strict=True):

@@ -18,12 +18,12 @@ def test_is_the_softmax_of_scipy() -> None:
 
 
 def test_is_served_in_tiles() -> None:
-    """Merged by log-sum-exp, which is right for a softmax alone; anything else is refused there."""
+    """Merged by log-sum-exp, which is right for sums of exponentials alone; anything else is refused there."""
     query, key, value = torch.randn(3, 1, 2, 9, 8, dtype=torch.float64)
     wanted = scaled_dot_product_attention(query, key, value, is_causal=True)
     torch.testing.assert_close(attend(query, key, value, "softmax + window(9)", backend="tiles"), wanted)
     with pytest.raises(RefusalError):
-        attend(query, key, value, "l2", backend="tiles")
+        attend(query, key, value, "sparsemax", backend="tiles")
 
 
 def test_odds_are_exponentials_of_differences() -> None:

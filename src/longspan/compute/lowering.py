@@ -24,7 +24,7 @@ from jaxtyping import Int64
 from torch import Tensor
 
 from longspan.scheme import Scheme
-from longspan.slots import Band, Rotation, ScoreBias
+from longspan.slots import EVERYWHERE, Band, Rotation, ScoreBias
 
 ALIGNED = 64
 """Keys of a strip come in multiples of this."""
@@ -196,13 +196,18 @@ def visible_keys(scheme: Scheme, span: Span) -> list[tuple[Tensor, Tensor]]:
 
 
 @lru_cache(maxsize=512)
-def lower(scheme: Scheme, span: Span, cut: Cut, decay_span: int = 0) -> Lowering:
-    """The tiles of one span; every pair that exists lies in exactly one of them.
+def lower(
+    scheme: Scheme, span: Span, cut: Cut, decay_span: int = 0, within: Band = EVERYWHERE, biased: bool = False
+) -> Lowering:
+    """The tiles of one span; every pair that exists `within` a band of coordinates lies in exactly one of them.
 
-    `decay_span` is the number of tokens over which decaying keys may share an origin (0: the spectrum's own block).
+    `decay_span` is the number of tokens over which decaying keys may share an origin (0: the spectrum's own block);
+    `biased` asks for toeplitz tiles also where the scheme has no bias.
     """
     areas = visible_keys(scheme, span)
     place = torch.arange(span.first_query, span.first_query + span.queries) + span.shift
+    least, most = _band_keys(within, place, span)
+    areas = [(torch.maximum(low, least), torch.minimum(high, most)) for low, high in areas]
     views: dict[tuple[Rotation, int, int | None], int] = {}
     tiles: list[Tile] = []
     last = int(place[-1]) + 1
@@ -216,7 +221,7 @@ def lower(scheme: Scheme, span: Span, cut: Cut, decay_span: int = 0) -> Lowering
                     a, b = torch.maximum(torch.maximum(a, low), first), torch.minimum(torch.minimum(b, high), end)
                     tiles += _staircase(a, torch.where(rows, b, a), view, cut)
     tiles = list(_batched(tiles))
-    if isinstance(scheme.bias, ScoreBias):
+    if biased or isinstance(scheme.bias, ScoreBias):
         tiles = [block for tile in tiles for block in _toeplitz(tile, cut.biased_rows)]
     order_of_work = sorted(tiles, key=lambda tile: (tile.row, -tile.rows * tile.count))
     used = [view for view in range(len(views)) if any(tile.view == view for tile in tiles)]

@@ -1,59 +1,80 @@
 """The meaning: the equation computed densely, differentiable, in any dtype, for every scheme."""
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float, Int64, Shaped
 from torch import Tensor
 
 from longspan.compute.inputs import Inputs
 from longspan.compute.places import visible
 from longspan.compute.rotate import rotate
-from longspan.slots import ScoreBias, Spectrum, VectorBias
+from longspan.slots import EVERYWHERE, Band, ScoreBias, Spectrum, VectorBias
 
 
 def reference(inputs: Inputs) -> Float[Tensor, "batch heads queries value_dim"]:
     """Attention by the book, with every n × n tensor written out; work is done in float32 at least."""
     x = inputs
-    scheme, heads = x.scheme, x.query.shape[1]
+    scores_, exists = scores(x)
+    weights = x.scheme.normalizer(scores_, x.weights_of(x.scheme.normalizer))
+    if x.scheme.reweight:
+        factor = x.scheme.reweight(*_relative(x), x.query.shape[1], x.weights_of(x.scheme.reweight))
+        weights = weights * factor.to(weights.dtype)
+    return summed(x, weights, exists).to(x.query.dtype)
+
+
+def scores(
+    x: Inputs, within: Band = EVERYWHERE
+) -> tuple[Float[Tensor, "batch heads queries keys"], Bool[Tensor, "_ 1 queries keys"]]:
+    """All scores, −inf where a pair does not exist or lies outside a band of coordinates, and which pairs are left."""
+    scheme = x.scheme
     dtype = torch.promote_types(x.query.dtype, torch.float32)
-    query, key, value = x.query.to(dtype), x.key.to(dtype), x.value.to(dtype)
-    groups = heads // key.shape[1]
-    key, value = key.repeat_interleave(groups, 1), value.repeat_interleave(groups, 1)
+    query, key = x.query.to(dtype), _per_head(x, x.key).to(dtype)
     if scheme.qk_norm:
         query = scheme.qk_norm.query(query, x.weights_of(scheme.qk_norm))
         key = scheme.qk_norm.key(key, x.weights_of(scheme.qk_norm))
 
     exists = visible(x.queries, x.keys, scheme.mask, scheme.direction.causal)
-    relative = (x.queries.along()[:, :, None] - x.keys.along()[:, None])[:, None]
-    head = torch.arange(heads, device=query.device)[:, None, None]
+    exists = exists & within(x.queries.along()[:, None, :, None], x.keys.along()[:, None, None])
+    relative, head = _relative(x)
 
-    scores = _products(query, key, x)
-    bias, row = scheme.bias, None
+    found = _products(query, key, x)
+    bias = scheme.bias
     if isinstance(bias, VectorBias):
-        row = bias.row(relative)
-        key_rows = x.weights_of(bias)["key"].to(dtype)
-        products = query @ key_rows.T
-        scores = scores + products.gather(-1, row.expand(*products.shape[:-1], -1))
+        products = query @ x.weights_of(bias)["key"].to(dtype).T
+        found = found + products.gather(-1, bias.row(relative).expand(*products.shape[:-1], -1))
     scale = scheme.scale(exists.sum(-1), x.base_scale, x.weights_of(scheme.scale))
-    scores = scores * (scale[..., None].to(dtype) if isinstance(scale, Tensor) else scale)
+    found = found * (scale[..., None].to(dtype) if isinstance(scale, Tensor) else scale)
     if scheme.cap:
-        scores = scheme.cap(scores)
+        found = scheme.cap(found)
     if isinstance(bias, ScoreBias):
-        scores = scores + bias(relative, head, heads, x.weights_of(bias)).to(dtype)
+        found = found + bias(relative, head, query.shape[1], x.weights_of(bias)).to(dtype)
+    return found.masked_fill(~exists, -float("inf")), exists
 
-    scores = scores.masked_fill(~exists, -float("inf"))
-    weights = scheme.normalizer(scores, x.weights_of(scheme.normalizer))
-    if scheme.reweight:
-        weights = weights * scheme.reweight(relative, head, heads, x.weights_of(scheme.reweight)).to(dtype)
+
+def summed(
+    x: Inputs, weights: Float[Tensor, "batch heads queries keys"], exists: Bool[Tensor, "_ 1 queries keys"]
+) -> Float[Tensor, "batch heads queries value_dim"]:
+    """Values summed with known weights."""
+    value, bias = _per_head(x, x.value).to(weights.dtype), x.scheme.bias
     bad = ~value.isfinite().all(-1)
     out = weights @ value.nan_to_num(0.0, 0.0, 0.0) if bad.any() else weights @ value
     if bad.any():
         # A weight of zero times a value that is no number would spoil rows that do not see it.
         out = out.masked_fill((exists & bad[:, :, None]).any(-1, keepdim=True), float("nan"))
-    if isinstance(bias, VectorBias) and row is not None:
-        value_rows = x.weights_of(bias)["value"].to(dtype)
-        mass = weights.new_zeros(*weights.shape[:-1], len(value_rows))
-        out = out + mass.scatter_add(-1, row.expand_as(weights), weights) @ value_rows
-    return out.to(x.query.dtype)
+    if isinstance(bias, VectorBias):
+        rows = x.weights_of(bias)["value"].to(weights.dtype)
+        mass = weights.new_zeros(*weights.shape[:-1], len(rows))
+        out = out + mass.scatter_add(-1, bias.row(_relative(x)[0]).expand_as(weights), weights) @ rows
+    return out
+
+
+def _relative(x: Inputs) -> tuple[Shaped[Tensor, "_ 1 queries keys"], Int64[Tensor, "heads 1 1"]]:
+    """How far keys lie behind queries, and the heads' numbers: what biases see."""
+    relative = (x.queries.along()[:, :, None] - x.keys.along()[:, None])[:, None]
+    return relative, torch.arange(x.query.shape[1], device=x.query.device)[:, None, None]
+
+
+def _per_head(x: Inputs, keys: Tensor) -> Tensor:
+    return keys.repeat_interleave(x.query.shape[1] // keys.shape[1], 1)
 
 
 def _products(query: Tensor, key: Tensor, x: Inputs) -> Float[Tensor, "batch heads queries keys"]:

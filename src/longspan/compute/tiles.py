@@ -4,6 +4,7 @@ The backward pass gives each tile its own flash backward with the *global* outpu
 cuts bands into triangles, where the forward pass prefers masked strips.
 """
 
+from collections.abc import Iterator
 from functools import lru_cache
 
 import torch
@@ -21,7 +22,8 @@ class TiledAttention(torch.autograd.Function):
 
     Inputs after the lowerings of both passes: scale, value (batch, kv_heads, keys, d), the bias per diagonal (heads,
     diagonals) or None, the logit (heads) of a key without value or None, then for each view its queries and keys, of
-    the view's own rows and keys. Gives the output (batch, heads, queries, d); rows that no tile covers are zero.
+    the view's own rows and keys. Gives the output (batch, heads, queries, d) and the log-sum-exp (batch, heads,
+    queries), both differentiable; rows that no tile covers are zero and −inf.
     """
 
     @staticmethod
@@ -34,7 +36,7 @@ class TiledAttention(torch.autograd.Function):
         diagonal: Tensor | None,
         logit: Tensor | None,
         *turned: Tensor,
-    ) -> Tensor:
+    ) -> tuple[Tensor, Tensor]:
         """Run the tiles and merge them."""
         out, lse = _run(plan, scale, value, diagonal, turned)
         if logit is not None:
@@ -43,31 +45,61 @@ class TiledAttention(torch.autograd.Function):
             lse = total
         ctx.save_for_backward(value, diagonal, logit, out, lse, *turned)
         ctx.plan, ctx.scale = back, scale
-        return out
+        ctx.set_materialize_grads(False)
+        return out, lse
 
     @staticmethod
-    def backward(ctx, grad: Tensor):  # pyright: ignore[reportIncompatibleMethodOverride]
+    def backward(ctx, grad: Tensor | None, lse_grad: Tensor | None):  # pyright: ignore[reportIncompatibleMethodOverride]
         """Each tile's flash backward with the whole row's output and log-sum-exp, summed in float32 at least."""
         value, diagonal, logit, out, lse, *turned = ctx.saved_tensors
-        grad = grad.contiguous()
         sums = [torch.zeros_like(x, dtype=torch.promote_types(x.dtype, torch.float32)) for x in (value, *turned)]
         diagonal_sum = torch.zeros_like(diagonal) if diagonal is not None and ctx.needs_input_grad[4] else None
-        for tile in ctx.plan.tiles:
-            for b in _batches(tile, len(value)):
-                operands = _operands(tile, ctx.plan, turned, value, b)
-                rows = Rows(*(_cut(x[b], tile.row, tile.rows, tile) for x in (grad, out, lse)))
-                into = _operands(tile, ctx.plan, sums[1:], sums[0], b)
-                gradients = _tile_backward(tile, ctx.plan.span, operands, rows, ctx.scale, diagonal)
-                for target, gradient in zip(into, gradients, strict=True):
-                    _add(target, gradient)
-                if diagonal is not None and diagonal_sum is not None:
-                    toeplitz.add_gradient(diagonal_sum, tile, ctx.plan.span, operands, rows, ctx.scale, diagonal)
+        logit_grad = torch.zeros_like(logit) if logit is not None and ctx.needs_input_grad[5] else None
+        for seen, grad_, out_ in _passes(grad, lse_grad, value, out):
+            for tile in ctx.plan.tiles:
+                for b in _batches(tile, len(value)):
+                    operands = _operands(tile, ctx.plan, turned, seen, b)
+                    rows = Rows(*(_cut(x[b], tile.row, tile.rows, tile) for x in (grad_, out_, lse)))
+                    into = _operands(tile, ctx.plan, sums[1:], sums[0], b)
+                    gradients = _tile_backward(tile, ctx.plan.span, operands, rows, ctx.scale, diagonal)
+                    _add(into[0], gradients[0])
+                    _add(into[1], gradients[1])
+                    if seen is value:
+                        _add(into[2], gradients[2])
+                    if diagonal is not None and diagonal_sum is not None:
+                        toeplitz.add_gradient(diagonal_sum, tile, ctx.plan.span, operands, rows, ctx.scale, diagonal)
+            if logit is not None and logit_grad is not None:
+                share = (logit[:, None].to(lse.dtype) - lse).exp()
+                logit_grad -= (share * (grad_.to(lse.dtype) * out_).sum(-1)).sum((0, 2)).to(logit.dtype)
         grads = [x.to(value.dtype) for x in sums]
-        logit_grad = None
-        if logit is not None and ctx.needs_input_grad[5]:
-            share = (logit[:, None].to(lse.dtype) - lse).exp()
-            logit_grad = -(share * (grad.to(lse.dtype) * out).sum(-1)).sum((0, 2)).to(logit.dtype)
         return None, None, None, grads[0], diagonal_sum, logit_grad, *grads[1:]
+
+
+def _passes(
+    grad: Tensor | None, lse_grad: Tensor | None, value: Tensor, out: Tensor
+) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+    """Values, gradient and output to call the kernels' backward with.
+
+    Kernels compute dS = P ∘ (grad · v − grad · out) and know of no gradient λ of the log-sum-exp, which adds P λ. Any
+    other output with grad · out' = grad · out − λ makes them add it; the nearest is moved along the gradient. Where a
+    gradient is too small for that, a second pass has values of zero and a gradient of one channel.
+    """
+    if grad is not None and lse_grad is None:
+        yield value, grad.contiguous(), out
+    if lse_grad is None:
+        return
+    if grad is not None:
+        length = torch.linalg.vector_norm(grad, dim=-1, dtype=lse_grad.dtype)
+        shift = torch.where(lse_grad == 0, 0.0, lse_grad / length)
+        if bool(shift.abs().max() < torch.finfo(out.dtype).max / 16):
+            along = torch.where(shift == 0, 0.0, shift / length)[..., None] * grad
+            yield value, grad.contiguous(), (out - along).to(out.dtype)
+            return
+        yield value, grad.contiguous(), out
+    channel = torch.zeros_like(out)
+    channel[..., 0] = 1.0
+    nothing = torch.zeros_like(value)
+    yield nothing, channel, channel * -lse_grad[..., None].to(out.dtype)
 
 
 def _run(plan: Lowering, scale: float, value: Tensor, diagonal: Tensor | None, turned) -> tuple[Tensor, Tensor]:

@@ -13,7 +13,7 @@ from torch.nn.functional import pad
 
 from longspan.compute.flash import FEW
 from longspan.compute.lowering import Span, Tile
-from longspan.slots import ScoreBias, Weights
+from longspan.slots import Reweight, ScoreBias, Weights
 
 Operands = tuple[Tensor, Tensor, Tensor]
 """The queries, keys and values of a tile, or their gradients."""
@@ -28,14 +28,14 @@ class Rows(NamedTuple):
 
 
 def diagonals(
-    bias: ScoreBias, span: Span, num_heads: int, weights: Weights, dtype: torch.dtype, device: torch.device
+    of: ScoreBias | Reweight, span: Span, num_heads: int, weights: Weights, dtype: torch.dtype, device: torch.device
 ) -> Float[Tensor, "heads diagonals"]:
-    """The bias for i − j = first(span) … of one span, in ascending order."""
+    """The bias, or the factor, for i − j = lowest(span) … of one span, in ascending order."""
     low = lowest(span)
     high = span.first_query + span.queries - 1 - span.first_key
     relative = torch.arange(low, high + 1, device=device)
     head = torch.arange(num_heads, device=device)[:, None]
-    return bias(relative, head, num_heads, weights).to(dtype).expand(num_heads, -1)
+    return of(relative, head, num_heads, weights).to(dtype).expand(num_heads, -1)
 
 
 def lowest(span: Span) -> int:

@@ -24,6 +24,7 @@ class L2(Normalizer):
     """
 
     rows_sum_to_one = False
+    order = 2
 
     def __call__(
         self, scores: Float[Tensor, "batch heads queries keys"], weights: Weights

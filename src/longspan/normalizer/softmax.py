@@ -17,7 +17,7 @@ from longspan.slots import Normalizer, Weights, in_rows_with_keys
 class Softmax(Normalizer):
     """Neutral: the default normalizer."""
 
-    streams = True
+    order = 1
 
     def __call__(
         self, scores: Float[Tensor, "batch heads queries keys"], weights: Weights

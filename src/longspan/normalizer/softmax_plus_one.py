@@ -25,7 +25,7 @@ class SoftmaxPlusOne(Normalizer):
 
     optional_weights = True
     rows_sum_to_one = False
-    streams = True
+    order = 1
 
     def __call__(
         self, scores: Float[Tensor, "batch heads queries keys"], weights: Weights

@@ -45,3 +45,8 @@ class URPE(Reweight):
     ) -> dict[str, Tensor]:
         """Factors of one."""
         return {"factors": torch.ones(num_heads, 2 * self.max_distance + 1)}
+
+    @property
+    def constant_beyond(self) -> int:
+        """The clipping distance."""
+        return self.max_distance

@@ -1,0 +1,169 @@
+"""The softmax of one span's scores, through flash tiles: of all pairs, or of a band of them."""
+
+from dataclasses import dataclass, field
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.nn.functional import pad
+
+from longspan.compute import toeplitz
+from longspan.compute.inputs import Inputs
+from longspan.compute.lowering import Cut, Span, View, lower, visible_keys, with_common_views
+from longspan.compute.rotate import Tables, rotate, tables, turn
+from longspan.compute.spans import Patch
+from longspan.compute.tiles import TiledAttention
+from longspan.slots import EVERYWHERE, Band, ScoreBias, Spectrum
+
+LOG_GROWTH = 40.0
+"""Natural log of what decaying keys may grow by over one origin: far from float32's and bfloat16's e^88."""
+
+
+@dataclass(frozen=True, eq=False)
+class SpanSoftmax:
+    """One span's content, ready for tiles.
+
+    Arguments:
+        inputs: the call that the span is part of.
+        span: where its tokens stand.
+        query, key, value: normalized, not yet turned; queries carry the part of the scale that is not `scale`.
+        query_at, key_at: coordinates, (batch or 1, places, axes).
+        scale: the number that the kernel multiplies scores with.
+        strip: rows of a masked strip in the forward pass; None: no masked tiles.
+    """
+
+    inputs: Inputs
+    span: Span
+    query: Tensor
+    key: Tensor
+    value: Tensor
+    query_at: Tensor
+    key_at: Tensor
+    scale: float
+    strip: int | None
+    _turned: dict[View, tuple[Tensor, Tensor]] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, x: Inputs, patch: Patch, strip: int | None) -> "SpanSoftmax":
+        """What stands in one patch of a call."""
+        span, norm = patch.span, x.scheme.qk_norm
+        query = x.query[patch.rows, :, patch.queries : patch.queries + span.queries]
+        key, value = (t[patch.rows, :, patch.keys : patch.keys + span.keys] for t in (x.key, x.value))
+        if norm:
+            query, key = norm.query(query, x.weights_of(norm)), norm.key(key, x.weights_of(norm))
+        query, scale = _scaled(x, query, span)
+        at = [
+            places.coordinate[patch.rows if len(places.order) > 1 else slice(0, 1), start : start + count]
+            for places, start, count in ((x.queries, patch.queries, span.queries), (x.keys, patch.keys, span.keys))
+        ]
+        return cls(x, span, query, key, value, at[0], at[1], scale, strip)
+
+    def attend(
+        self,
+        within: Band = EVERYWHERE,
+        *,
+        order: float = 1.0,
+        added: Float[Tensor, "heads diagonals"] | None = None,
+        logit: Float[Tensor, " heads"] | None = None,
+    ) -> tuple[Float[Tensor, "batch heads queries value_dim"], Float[Tensor, "batch heads queries"]]:
+        """Output and log-sum-exp of the softmax of order · scores + added over the pairs within a band.
+
+        A row without any gives zeros and −inf. `logit` is the score of one more key without a value.
+        """
+        x, scheme = self.inputs, self.inputs.scheme
+        biased = added is not None or isinstance(scheme.bias, ScoreBias)
+        asked = _decay_span(x), within, biased
+        forward = lower(scheme, self.span, Cut(self.strip), *asked)
+        backward = lower(scheme, self.span, Cut(None), *asked) if torch.is_grad_enabled() else forward
+        width = self.value.shape[-1]
+        if not forward.tiles:
+            return nothing(self.query, width), self.query.new_full(self.query.shape[:3], -torch.inf, dtype=self.dtype)
+        forward, backward = with_common_views(forward, backward)
+        # The kernel wants values as wide as queries: zeros change no score and no output.
+        wide = max(self.query.shape[-1], width)
+        turned = [_widened(t, wide) for view in forward.views for t in self._at(view)]
+        diagonal = self._diagonal(order, added)
+        value = _widened(self.value, wide)
+        out, lse = TiledAttention.apply(forward, backward, self.scale * order, value, diagonal, logit, *turned)  # pyright: ignore[reportGeneralTypeIssues]
+        return out[..., :width], lse
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Of log-sum-exps and biases: float32 at least."""
+        return torch.promote_types(self.query.dtype, torch.float32)
+
+    def _diagonal(self, order: float, added: Tensor | None) -> Tensor | None:
+        bias = self.inputs.scheme.bias
+        if not isinstance(bias, ScoreBias):
+            return added
+        heads, weights = self.query.shape[1], self.inputs.weights_of(bias)
+        diagonal = toeplitz.diagonals(bias, self.span, heads, weights, self.dtype, self.query.device)
+        diagonal = diagonal if order == 1 else diagonal * order
+        return diagonal if added is None else diagonal + added
+
+    def _at(self, view: View) -> tuple[Tensor, Tensor]:
+        if view not in self._turned:
+            self._turned[view] = self._turn(view)
+        return self._turned[view]
+
+    def _turn(self, view: View) -> tuple[Tensor, Tensor]:
+        """The view's own queries and keys, turned to where its branch says they stand."""
+        x = self.inputs
+        branch = x.scheme.distance.branches()[view.branch]
+        spectrum = view.rotation.spectrum(self.query.shape[-1])
+        rows, keys = slice(*view.rows), slice(*view.keys)
+        query_at, key_at = self.query_at[:, rows], self.key_at[:, keys]
+        query, key = self.query[:, :, rows], self.key[:, :, keys]
+        a, rest = x.to_turn(branch.query(query_at), query_at, spectrum)
+        c, _ = x.to_turn(branch.key(key_at), key_at, spectrum)
+        if view.origin is None:
+            if not rest.rotary_dim:
+                return query, key
+            same = a.shape == c.shape and torch.equal(a, c)
+            at_query = tables(a, rest)
+            at_key = at_query if same else tables(c, rest)
+            return _turn(query, a, at_query, rest), _turn(key, c, at_key, rest)
+        shrunk = (a[..., 0] - view.origin).clamp(min=0)
+        return rotate(query, a, spectrum, shrunk), rotate(key, c, spectrum, view.origin - c[..., 0])
+
+
+def nothing(query: Tensor, width: int) -> Tensor:
+    """Zeros that are part of the graph, whatever stands in the padding."""
+    everywhere = torch.ones((), dtype=torch.bool, device=query.device)
+    return query.masked_fill(everywhere, 0.0).sum(-1, keepdim=True).repeat(1, 1, 1, width)
+
+
+def _widened(x: Tensor, width: int) -> Tensor:
+    return pad(x, (0, width - x.shape[-1])) if x.shape[-1] < width else x
+
+
+def _scaled(x: Inputs, query: Tensor, span: Span) -> tuple[Tensor, float]:
+    """Queries and the one number that the kernel multiplies scores with."""
+    visible = sum((b - a).clamp(min=0) for a, b in visible_keys(x.scheme, span))
+    assert isinstance(visible, Tensor)
+    asked = (visible[None, None], x.base_scale, x.weights_of(x.scheme.scale))
+    scale = x.scheme.scale(*asked)
+    multiplied = x.scheme.scale.multiplies
+    base = multiplied(*asked) if multiplied else scale
+    # The kernel multiplies the −inf of absent keys as well: zero would give NaN, a negative number +inf.
+    number = float(base) if isinstance(base, float | int) and base > 0 else 1.0
+    # A multiplier of exactly one leaves the bits of the plain call alone.
+    factor = scale / number
+    if isinstance(factor, Tensor):
+        return query * factor[..., None].to(query.dtype), number
+    return query if factor == 1 else query * factor, number
+
+
+def _decay_span(x: Inputs) -> int:
+    """Tokens over which decaying keys may share an origin without leaving the range of the dtype."""
+    spectrum = x.scheme.rotation.spectrum(x.query.shape[-1])
+    if not spectrum.decays or x.query.dtype == torch.float16:
+        return 0
+    blocks = LOG_GROWTH / (-float(spectrum.log_decay.min()) * spectrum.decay_block)
+    # Where pairs hardly decay, so many blocks would fit that their tokens overflow int64.
+    return max(1, int(min(blocks, x.key.shape[2]))) * spectrum.decay_block
+
+
+def _turn(x: Tensor, place: Tensor, angles: Tables, spectrum: Spectrum) -> Tensor:
+    """`turn`, but no copy of what stands still: a cache of many keys is read where it lies."""
+    return x if spectrum.gain == 1.0 and not place.any() else turn(x, angles, spectrum.layout)
