@@ -13,7 +13,7 @@ def test_without_a_limit_everything_is_measured() -> None:
     assert found.lengths == (512, 1024, 2048, 4096)
     assert found.candidates == METHODS
     assert found.left_out == ()
-    assert len(found.race_measurements(GRID)) == 13 * 3
+    assert len(found.race_measurements(GRID)) == 13 * 3 * 2
     assert found.tokens(GRID) > sum(map(tokens, found.race_measurements(GRID)))
 
 
@@ -32,6 +32,9 @@ def test_a_verdict_is_always_possible() -> None:
     found = plan(GRID, METHODS, DOCUMENTS[:3], DOCUMENTS[3:], 1.0)
     assert len(found.candidates) == FEWEST_CANDIDATES
     assert len(found.race) == 1
+    assert found.race_lengths == ()
+    assert found.finalists == 1
+    assert len(found.judge_measurements(GRID, METHODS[:1])) < len(found.judge_measurements(GRID, METHODS[:2]))
     assert found.judge == DOCUMENTS[3:]
     assert found.contexts == (256, 512, 4096)
     assert found.lengths == (4096,)
@@ -41,6 +44,7 @@ def test_three_methods_need_no_race() -> None:
     found = plan(GRID, METHODS[:3], (), DOCUMENTS)
     assert not found.races
     assert found.race_measurements(GRID) == []
+    assert not plan(GRID, METHODS[:3], (), DOCUMENTS, 1.0).races
 
 
 def test_truncation_is_asked_at_every_length_beyond_the_trained_one() -> None:

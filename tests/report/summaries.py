@@ -63,10 +63,18 @@ def summary(winner: str | None = "rerope(window=256)", **changes: Any) -> dict[s
         "race": {
             "documents": ["book-9.txt"],
             "rows": [
-                {"method": "rerope(window=256)", "failed": None, "loss": 2.9, "price": 0.0, "tokens_per_second": 900.0},
+                {
+                    "method": "rerope(window=256)",
+                    "failed": None,
+                    "loss": 2.9,
+                    "beyond": 0.8,
+                    "price": 0.0,
+                    "tokens_per_second": 900.0,
+                },
                 {"method": "ntk(factor=16.0)", "failed": "the model returned NaN or infinity"},
                 {"method": "plain", "failed": None, "loss": 5.0, "price": 0.0, "tokens_per_second": 999.0},
             ],
+            "finalists": ["rerope(window=256)"],
         },
         "left_out": ["the candidates <dual_chunk>"],
         "judged": True,

@@ -172,19 +172,28 @@ def _affordable(
     raced: tuple[Document, ...],
     judged: tuple[Document, ...],
 ) -> Plan:
-    """What the budget allows, at the speed of the first two measurements."""
+    """What the budget allows, at the speed of the first three measurements."""
     grid = study.grid
     document = (raced or judged)[0]
-    first = [grid.position(PLAIN, document), grid.position(methods[0], document)]
+    first = [
+        grid.position(PLAIN, document),
+        grid.position(methods[0], document),
+        grid.retrieval(methods[0], document, grid.length),
+    ]
     show(study, "speed", first[:1])
     failed = (study.record(first[0]) or {}).get("failed")
     if failed:
         raise InputError(f"plain, the model without any method, failed: {failed}; nothing can be compared with it")
     show(study, "speed", first[1:])
     speed = study.tokens_per_second(first)
-    found = plan(grid, methods, raced, judged, speed * 60 * request.budget if speed else None)
+    if not speed:
+        return plan(grid, methods, raced, judged)
+    found = plan(grid, methods, raced, judged, speed * 60 * request.budget)
+    minutes = found.tokens(grid) / speed / 60
     if found.left_out:
         say(f"left out, to keep to --budget {request.budget:g}: {'; '.join(found.left_out)}")
+    if minutes > request.budget:
+        say(f"the least that {request.docs} documents allow takes about {minutes:.0f} minutes, more than --budget")
     return found
 
 

@@ -22,6 +22,8 @@ class Plan:
         candidates: methods in the race.
         race, judge: documents.
         contexts, lengths: of the judgement: contexts of the loss, lengths of haystacks.
+        race_lengths: of the race: lengths of haystacks.
+        finalists: how many methods of the race are judged.
         left_out: in plain words, what the budget does not allow.
     """
 
@@ -30,16 +32,18 @@ class Plan:
     judge: tuple[Document, ...]
     contexts: tuple[int, ...]
     lengths: tuple[int, ...]
+    race_lengths: tuple[int, ...]
+    finalists: int = FINALISTS
     left_out: tuple[str, ...] = ()
 
     @property
     def races(self) -> bool:
         """Whether there is anything to choose."""
-        return len(self.candidates) > FINALISTS
+        return len(self.candidates) > self.finalists
 
     def race_measurements(self, grid: Grid) -> list[dict[str, Any]]:
         """Of the race."""
-        return grid.race((PLAIN, *self.candidates), self.race) if self.races else []
+        return grid.race((PLAIN, *self.candidates), self.race, self.race_lengths) if self.races else []
 
     def judge_measurements(self, grid: Grid, finalists: Sequence[str]) -> list[dict[str, Any]]:
         """Of the judgement."""
@@ -47,7 +51,7 @@ class Plan:
 
     def tokens(self, grid: Grid) -> int:
         """All that will be read."""
-        planned = [*self.race_measurements(grid), *self.judge_measurements(grid, self.candidates[:FINALISTS])]
+        planned = [*self.race_measurements(grid), *self.judge_measurements(grid, self.candidates[: self.finalists])]
         return sum(map(tokens, planned))
 
 
@@ -60,7 +64,7 @@ def plan(
 ) -> Plan:
     """The fullest plan that reads at most `affordable` tokens (None: no limit), else the leanest there is."""
     trained, length = grid.trained_length, grid.length
-    full = Plan(tuple(candidates), tuple(race), tuple(judge), tuple(grid.contexts()), tuple(grid.lengths()))
+    full = Plan(tuple(candidates), tuple(race), tuple(judge), tuple(grid.contexts()), tuple(grid.lengths()), (length,))
     few_contexts = tuple(dict.fromkeys((trained // 2, trained, length)))
     ends = tuple(dict.fromkeys((trained, length)))
     cuts: list[tuple[str, dict[str, Any]]] = [
@@ -69,10 +73,13 @@ def plan(
         ("all but two documents of the race", {"race": full.race[:2]}),
         ("haystacks of the trained length", {"lengths": (length,)}),
         ("all but one document of the race", {"race": full.race[:1]}),
+        ("haystacks of the race", {"race_lengths": ()}),
     ]
     for fewer in range(len(full.candidates) - 1, FEWEST_CANDIDATES - 1, -1):
         dropped = full.candidates[fewer:]
         cuts.append((f"the candidates {', '.join(dropped)}", {"candidates": full.candidates[:fewer]}))
+    if full.races:
+        cuts += [(f"all but {few} of the judged methods", {"finalists": few}) for few in (2, 1)]
     chosen, changes, left_out = full, {}, {}
     for words, change in cuts:
         if affordable is None or chosen.tokens(grid) <= affordable:

@@ -45,9 +45,14 @@ class Grid:
             length *= 2
         return [*found, self.length]
 
-    def race(self, methods: Sequence[str], documents: Sequence[Document]) -> Measurements:
-        """One reading of every document by every method."""
-        return [self.position(method, document) for method in methods for document in documents]
+    def race(self, methods: Sequence[str], documents: Sequence[Document], lengths: Sequence[int]) -> Measurements:
+        """Every document read once by every method, and asked at some lengths."""
+        found = []
+        for method in methods:
+            for document in documents:
+                found.append(self.position(method, document))
+                found += [self.retrieval(method, document, length) for length in lengths]
+        return found
 
     def judgement(
         self, methods: Sequence[str], documents: Sequence[Document], contexts: Sequence[int], lengths: Sequence[int]

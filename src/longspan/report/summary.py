@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from statistics import fmean
 from typing import Any
 
-from longspan.measure.budget import FINALISTS, Plan
+from longspan.measure.budget import Plan
 from longspan.measure.grid import Grid
 from longspan.measure.interval import mean, paired, share
 from longspan.measure.loss import BINS
@@ -27,7 +27,7 @@ class Race:
     """Which methods were fastest to fall away.
 
     Arguments:
-        rows: one per method, best first: method, loss, price, failed.
+        rows: one per method, best first: method, loss, beyond (share of far facts found), price, failed.
         finalists: methods to be judged.
     """
 
@@ -36,7 +36,11 @@ class Race:
 
 
 def race(study: Study, plan: Plan, tolerance: float) -> Race:
-    """Rank the candidates: those within the tolerance first, by the loss of the second half of what was read."""
+    """Rank the candidates: those within the tolerance first, by the loss of the second half of what was read.
+
+    The first are judged, and in place of the last of them the one that found most far facts, where that is another:
+    a method can be worth using by either.
+    """
     if not plan.races:
         return Race((), plan.candidates)
     grid = study.grid
@@ -44,8 +48,13 @@ def race(study: Study, plan: Plan, tolerance: float) -> Race:
     rows = []
     for method in (PLAIN, *plan.candidates):
         records = [study.record(grid.position(method, document)) for document in plan.race]
-        reason = next((record["failed"] for record in records if record and record.get("failed")), None)
-        if reason is not None or None in records:
+        asked = [
+            study.record(grid.retrieval(method, document, length))
+            for document in plan.race
+            for length in plan.race_lengths
+        ]
+        reason = next((record["failed"] for record in records + asked if record and record.get("failed")), None)
+        if reason is not None or None in records + asked:
             rows.append({"method": method, "failed": reason or "not measured"})
             continue
         results = [record["result"] for record in records if record]
@@ -53,6 +62,9 @@ def race(study: Study, plan: Plan, tolerance: float) -> Race:
         if None not in plain:
             prices = [result["short"] - other["short"] for result, other in zip(results, plain, strict=True) if other]
             found["price"] = fmean(prices)
+        if asked:
+            answers = [_beyond(record["result"], grid.trained_length)[:2] for record in asked if record]
+            found["beyond"] = sum(right for right, _ in answers) / max(1, sum(number for _, number in answers))
         found["tokens_per_second"] = study.tokens_per_second(grid.position(method, d) for d in plan.race)
         rows.append(found)
 
@@ -61,8 +73,19 @@ def race(study: Study, plan: Plan, tolerance: float) -> Race:
         return failed, not failed and row.get("price", 0.0) > tolerance, row.get("loss", 0.0)
 
     rows.sort(key=rank)
-    running = [row["method"] for row in rows if row["failed"] is None and row["method"] != PLAIN]
-    return Race(tuple(rows), tuple(running[:FINALISTS]))
+    running = [row for row in rows if row["failed"] is None and row["method"] != PLAIN]
+    return Race(tuple(rows), finalists(running, plan.finalists, tolerance))
+
+
+def finalists(running: Sequence[dict[str, Any]], count: int, tolerance: float) -> tuple[str, ...]:
+    """The first `count` of ranked rows; the last of them gives way to the one within the tolerance that found most."""
+    chosen = [row["method"] for row in running[:count]]
+    affordable = [row for row in running if row.get("price", 0.0) <= tolerance and "beyond" in row]
+    if affordable:
+        most = max(affordable, key=lambda row: row["beyond"])["method"]  # of equals, the one ranked first
+        if most not in chosen:
+            chosen[-1] = most
+    return tuple(chosen)
 
 
 def summarize(study: Study, plan: Plan, raced: Race, tolerance: float, setting: Mapping[str, Any]) -> dict[str, Any]:
@@ -80,7 +103,11 @@ def summarize(study: Study, plan: Plan, raced: Race, tolerance: float, setting: 
     best = winner({name: scores[name] for name in found}, found) if judged else None
     return {
         "setting": {**setting, "tolerance": tolerance, "documents": [document.name for document in plan.judge]},
-        "race": {"documents": [document.name for document in plan.race], "rows": list(raced.rows)},
+        "race": {
+            "documents": [document.name for document in plan.race],
+            "rows": list(raced.rows),
+            "finalists": list(raced.finalists),
+        },
         "left_out": list(plan.left_out),
         "judged": judged,
         "winner": best,
