@@ -60,7 +60,7 @@ conformance: $(STAMP) ## every method on every model family of transformers, int
 
 .PHONY: demo
 demo: $(STAMP) ## let the bundled model read 8 times its trained length, and judge it (under 3 minutes)
-	$(BIN)/longspan extend --to 4096 --budget 2 --dtype float32 --out build/demo
+	$(BIN)/longspan extend --to 4096 --budget 2 --out build/demo
 
 .PHONY: thorough
 thorough: $(STAMP) ## the same tests with twenty times as many drawn examples (an hour)

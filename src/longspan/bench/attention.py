@@ -20,6 +20,7 @@ from longspan.compute.attend import run
 from longspan.compute.inputs import Inputs
 from longspan.compute.places import contiguous, places
 from longspan.compute.rotate import tables, turn
+from longspan.measure.machine import hardware
 from longspan.notation import parse
 from longspan.scheme import Scheme
 from longspan.slots import PlaceMap, identity
@@ -191,7 +192,7 @@ def _without_gradients(inputs: Inputs) -> None:
 def conditions() -> dict[str, Any]:
     """What a reader needs to judge the rows."""
     return {
-        "hardware": f"{_processor()}, {torch.get_num_threads()} threads",
+        "hardware": hardware(),
         "torch": torch.__version__,
         "python": platform.python_version(),
         "heads": HEADS,
@@ -200,11 +201,3 @@ def conditions() -> dict[str, Any]:
         "load_average": os.getloadavg()[0],
         "schemes": PREFILL,
     }
-
-
-def _processor() -> str:
-    try:
-        with open("/proc/cpuinfo", encoding="utf-8") as lines:
-            return next(line.split(":")[1].strip() for line in lines if line.startswith("model name"))
-    except (OSError, StopIteration):
-        return platform.processor() or platform.machine()

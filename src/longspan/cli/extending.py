@@ -17,6 +17,7 @@ from longspan.measure.budget import FINALISTS, Plan, plan
 from longspan.measure.candidates import candidates, filled
 from longspan.measure.grid import Grid
 from longspan.measure.loading import BUNDLED, bundled_documents, load_tokenizer, located
+from longspan.measure.machine import hardware
 from longspan.measure.measurement import PLAIN, Bench, bench, versions
 from longspan.measure.memory import gigabytes, require_memory
 from longspan.measure.source import DTYPES, check_length, check_tokenizer, choose_dtype, geometry_of
@@ -94,7 +95,7 @@ def run(request: Request, as_json: bool) -> None:
         print(verdict(summary))
         print(f"\nreport: {request.folder.resolve() / 'report.html'}")
         if summary["model"]:
-            print(f"model:  {summary['model']}")
+            print(f"model:  {Path(summary['model']).resolve()}")
 
 
 def _study(request: Request) -> dict[str, Any]:
@@ -212,10 +213,10 @@ def _setting(request: Request, geometry: Geometry, grid: Grid, texts: Library) -
         "contexts": grid.contexts(),
         "dropped": list(texts.dropped),
         "files": texts.files,
-        "threads": torch.get_num_threads(),
+        "seed": grid.seed,
+        "hardware": hardware(),
         "versions": versions(),
         "command": shlex.join(["longspan", *sys.argv[1:]]),
-        "folder": str(request.folder.resolve()),
     }
 
 
@@ -227,7 +228,7 @@ def _least_loss(summary: dict[str, Any]) -> str | None:
 
 def _write_model(request: Request, loaded: Bench, method: str) -> Path:
     """The extended model, in the dtype it came in; one that stands there with the same extension is left alone."""
-    folder = request.folder.resolve() / "model"
+    folder = request.folder / "model"
     if _extension(folder) == [method, request.length]:
         return folder
     loaded.attach(PLAIN)

@@ -49,16 +49,15 @@ def grounds(summary: Mapping[str, Any]) -> list[str]:
             f"truncation, {percent(plain['beyond'])} by the plain model; chance is 25 %."
         )
         lines.append(f"On texts of up to {trained} tokens its loss changes by {nats(best['price'])} nats per token.")
-    lines.append(f"The plain model's loss at {length} tokens is {nats(plain['loss_minus_truncation'][length])} above "
+    lines.append(f"The plain model's loss at {length} tokens is {nats(plain['loss_minus_truncation'][length])} against "
                  f"truncation's. {documents} documents; 95 % intervals over documents in brackets.")  # fmt: skip
     return lines
 
 
 def _against(row: Mapping[str, Any], length: str, trained: int) -> str:
     gain = row["gain"]
-    word = "lower" if gain["value"] < 0 else "higher"
     sure = "" if row["beats_in_loss"] or (gain["low"] or 0) > 0 else ", which is no sure difference"
-    return f"its loss at {length} tokens is {nats(gain)} nats {word} than truncation's{sure}."
+    return f"its loss at {length} tokens differs from truncation's by {nats(gain)} nats{sure}."
 
 
 def nats(estimate: Mapping[str, Any]) -> str:
