@@ -40,8 +40,8 @@ def _results(summaries: dict[str, Any]) -> str:
         setting = summary["setting"]
         sections.append(
             f"**{headline(summary)}** (`{setting['command']}`: {setting['model']}, trained on "
-            f"{setting['trained_length']} tokens; {len(setting['documents'])} documents, 95 % intervals; chance is 25 %; "
-            f"{setting['dtype']}, {setting['hardware']}, torch {setting['versions']['torch']})\n\n"
+            f"{setting['trained_length']} tokens; {len(setting['documents'])} documents, 95 % intervals; "
+            f"chance is 25 %; {setting['dtype']}, {setting['hardware']}, torch {setting['versions']['torch']})\n\n"
             f"{table(summary)}\n\n"
             f"![Loss of the same last tokens against context](docs/figures/{name}.svg)\n"
         )

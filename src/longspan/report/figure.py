@@ -44,6 +44,8 @@ STYLE: dict[Any, Any] = {
     "savefig.facecolor": "none",
 }
 
+ENDS = ("low", "high")
+
 Row = Mapping[str, Any]
 
 
@@ -61,17 +63,17 @@ def loss_by_context(summary: Mapping[str, Any]) -> str:
             middle = [row["loss"][str(context)]["value"] for context in contexts]
             axes.plot(contexts, middle, color=color, marker="o", ms=4, lw=2, label=row["method"])
         _trained(axes, trained)
-        axes.set_xscale("log", base=2)
-        _token_ticks(axes, summary["setting"]["contexts"])
-        _within(axes, summary)
-        axes.set_xlabel("context, tokens")
+        _context_axis(axes, summary["setting"]["contexts"])
         axes.set_ylabel("loss, nats per token")
         _legend(axes)
         return _svg(figure, "Loss of the same last tokens against context")
 
 
 def gain_by_context(summary: Mapping[str, Any]) -> str:
-    """The same as paired differences to truncation, with 95 % intervals over documents."""
+    """The same as paired differences to truncation, with 95 % intervals over documents.
+
+    A plain model that falls off a cliff leaves the figure, so that the methods can be told apart.
+    """
     with mpl.rc_context(STYLE):
         figure, axes = _axes()
         rows = [(row, color) for row, color in _colored(summary) if row["method"] != "truncation"]
@@ -79,19 +81,11 @@ def gain_by_context(summary: Mapping[str, Any]) -> str:
             found = row["loss_minus_truncation"]
             contexts = [int(context) for context in found]
             shift = 2 ** (0.08 * (number - (len(rows) - 1) / 2))
-            values = [found[str(context)]["value"] for context in contexts]
-            low = [_finite(found[str(context)]["low"], value) for context, value in zip(contexts, values, strict=True)]
-            high = [
-                _finite(found[str(context)]["high"], value) for context, value in zip(contexts, values, strict=True)
-            ]
-            errors = [
-                [value - end for value, end in zip(values, low, strict=True)],
-                [end - value for value, end in zip(values, high, strict=True)],
-            ]
+            estimates = list(found.values())
             axes.errorbar(
                 [context * shift for context in contexts],
-                values,
-                yerr=errors,
+                [estimate["value"] for estimate in estimates],
+                yerr=[[abs(_end(estimate, end) - estimate["value"]) for estimate in estimates] for end in ENDS],
                 color=color,
                 fmt="o-",
                 ms=4,
@@ -100,18 +94,9 @@ def gain_by_context(summary: Mapping[str, Any]) -> str:
                 label=row["method"],
             )
         axes.axhline(0, color=INK, ls=(0, (5, 3)), lw=1.4)
-        axes.set_xscale("log", base=2)
-        _token_ticks(axes, summary["setting"]["contexts"])
-        limits = [
-            value
-            for row, _ in rows
-            if row["method"] != "plain"
-            for estimate in row["loss_minus_truncation"].values()
-            for value in (estimate["low"], estimate["high"])
-            if value is not None
-        ]
-        _limit(axes, [*limits, 0.0])
-        axes.set_xlabel("context, tokens")
+        _context_axis(axes, summary["setting"]["contexts"])
+        methods = [row["loss_minus_truncation"].values() for row, _ in rows if row["method"] != "plain"]
+        _limit(axes, [0.0, *(_end(estimate, end) for found in methods for estimate in found for end in ENDS)])
         axes.set_ylabel("loss minus truncation's, nats")
         _legend(axes)
         return _svg(figure, "Paired difference to truncation, with 95 % intervals")
@@ -192,23 +177,11 @@ def _trained(axes: Axes, trained: int) -> None:
     )  # fmt: skip
 
 
-def _token_ticks(axes: Axes, contexts: Sequence[int]) -> None:
+def _context_axis(axes: Axes, contexts: Sequence[int]) -> None:
+    axes.set_xscale("log", base=2)
     axes.set_xticks(contexts, [str(context) for context in contexts])
     axes.minorticks_off()
-
-
-def _within(axes: Axes, summary: Mapping[str, Any]) -> None:
-    """Show the methods; a plain model that falls off a cliff may leave the figure."""
-    values = [
-        estimate["value"]
-        for row in summary["methods"]
-        if row["failed"] is None and row["method"] != "plain"
-        for estimate in row["loss"].values()
-    ]
-    plain = next(row for row in summary["methods"] if row["method"] == "plain")
-    if plain["failed"] is None:
-        values += [estimate["value"] for estimate in plain["loss"].values()]
-    _limit(axes, values)
+    axes.set_xlabel("context, tokens")
 
 
 def _limit(axes: Axes, values: Sequence[float]) -> None:
@@ -217,8 +190,9 @@ def _limit(axes: Axes, values: Sequence[float]) -> None:
     axes.set_ylim(low - room, high + 3 * room)
 
 
-def _finite(end: float | None, value: float) -> float:
-    return value if end is None else end
+def _end(estimate: Mapping[str, Any], end: str) -> float:
+    """One end of an interval; the value itself where one document says nothing about others."""
+    return estimate["value"] if estimate[end] is None else estimate[end]
 
 
 def _legend(axes: Axes) -> None:
