@@ -25,6 +25,7 @@ import longspan
 from longspan.errors import LongspanError
 from longspan.pretrained import attach, division
 from longspan.pretrained.frame import Frame
+from longspan.pretrained.standing import UNTURNED
 from pretrained.families import model_types, small_model
 from pretrained.models import in_parts, logits
 
@@ -99,12 +100,12 @@ def static_cache(model: PreTrainedModel) -> Tensor:
 
 def unturned(model: PreTrainedModel, method: str) -> Tensor:
     """The same method with every source in frame 0."""
-    before, division._pairwise = division._pairwise, lambda *_: True
+    before, division.standing = division.standing, lambda *_: UNTURNED
     try:
         with longspan.attached(model, method):
             return logits(model, words())
     finally:
-        division._pairwise = before
+        division.standing = before
 
 
 PATHS: dict[str, Callable[[PreTrainedModel], Tensor]] = {

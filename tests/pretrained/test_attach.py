@@ -269,15 +269,62 @@ def filled_cache(model, words) -> DynamicCache:
     return model(input_ids=words, use_cache=True).past_key_values
 
 
-@pytest.mark.parametrize("scheme", ["rerope(8)", "rope(theta=1e6)"])
-def test_a_cache_in_another_frame_is_refused(model, words, scheme):
+FRAMES = (
+    "rope",
+    "rope(theta=1e6)",
+    "rerope(8)",
+    "leaky_rerope(window=8, k=4)",
+    "leaky_rerope(window=8, k=2)",
+    "self_extend(window=8, group=4)",
+    "self_extend(window=8, group=2)",
+    "dual_chunk(chunk=24, local=4)",
+    "yarn(factor=2)",
+    "yarn(factor=2) + leaky_rerope(window=8, k=4)",
+)
+
+
+@pytest.mark.parametrize("into", FRAMES)
+@pytest.mark.parametrize("made", FRAMES)
+def test_a_cache_made_in_one_frame_and_used_in_another_is_refused(model, words, made, into):
+    if made == into:
+        return
+    with longspan.attached(model, made):
+        cache = filled_cache(model, words)
+        static = StaticCache(config=model.config, max_cache_len=LENGTH + 5)
+        in_parts(model, words[:1], [LENGTH], cache=static)
+    with longspan.attached(model, into):
+        for each in (cache, static):
+            with pytest.raises(RefusalError, match="another frame"):
+                model(input_ids=words[:1, :1], past_key_values=each)
+
+
+def test_the_plain_models_cache_is_refused_in_another_frame(model, words):
     plain = filled_cache(model, words)
-    with longspan.attached(model, scheme), pytest.raises(RefusalError, match="another frame"):
-        model(input_ids=words[:, :1], past_key_values=plain)
-    with longspan.attached(model, scheme):
-        extended = filled_cache(model, words)
-    with longspan.attached(model, "rope(theta=3e6)"), pytest.raises(RefusalError, match="another frame"):
-        model(input_ids=words[:, :1], past_key_values=extended)
+    for scheme in FRAMES[1:]:
+        with longspan.attached(model, scheme), pytest.raises(RefusalError, match="another frame"):
+            model(input_ids=words[:, :1], past_key_values=plain)
+
+
+@pytest.mark.parametrize("make", [DynamicCache, lambda: StaticCache(config=tiny_llama().config, max_cache_len=90)])
+def test_a_method_that_must_know_positions_refuses_a_cache_without_them(model, words, make):
+    cache = make()
+    in_parts(model, words, [LENGTH], cache=cache)
+    with longspan.attached(model, "streaming_llm(sinks=2, size=16)"), pytest.raises(RefusalError, match="no positions"):
+        model(input_ids=words[:, :1], past_key_values=cache)
+    cache = make()
+    with longspan.attached(model, "streaming_llm(sinks=2, size=16)"):
+        in_parts(model, words[:, :9], [9], cache=cache)
+    in_parts(model, words[:, 9:12], [3], cache=cache)
+    with longspan.attached(model, "streaming_llm(sinks=2, size=16)"), pytest.raises(RefusalError, match="9 were read"):
+        model(input_ids=words[:, :1], past_key_values=cache)
+
+
+def test_equal_frames_share_a_cache(model, words):
+    with longspan.attached(model, "rerope(window=1000)"):
+        cache = filled_cache(model, words[:, :30])
+    with longspan.attached(model, "rerope(window=2000)"), torch.no_grad():
+        found = model(input_ids=words[:, 30:], past_key_values=cache).logits
+    torch.testing.assert_close(found, logits(model, words)[:, 30:], rtol=0, atol=2e-5)
 
 
 @pytest.mark.parametrize("make", [DynamicCache, lambda: None])
@@ -345,28 +392,28 @@ def test_a_model_without_rope_is_refused():
         longspan.extend(model, "rerope(8)")
 
 
-def test_a_wrong_frame_fails_the_self_test(monkeypatch):
+@pytest.mark.parametrize("scheme", ["rerope(8)", "leaky_rerope(window=8, k=4)", "streaming_llm(sinks=2, size=16)"])
+def test_a_wrong_frame_fails_the_self_test(monkeypatch, scheme):
     from longspan.pretrained import frame
 
     class Tilted(frame.Frame):
         def __call__(self, module, args, kwargs):
             given = super().__call__(module, args, kwargs)
-            if given is None:
-                return None
-            return self.arguments.put("position_ids", self.arguments.get("position_ids", *given) + 2, *given)
+            return given and self.arguments.put("position_ids", self.arguments.get("position_ids", *given) + 2, *given)
 
     monkeypatch.setattr("longspan.pretrained.attach.Frame", Tilted)
     model = tiny_llama()
-    longspan.extend(model, "rerope(8)")  # the same turn for all is no turn at all: it must pass
+    longspan.extend(model, scheme)  # the same turn for all is no turn at all: it must pass
     longspan.detach(model)
 
     class Broken(frame.Frame):
         def __call__(self, module, args, kwargs):
-            return None if self.unturned else super().__call__(module, args, kwargs)
+            told = super().__call__(module, args, kwargs)
+            return told and (args, kwargs)
 
     monkeypatch.setattr("longspan.pretrained.attach.Frame", Broken)
-    with pytest.raises(RefusalError):
-        longspan.extend(model, "rerope(8)")
+    with pytest.raises(RefusalError, match="differs from the model"):
+        longspan.extend(model, scheme)
 
 
 def test_a_ready_mask_tensor_is_refused(model):

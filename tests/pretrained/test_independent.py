@@ -11,20 +11,34 @@ from pretrained.models import in_parts, logits, tiny_llama, tokens
 
 LENGTH = 90
 Array = np.ndarray
+Distance = Callable[[Array, Array], Array]
+"""Of the positions i and j of a query and a key."""
 
 
 def plain_frequencies(d: int, base: float) -> Array:
     return np.array([base ** (-2 * i / d) for i in range(d // 2)])
 
 
-def rerope(r: Array) -> Array:
-    """kexue.fm/archives/9708: min(r, w)."""
-    return np.minimum(r, 8)
+def rerope(i: Array, j: Array) -> Array:
+    """kexue.fm/archives/9708: min(i − j, w)."""
+    return np.minimum(i - j, 8)
 
 
-def leaky(r: Array) -> Array:
-    """kexue.fm/archives/9708: w + (r − w) / k beyond the window."""
-    return np.where(r < 8, r, 8 + (r - 8) / 4)
+def leaky(i: Array, j: Array) -> Array:
+    """kexue.fm/archives/9708: w + (i − j − w) / k beyond the window."""
+    return np.where(i - j < 8, i - j, 8 + (i - j - 8) / 4)
+
+
+def self_extend(i: Array, j: Array) -> Array:
+    """arXiv:2401.01325, algorithm 1: the floor of each position, and the query shifted by w − ⌊w / G⌋."""
+    return np.where(i - j < 9, i - j, i // 4 + 9 - 9 // 4 - j // 4)
+
+
+def dual_chunk(i: Array, j: Array) -> Array:
+    """arXiv:2402.17463, section 3: queries at i mod s, at min(i mod s + s, c) and at c; keys at j mod s."""
+    chunk, s = 24, 20
+    apart = i // s - j // s
+    return np.where(apart == 0, i % s, np.where(apart == 1, np.minimum(i % s + s, chunk), chunk)) - j % s
 
 
 def mixed(d: int, base: float) -> Array:
@@ -33,18 +47,20 @@ def mixed(d: int, base: float) -> Array:
     return np.array([base ** (-2 * i / d) / np.exp(a * (i + 1) ** 0.625) for i in range(d // 2)])
 
 
-def same(r: Array) -> Array:
-    return r
+def same(i: Array, j: Array) -> Array:
+    return i - j
 
 
-def llama(model, words: Array, distance: Callable[[Array], Array], spectrum: Callable[[int, float], Array]) -> Array:
+def llama(
+    model, words: Array, distance: Callable[[Array, Array], Array], spectrum: Callable[[int, float], Array]
+) -> Array:
     """Logits of one row of words."""
     config = model.config
     weight = {name: value.double().numpy() for name, value in model.state_dict().items()}
     heads, groups = config.num_attention_heads, config.num_attention_heads // config.num_key_value_heads
     d, n = config.head_dim, len(words)
     frequencies = spectrum(d, config.rope_parameters["rope_theta"])
-    said = distance(np.arange(n)[:, None] - np.arange(n)[None]).astype(np.float64)
+    said = distance(np.arange(n)[:, None], np.arange(n)[None]).astype(np.float64)
 
     def norm(x: Array, name: str) -> Array:
         return x / np.sqrt((x**2).mean(-1, keepdims=True) + config.rms_norm_eps) * weight[name]
@@ -81,7 +97,10 @@ CASES = {
     "rope": (same, plain_frequencies),
     "rerope(window=8)": (rerope, plain_frequencies),
     "leaky_rerope(window=8, k=4)": (leaky, plain_frequencies),
+    "self_extend(window=9, group=4)": (self_extend, plain_frequencies),
+    "dual_chunk(chunk=24, local=4)": (dual_chunk, plain_frequencies),
     "ntk_mixed(factor=6, exponent=0.625)": (same, mixed),
+    "ntk_mixed(factor=6, exponent=0.625) + leaky_rerope(window=8, k=4)": (leaky, mixed),
     "ntk_mixed(factor=6, exponent=0.625) + rerope(window=8)": (rerope, mixed),
 }
 

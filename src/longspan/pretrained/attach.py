@@ -12,15 +12,17 @@ from longspan.geometry import Geometry
 from longspan.notation import format_plan
 from longspan.plan import Plan
 from longspan.pretrained.attention import IMPLEMENTATION, LAYER, Extended, Stock
-from longspan.pretrained.division import Work, divide, plainly
+from longspan.pretrained.division import Work, divide, plainly, turns
 from longspan.pretrained.frame import Arguments, Frame, Installed
 from longspan.pretrained.inspect import theta, trained_length, unscaled_length
+from longspan.pretrained.mask import padding_of
 from longspan.pretrained.precise import in_float32
 from longspan.pretrained.probe import Anatomy, calm, probe, probe_tokens, run_text, swap_configs
 from longspan.pretrained.step import Steps
 from longspan.pretrained.wanted import Target, close
 from longspan.rotation.rope import RoPE
 from longspan.scheme import Scheme
+from longspan.slots import identity
 
 ATTACHMENT = "longspan_attachment"
 """The attribute of an extended model that holds its `Attachment`."""
@@ -106,7 +108,7 @@ class Attachment:
     ) -> None:
         self.model, self.anatomy, self.plan, self.work = model, anatomy, plan, work
         self.length, self.backend = length, backend
-        self.steps = Steps(work.frame(anatomy.sources()))
+        self.steps = Steps(work.frame(anatomy.sources()), work.pairwise)
         self._hooks: list[Any] = []
         self._installed: list[Installed] = []
         self._configs: list[tuple[nn.Module, str, Any]] = []
@@ -142,13 +144,14 @@ class Attachment:
 
     def _install_sources(self) -> None:
         base, work = self.anatomy.base, self.work
-        for source in work.unturned:
-            self._installed.append(source.install(None, 1.0))
-        for source, rotation in work.rotations.items():
-            self._installed.append(source.install(rotation.frequencies(2 * len(source.frequencies)), rotation.gain))
+        for source, standing in work.standings.items():
+            turned = standing.rotation
+            frequencies = turned.frequencies(2 * len(source.frequencies)) if turned else None
+            self._installed.append(source.install(frequencies, turned.gain if turned else 1.0))
         for module in dict.fromkeys(source.module for source in self.anatomy.sources()):
-            unturned = frozenset(source.layer_type for source in work.unturned if source.module is module)
-            self._hooks.append(module.register_forward_pre_hook(Frame(module, self.steps, unturned), with_kwargs=True))
+            told = {s.layer_type: each.told for s, each in work.standings.items() if s.module is module}
+            told = {kind: place for kind, place in told.items() if place is not identity}
+            self._hooks.append(module.register_forward_pre_hook(Frame(module, self.steps, told), with_kwargs=True))
         forward = Forward(base, self.steps)
         self._hooks.append(base.register_forward_pre_hook(forward.begin, with_kwargs=True))
         self._hooks.append(base.register_forward_hook(forward.end, always_call=True))
@@ -162,8 +165,8 @@ class Attachment:
             if rest is None:
                 does = Stock(layer.implementation)
             else:
-                layout = layer.layout if layer.source in self.work.unturned else None
-                does = Extended(rest, layout, self.steps, self.backend)
+                layout, told = (layer.layout, self.work.told(layer)) if turns(rest) else (None, None)
+                does = Extended(rest, layout, told, self.steps, self.backend)
             layer.module.__dict__[LAYER] = does
 
 
@@ -176,7 +179,8 @@ class Forward:
     def begin(self, module: nn.Module, args: tuple, kwargs: dict) -> None:
         """Before the forward."""
         explicit = self.arguments.get("position_ids", args, kwargs) is not None
-        self.steps.begin(self.arguments.get("past_key_values", args, kwargs), explicit)
+        padding = padding_of(self.arguments.get("attention_mask", args, kwargs))
+        self.steps.begin(self.arguments.get("past_key_values", args, kwargs), explicit, padding)
 
     def end(self, module: nn.Module, args: tuple, output: Any) -> None:
         """After it."""

@@ -19,6 +19,7 @@ from longspan.pretrained.layout import ChannelLayout
 from longspan.pretrained.mask import LazyMask, lazy_mask
 from longspan.pretrained.step import Steps
 from longspan.scheme import Scheme
+from longspan.slots import PlaceMap
 
 IMPLEMENTATION = "longspan"
 """Under this name transformers finds our functions; it must hold none of `sdpa`, `flash`, `flex_attention`."""
@@ -74,13 +75,15 @@ class Extended:
 
     Arguments:
         scheme: what is left to do on queries and keys as they come from the cache.
-        layout: which of their channels turn; None where none do.
+        layout: which of their channels turn; None where none is left to turn.
+        told: where they were turned to before; None where they come unturned, or nothing is left to turn.
         steps: of the model.
         backend: of `compute`.
     """
 
     scheme: Scheme
     layout: ChannelLayout | None
+    told: PlaceMap | None
     steps: Steps
     backend: str = "auto"
 
@@ -115,7 +118,7 @@ class Extended:
             query, key = self.layout.arrange(query), self.layout.arrange(key)
         scheme, weights = self._with_the_models_own(softcap, s_aux)
         base_scale = query.shape[-1] ** -0.5 if scaling is None else float(scaling)
-        out = run(Inputs(query, key, value, scheme, queries, keys, weights, base_scale), self.backend)
+        out = run(Inputs(query, key, value, scheme, queries, keys, weights, base_scale, self.told), self.backend)
         return out.transpose(1, 2).contiguous(), None
 
     def _with_the_models_own(self, softcap: float | None, sinks: Tensor | None) -> tuple[Scheme, dict[str, Tensor]]:

@@ -11,13 +11,11 @@ from longspan.mask.window import Window
 from longspan.plan import Plan
 from longspan.pretrained.frame import Source
 from longspan.pretrained.probe import Anatomy, Layer
+from longspan.pretrained.standing import UNTURNED, Standing, standing
 from longspan.pretrained.wanted import fitted, names_rotation
 from longspan.rotation.nope import NoPE
 from longspan.scheme import Scheme
-from longspan.slots import Rotation
-
-FAR = 2**40
-"""Longer than any call: a rotation with more than one segment up to here changes on the way."""
+from longspan.slots import PlaceMap, Rotation, identity
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,14 +23,12 @@ class Work:
     """Who does what.
 
     Arguments:
-        unturned: sources in frame 0: they turn nothing, attention does.
-        rotations: sources in frame p that turn with other frequencies than their own.
+        standings: of the sources whose keys stand otherwise than the plain model's.
         rests: what is left to each attention layer on queries and keys as the cache holds them; None where its own
             function does all.
     """
 
-    unturned: frozenset[Source]
-    rotations: Mapping[Source, Rotation]
+    standings: Mapping[Source, Standing]
     rests: tuple[Scheme | None, ...]
 
     @property
@@ -40,10 +36,26 @@ class Work:
         """Whether every attention layer calls its own function."""
         return all(rest is None for rest in self.rests)
 
+    @property
+    def pairwise(self) -> bool:
+        """Whether an attention layer turns queries and keys, so that it must know where each token stands."""
+        return any(rest is not None and turns(rest) for rest in self.rests)
+
+    @property
+    def rotations(self) -> dict[Source, Rotation]:
+        """Sources that do all the turning, with other frequencies than their own."""
+        return {source: each.rotation for source, each in self.standings.items() if each.rotation and each.true}
+
+    def told(self, layer: Layer) -> PlaceMap | None:
+        """Where a layer's queries and keys are turned to before they come; None where they come unturned."""
+        if layer.source is None:
+            return None
+        found = self.standings.get(layer.source)
+        return identity if found is None else found.told if found.rotation else None
+
     def frame(self, sources: tuple[Source, ...]) -> Any:
         """What keys in the cache depend on; None where a plain model's cache is the same."""
-        kinds = ["unturned" if source in self.unturned else self.rotations.get(source) for source in sources]
-        return tuple(kinds) if any(kind is not None for kind in kinds) else None
+        return tuple(self.standings.get(source) for source in sources) if self.standings else None
 
 
 def divide(anatomy: Anatomy, plan: Plan) -> Work:
@@ -55,19 +67,22 @@ def divide(anatomy: Anatomy, plan: Plan) -> Work:
         raise RefusalError("every attention layer of this model has a sliding window: there is nothing to extend")
     depth = len(anatomy.layers)
     wanted = [_wanted(layer, plan.layer(i, depth)) for i, layer in enumerate(anatomy.layers)]
-    unturned, rotations = set(), {}
+    standings = {}
     for source in anatomy.sources():
         users = [i for i, layer in enumerate(anatomy.layers) if layer.source == source]
-        if _pairwise(source, [wanted[i] for i in users]):
-            unturned.add(source)
+        found = standing([wanted[i] for i in users])
+        if found.rotation and not source.holds(found.rotation.gain):
+            found = UNTURNED
+        if found != Standing(anatomy.layers[users[0]].spectrum()):
+            standings[source] = found
+        if not found.true or any(wanted[i].distance != TrueDistance() for i in users):
             _check_fixed(source, all(names_rotation(plan.layer(i, depth)) for i in users))
-        elif wanted[users[0]].rotation != anatomy.layers[users[0]].spectrum():
-            rotations[source] = wanted[users[0]].rotation
     _check_turning(anatomy, plan)
     rests = tuple(
-        _rest(layer, scheme, layer.source in unturned) for layer, scheme in zip(anatomy.layers, wanted, strict=True)
+        _rest(layer, scheme, standings.get(layer.source) if layer.source else None)
+        for layer, scheme in zip(anatomy.layers, wanted, strict=True)
     )
-    work = Work(frozenset(unturned), rotations, rests)
+    work = Work(standings, rests)
     if anatomy.own_masks and not work.stock:
         raise RefusalError(
             "this model works on its masks itself (sparse attention), which hides where tokens stand: "
@@ -77,12 +92,23 @@ def divide(anatomy: Anatomy, plan: Plan) -> Work:
 
 
 def plainly(anatomy: Anatomy, work: Work) -> Work:
-    """The same machinery doing what the model always did."""
+    """The same machinery doing what the model always did; what would turn nothing then comes unturned."""
+    standings = {}
+    for layer, rest in zip(anatomy.layers, work.rests, strict=True):
+        if layer.source is not None and rest is not None and turns(rest):
+            found = work.standings.get(layer.source, UNTURNED)
+            moved = found.rotation is not None and not found.true
+            standings[layer.source] = replace(found, rotation=layer.spectrum()) if moved else UNTURNED
     rests = tuple(
-        rest and (own(layer) if layer.source in work.unturned else replace(own(layer), rotation=NoPE()))
+        rest and (own(layer) if layer.source in standings else replace(own(layer), rotation=NoPE()))
         for layer, rest in zip(anatomy.layers, work.rests, strict=True)
     )
-    return Work(work.unturned, {}, rests)
+    return Work(standings, rests)
+
+
+def turns(rest: Scheme) -> bool:
+    """Whether attention turns queries and keys."""
+    return rest.rotation != NoPE()
 
 
 def own(layer: Layer) -> Scheme:
@@ -102,15 +128,8 @@ def _wanted(layer: Layer, closed: Scheme) -> Scheme:
     return replace(closed, rotation=rotation)
 
 
-def _pairwise(source: Source, schemes: list[Scheme]) -> bool:
-    """Whether a source must be in frame 0: said distances, frequencies that change on the way, layers that disagree."""
-    return len({scheme.rotation for scheme in schemes}) > 1 or any(
-        scheme.distance != TrueDistance() or len(scheme.rotation.segments(FAR)) > 1 for scheme in schemes
-    )
-
-
-def _rest(layer: Layer, scheme: Scheme, unturned: bool) -> Scheme | None:
-    if not unturned:
+def _rest(layer: Layer, scheme: Scheme, standing: Standing | None) -> Scheme | None:
+    if scheme.distance == TrueDistance() and (standing is None or standing.true):
         scheme = replace(scheme, rotation=NoPE())
     alone = replace(own(layer), rotation=NoPE())
     return None if scheme == alone else scheme

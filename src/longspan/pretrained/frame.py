@@ -1,19 +1,20 @@
 """Frames: the position at which a model's own rotary module is told that its tokens stand.
 
-Keys are cached as that module turned them. Told the true position, it turns them as ever (frame p); told zero, it
-leaves them unturned (frame 0), and attention does all the turning, pair by pair where the method wants it.
+Keys are cached as that module turned them. Told the true position p, it turns them as ever (frame p); told zero, it
+leaves them unturned (frame 0); told another, such as p / k, it turns them part of the way. Attention does the rest,
+pair by pair where the method wants it.
 """
 
 import inspect
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from longspan.errors import RefusalError
 from longspan.pretrained.step import Steps
+from longspan.slots import PlaceMap
 
 FREQUENCIES = "inv_freq"
 
@@ -48,6 +49,10 @@ class Source:
     def follows_length(self) -> bool:
         """Whether the module changes its frequencies with the length of the call."""
         return "dynamic" in self.kind or self.kind == "longrope"
+
+    def holds(self, gain: float) -> bool:
+        """Whether the module can be given this factor."""
+        return gain == self.gain or hasattr(self.module, self._named("attention_scaling"))
 
     def install(self, frequencies: Tensor | None, gain: float) -> "Installed":
         """Turn with other frequencies (None: the same) and gain, whatever the length, until `Installed.remove`."""
@@ -115,17 +120,19 @@ class Arguments:
 
 
 class Frame:
-    """A hook before one rotary module: notes the positions, and tells zero to the sets in frame 0."""
+    """A hook before one rotary module: notes the positions, and tells each set of frequencies its own.
 
-    def __init__(self, module: nn.Module, steps: Steps, unturned: frozenset[str | None]) -> None:
-        self.arguments, self.steps, self.unturned = Arguments(module), steps, unturned
+    Arguments:
+        told: where tokens are said to stand, by layer type; a set that is not named is told what was given.
+    """
+
+    def __init__(self, module: nn.Module, steps: Steps, told: Mapping[str | None, PlaceMap]) -> None:
+        self.arguments, self.steps, self.told = Arguments(module), steps, told
         if "position_ids" not in self.arguments.names:
             raise RefusalError(f"{type(module).__name__} takes no position_ids: its rotation cannot be steered")
 
     def __call__(self, module: nn.Module, args: tuple, kwargs: dict) -> tuple[tuple, dict] | None:
         """Called by torch before the module's forward."""
-        positions = self.arguments.get("position_ids", args, kwargs)
-        self.steps.note(positions)
-        if self.arguments.get("layer_type", args, kwargs) not in self.unturned:
-            return None
-        return self.arguments.put("position_ids", torch.zeros_like(positions), args, kwargs)
+        true = self.steps.note(self.arguments.get("position_ids", args, kwargs))
+        told = self.told.get(self.arguments.get("layer_type", args, kwargs))
+        return None if told is None else self.arguments.put("position_ids", told(true), args, kwargs)

@@ -135,6 +135,15 @@ class LazyMask:
                 )
 
 
+def padding_of(given: Any) -> Tensor | None:
+    """Which slots of the cache hold a token, (batch, slots), from what a model is given as its mask; None for all."""
+    if isinstance(given, dict):  # one mask per layer type
+        given = next(iter(given.values()), None)
+    if isinstance(given, LazyMask):
+        given = given.arguments["attention_mask"]
+    return given if isinstance(given, Tensor) and given.ndim == 2 else None
+
+
 def lazy_mask(attention_mask: Any = None, **arguments: Any) -> LazyMask:
     """The registered mask function."""
     if isinstance(attention_mask, LazyMask):  # generate made it before the model asked

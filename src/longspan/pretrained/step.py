@@ -5,7 +5,6 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from longspan.errors import RefusalError
 
@@ -28,15 +27,7 @@ class Record:
 
     def write(self, offset: int | Tensor, positions: Tensor) -> None:
         """Tokens at slots offset, offset + 1, … stand at `positions`; what stood there or beyond is forgotten."""
-        if isinstance(offset, Tensor):
-            slots = torch.arange(positions.shape[1], device=positions.device) + offset.to(positions.device)
-            known = self.coordinates
-            if known is None:
-                known = positions.new_zeros(positions.shape[0], 0)
-            if (missing := int(slots[-1]) + 1 - known.shape[1]) > 0:
-                known = functional.pad(known, (0, missing))
-            self.coordinates = known.index_copy(1, slots, positions.expand(known.shape[0], -1))
-            return
+        offset = int(offset)
         if offset == 0:
             self.coordinates = positions
             return
@@ -61,14 +52,32 @@ class Step:
 
     Arguments:
         record: of the cache it reads, or of the one that it makes.
+        pairwise: whether attention turns queries and keys, and must know where each of them stands.
         explicit: whether the caller gave positions. Tokens are counted otherwise, padding left out, so that a padded
             row is read as it would be alone.
+        padding: (batch, slots), which slots of the cache hold a token; None where all do.
     """
 
-    def __init__(self, record: Record, explicit: bool) -> None:
-        self.record, self.explicit = record, explicit
+    def __init__(self, record: Record, pairwise: bool, explicit: bool, padding: Tensor | None) -> None:
+        self.record, self.pairwise, self.explicit, self.padding = record, pairwise, explicit, padding
         self.positions: Tensor | None = None
         self.written = False
+
+    def note(self, given: Tensor) -> Tensor:
+        """The rotary module was given these positions; where the tokens truly stand, in the same form."""
+        if given.ndim == 3:
+            if (given != given[:1]).any():
+                raise RefusalError(
+                    "positions on several axes (image or video tokens) are not extended: give text alone"
+                )
+            return self.note(given[0]).expand(given.shape[0], -1, -1)
+        true = given
+        if not self.explicit and self.padding is not None:  # the model gave the slots
+            before = self.padding.long().cumsum(1) - self.padding.long()
+            true = before.gather(1, given.long().expand(before.shape[0], -1))
+        if self.positions is None:
+            self.positions = true[None] if true.ndim == 1 else true
+        return true
 
     def coordinates(self, offset: int | Tensor, slots: Tensor, counted: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
         """Where the queries stand, and where the keys in these slots stand.
@@ -77,9 +86,9 @@ class Step:
             counted: how many real tokens come before each key.
             rows: which of the keys are the queries' own.
         """
-        if self.record.frame is None:  # all turning is done, and the plain model may have filled the cache
+        if not self.pairwise:  # all turning is done, and the plain model may have filled the cache
             return counted[:, rows], counted
-        positions = self.positions if self.explicit else counted[:, rows]
+        positions = self.positions
         if positions is None:
             raise RefusalError("this model attended before its rotary module was told any positions")
         if not self.written:
@@ -93,20 +102,21 @@ class Steps:
 
     Arguments:
         frame: in which frame keys are cached; None where it is the plain model's own.
+        pairwise: whether attention turns queries and keys.
     """
 
-    def __init__(self, frame: Any) -> None:
-        self.frame = frame
+    def __init__(self, frame: Any, pairwise: bool) -> None:
+        self.frame, self.pairwise = frame, pairwise
         self.now: Step | None = None
 
-    def begin(self, cache: Any, explicit: bool) -> None:
+    def begin(self, cache: Any, explicit: bool, padding: Tensor | None) -> None:
         """A forward pass starts with this cache."""
         record = getattr(cache, RECORD, None)
         if record is None:
-            if self.frame is not None and cache is not None and _holds_tokens(cache):
+            if (self.frame is not None or self.pairwise) and cache is not None and _holds_tokens(cache):
+                why = "its keys stand in another frame" if self.frame is not None else "it noted no positions"
                 raise RefusalError(
-                    "this cache was filled by the model without the extension: its keys stand in another frame; "
-                    "start with an empty cache"
+                    f"this cache was filled by the model without the extension: {why}; start with an empty cache"
                 )
             record = Record(self.frame)
             if cache is not None:
@@ -121,19 +131,11 @@ class Steps:
             if self.frame is not None:
                 record.keep(cache)
         record.reading = True
-        self.now = Step(record, explicit)
+        self.now = Step(record, self.pairwise, explicit, padding)
 
-    def note(self, positions: Tensor) -> None:
-        """The rotary module was given these positions."""
-        if self.now is None or self.now.positions is not None:
-            return
-        if positions.ndim == 3:
-            if (positions != positions[:1]).any():
-                raise RefusalError(
-                    "positions on several axes (image or video tokens) are not extended: give text alone"
-                )
-            positions = positions[0]
-        self.now.positions = positions[None] if positions.ndim == 1 else positions
+    def note(self, given: Tensor) -> Tensor:
+        """As of the step."""
+        return given if self.now is None else self.now.note(given)
 
     def end(self, cache: Any) -> None:
         """A forward pass returned this cache, or failed."""

@@ -1,0 +1,82 @@
+"""Standing: how the keys of one set of frequencies stand in the cache, which is where attention takes them up.
+
+A rotary module is told that a token stands at g(p) and turns it there. Keys of most pairs shall then need no more:
+
+    method                                  g(p)              attention still turns, in each step
+    fixed frequencies, windows, log n       p                 nothing
+    streaming_llm, lm_infinite              p                 the sinks
+    rerope                                  0                 the near keys
+    leaky_rerope                            p / k             the near keys
+    self_extend                             ⌊p / G⌋           the near keys
+    dual_chunk                              p mod t           nothing
+    frequencies that change on the way      0                 all keys
+
+g is read off the method: where its branch says that keys stand, of the branch that most keys of a late query lie in.
+"""
+
+from collections import Counter
+from dataclasses import dataclass
+
+import torch
+
+from longspan.distance.true import TrueDistance
+from longspan.scheme import Scheme
+from longspan.slots import Branch, Distance, PlaceMap, Rotation, identity
+
+FAR = 2**40
+"""The order of a late query, and longer than any call: a rotation with more than one segment changes on the way."""
+
+
+@dataclass(frozen=True)
+class Standing:
+    """A value: equal standings are interchangeable caches.
+
+    Arguments:
+        rotation: what turns queries and keys before they are cached; None where nothing does.
+        distance, branch: they are turned to where this branch of this distance says that keys stand.
+    """
+
+    rotation: Rotation | None
+    distance: Distance = TrueDistance()
+    branch: int = 0
+
+    @property
+    def told(self) -> PlaceMap:
+        """The position that a rotary module is told."""
+        return torch.zeros_like if self.rotation is None else self.distance.branches()[self.branch].key
+
+    @property
+    def true(self) -> bool:
+        """Whether it is told the true position."""
+        return self.told is identity
+
+
+UNTURNED = Standing(None)
+
+
+def standing(schemes: list[Scheme]) -> Standing:
+    """What suits the layers that share one set of frequencies: most of their keys need no more turning."""
+    rotations = {scheme.rotation for scheme in schemes}
+    if len(rotations) > 1 or any(len(rotation.segments(FAR)) > 1 for rotation in rotations):
+        return UNTURNED
+    settled: Counter[Standing] = Counter()
+    for scheme in schemes:
+        for index, branch in enumerate(scheme.distance.branches()):
+            settled[_standing(scheme, index, branch)] += _keys(scheme, branch)
+    return settled.most_common(1)[0][0]
+
+
+def _standing(scheme: Scheme, index: int, branch: Branch) -> Standing:
+    if branch.key is identity:
+        return Standing(scheme.rotation)
+    if branch.key is torch.zeros_like:
+        return UNTURNED
+    return Standing(scheme.rotation, scheme.distance, index)
+
+
+def _keys(scheme: Scheme, branch: Branch) -> int:
+    """How many keys of a late query lie in a branch, sinks aside."""
+    first, _ = scheme.mask.interval(torch.tensor(FAR), True)
+    block = branch.holds.block
+    start, stop = max(branch.holds.start * block, 0), min(branch.holds.stop * block, FAR + 1 - max(int(first), 0))
+    return max(int(stop) - int(start), 0)
