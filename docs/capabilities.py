@@ -8,9 +8,9 @@ from pathlib import Path
 import torch
 
 from longspan.catalogue import methods
-from longspan.compute.attend import choose
 from longspan.compute.inputs import Inputs
 from longspan.compute.places import places
+from longspan.compute.run import choose
 from longspan.geometry import Geometry
 from longspan.scheme import Scheme
 from longspan.slots import Part

@@ -154,14 +154,3 @@ def test_gradient_checkpointing_changes_nothing(text: str) -> None:
     assert isinstance(out, torch.Tensor)
     for given, plain in zip(torch.autograd.grad(out.square().sum(), tensors), wanted, strict=True):
         torch.testing.assert_close(given, plain, rtol=0, atol=0)
-
-
-def test_compiled_callers_get_the_same() -> None:
-    """The compiled caller breaks its graph at `attend` and goes on behind it."""
-
-    def caller(x: torch.Tensor) -> torch.Tensor:
-        return attend(x * 2, x, x, "rerope(5)") + 1
-
-    x = torch.randn(1, 2, 30, 8)
-    compiled = torch.compile(caller, backend="eager")
-    torch.testing.assert_close(compiled(x), caller(x))

@@ -20,9 +20,9 @@ from contract.drawing import (
     tensors,
 )
 from longspan.compute import blocks as blocks_module
-from longspan.compute.attend import choose, run
 from longspan.compute.inputs import Inputs
 from longspan.compute.places import places
+from longspan.compute.run import choose, run
 from longspan.scheme import Scheme
 
 

@@ -16,10 +16,10 @@ import torch
 from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
 
-from longspan.compute.attend import run
 from longspan.compute.inputs import Inputs
 from longspan.compute.places import contiguous, places
 from longspan.compute.rotate import tables, turn
+from longspan.compute.run import run
 from longspan.measure.machine import hardware
 from longspan.notation import parse
 from longspan.scheme import Scheme

@@ -1,33 +1,16 @@
 """`attend`: one call for every scheme, on every backend."""
 
-from collections.abc import Callable, Mapping
-from typing import TypeVar
+from collections.abc import Mapping
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from longspan.compute.blocks import blocks
-from longspan.compute.inputs import Inputs
-from longspan.compute.places import places
-from longspan.compute.reference import reference
-from longspan.compute.tiled import refusal, tiles
-from longspan.errors import RefusalError, ShapeError, nearest
-from longspan.notation import format_scheme, parse
+from longspan.compute import compiled
+from longspan.compute.run import call
 from longspan.scheme import Scheme
 
-BACKENDS = {"reference": reference, "blocks": blocks, "tiles": tiles}
 
-
-_Function = TypeVar("_Function", bound=Callable)
-
-
-def _eager(function: _Function) -> _Function:
-    """Which tiles there are depends on where tokens stand: a compiled caller breaks its graph here and goes on."""
-    return torch.compiler.disable(function)  # pyright: ignore[reportReturnType]
-
-
-@_eager
 def attend(
     query: Tensor,
     key: Tensor,
@@ -57,6 +40,10 @@ def attend(
         scale: a model's own scaling instead of 1/√head_dim.
         backend: "tiles" (flash tiles), "blocks" (any scheme, linear memory), "reference" (dense), or "auto" to choose.
 
+    Inside `torch.compile` (fullgraph too) the call is one opaque operation of the graph: nothing of it is fused or
+    compiled, its backward pass computes the forward pass again, as gradient checkpointing does, and there is no second
+    derivative. A scheme given as an object compiles again for each object, given as text once.
+
     Errors: ShapeError, SchemeError, and RefusalError where a named backend cannot serve the scheme.
 
     >>> import torch
@@ -64,39 +51,27 @@ def attend(
     >>> attend(x, x, x, "rope + window(2)").shape
     torch.Size([1, 2, 5, 4])
     """
-    scheme = parse(scheme) if isinstance(scheme, str) else scheme
-    if query.ndim != 4 or key.ndim != 4:
-        raise ShapeError(
-            f"query and key must be (batch, heads, places, head_dim), got {tuple(query.shape)} and {tuple(key.shape)}"
+    if torch.compiler.is_compiling():
+        return compiled.attend(
+            query,
+            key,
+            value,
+            scheme,
+            (query_positions, key_positions, documents, padding),
+            weights or {},
+            scale,
+            backend,
         )
-    queries, keys = places(
-        query.shape[2],
-        key.shape[2],
+    return call(
+        query,
+        key,
+        value,
+        scheme,
         query_positions=query_positions,
         key_positions=key_positions,
         documents=documents,
         padding=padding,
-        device=query.device,
+        weights=weights,
+        scale=scale,
+        backend=backend,
     )
-    base_scale = query.shape[3] ** -0.5 if scale is None else scale
-    inputs = Inputs(query, key, value, scheme, queries, keys, weights or {}, base_scale)
-    return run(inputs, backend)
-
-
-def run(inputs: Inputs, backend: str = "auto") -> Float[Tensor, "batch heads queries value_dim"]:
-    """The output of one checked call on a backend, by name.
-
-    Errors: RefusalError where the named backend cannot serve the scheme; "auto" always finds one that can.
-    """
-    chosen, _ = choose(inputs) if backend == "auto" else (backend, "")
-    if chosen not in BACKENDS:
-        raise RefusalError(f"unknown backend {chosen!r}{nearest(chosen, BACKENDS)}; there are {', '.join(BACKENDS)}")
-    if chosen == "tiles" and backend != "auto" and (reason := refusal(inputs)):
-        raise RefusalError(f'tiles refuses {format_scheme(inputs.scheme)}: {reason}; backend="blocks" accepts it')
-    return BACKENDS[chosen](inputs)
-
-
-def choose(inputs: Inputs) -> tuple[str, str]:
-    """The backend that "auto" takes, and why."""
-    reason = refusal(inputs)
-    return ("blocks", f"not tiles: {reason}") if reason else ("tiles", "every pair lies in a flash tile")

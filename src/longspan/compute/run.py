@@ -1,0 +1,70 @@
+"""Checked inputs to an output: which backends there are, which one is chosen, and why."""
+
+from collections.abc import Mapping
+
+from jaxtyping import Float
+from torch import Tensor
+
+from longspan.compute.blocks import blocks
+from longspan.compute.inputs import Inputs
+from longspan.compute.places import places
+from longspan.compute.reference import reference
+from longspan.compute.tiled import refusal, tiles
+from longspan.errors import RefusalError, ShapeError, nearest
+from longspan.notation import format_scheme, parse
+from longspan.scheme import Scheme
+
+BACKENDS = {"reference": reference, "blocks": blocks, "tiles": tiles}
+
+
+def call(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    scheme: Scheme | str,
+    *,
+    query_positions: Tensor | None = None,
+    key_positions: Tensor | None = None,
+    documents: Tensor | None = None,
+    padding: Tensor | None = None,
+    weights: Mapping[str, Tensor] | None = None,
+    scale: float | None = None,
+    backend: str = "auto",
+) -> Float[Tensor, "batch heads queries value_dim"]:
+    """`longspan.attend`, without a compiler around it."""
+    scheme = parse(scheme) if isinstance(scheme, str) else scheme
+    if query.ndim != 4 or key.ndim != 4:
+        raise ShapeError(
+            f"query and key must be (batch, heads, places, head_dim), got {tuple(query.shape)} and {tuple(key.shape)}"
+        )
+    queries, keys = places(
+        query.shape[2],
+        key.shape[2],
+        query_positions=query_positions,
+        key_positions=key_positions,
+        documents=documents,
+        padding=padding,
+        device=query.device,
+    )
+    base_scale = query.shape[3] ** -0.5 if scale is None else scale
+    inputs = Inputs(query, key, value, scheme, queries, keys, weights or {}, base_scale)
+    return run(inputs, backend)
+
+
+def run(inputs: Inputs, backend: str = "auto") -> Float[Tensor, "batch heads queries value_dim"]:
+    """The output of one checked call on a backend, by name.
+
+    Errors: RefusalError where the named backend cannot serve the scheme; "auto" always finds one that can.
+    """
+    chosen, _ = choose(inputs) if backend == "auto" else (backend, "")
+    if chosen not in BACKENDS:
+        raise RefusalError(f"unknown backend {chosen!r}{nearest(chosen, BACKENDS)}; there are {', '.join(BACKENDS)}")
+    if chosen == "tiles" and backend != "auto" and (reason := refusal(inputs)):
+        raise RefusalError(f'tiles refuses {format_scheme(inputs.scheme)}: {reason}; backend="blocks" accepts it')
+    return BACKENDS[chosen](inputs)
+
+
+def choose(inputs: Inputs) -> tuple[str, str]:
+    """The backend that "auto" takes, and why."""
+    reason = refusal(inputs)
+    return ("blocks", f"not tiles: {reason}") if reason else ("tiles", "every pair lies in a flash tile")
