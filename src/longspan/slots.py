@@ -156,6 +156,10 @@ class Rotation(Part):
         self.require(self.layout in ("half", "interleaved"), "layout", "'half' or 'interleaved'")
         self.require(0 < self.partial <= 1, "partial", "in (0, 1]")
 
+    def fill(self, geometry: Geometry, length: int) -> "Part":
+        """As of any part; a rescaling that the model came with counts for nothing, for this one takes its place."""
+        return super().fill(geometry.without_rescaling(), length)
+
     @abstractmethod
     def frequencies(self, rotary_dim: int) -> Float64[Tensor, " pairs"]:
         """Radians per token, one per channel pair, fastest first."""

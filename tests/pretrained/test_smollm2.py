@@ -1,19 +1,14 @@
 """A real model: SmolLM2-135M-Instruct, where `make smollm2` has put it in the user's cache."""
 
-import os
-import pydoc_data.topics
-from pathlib import Path
-
 import pytest
 import torch
 
 import longspan
 from longspan.errors import RefusalError
-from longspan.pretrained.save import load_tokenizer
 from pretrained.models import in_parts, logits
+from pretrained.real import SMOLLM2 as FILE
+from pretrained.real import words_of
 
-CACHE = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "longspan"
-FILE = CACHE / "SmolLM2-135M-Instruct.Q4_1.gguf"
 LENGTH, DECODED = 320, 12
 
 pytestmark = pytest.mark.skipif(not FILE.exists(), reason="make smollm2 fetches the model")
@@ -26,8 +21,7 @@ def model():
 
 @pytest.fixture(scope="module")
 def words():
-    text = " ".join(pydoc_data.topics.topics.values())[:4000]
-    return load_tokenizer(FILE)(text, return_tensors="pt").input_ids[:, :LENGTH]
+    return words_of(FILE, LENGTH)
 
 
 def test_plain_rope_through_frame_zero_is_the_model(model, words):
@@ -43,7 +37,14 @@ def test_plain_rope_through_frame_zero_is_the_model(model, words):
 
 
 @pytest.mark.parametrize(
-    "scheme", ["rerope(window=64)", "self_extend(window=64, group=4)", "window(size=64, sinks=4) + log_length(128)"]
+    "scheme",
+    [
+        "rerope(window=64)",
+        "leaky_rerope(window=64, k=4)",
+        "self_extend(window=64, group=4)",
+        "window(size=64, sinks=4) + log_length(128)",
+        "streaming_llm(size=64)",
+    ],
 )
 def test_decoding_is_reading_at_once(model, words, scheme):
     with longspan.attached(model, scheme):

@@ -194,8 +194,8 @@ def _target(anatomy: Anatomy, length: int | None) -> Target:
     far = [layer for layer in turning if not layer.local_size] or turning
     layer, layout = far[0], far[0].layout
     assert layout is not None
-    size = Geometry(layer.num_heads, layer.num_kv_heads, layout.head_dim, trained_length(config), theta(config))
-    return Target(size, layout, unscaled_length(config), length)
+    heads, lengths = (layer.num_heads, layer.num_kv_heads), (trained_length(config), unscaled_length(config))
+    return Target(Geometry(*heads, layout.head_dim, lengths[0], theta(config), lengths[1]), layout, length)
 
 
 def _self_test(model: nn.Module, anatomy: Anatomy, work: Work, backend: str) -> None:

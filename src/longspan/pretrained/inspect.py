@@ -22,7 +22,7 @@ def geometry(config: PreTrainedConfig) -> Geometry:
     kv_heads = getattr(text, "num_key_value_heads", None) or heads
     if heads % kv_heads:
         kv_heads = heads
-    return Geometry(heads, kv_heads, int(head_dim), trained_length(config), theta(config))
+    return Geometry(heads, kv_heads, int(head_dim), trained_length(config), theta(config), unscaled_length(config))
 
 
 def trained_length(config: PreTrainedConfig) -> int:

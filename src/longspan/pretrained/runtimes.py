@@ -14,7 +14,7 @@ from transformers import PreTrainedConfig
 from longspan.distance.true import TrueDistance
 from longspan.errors import RefusalError
 from longspan.plan import Plan
-from longspan.pretrained.inspect import geometry, rope_parameters, unscaled_length
+from longspan.pretrained.inspect import geometry, rope_parameters
 from longspan.pretrained.layout import ChannelLayout
 from longspan.pretrained.wanted import Target, close, names_rotation
 from longspan.rotation.yarn import YaRN
@@ -54,7 +54,7 @@ def tell(config: PreTrainedConfig, scheme: Plan | Scheme | str, length: int | No
         raise RefusalError(f"{type(config).__name__} names no rope_theta: there is no rotation to tell of")
     partial = float(rope_parameters(config).get("partial_rotary_factor", 1.0))
     layout = ChannelLayout("half", int(size.head_dim * partial), size.head_dim)
-    plan = close(scheme, Target(size, layout, unscaled_length(config), length), text.num_hidden_layers)
+    plan = close(scheme, Target(size, layout, length), text.num_hidden_layers)
     return tuple(_told(runtime, plan, text, layout, length) for runtime in ("vllm", "llama.cpp"))
 
 

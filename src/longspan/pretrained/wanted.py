@@ -25,15 +25,13 @@ class Target:
     """What a scheme is to be closed for.
 
     Arguments:
-        geometry: the model's, with the length trained on, the checkpoint's own rescaling included.
+        geometry: the model's.
         layout: of the channels that turn.
-        unscaled: the length trained on before that rescaling; None where there is none.
         length: tokens to read; None where nobody said.
     """
 
     geometry: Geometry
     layout: ChannelLayout
-    unscaled: int | None = None
     length: int | None = None
 
 
@@ -88,8 +86,6 @@ def _rotation(rotation: Rotation, target: Target) -> Rotation:
     geometry = target.geometry
     if geometry.theta is None:
         raise RefusalError(f"{rotation.name} rescales rotary frequencies, and this model's config names no rope_theta")
-    if target.unscaled is not None:  # a named rescaling takes the place of the checkpoint's own
-        target = replace(target, geometry=replace(geometry, trained_length=target.unscaled))
     filled = _filled(fitted(rotation, target.layout), target)
     assert isinstance(filled, Rotation)
     _ = filled.frequencies(target.layout.rotary_dim), filled.gain  # raises where a number is still open
