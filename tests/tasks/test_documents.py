@@ -1,16 +1,18 @@
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from longspan.errors import InputError
-from longspan.tasks.documents import library, opening
+from longspan.tasks import documents
+from longspan.tasks.documents import library, opening, tokenize
 from tiny import prose, words_tokenizer, write_texts
 
 
 def test_documents_have_the_wanted_length_and_come_from_different_files(tmp_path: Path) -> None:
     tokenizer = words_tokenizer()
     found = library([write_texts(tmp_path, 5, 100)], tokenizer, 90, 4)
-    assert len(found.documents) == found.files == 5
+    assert len(found.documents) == found.files == 4
     for document in found.documents:
         whole = tokenizer(Path(document.path).read_text(), add_special_tokens=False)["input_ids"]
         assert list(document.tokens(tokenizer)) == whole[:90]
@@ -63,3 +65,18 @@ def test_a_changed_file_is_noticed(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("with_bos", "ids"), [(False, ()), (True, (1,))])
 def test_opening_is_what_the_tokenizer_puts_first(with_bos: bool, ids: tuple[int, ...]) -> None:
     assert opening(words_tokenizer(with_bos)) == ids
+
+
+def test_folders_are_read_no_further_than_needed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = write_texts(tmp_path, 9, 100)
+    read: list[str] = []
+
+    def watched(path: str, tokenizer: Any) -> tuple[int, ...]:
+        read.append(path)
+        return tokenize(path, tokenizer)
+
+    monkeypatch.setattr(documents, "tokenize", watched)
+    found = library([folder], words_tokenizer(), 90, 4)
+    assert [document.path for document in found.documents] == read
+    assert len(read) == 4
+    assert found.documents == library([folder], words_tokenizer(), 90, 9).documents[:4]

@@ -34,7 +34,8 @@ def extend(
 
     Beside them always stand the plain model and truncation: the plain model on the last tokens it was trained for.
     """
-    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+    for bars in ("HF_HUB_DISABLE_PROGRESS_BARS", "TQDM_DISABLE"):  # the libraries' own, of loading and writing
+        os.environ.setdefault(bars, "1")
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     try:
         from longspan.cli.extending import Request, run

@@ -30,6 +30,7 @@ from longspan.report.verdict import verdict
 from longspan.tasks.documents import Document, Library, library, tokenize
 
 RACE_DOCUMENTS = 3
+DROPPED_SHOWN = 10
 
 
 @dataclass(frozen=True)
@@ -149,8 +150,10 @@ def _methods(request: Request, geometry: Geometry) -> tuple[str, ...]:
 
 def _divided(request: Request, texts: Library, races: bool) -> tuple[tuple[Document, ...], tuple[Document, ...]]:
     """Documents to judge on, and others to race on."""
-    for reason in texts.dropped:
+    for reason in texts.dropped[:DROPPED_SHOWN]:
         say(f"dropped {reason}")
+    if len(texts.dropped) > DROPPED_SHOWN:
+        say(f"dropped {len(texts.dropped) - DROPPED_SHOWN} more; summary.json names them all")
     documents = texts.documents
     least = min(request.docs, FEWEST_DOCUMENTS) + (1 if races else 0)
     if len(documents) < least:

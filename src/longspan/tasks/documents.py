@@ -75,58 +75,60 @@ def library(paths: Sequence[str | Path], tokenizer: Any, length: int, wanted: in
     """At least `wanted` documents of `length` tokens, or as many as the texts give.
 
     The order depends on the files' names only, and mixes folders; parts of one file stand as far apart as they can.
+    Folders are read no further than needed; every file that was named is read.
 
     Errors: InputError for a path that does not exist and for a file that is no text.
     """
     tokens: dict[str, tuple[int, ...]] = {}
     dropped = []
-    for path, named in _files(paths):
+    for path, given, named in _files(paths):
+        if len(tokens) >= wanted and not named:
+            continue
         size = path.stat().st_size
         if size * MAX_TOKENS_PER_BYTE < length:
-            dropped.append(f"{path}: {size} bytes, fewer than {length} tokens")
+            dropped.append(f"{given}: {size} bytes, fewer than {length} tokens")
             continue
         try:
             ids = tokenize(str(path), tokenizer)
         except UnicodeDecodeError:
             if named:
-                raise InputError(f"{path} is no UTF-8 text") from None
-            dropped.append(f"{path}: no UTF-8 text")
+                raise InputError(f"{given} is no UTF-8 text") from None
+            dropped.append(f"{given}: no UTF-8 text")
             continue
         if len(ids) < length:
-            dropped.append(f"{path}: {len(ids)} tokens, fewer than {length}")
+            dropped.append(f"{given}: {len(ids)} tokens, fewer than {length}")
         else:
             tokens[str(path)] = ids
-    order = sorted(tokens, key=lambda path: hashlib.sha256(Path(path).name.encode()).digest())
     documents: list[Document] = []
     part = 0
     while len(documents) < wanted:
-        found = [path for path in order if (part + 1) * length <= len(tokens[path])]
+        found = [path for path in tokens if (part + 1) * length <= len(tokens[path])]
         for path in found:
             ids = tokens[path][part * length : (part + 1) * length]
             documents.append(Document(path, part * length, length, digest(ids)))
         if not found:
             break
         part += 1
-    documents = documents if part <= 1 else documents[: max(wanted, len(order))]
-    return Library(tuple(documents), len({document.path for document in documents}), tuple(dropped))
+    documents = documents if part <= 1 else documents[: max(wanted, len(tokens))]
+    return Library(tuple(documents), len({document.path for document in documents}), tuple(sorted(dropped)))
 
 
-def _files(paths: Sequence[str | Path]) -> list[tuple[Path, bool]]:
-    """Every file once, with whether the user named it."""
-    found: dict[Path, bool] = {}
+def _files(paths: Sequence[str | Path]) -> list[tuple[Path, Path, bool]]:
+    """Every file once, in an order that depends on names only: where it is, as the user sees it, whether by name."""
+    found: dict[Path, tuple[Path, bool]] = {}
     for given in paths:
         path = Path(given)
         if path.is_dir():
-            inside = sorted(file for file in path.rglob("*") if file.is_file())
-            hidden = [file for file in inside if any(part.startswith(".") for part in file.relative_to(path).parts)]
-            for file in inside:
-                if file not in hidden:
-                    found.setdefault(file.resolve(), False)
+            for file in sorted(path.rglob("*")):
+                hidden = any(part.startswith(".") for part in file.relative_to(path).parts)
+                if file.is_file() and not hidden:
+                    found.setdefault(file.resolve(), (file, False))
         elif path.is_file():
-            found[path.resolve()] = True
+            found[path.resolve()] = (path, True)
         else:
             raise InputError(f"no file or folder {str(given)!r}: give --text paths that exist")
-    return list(found.items())
+    files = [(path, *seen) for path, seen in found.items()]
+    return sorted(files, key=lambda file: hashlib.sha256(file[0].name.encode()).digest())
 
 
 @lru_cache(maxsize=64)
