@@ -6,13 +6,13 @@ from pathlib import Path
 
 import torch
 
-from longspan.bench.attention import FRAMES, conditions, measure
+from longspan.bench.attention import PREFILL, conditions, measure
 
 OUT = Path(__file__).parent / "results" / "attention-decode.json"
 
 if __name__ == "__main__":
     torch.set_num_threads(2)
     found = {**conditions(), "command": "python benchmarks/decode.py"}
-    names, kinds = [*FRAMES, "alibi"], (torch.float32, torch.bfloat16)
+    names, kinds = list(PREFILL), (torch.float32, torch.bfloat16)
     rows = [row for kind in kinds for row in measure(names, "decode", 32768, kind, 30)]
     OUT.write_text(json.dumps({**found, "rows": [asdict(row) for row in rows]}, indent=1) + "\n", encoding="utf-8")

@@ -4,10 +4,11 @@ Calls are interleaved round by round and each round gives one ratio per scheme; 
 that a slow minute of a shared machine slows both sides of each ratio.
 """
 
+import itertools
 import os
 import platform
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from statistics import median
 from typing import Any
@@ -26,7 +27,7 @@ from longspan.scheme import Scheme
 from longspan.slots import PlaceMap, identity
 
 HEADS, KV_HEADS, HEAD_DIM = 9, 9, 64
-DECODE_KV_HEADS = 3
+DECODE_KV_HEADS, LAYERS, STEPS = 3, 4, 64
 
 PREFILL = {
     "rerope": "rerope(1024)",
@@ -162,31 +163,46 @@ def prefill_calls(
 def decode_calls(
     names: list[str], length: int, dtype: torch.dtype, backward: bool
 ) -> tuple[Callable[[], None], dict[str, Callable[[], None]]]:
-    """One query against `length` cached keys; the baseline packs the grouped queries of RoPE into one plain call."""
+    """One step of a model of a few layers: one query a layer against a cache of its own, a key longer in each step.
+
+    The baseline packs the grouped queries of RoPE into one plain call a layer, on keys turned before. Each side finds
+    its angles once a step, and reads caches that the calls before have driven out of the processor's.
+    """
     generator = torch.Generator().manual_seed(0)
     query = torch.randn(1, HEADS, 1, HEAD_DIM, generator=generator).to(dtype)
-    key, value = (torch.randn(1, DECODE_KV_HEADS, length, HEAD_DIM, generator=generator).to(dtype) for _ in range(2))
+    caches = [
+        torch.randn(2, 1, DECODE_KV_HEADS, length, HEAD_DIM, generator=generator).to(dtype) for _ in range(LAYERS)
+    ]
     spectrum = parse("rope").rotation.spectrum(HEAD_DIM)
-    query_places, key_places = places(1, length)
+
+    def steps() -> Iterator[int]:
+        return itertools.cycle(range(length - STEPS + 1, length + 1))
+
+    lengths = steps()
 
     def baseline() -> None:
-        turned = turn(query, tables(query_places.coordinate, spectrum), spectrum.layout)
-        packed = turned.reshape(1, DECODE_KV_HEADS, -1, HEAD_DIM)
-        scaled_dot_product_attention(packed, key, value)
+        keys = next(lengths)
+        angles = tables(torch.tensor([[[keys - 1]]]), spectrum)
+        for key, value in caches:
+            packed = turn(query, angles, spectrum.layout).reshape(1, DECODE_KV_HEADS, -1, HEAD_DIM)
+            scaled_dot_product_attention(packed, key[:, :, :keys], value[:, :, :keys])
 
     def call(name: str) -> Callable[[], None]:
-        scheme = scheme_of(name, length)
+        scheme, lengths = scheme_of(name, length), steps()
         weights = scheme.initial_weights(HEADS, HEAD_DIM, torch.Generator().manual_seed(0))
-        frame = FRAMES.get(name)
-        inputs = Inputs(query, key, value, scheme, query_places, key_places, weights, HEAD_DIM**-0.5, frame)
-        return lambda: _without_gradients(inputs)
+
+        def step() -> None:
+            keys = next(lengths)
+            where = places(1, keys)
+            for key, value in caches:
+                run(
+                    Inputs(query, key[:, :, :keys], value[:, :, :keys], scheme, *where, weights, HEAD_DIM**-0.5,
+                           FRAMES.get(name))
+                )  # fmt: skip
+
+        return torch.no_grad()(step)
 
     return baseline, {name: call(name) for name in names}
-
-
-def _without_gradients(inputs: Inputs) -> None:
-    with torch.no_grad():
-        run(inputs)
 
 
 def conditions() -> dict[str, Any]:
@@ -199,5 +215,11 @@ def conditions() -> dict[str, Any]:
         "decode_kv_heads": DECODE_KV_HEADS,
         "head_dim": HEAD_DIM,
         "load_average": os.getloadavg()[0],
+        "real_time": _real_time(),
         "schemes": PREFILL,
     }
+
+
+def _real_time() -> bool:
+    """Whether other programs wait while this one runs."""
+    return hasattr(os, "sched_getscheduler") and os.sched_getscheduler(0) in (os.SCHED_FIFO, os.SCHED_RR)

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import cache
 
 import torch
 from torch import Tensor
@@ -69,7 +70,7 @@ class Inputs:
         return said - self.frame(place), replace(spectrum, gain=1.0)
 
     def _check_weights(self, part: Part) -> None:
-        wanted = part.initial_weights(self.query.shape[1], self.query.shape[3], torch.Generator())
+        wanted = _learned_shapes(part, self.query.shape[1], self.query.shape[3])
         given = self.weights_of(part)
         if missing := [name for name in wanted if name not in given]:
             if part.optional_weights and not given:
@@ -78,11 +79,17 @@ class Inputs:
                 f"{part.name} learns {', '.join(wanted)}: pass weights={{'{part.slot}.{missing[0]}': ...}}; "
                 "Scheme.initial_weights(num_heads, head_dim) makes the values at the start of training"
             )
-        for name, value in wanted.items():
-            if given[name].shape != value.shape:
+        for name, shape in wanted.items():
+            if given[name].shape != shape:
                 raise ShapeError(
-                    f"weights['{part.slot}.{name}'] must be {tuple(value.shape)}, got {tuple(given[name].shape)}"
+                    f"weights['{part.slot}.{name}'] must be {tuple(shape)}, got {tuple(given[name].shape)}"
                 )
+
+
+@cache
+def _learned_shapes(part: Part, num_heads: int, head_dim: int) -> Mapping[str, torch.Size]:
+    values = part.initial_weights(num_heads, head_dim, torch.Generator())
+    return {name: value.shape for name, value in values.items()}
 
 
 def _check_tensors(query: Tensor, key: Tensor, value: Tensor) -> None:

@@ -206,7 +206,7 @@ def lower(
     """
     areas = visible_keys(scheme, span)
     place = torch.arange(span.first_query, span.first_query + span.queries) + span.shift
-    least, most = _band_keys(within, place, span)
+    least, most = band_keys(within, place, span)
     areas = [(torch.maximum(low, least), torch.minimum(high, most)) for low, high in areas]
     views: dict[tuple[Rotation, int, int | None], int] = {}
     tiles: list[Tile] = []
@@ -217,7 +217,7 @@ def lower(
             for origin, first, end in _origins(segment.rotation, span, decay_span):
                 view = views.setdefault((segment.rotation, index, origin), len(views))
                 for low, high in areas:
-                    a, b = _band_keys(branch.holds, place, span)
+                    a, b = band_keys(branch.holds, place, span)
                     a, b = torch.maximum(torch.maximum(a, low), first), torch.minimum(torch.minimum(b, high), end)
                     tiles += _staircase(a, torch.where(rows, b, a), view, cut)
     tiles = list(_batched(tiles))
@@ -276,7 +276,7 @@ def _origins(rotation: Rotation, span: Span, decay_span: int) -> list[tuple[int 
     return [(o, (first + o - offset).clamp(min=0), (first + o + size - offset).clamp(max=span.keys)) for o in origins]
 
 
-def _band_keys(band: Band, place: Int64[Tensor, " rows"], span: Span) -> tuple[Tensor, Tensor]:
+def band_keys(band: Band, place: Int64[Tensor, " rows"], span: Span) -> tuple[Tensor, Tensor]:
     """First key and one past the last key for which the band holds."""
     block = place.div(band.block, rounding_mode="floor")
     offset = span.first_key + span.shift

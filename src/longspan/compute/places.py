@@ -1,6 +1,7 @@
 """Where tokens stand: order, coordinate and document of every query and key."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 
 import torch
 from jaxtyping import Bool, Int64, Shaped
@@ -10,6 +11,23 @@ from longspan.errors import ShapeError
 
 PADDING = -1
 """The document of a token that is not there."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """Tokens of one document that follow one another, as whole numbers.
+
+    Arguments:
+        first: order of the first token.
+        count: how many there are.
+        shift: coordinate − order, one number for all.
+        document: the number of their document.
+    """
+
+    first: int
+    count: int
+    shift: int = 0
+    document: int = 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,13 +52,28 @@ class Places:
             tensor = getattr(self, name)
             object.__setattr__(self, name, tensor.expand(batch, *tensor.shape[1:]))
 
+    @cached_property
+    def run(self) -> Run | None:
+        """The same as whole numbers where the tensors spell out a run, alike in all rows; they are read once."""
+        order, coordinate, document = self.order, self.coordinate, self.document
+        if len(order) > 1 or coordinate.shape[-1] > 1 or not order.shape[1]:
+            return None
+        shift = coordinate[..., 0] - order
+        first, number, shifted = int(order[0, 0]), int(document[0, 0]), shift[0, 0].item()
+        steady = (order.diff() == 1).all() & (document == number).all() & (shift == shifted).all()
+        if number == PADDING or shifted != round(shifted) or not bool(steady):
+            return None
+        return Run(first, order.shape[1], int(shifted), number)
+
     def last(self, count: int) -> "Places":
         """The last `count` places."""
         return self.slice(self.order.shape[1] - count, self.order.shape[1])
 
     def slice(self, start: int, stop: int) -> "Places":
         """The places start … stop − 1."""
-        return Places(self.order[:, start:stop], self.coordinate[:, start:stop], self.document[:, start:stop])
+        part = Places(self.order[:, start:stop], self.coordinate[:, start:stop], self.document[:, start:stop])
+        known = self.__dict__.get("run")
+        return part if known is None else _spelled(part, replace(known, first=known.first + start, count=stop - start))
 
     def along(self, axis: int = 0) -> Shaped[Tensor, "batch places"]:
         """The coordinate on one axis."""
@@ -50,7 +83,13 @@ class Places:
 def contiguous(count: int, device: torch.device | None = None) -> Places:
     """One document of `count` tokens at 0 … count − 1."""
     order = torch.arange(count, device=device)[None]
-    return Places(order, order[..., None], torch.zeros_like(order))
+    return _spelled(Places(order, order[..., None], torch.zeros_like(order)), Run(0, count))
+
+
+def _spelled(places: Places, run: Run) -> Places:
+    """Places whose run is known, so that nobody reads it off the tensors."""
+    places.__dict__["run"] = run
+    return places
 
 
 def places(
@@ -72,6 +111,9 @@ def places(
     """
     if query_positions is None and queries > keys:
         raise ShapeError(f"{queries} queries against {keys} keys: give query_positions, or at most {keys} queries")
+    if query_positions is None and key_positions is None and documents is None and padding is None:
+        key = contiguous(keys, device)
+        return key.last(queries), key
     document = torch.zeros(1, keys, dtype=torch.int64, device=device)
     if documents is not None:
         document = _checked(documents, "documents", keys)

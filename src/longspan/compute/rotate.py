@@ -44,9 +44,23 @@ def tables(
 def turn(x: Float[Tensor, "batch heads places head_dim"], angles: Tables, layout: Layout) -> Tensor:
     """x with its first channel pairs turned by known angles."""
     cos, sin = (table[:, None].to(x.dtype) for table in angles)
+    if not (torch.is_grad_enabled() and x.requires_grad):
+        return _turned(x, cos, sin, layout)
     turned = _Turn.apply(x, cos, sin, layout)
     assert isinstance(turned, Tensor)
     return turned
+
+
+def _turned(x: Tensor, cos: Tensor, sin: Tensor, layout: Layout) -> Tensor:
+    """Two passes over each half, without temporaries."""
+    pairs = cos.shape[-1]
+    out = torch.empty_like(x, memory_format=torch.contiguous_format)
+    (a, b), (c, d) = _pairs(x, pairs, layout), _pairs(out, pairs, layout)
+    torch.mul(a, cos, out=c).addcmul_(b, sin, value=-1)
+    torch.mul(b, cos, out=d).addcmul_(a, sin)
+    if 2 * pairs < x.shape[-1]:
+        out[..., 2 * pairs :] = x[..., 2 * pairs :]
+    return out
 
 
 class _Turn(torch.autograd.Function):
@@ -54,16 +68,10 @@ class _Turn(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx, x: Tensor, cos: Tensor, sin: Tensor, layout: Layout) -> Tensor:  # pyright: ignore[reportIncompatibleMethodOverride]
-        """Two passes over each half, without temporaries."""
+        """Turned."""
         ctx.save_for_backward(cos, sin)
         ctx.layout = layout
-        pairs = cos.shape[-1]
-        out = torch.empty_like(x, memory_format=torch.contiguous_format)
-        (a, b), (c, d) = _pairs(x, pairs, layout), _pairs(out, pairs, layout)
-        torch.mul(a, cos, out=c).addcmul_(b, sin, value=-1)
-        torch.mul(b, cos, out=d).addcmul_(a, sin)
-        out[..., 2 * pairs :] = x[..., 2 * pairs :]
-        return out
+        return _turned(x, cos, sin, layout)
 
     @staticmethod
     def backward(ctx, grad: Tensor):  # pyright: ignore[reportIncompatibleMethodOverride]

@@ -9,8 +9,9 @@ from torch.nn.functional import pad
 
 from longspan.compute import toeplitz
 from longspan.compute.inputs import Inputs
-from longspan.compute.lowering import Cut, Span, View, lower, visible_keys, with_common_views
+from longspan.compute.lowering import Cut, Span, View, lower, with_common_views
 from longspan.compute.rotate import Tables, rotate, tables, turn
+from longspan.compute.scaling import scaled
 from longspan.compute.spans import Patch
 from longspan.compute.tiles import TiledAttention
 from longspan.slots import EVERYWHERE, Band, ScoreBias, Spectrum
@@ -51,7 +52,7 @@ class SpanSoftmax:
         key, value = (t[patch.rows, :, patch.keys : patch.keys + span.keys] for t in (x.key, x.value))
         if norm:
             query, key = norm.query(query, x.weights_of(norm)), norm.key(key, x.weights_of(norm))
-        query, scale = _scaled(x, query, span)
+        query, scale = scaled(x, query, span)
         at = [
             places.coordinate[patch.rows if len(places.order) > 1 else slice(0, 1), start : start + count]
             for places, start, count in ((x.queries, patch.queries, span.queries), (x.keys, patch.keys, span.keys))
@@ -135,23 +136,6 @@ def nothing(query: Tensor, width: int) -> Tensor:
 
 def _widened(x: Tensor, width: int) -> Tensor:
     return pad(x, (0, width - x.shape[-1])) if x.shape[-1] < width else x
-
-
-def _scaled(x: Inputs, query: Tensor, span: Span) -> tuple[Tensor, float]:
-    """Queries and the one number that the kernel multiplies scores with."""
-    visible = sum((b - a).clamp(min=0) for a, b in visible_keys(x.scheme, span))
-    assert isinstance(visible, Tensor)
-    asked = (visible[None, None], x.base_scale, x.weights_of(x.scheme.scale))
-    scale = x.scheme.scale(*asked)
-    multiplied = x.scheme.scale.multiplies
-    base = multiplied(*asked) if multiplied else scale
-    # The kernel multiplies the −inf of absent keys as well: zero would give NaN, a negative number +inf.
-    number = float(base) if isinstance(base, float | int) and base > 0 else 1.0
-    # A multiplier of exactly one leaves the bits of the plain call alone.
-    factor = scale / number
-    if isinstance(factor, Tensor):
-        return query * factor[..., None].to(query.dtype), number
-    return query if factor == 1 else query * factor, number
 
 
 def _decay_span(x: Inputs) -> int:

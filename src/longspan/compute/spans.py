@@ -30,6 +30,9 @@ def patches(queries: Places, keys: Places, batch: int, regular: bool) -> list[Pa
 
     `regular` asks that coordinates step by one wherever order does, which distances and biases need.
     """
+    span = one_span(queries, keys)
+    if span is not None:
+        return [Patch(slice(0, batch), 0, 0, span if regular else replace(span, shift=0))]
     found: list[Patch] = []
     rows = range(batch) if max(len(queries.order), len(keys.order)) > 1 else [slice(0, batch)]
     for row in rows:
@@ -49,6 +52,14 @@ def patches(queries: Places, keys: Places, batch: int, regular: bool) -> list[Pa
             span = Span(count, stop - start, q.order, k.order, (q.shift or 0) if regular else 0)
             found.append(Patch(row if isinstance(row, slice) else slice(b, b + 1), first, start, span))
     return _joined(found)
+
+
+def one_span(queries: Places, keys: Places) -> Span | None:
+    """All queries and all keys as one span, where they are runs of the same document on the same line."""
+    q, k = queries.run, keys.run
+    if q is None or k is None or (q.shift, q.document) != (k.shift, k.document):
+        return None
+    return Span(q.count, k.count, q.first, k.first, q.shift)
 
 
 @dataclass(frozen=True)

@@ -1,10 +1,14 @@
 """The backend "tiles": a scheme's inputs, document by document, through flash tiles."""
 
+from functools import cache
+from math import isfinite
+
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from longspan.compute.blocks import blocks
+from longspan.compute.decode import decode
 from longspan.compute.decompose import attention
 from longspan.compute.inputs import Inputs
 from longspan.compute.softmax import SpanSoftmax, nothing
@@ -19,13 +23,13 @@ STRIP = {torch.float32: 256, torch.float64: 256, torch.bfloat16: 512, torch.floa
 
 def refusal(x: Inputs) -> str | None:
     """Why tiles cannot serve these inputs; None where they can."""
-    return _scheme_refusal(x) or _spans_refusal(x)
-
-
-def _scheme_refusal(x: Inputs) -> str | None:
-    scheme = x.scheme
     if x.query.device.type != "cpu":
         return f"its flash kernel runs on the CPU, the inputs are on {x.query.device}"
+    return _scheme_refusal(x.scheme) or _spans_refusal(x)
+
+
+@cache
+def _scheme_refusal(scheme: Scheme) -> str | None:
     if scheme.normalizer.order is None:
         return f"{scheme.normalizer.name} does not stream over keys"
     if scheme.cap:
@@ -53,11 +57,11 @@ def _spans_refusal(x: Inputs) -> str | None:
 
 
 def _patches(x: Inputs) -> list[Patch] | str:
-    return patches(x.queries, x.keys, len(x.query), regular=_needs_regular_coordinates(x))
+    return patches(x.queries, x.keys, len(x.query), regular=_needs_regular_coordinates(x.scheme))
 
 
-def _needs_regular_coordinates(x: Inputs) -> bool:
-    scheme = x.scheme
+@cache
+def _needs_regular_coordinates(scheme: Scheme) -> bool:
     plain = isinstance(scheme.distance, TrueDistance) and not _decays(scheme.rotation)
     seen = scheme.bias is not None or scheme.reweight is not None
     return not plain or seen or len(scheme.rotation.segments(2**40)) > 1
@@ -73,9 +77,12 @@ def tiles(x: Inputs) -> Float[Tensor, "batch heads queries value_dim"]:
     A masked tile adds −inf to the scores of pairs that do not exist, which a NaN or an inf survives. Where the output
     shows one, all is done again without masked tiles, so that rows that do not see it stay clean.
     """
+    decoded = decode(x)
+    if decoded is not None:
+        return decoded
     out = _tiles(x, STRIP[x.query.dtype])
     total = torch.promote_types(out.dtype, torch.float32)
-    if bool(out.detach().sum(dtype=total).isfinite()):
+    if isfinite(out.detach().sum(dtype=total).item()):
         return out
     return blocks(x) if x.scheme.bias or x.scheme.reweight else _tiles(x, strip=None)
 

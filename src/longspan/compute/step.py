@@ -1,0 +1,169 @@
+"""What one decoding step has to do, whatever the tensors: which keys its rows see, and how far each still has to turn.
+
+Rows come last first throughout, so that a bias that depends on i − j is a strided view of one line of numbers.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from functools import cached_property, lru_cache
+from itertools import pairwise
+
+import torch
+from jaxtyping import Float, Shaped
+from torch import Tensor
+
+from longspan.compute.lowering import Span, band_keys, visible_keys
+from longspan.compute.remembered import Remembered, spelled
+from longspan.compute.rotate import Tables, tables, turn
+from longspan.scheme import Scheme
+from longspan.slots import Distance, PlaceMap, Spectrum
+
+FEW = 8
+"""More queries than this are no decoding step."""
+
+TOGETHER = 2**14
+"""Coordinates that are looked at together when asking whether their keys turn alike."""
+
+Seen = tuple[tuple[int, int], ...]
+"""First key and one past the last, row by row."""
+
+_angles = Remembered(2**26)
+
+
+@dataclass(frozen=True, eq=False)
+class Turn:
+    """By how much places still turn.
+
+    Arguments:
+        places: from the first on; there may be more of them than there are tokens.
+        spectrum: in which they turn.
+    """
+
+    places: Shaped[Tensor, "batch places 1"]
+    spectrum: Spectrum
+
+    def __call__(self, x: Float[Tensor, "_ heads tokens d"]) -> Float[Tensor, "_ heads tokens d"]:
+        """Tokens turned, by angles that are remembered: those of a window are the same in the next step."""
+        cos, sin = _angles.get((self._spelled, x.dtype, x.device), lambda: self._tables(x))
+        tokens = x.shape[2]
+        return turn(x, (cos[:, :tokens], sin[:, :tokens]), self.spectrum.layout)
+
+    @cached_property
+    def _spelled(self) -> tuple[object, ...]:
+        # Coordinates that are no whole numbers come with roundings of their own: those name the same angles.
+        whole = (self.places * 2**28).round()
+        return *spelled(whole, self.spectrum.frequencies), whole.shape, self.spectrum.gain
+
+    def _tables(self, like: Tensor) -> Tables:
+        cos, sin = (table.to(like.device, like.dtype) for table in tables(self.places, self.spectrum))
+        return cos, sin
+
+
+@dataclass(frozen=True, eq=False)
+class Piece:
+    """Some keys under one branch of the distance.
+
+    Arguments:
+        first, end: first key and one past the last.
+        seen: what each row sees of them; None where every row sees all.
+        keys: how far the keys still turn; None where they stand.
+    """
+
+    first: int
+    end: int
+    seen: Seen | None
+    keys: Turn | None
+
+    @cached_property
+    def blind(self) -> list[int]:
+        """The rows that see none of the keys."""
+        return [row for row, (a, b) in enumerate(self.seen or ()) if a >= b]
+
+
+@dataclass(frozen=True, eq=False)
+class Step:
+    """All that the rows of a step see.
+
+    Arguments:
+        pieces: the keys; a row's are disjoint.
+        queries: how far the rows still turn, (pieces, rows, 1); None where they stand.
+    """
+
+    pieces: tuple[Piece, ...]
+    queries: Turn | None
+
+
+@lru_cache(maxsize=16)
+def step(scheme: Scheme, frame: PlaceMap | None, span: Span, head_dim: int) -> Step | None:
+    """The step of a span; None where its rows share no spectrum, where that decays, or where a row sees nothing."""
+    place = torch.arange(span.first_query, span.first_query + span.queries).flip(0) + span.shift
+    high, low = int(place[0]), int(place[-1])
+    segment = next(s for s in scheme.rotation.segments(high + 1) if s.start <= high < s.stop)
+    spectrum = segment.rotation.spectrum(head_dim)
+    if low < segment.start or spectrum.decays:
+        return None
+    # Queries get the gain of both sides.
+    gain = spectrum.gain if frame is None else 1.0
+    key_spectrum, query_spectrum = replace(spectrum, gain=1.0), replace(spectrum, gain=gain**2)
+    pieces: list[Piece] = []
+    queries: list[Tensor] = []
+    for branch, first, end, seen in _keys(scheme, span, place):
+        offset = span.first_key + span.shift
+        back, left = _turns(scheme.distance, branch, frame, range(offset + first, offset + end))
+        turns = None if left is None or not spectrum.rotary_dim else Turn(left[None, :, None], key_spectrum)
+        pieces.append(Piece(first, end, seen, turns))
+        queries.append(_left(scheme.distance.branches()[branch].query, frame, place) - back)
+    if not pieces or set(range(span.queries)).intersection(*(piece.blind for piece in pieces)):
+        return None
+    rows = torch.stack(queries)[..., None]
+    stand = not spectrum.rotary_dim or (gain == 1.0 and not bool(rows.any()))
+    return Step(tuple(pieces), None if stand else Turn(rows, query_spectrum))
+
+
+def _keys(scheme: Scheme, span: Span, place: Tensor) -> Iterator[tuple[int, int, int, Seen | None]]:
+    """Branch, first key, one past the last, and what rows see of them."""
+    areas = [(low.flip(0), high.flip(0)) for low, high in visible_keys(scheme, span)]
+    for branch, part in enumerate(scheme.distance.branches()):
+        a, b = band_keys(part.holds, place, span)
+        for low, high in areas:
+            starts, stops = torch.maximum(a, low).tolist(), torch.minimum(b, high).tolist()
+            for piece in _cut(list(zip(starts, stops, strict=True))):
+                yield branch, *piece
+
+
+def _cut(rows: list[tuple[int, int]]) -> Iterator[tuple[int, int, Seen | None]]:
+    """The keys that all rows see, and those before and behind them that only some see."""
+    seeing = [(a, b) for a, b in rows if a < b]
+    if not seeing:
+        return
+    first, low = min(a for a, _ in seeing), max(a for a, _ in seeing)
+    high, end = min(b for _, b in seeing), max(b for _, b in seeing)
+    shared = low < high and len(seeing) == len(rows)
+    for start, stop in pairwise([first, low, high, end] if shared else [first, end]):
+        if start < stop:
+            seen = tuple((max(a, start), min(b, stop)) for a, b in rows)
+            yield start, stop, None if set(seen) == {(start, stop)} else seen
+
+
+def _turns(distance: Distance, branch: int, frame: PlaceMap | None, keys: range) -> tuple[float, Tensor | None]:
+    """How far the first key still turns, and by how much more the others do; None where all turn alike."""
+    blocks = range(keys.start // TOGETHER, (keys.stop - 1) // TOGETHER + 1)
+    alike = {_alike(distance, branch, frame, block) for block in blocks}
+    back = alike.pop() if len(alike) == 1 else None
+    if back is not None:
+        return back, None
+    # Up to a power of two, so that the angles of a growing cache last for a while.
+    count = 1 << (len(keys) - 1).bit_length()
+    left = _left(distance.branches()[branch].key, frame, torch.arange(keys.start, keys.start + count))
+    return left[0].item(), left - left[0]
+
+
+def _left(said: PlaceMap, frame: PlaceMap | None, place: Tensor) -> Tensor:
+    return said(place) if frame is None else said(place) - frame(place)
+
+
+@lru_cache(maxsize=4096)
+def _alike(distance: Distance, branch: int, frame: PlaceMap | None, block: int) -> float | None:
+    """By how much the keys of a block of coordinates still turn, where that is one number."""
+    left = _left(distance.branches()[branch].key, frame, torch.arange(block * TOGETHER, (block + 1) * TOGETHER))
+    return left[0].item() if bool((left == left[0]).all()) else None
