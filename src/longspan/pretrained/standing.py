@@ -16,6 +16,7 @@ g is read off the method: where its branch says that keys stand, of the branch t
 
 from collections import Counter
 from dataclasses import dataclass
+from functools import cache
 
 import torch
 
@@ -43,12 +44,18 @@ class Standing:
     @property
     def told(self) -> PlaceMap:
         """The position that a rotary module is told."""
-        return torch.zeros_like if self.rotation is None else self.distance.branches()[self.branch].key
+        return torch.zeros_like if self.rotation is None else _key_map(self.distance, self.branch)
 
     @property
     def true(self) -> bool:
         """Whether it is told the true position."""
         return self.told is identity
+
+
+@cache
+def _key_map(distance: Distance, branch: int) -> PlaceMap:
+    """One map for equal distances, so that what depends on it is found once for all layers."""
+    return distance.branches()[branch].key
 
 
 UNTURNED = Standing(None)
