@@ -2,6 +2,7 @@
 
 import copy
 import inspect
+import re
 from typing import Any
 
 import torch
@@ -19,7 +20,7 @@ SMALL: dict[str, Any] = {
     "num_attention_heads": 4,
     "num_key_value_heads": 2,
     "head_dim": 16,
-    "max_position_embeddings": 64,
+    "max_position_embeddings": 32,
     "sliding_window": 16,
     "attention_chunk_size": 16,
     # experts
@@ -45,8 +46,8 @@ SMALL: dict[str, Any] = {
     "qk_head_dim": 24,
     "v_head_dim": 16,
     # indexers
-    "index_topk": 64,
-    "index_n_heads": 2,
+    "index_topk": 12,
+    "index_n_heads": 16,
     "index_head_dim": 16,
     # recurrent layers
     "linear_num_key_heads": 2,
@@ -70,7 +71,6 @@ SMALL: dict[str, Any] = {
     "altup_num_inputs": 2,
     "attention_dropout": 0.0,
     "hidden_dropout": 0.0,
-    "attn_pdrop": 0.0,
     "embd_pdrop": 0.0,
     "resid_pdrop": 0.0,
     "pad_token_id": 0,
@@ -93,8 +93,54 @@ SMALL: dict[str, Any] = {
 LARGEST = 40_000_000
 SPECIAL: dict[str, dict[str, Any]] = {
     "bamba": {"attn_layer_indices": [1, 3]},
+    "blt": {"encoder_hash_byte_group_vocab": 100},
+    "blt_local_decoder": {"hidden_size_global": 64},
+    "blt_local_encoder": {"hidden_size_global": 64},
+    "codegen": {"max_position_embeddings": 64},
+    "cohere_compass_text": {"rope_parameters": {"full_attention": {"rope_type": "default", "rope_theta": 1e4}}},
+    "DbrxAttentionConfig": {"rope_theta": 1e4, "kv_n_heads": 2, "clip_qkv": 8},
+    "dots3_note_text": {
+        "num_key_value_heads": 4,
+        "shared_experts_intermediate_size": 32,
+        "swa_num_attention_heads": 4,
+        "swa_num_key_value_heads": 4,
+        "swa_q_lora_rank": 24,
+        "swa_kv_lora_rank": 16,
+        "swa_head_dim": 24,
+        "swa_qk_nope_head_dim": 16,
+        "swa_v_head_dim": 16,
+    },
+    "dots3_note_audio_encoder": {"adapter_input_size": 64, "adapter_out_dim": 64, "downsample_hidden_size": 32},
+    "dots3_note_vision_encoder": {
+        "adapter_in_dim": 64,
+        "adapter_out_dim": 64,
+        "pyramid_num_routed": [-1, 4, -1, 4],
+        "num_experts_per_tok": 2,
+    },
     "falcon_h1": {"mamba_d_ssm": 64, "mamba_n_heads": 4, "mamba_d_head": 16},
-    "dots3_note_text": {"num_key_value_heads": 4},
+    "gemma3n_text": {"num_kv_shared_layers": 0},
+    "gpt_neo": {"attention_types": [[["global", "local"], 2]], "num_layers": LAYERS},
+    "gptj": {"max_position_embeddings": 64},
+    "granitemoehybrid": {
+        "position_embedding_type": "rope",
+        "layer_types": ["linear_attention", "full_attention"] * 2,
+    },
+    "lfm2_moe": {"layer_types": ["conv", "full_attention"] * 2},
+    "mamba2": {"num_heads": 8, "head_dim": 16},
+    "ministral": {"layer_types": ["sliding_attention", "full_attention"] * 2},
+    "mistral": {"sliding_window": None},
+    "qwen4_exp_text": {
+        "indexer_n_heads": 2,
+        "indexer_kv_heads": 1,
+        "indexer_head_dim": 16,
+        "indexer_budget": 12,
+        "indexer_compress_ratio": 1,
+    },
+    "reformer": {"is_decoder": True, "axial_pos_shape": (8, 8), "axial_pos_embds_dim": (32, 32)},
+    "roformer": {"max_position_embeddings": 64},
+    "xmod": {"default_language": "en_XX"},
+    "zamba2": {"use_mem_rope": True},
+    "zaya": {"num_experts_per_tok": 1},
 }
 """What a size alone does not say."""
 
@@ -105,8 +151,11 @@ def model_types() -> list[str]:
 
 def small_config(model_type: str) -> PreTrainedConfig:
     """The type's config with the sizes of `SMALL`, and lists per layer cut to fit."""
-    kind = type(AutoConfig.for_model(model_type))
-    return kind(**(_small(kind) | SPECIAL.get(model_type, {})))
+    return _small_of(type(AutoConfig.for_model(model_type)))
+
+
+def _small_of(kind: type[PreTrainedConfig]) -> PreTrainedConfig:
+    return kind(**(_small(kind) | SPECIAL.get(kind.model_type or kind.__name__, {})))
 
 
 def _small(kind: type[PreTrainedConfig]) -> dict[str, Any]:
@@ -132,10 +181,9 @@ def _small(kind: type[PreTrainedConfig]) -> dict[str, Any]:
     for name in ("num_experts", "num_local_experts"):
         if known.get(name, 0) is None or (known.get(name, 1) == 0):
             chosen.pop(name, None)
-    for name, part in vars(kind).get("sub_configs", {}).items():
-        if isinstance(part, type) and issubclass(part, PreTrainedConfig) and known.get(name) is not None:
-            made = type(known[name])
-            chosen[name] = made(**_small(made))
+    for name, part in known.items():
+        if isinstance(part, PreTrainedConfig):
+            chosen[name] = _small_of(type(part))
     rope = known.get("rope_parameters", None)
     if rope:
         chosen["rope_parameters"] = _small_rope(rope)
@@ -154,18 +202,19 @@ def _small_rope(rope: dict[str, Any]) -> dict[str, Any]:
         return {name: _small_rope(value) if isinstance(value, dict) else value for name, value in rope.items()}
     small = dict(rope)
     if "original_max_position_embeddings" in small:
-        small["original_max_position_embeddings"] = 32
+        small["original_max_position_embeddings"] = 16
     return small
 
 
-def small_model(model_type: str) -> PreTrainedModel:
+def small_model(model_type: str, dtype: torch.dtype = torch.float32) -> PreTrainedModel:
     config = small_config(model_type)
     with torch.device("meta"):
         size = sum(weight.numel() for weight in AutoModelForCausalLM.from_config(copy.deepcopy(config)).parameters())
     if size > LARGEST:
         raise ValueError(f"the smallest config found has {size / 1e6:.0f} million weights")
     torch.manual_seed(0)
-    model = AutoModelForCausalLM.from_config(config, dtype=torch.float32).eval()
+    # The fast kernels of experts know no float64.
+    model = AutoModelForCausalLM.from_config(config, dtype=dtype, experts_implementation="eager").eval()
     return matter(model)
 
 
@@ -179,6 +228,8 @@ def matter(model: PreTrainedModel) -> PreTrainedModel:
             weight.copy_(torch.randn(weight.shape, generator=generator) * (1.5 / fan**0.5))
         elif weight.ndim == 1 and "norm" in name and "weight" in name:
             weight.add_(0.1 * torch.randn(weight.shape, generator=generator))
-            if "q_norm" in name or "k_norm" in name:
+            if re.search("(q|k|query|key)_?(layer)?norm", name):
                 weight.add_(1.0)
+        elif not weight.any() and "bias" not in name:
+            weight.add_(1.0)
     return model

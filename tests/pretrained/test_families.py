@@ -4,6 +4,7 @@ import pytest
 import torch
 
 import longspan
+from longspan.errors import RefusalError
 from pretrained.families import small_model
 from pretrained.models import in_parts, logits
 
@@ -11,9 +12,12 @@ WORDS = torch.randint(3, 119, (1, 40), generator=torch.Generator().manual_seed(0
 
 FAMILIES = {
     "cohere": "interleaved",
+    "dbrx": "clipped queries and keys",
+    "deepseek_v2": "complex numbers",
     "deepseek_v3": "latent attention, the last channels turn",
     "gemma2": "softcap, sliding and full layers with one rope",
     "gemma3_text": "sliding and full layers with two ropes",
+    "gemma4": "a wrapper of the text model; a part of the frequencies is zero",
     "glm4": "interleaved and partial",
     "gpt_neox": "partial",
     "gpt_oss": "attention sinks, sliding layers",
@@ -21,7 +25,9 @@ FAMILIES = {
     "nanochat": "turns backward",
     "olmo2": "norms on q and k",
     "phi3": "one projection for q, k and v",
+    "phimoe": "a rotary module that computes its frequencies anew in every call",
     "qwen3_moe": "experts",
+    "qwen3_next": "recurrent layers between those with attention",
     "smollm3": "layers without rotation",
 }
 
@@ -42,3 +48,67 @@ def test_family(family):
             parts = in_parts(model, WORDS, [30, 4, *[1] * 6])
             torch.testing.assert_close(parts, found, rtol=0, atol=1e-3 * deviation)
     assert torch.equal(logits(model, WORDS), plain)
+
+
+@pytest.mark.parametrize("family", ["fuyu", "gemma4"])
+def test_a_wrapper_that_makes_up_positions_may_count_padding(family):
+    model = small_model(family)
+    padded = torch.cat([torch.zeros(1, 5, dtype=torch.long), WORDS], 1)
+    mask = (torch.arange(45) >= 5).long()[None]
+    for scheme in ("self_extend(window=6, group=2)", "dual_chunk(chunk=12, local=4)"):
+        with longspan.attached(model, scheme):
+            alone, beside = logits(model, WORDS), logits(model, padded, attention_mask=mask)
+            torch.testing.assert_close(beside[:, 5:], alone, rtol=0, atol=1e-3 * float(alone.std()))
+
+
+def test_a_turning_that_is_not_understood_stays_where_it_is():
+    """Hunyuan normalizes queries and keys after they were turned."""
+    model = small_model("hunyuan_v1_dense")
+    plain = logits(model, WORDS)
+    for scheme in ("linear(factor=2)", "window(size=8, sinks=2)", "log_length(trained_length=8)"):
+        with longspan.attached(model, scheme):
+            found = logits(model, WORDS)
+            assert (found - plain).std() > 0.01 * plain.std()
+            parts = in_parts(model, WORDS, [30, 4, *[1] * 6])
+            torch.testing.assert_close(parts, found, rtol=0, atol=1e-3 * float(plain.std()))
+    for scheme in ("rerope(window=6)", "yarn(factor=2)", "streaming_llm(sinks=2, size=10)"):
+        with pytest.raises(RefusalError, match="none of the known layouts explains"):
+            longspan.extend(model, scheme)
+    assert torch.equal(logits(model, WORDS), plain)
+
+
+@pytest.mark.parametrize(
+    ("family", "scheme", "reason"),
+    [
+        ("cohere2", "rerope(window=6)", "do not turn with position"),
+        ("deepseek_v32", "window(size=8)", "works on its masks itself"),
+        ("deepseek_v32", "rerope(window=6)", "works on its masks itself"),
+        ("deepseek_v4", "rope(theta=1e6)", "none of the known layouts"),
+        ("falcon", "linear(factor=2)", "does not call attention through"),
+        ("gptj", "linear(factor=2)", "no rotary position embedding"),
+    ],
+)
+def test_a_family_is_refused_with_the_reason(family, scheme, reason):
+    with pytest.raises(RefusalError, match=reason):
+        longspan.extend(small_model(family), scheme)
+
+
+def test_sparse_attention_takes_other_fixed_frequencies():
+    model = small_model("deepseek_v32")
+    plain = logits(model, WORDS)
+    with longspan.attached(model, "yarn(factor=2)"):
+        found = logits(model, WORDS)
+        assert (found - plain).std() > 0.01 * plain.std()
+        parts = in_parts(model, WORDS, [30, 4, *[1] * 6])
+        torch.testing.assert_close(parts, found, rtol=0, atol=1e-3 * float(plain.std()))
+
+
+@pytest.mark.parametrize("scheme", ["streaming_llm(sinks=2, size=10)", "leaky_rerope(window=6, k=2)"])
+def test_sliding_and_full_layers_with_one_rope(scheme):
+    model = small_model("gpt_oss")
+    plain = logits(model, WORDS)
+    with longspan.attached(model, scheme):
+        found = logits(model, WORDS)
+        assert (found - plain).std() > 0.01 * plain.std()
+        parts = in_parts(model, WORDS, [30, 4, *[1] * 6])
+        torch.testing.assert_close(parts, found, rtol=0, atol=1e-3 * float(plain.std()))

@@ -18,7 +18,7 @@ from longspan.pretrained.inspect import theta, trained_length, unscaled_length
 from longspan.pretrained.mask import padding_of
 from longspan.pretrained.precise import in_float32
 from longspan.pretrained.probe import Anatomy, calm, probe, probe_tokens, run_text, swap_configs
-from longspan.pretrained.step import Steps
+from longspan.pretrained.step import Called, Steps
 from longspan.pretrained.wanted import Target, close
 from longspan.rotation.rope import RoPE
 from longspan.scheme import Scheme
@@ -152,6 +152,10 @@ class Attachment:
             told = {s.layer_type: each.told for s, each in work.standings.items() if s.module is module}
             told = {kind: place for kind, place in told.items() if place is not identity}
             self._hooks.append(module.register_forward_pre_hook(Frame(module, self.steps, told), with_kwargs=True))
+        if self.model is not base:
+            caller = Caller(self.model, self.steps)
+            self._hooks.append(self.model.register_forward_pre_hook(caller.begin, with_kwargs=True))
+            self._hooks.append(self.model.register_forward_hook(caller.end, always_call=True))
         forward = Forward(base, self.steps)
         self._hooks.append(base.register_forward_pre_hook(forward.begin, with_kwargs=True))
         self._hooks.append(base.register_forward_hook(forward.end, always_call=True))
@@ -168,6 +172,22 @@ class Attachment:
                 layout, told = (layer.layout, self.work.told(layer)) if turns(rest) else (None, None)
                 does = Extended(rest, layout, told, self.steps, self.backend)
             layer.module.__dict__[LAYER] = does
+
+
+class Caller:
+    """Hooks around the whole model: what whoever calls it says of positions."""
+
+    def __init__(self, model: nn.Module, steps: Steps) -> None:
+        self.arguments, self.steps = Arguments(model), steps
+
+    def begin(self, module: nn.Module, args: tuple, kwargs: dict) -> None:
+        """Before the forward."""
+        explicit = self.arguments.get("position_ids", args, kwargs) is not None
+        self.steps.called = Called(explicit, padding_of(self.arguments.get("attention_mask", args, kwargs)))
+
+    def end(self, module: nn.Module, args: tuple, output: Any) -> None:
+        """After it."""
+        self.steps.called = None
 
 
 class Forward:

@@ -71,11 +71,12 @@ def divide(anatomy: Anatomy, plan: Plan) -> Work:
     for source in anatomy.sources():
         users = [i for i, layer in enumerate(anatomy.layers) if layer.source == source]
         found = standing([wanted[i] for i in users])
-        if found.rotation and not source.holds(found.rotation.gain):
+        if found.rotation and not _can_turn(source, found.rotation, [anatomy.layers[i] for i in users]):
             found = UNTURNED
         if found != Standing(anatomy.layers[users[0]].spectrum()):
             standings[source] = found
         if not found.true or any(wanted[i].distance != TrueDistance() for i in users):
+            _check_known([anatomy.layers[i] for i in users])
             _check_fixed(source, all(names_rotation(plan.layer(i, depth)) for i in users))
     _check_turning(anatomy, plan)
     rests = tuple(
@@ -99,8 +100,8 @@ def plainly(anatomy: Anatomy, work: Work) -> Work:
             found = work.standings.get(layer.source, UNTURNED)
             moved = found.rotation is not None and not found.true
             standings[layer.source] = replace(found, rotation=layer.spectrum()) if moved else UNTURNED
-    rests = tuple(
-        rest and (own(layer) if layer.source in standings else replace(own(layer), rotation=NoPE()))
+    rests = tuple(  # a layer that shares a source with one that turns must turn by itself as well
+        own(layer) if layer.source in standings else rest and replace(own(layer), rotation=NoPE())
         for layer, rest in zip(anatomy.layers, work.rests, strict=True)
     )
     return Work(standings, rests)
@@ -133,6 +134,23 @@ def _rest(layer: Layer, scheme: Scheme, standing: Standing | None) -> Scheme | N
         scheme = replace(scheme, rotation=NoPE())
     alone = replace(own(layer), rotation=NoPE())
     return None if scheme == alone else scheme
+
+
+def _can_turn(source: Source, rotation: Rotation, users: list[Layer]) -> bool:
+    """Whether the model's own module can turn like this."""
+    alone = rotation == users[0].spectrum() or all(layer.steerable for layer in users)
+    lasting = rotation.gain == source.gain or not any(layer.opaque for layer in users)
+    return source.holds(rotation.gain) and alone and lasting
+
+
+def _check_known(layers: list[Layer]) -> None:
+    """Attention can turn queries and keys only in a layout that is known."""
+    for layer in layers:
+        if layer.opaque:
+            raise RefusalError(
+                f"{type(layer.module).__name__} turns its channels in a way that none of the known layouts explains: "
+                "only masks, log_length and other fixed frequencies without a gain can be put on it"
+            )
 
 
 def _check_turning(anatomy: Anatomy, plan: Plan) -> None:

@@ -6,7 +6,7 @@ is known about any family.
 """
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
@@ -26,6 +26,8 @@ from longspan.pretrained.model_spectrum import ModelSpectrum
 TOKENS = 6
 CONSTANTS = (0, 3, 251)
 """Every set of frequencies is told its own constant: these plus a multiple of its index."""
+SLOWED = -1
+"""Stands for the pass with all frequencies halved and tokens told twice `CONSTANTS[1]`: all turn as far as they did."""
 TOLERANCE = {torch.float32: 2e-4, torch.float64: 2e-4, torch.bfloat16: 3e-2, torch.float16: 4e-3}
 
 
@@ -40,6 +42,8 @@ class Layer:
         local_size: sliding window or chunk, tokens; None where it sees everything.
         implementation: the attention function it called before.
         num_heads, num_kv_heads: as queries and keys came.
+        opaque: whether no layout explains its turning. Nobody but the model can then turn its keys.
+        steerable: whether it turns with other frequencies when they are put in the place of its source's.
     """
 
     module: nn.Module
@@ -49,6 +53,8 @@ class Layer:
     implementation: str
     num_heads: int
     num_kv_heads: int
+    opaque: bool = False
+    steerable: bool = True
 
     @property
     def config(self) -> PreTrainedConfig:
@@ -113,7 +119,20 @@ def _watched(model: nn.Module, modules: list[nn.Module], implementation: str) ->
             for constant in CONSTANTS:
                 watch.constant = constant
                 run_text(model, probe_tokens(model, 1, TOKENS))
+            with _slowed(watch.sources):
+                watch.constant = SLOWED
+                run_text(model, probe_tokens(model, 1, TOKENS))
     return watch.anatomy()
+
+
+@contextmanager
+def _slowed(sources: Iterable[Source]) -> Iterator[None]:
+    installed = [source.install(source.frequencies / 2, source.gain) for source in sources]
+    try:
+        yield
+    finally:
+        for one in installed:
+            one.remove()
 
 
 class _Watch:
@@ -176,6 +195,8 @@ class _Watch:
     def told(self, source: Source) -> int:
         """The constant that a source's tokens are told in this pass."""
         index = self.sources.setdefault(source, len(self.sources))
+        if self.constant == SLOWED:
+            return 2 * (CONSTANTS[1] + index)
         return self.constant + index * (self.constant > 0)
 
     def anatomy(self) -> Anatomy:
@@ -199,13 +220,19 @@ class _Watch:
 
     def _layer(self, module: nn.Module, seen: dict[int, tuple[Tensor, Tensor]]) -> Layer:
         unturned = seen[0]
-        rest = (self.local[module], self.stock[module].implementation, *(x.shape[1] for x in unturned))
+        num_heads, num_kv_heads = (x.shape[1] for x in unturned)
+        rest = (self.local[module], self.stock[module].implementation, num_heads, num_kv_heads)
         if all(_close(seen[c], unturned) for c in CONSTANTS):
             return Layer(module, None, None, *rest)
+        steerable = _close(seen[SLOWED], seen[CONSTANTS[1]])
         for source, index in self.sources.items():
             for layout in _layouts(source, unturned[0].shape[-1]):
                 if all(_close(seen[c], _turned(unturned, source, layout, c + index)) for c in CONSTANTS[1:]):
-                    return Layer(module, source, layout, *rest)
+                    return Layer(module, source, layout, *rest, steerable=steerable)
+        if len(self.sources) == 1:
+            (source,) = self.sources
+            for layout in _layouts(source, unturned[0].shape[-1]):
+                return Layer(module, source, layout, *rest, opaque=True, steerable=steerable)
         raise RefusalError(
             f"{type(module).__name__} turns its channels in a way that none of the known layouts explains"
         )

@@ -1,6 +1,7 @@
 """One forward pass after another: the positions it was given, and those of every token in its cache."""
 
 import functools
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -58,8 +59,11 @@ class Step:
         padding: (batch, slots), which slots of the cache hold a token; None where all do.
     """
 
-    def __init__(self, record: Record, pairwise: bool, explicit: bool, padding: Tensor | None) -> None:
+    def __init__(
+        self, record: Record, pairwise: bool, explicit: bool, padding: Tensor | None, made_up: bool = False
+    ) -> None:
         self.record, self.pairwise, self.explicit, self.padding = record, pairwise, explicit, padding
+        self.made_up = made_up
         self.positions: Tensor | None = None
         self.written = False
 
@@ -72,9 +76,12 @@ class Step:
                 )
             return self.note(given[0]).expand(given.shape[0], -1, -1)
         true = given
-        if not self.explicit and self.padding is not None:  # the model gave the slots
+        if not self.explicit and self.padding is not None:  # the model gave the slots, a wrapper whatever it likes
             before = self.padding.long().cumsum(1) - self.padding.long()
-            true = before.gather(1, given.long().expand(before.shape[0], -1))
+            if self.made_up:
+                true = before[:, -given.shape[1] :]
+            else:
+                true = before.gather(1, given.long().expand(before.shape[0], -1))
         if self.positions is None:
             self.positions = true[None] if true.ndim == 1 else true
         return true
@@ -97,6 +104,19 @@ class Step:
         return positions, self.record.read(slots)
 
 
+@dataclass(frozen=True)
+class Called:
+    """What the caller of the whole model said; a wrapper of the text model makes up positions where he gave none.
+
+    Arguments:
+        explicit: whether he gave positions.
+        padding: which tokens are real, by his mask.
+    """
+
+    explicit: bool
+    padding: Tensor | None
+
+
 class Steps:
     """The step that an extended model is in; shared by its hooks and its attention layers.
 
@@ -108,6 +128,7 @@ class Steps:
     def __init__(self, frame: Any, pairwise: bool) -> None:
         self.frame, self.pairwise = frame, pairwise
         self.now: Step | None = None
+        self.called: Called | None = None
 
     def begin(self, cache: Any, explicit: bool, padding: Tensor | None) -> None:
         """A forward pass starts with this cache."""
@@ -131,7 +152,10 @@ class Steps:
             if self.frame is not None:
                 record.keep(cache)
         record.reading = True
-        self.now = Step(record, self.pairwise, explicit, padding)
+        if explicit and self.called is not None and not self.called.explicit:
+            self.now = Step(record, self.pairwise, False, self.called.padding, made_up=True)
+        else:
+            self.now = Step(record, self.pairwise, explicit, padding)
 
     def note(self, given: Tensor) -> Tensor:
         """As of the step."""

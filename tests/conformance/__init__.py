@@ -1,0 +1,1 @@
+"""`make conformance`: method × model type × path on tiny random models, written to docs/conformance.md."""
