@@ -54,7 +54,7 @@ def _decoded(x: Inputs, span: Span, todo: Step) -> Tensor:
     query = query.flip(2) if rows > 1 else query
     query = query.reshape(1, batch * heads, rows, width).expand(len(pieces), -1, -1, -1)
     query = query if todo.queries is None else todo.queries(query)
-    packed = query.view(len(pieces), batch, *_packing(x), width)
+    packed = query.reshape(len(pieces), batch, *_packing(x), width)
     parts = [part for at, piece in enumerate(pieces) for part in _attend(x, piece, span, packed[at], scale)]
     outs, sums = (torch.cat(tensors) for tensors in zip(*parts, strict=True))
     out = _merged(x, outs.reshape(-1, batch, heads, rows, width), sums.reshape(-1, batch, heads, rows))
