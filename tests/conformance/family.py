@@ -65,7 +65,7 @@ class Row:
 
 def row(model_type: str, model: PreTrainedModel) -> Row:
     """Try everything on a model."""
-    found = Row(turns=_turns(model_type, model))
+    found = Row(turns=turns(model_type, model))
     if not found.turns:
         return found
     plain = logits(model, words())
@@ -81,7 +81,8 @@ def row(model_type: str, model: PreTrainedModel) -> Row:
     return found
 
 
-def _turns(model_type: str, model: PreTrainedModel) -> bool:
+def turns(model_type: str, model: PreTrainedModel) -> bool:
+    """Whether the type has rotation."""
     if model_type in IN_LAYER:
         return True
     try:

@@ -128,10 +128,16 @@ class LazyMask:
             part = slice(start, start + rows)
             some = Places(queries.order[:, part], queries.coordinate[:, part], queries.document[:, part])
             ours = visible(some, keys, local, causal=True)
-            if ((ours != model) & (some.document != PADDING)[:, None, :, None]).any():
+            differ = (ours != model) & (some.document != PADDING)[:, None, :, None]
+            if (differ & model & (some.order[:, None, :, None] < keys.order[:, None, None, :])).any():
                 raise RefusalError(
-                    "the model's own mask is more than causality, padding, packing, window and chunk (image blocks, "
-                    "or a custom mask): this method cannot keep it"
+                    "this model sees later tokens (an encoder, or image blocks): its mask is more than causality, and "
+                    "only other fixed frequencies (linear, ntk, yarn, longrope, llama3) can be put on it"
+                )
+            if differ.any():
+                raise RefusalError(
+                    "the model's own mask is more than causality, padding, packing, window and chunk: "
+                    "this method cannot keep it"
                 )
 
 
