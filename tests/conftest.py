@@ -21,6 +21,15 @@ def _same_seed() -> None:
     torch.manual_seed(0)
 
 
+DEVICES = ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]
+
+
+@pytest.fixture(scope="session", params=DEVICES)
+def device(request: pytest.FixtureRequest) -> torch.device:
+    """Each device of this machine in turn."""
+    return torch.device(request.param)
+
+
 def pytest_ignore_collect(collection_path: Path) -> bool | None:
     """Keep `--doctest-modules` to the library: what lies beside the tests is imported by them, not run."""
     beside = collection_path.suffix == ".py" and not collection_path.name.startswith("test_")

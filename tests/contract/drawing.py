@@ -1,6 +1,6 @@
 """Hypothesis strategies: parts, schemes and inputs drawn over the whole catalogue."""
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from types import NoneType
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
@@ -11,7 +11,7 @@ from torch import Tensor
 
 from longspan.catalogue import methods
 from longspan.compute.inputs import Inputs
-from longspan.compute.places import places
+from longspan.compute.places import Places, places
 from longspan.errors import SchemeError
 from longspan.geometry import Geometry
 from longspan.scheme import Scheme
@@ -141,3 +141,15 @@ def initial_weights(scheme: Scheme, heads: int, generator: torch.Generator) -> d
         name: value.double() + 0.3 * torch.rand(value.shape, dtype=torch.float64, generator=generator)
         for name, value in scheme.initial_weights(heads, HEAD_DIM, generator).items()
     }
+
+
+def on(x: Inputs, device: torch.device) -> Inputs:
+    """The same call with all its tensors on a device."""
+
+    def moved(places: Places) -> Places:
+        return Places(places.order.to(device), places.coordinate.to(device), places.document.to(device))
+
+    weights = {name: value.to(device) for name, value in x.weights.items()}
+    query, key, value = (t.to(device) for t in (x.query, x.key, x.value))
+    where = {"queries": moved(x.queries), "keys": moved(x.keys)}
+    return replace(x, query=query, key=key, value=value, weights=weights, **where)

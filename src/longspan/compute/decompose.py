@@ -25,7 +25,7 @@ def attention(x: SpanSoftmax) -> Float[Tensor, "batch heads queries value_dim"]:
     """The span's output; a row without keys gives zeros."""
     scheme = x.inputs.scheme
     logit = scheme.normalizer.extra_logit(x.query.shape[1], x.inputs.weights_of(scheme.normalizer))
-    out, lse = _softmax(x, 1.0, logit)
+    out, lse = _softmax(x, 1.0, None if logit is None else logit.to(x.query.device))
     if scheme.reweight:
         out = _reweighted(x, scheme.reweight, out, lse)
     order = scheme.normalizer.order

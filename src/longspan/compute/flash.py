@@ -1,12 +1,14 @@
-"""The one fused kernel that tiles are made of: PyTorch's flash attention for CPU, with log-sum-exp and backward.
+"""The fused kernels that tiles are made of: PyTorch's flash attention, with log-sum-exp and backward.
 
-What the kernel asks of its caller (torch 2.9 to 2.13): no empty tensor (the process dies), last dimension contiguous
-(silently wrong otherwise), values as wide as queries, an additive mask in float32 at least.
+What the kernel of the CPU asks of its caller (torch 2.9 to 2.13): no empty tensor (the process dies), last dimension
+contiguous (silently wrong otherwise), values as wide as queries, an additive mask in float32 at least.
 """
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
+
+from longspan.compute import flash_cuda
 
 _forward = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
 _backward = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward
@@ -33,6 +35,8 @@ def flash(
     Few queries without a mask are packed: those of all heads that share a key head become rows of one head, so that
     keys are read once.
     """
+    if on_cuda(query.device):
+        return flash_cuda.forward(query, key, value, scale, causal, mask)
     batch, heads, queries, _ = query.shape
     groups = heads // key.shape[1]
     if queries <= FEW and groups > 1 and not causal and mask is None:
@@ -59,4 +63,35 @@ def flash_backward(
     mask: Float[Tensor, "..."] | None = None,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Gradients of query, key and value; exact for one tile of many when `out` and `lse` are those of the whole row."""
+    if on_cuda(query.device):
+        return flash_cuda.backward(grad, query, key, value, out, lse, scale, causal, mask)
     return _backward(grad, query, key, value, out, lse, 0.0, causal, attn_mask=mask, scale=scale)
+
+
+def on_cuda(device: torch.device) -> bool:
+    """Whether the kernels are those of CUDA."""
+    return device.type == "cuda"
+
+
+def refusal(device: torch.device, dtype: torch.dtype) -> str | None:
+    """Why no kernel serves tensors on a device; None where one does."""
+    if on_cuda(device):
+        return flash_cuda.refusal(dtype)
+    return None if device.type == "cpu" else f"its flash kernels are those of CPU and CUDA, the inputs are on {device}"
+
+
+def fitting(width: int, device: torch.device) -> int:
+    """The next head size that the kernels take."""
+    return width + -width % 8 if on_cuda(device) else width
+
+
+def strip(dtype: torch.dtype, device: torch.device) -> int | None:
+    """Rows of a masked strip, the fastest measured for each type; None where triangles beat masks."""
+    if on_cuda(device):
+        return None
+    return 256 if dtype in (torch.float32, torch.float64) else 512
+
+
+def band_mask_dtype(dtype: torch.dtype, device: torch.device) -> torch.dtype:
+    """The type of a mask of zeros and −inf: no number of it is rounded."""
+    return dtype if on_cuda(device) else torch.promote_types(dtype, torch.float32)

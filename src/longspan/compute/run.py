@@ -66,5 +66,7 @@ def run(inputs: Inputs, backend: str = "auto") -> Float[Tensor, "batch heads que
 
 def choose(inputs: Inputs) -> tuple[str, str]:
     """The backend that "auto" takes, and why."""
+    if inputs.query.device.type != "cpu":
+        return "blocks", f"not tiles: on {inputs.query.device} they are taken only by name, no GPU has tested them yet"
     reason = refusal(inputs)
     return ("blocks", f"not tiles: {reason}") if reason else ("tiles", "every pair lies in a flash tile")

@@ -13,7 +13,7 @@ from longspan.scheme import Scheme
 
 def scaled(x: Inputs, query: Tensor, span: Span) -> tuple[Tensor, float]:
     """Queries and the one number that the kernel multiplies scores with."""
-    asked = (_visible(x.scheme, span), x.base_scale, x.weights_of(x.scheme.scale))
+    asked = (_visible(x.scheme, span).to(query.device), x.base_scale, x.weights_of(x.scheme.scale))
     scale = x.scheme.scale(*asked)
     multiplied = x.scheme.scale.multiplies
     base = multiplied(*asked) if multiplied else scale

@@ -8,6 +8,7 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from longspan.compute import toeplitz
+from longspan.compute.flash import fitting
 from longspan.compute.inputs import Inputs
 from longspan.compute.lowering import Cut, Span, View, lower, with_common_views
 from longspan.compute.rotate import Tables, rotate, tables, turn
@@ -81,7 +82,7 @@ class SpanSoftmax:
             return nothing(self.query, width), self.query.new_full(self.query.shape[:3], -torch.inf, dtype=self.dtype)
         forward, backward = with_common_views(forward, backward)
         # The kernel wants values as wide as queries: zeros change no score and no output.
-        wide = max(self.query.shape[-1], width)
+        wide = fitting(max(self.query.shape[-1], width), self.query.device)
         turned = [_widened(t, wide) for view in forward.views for t in self._at(view)]
         diagonal = self._diagonal(order, added)
         value = _widened(self.value, wide)

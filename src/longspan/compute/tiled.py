@@ -7,6 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from longspan.compute import flash
 from longspan.compute.blocks import blocks
 from longspan.compute.decode import decode
 from longspan.compute.decompose import attention
@@ -17,15 +18,11 @@ from longspan.distance.true import TrueDistance
 from longspan.scheme import Scheme
 from longspan.slots import Rotation, VectorBias
 
-STRIP = {torch.float32: 256, torch.float64: 256, torch.bfloat16: 512, torch.float16: 512}
-"""Rows of a masked strip: the fastest measured for each dtype."""
-
 
 def refusal(x: Inputs) -> str | None:
     """Why tiles cannot serve these inputs; None where they can."""
-    if x.query.device.type != "cpu":
-        return f"its flash kernel runs on the CPU, the inputs are on {x.query.device}"
-    return _scheme_refusal(x.scheme) or _spans_refusal(x)
+    unserved = flash.refusal(x.query.device, x.query.dtype)
+    return unserved or _scheme_refusal(x.scheme) or _spans_refusal(x)
 
 
 @cache
@@ -77,10 +74,11 @@ def tiles(x: Inputs) -> Float[Tensor, "batch heads queries value_dim"]:
     A masked tile adds −inf to the scores of pairs that do not exist, which a NaN or an inf survives. Where the output
     shows one, all is done again without masked tiles, so that rows that do not see it stay clean.
     """
-    decoded = decode(x)
+    # Decoding packs heads for the kernel of the CPU.
+    decoded = None if flash.on_cuda(x.query.device) else decode(x)
     if decoded is not None:
         return decoded
-    out = _tiles(x, STRIP[x.query.dtype])
+    out = _tiles(x, flash.strip(x.query.dtype, x.query.device))
     total = torch.promote_types(out.dtype, torch.float32)
     if isfinite(out.detach().sum(dtype=total).item()):
         return out

@@ -12,7 +12,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from longspan.compute import toeplitz
-from longspan.compute.flash import flash, flash_backward
+from longspan.compute.flash import band_mask_dtype, flash, flash_backward
 from longspan.compute.lowering import Lowering, Span, Tile
 from longspan.compute.toeplitz import Operands, Rows
 
@@ -176,13 +176,15 @@ def _tile_backward(
 def _mask(tile: Tile, q: Tensor) -> Tensor | None:
     if tile.shape != "band":
         return None
-    return _corners(tile.rows, tile.keys, tile.low, tile.high, torch.promote_types(q.dtype, torch.float32))
+    return _corners(tile.rows, tile.keys, tile.low, tile.high, band_mask_dtype(q.dtype, q.device), q.device)
 
 
 @lru_cache(maxsize=16)
-def _corners(rows: int, keys: int, low: int, high: int, dtype: torch.dtype) -> Float[Tensor, "1 1 rows keys"]:
+def _corners(
+    rows: int, keys: int, low: int, high: int, dtype: torch.dtype, device: torch.device
+) -> Float[Tensor, "1 1 rows keys"]:
     """0 where row t sees key j, that is low ≤ j − t < high; −inf elsewhere."""
-    ahead = torch.arange(keys)[None] - torch.arange(rows)[:, None]
+    ahead = torch.arange(keys, device=device)[None] - torch.arange(rows, device=device)[:, None]
     return torch.where((ahead >= low) & (ahead < high), 0.0, -float("inf")).to(dtype)[None, None]
 
 
