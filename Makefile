@@ -73,6 +73,17 @@ $(GEMMA3): $(STAMP)
 gemma3: $(GEMMA3) ## fetch a small real model with sliding layers (240 MB) and check the extensions on it
 	OMP_NUM_THREADS=$(WORKERS) $(BIN)/python -m pytest tests/pretrained/test_gemma3.py $(ARGS)
 
+LLAMA_CPP := build/llama-cpp
+
+$(LLAMA_CPP)/.installed:
+	$(PYTHON) -m venv $(LLAMA_CPP)
+	$(LLAMA_CPP)/bin/python -m pip install --quiet llama-cpp-python==0.3.36
+	@touch $@
+
+.PHONY: llama-cpp
+llama-cpp: $(SMOLLM2) $(LLAMA_CPP)/.installed ## build llama.cpp (15 minutes) and check the flags that longspan export prints
+	LLAMA_CPP_PYTHON=$(CURDIR)/$(LLAMA_CPP)/bin/python OMP_NUM_THREADS=$(WORKERS) $(BIN)/python -m pytest tests/pretrained/test_llama_cpp.py $(ARGS)
+
 .PHONY: conformance
 conformance: $(STAMP) ## every method on every model type of transformers, into docs/conformance.md (half an hour; resumes)
 	OMP_NUM_THREADS=1 PYTHONPATH=src:tests $(BIN)/python -m conformance $(ARGS)

@@ -22,7 +22,22 @@ All on CPUs: nothing has been measured on CUDA yet.
 def page() -> str:
     """The whole page."""
     results = sorted(FOLDER.glob("results/attention*.json"))
-    return HEAD + "".join(_section(json.loads(path.read_text())) for path in results)
+    return HEAD + "".join(_section(json.loads(path.read_text())) for path in results) + _model_section()
+
+
+def _model_section() -> str:
+    """A whole model's step, extended over plain."""
+    found = json.loads((FOLDER / "results" / "model-decode.json").read_text())
+    first = found["rows"][0]
+    lines = [
+        f"\n## `{found['command']}`\n\nOne step of {found['model']} at {first['length']} cached tokens, "
+        f"{first['dtype']}, over the same step without extension ({first['baseline_seconds'] * 1e3:.0f} ms), "
+        f"all layers and the vocabulary included. {found['hardware']}, torch {found['torch']}, "
+        f"Python {found['python']}, load average {found['load_average']:.1f} at the start.\n",
+        "| scheme | step |\n|---|---|",
+        *(f"| `{row['name']}` | {_cell(row)} |" for row in found["rows"]),
+    ]
+    return "\n".join(lines) + "\n"
 
 
 def _section(found: dict[str, Any]) -> str:

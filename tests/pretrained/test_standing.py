@@ -34,7 +34,7 @@ TABLE = {
 @pytest.mark.parametrize("scheme", TABLE)
 def test_the_table(scheme):
     place = torch.arange(LATE)
-    assert torch.equal(standing([parse(scheme)]).told(place).double(), TABLE[scheme](place).double())
+    assert torch.equal(standing([parse(scheme)])(place).double(), TABLE[scheme](place).double())
 
 
 @pytest.mark.parametrize("scheme", TABLE)
@@ -47,7 +47,7 @@ def test_a_late_step_turns_at_most_the_near_keys(scheme):
     seen = made.mask(query, keys, causal=True)
     moved = torch.zeros(LATE, dtype=torch.bool)
     for branch in made.distance.branches():
-        moved |= branch.holds(query, keys) & seen & (branch.key(keys) != standing([made]).told(keys))
+        moved |= branch.holds(query, keys) & seen & (branch.key(keys) != standing([made])(keys))
     assert moved.sum() <= W
 
 

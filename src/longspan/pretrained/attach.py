@@ -22,7 +22,6 @@ from longspan.pretrained.step import Called, Steps
 from longspan.pretrained.wanted import Target, close
 from longspan.rotation.rope import RoPE
 from longspan.scheme import Scheme
-from longspan.slots import identity
 
 ATTACHMENT = "longspan_attachment"
 """The attribute of an extended model that holds its `Attachment`."""
@@ -149,8 +148,7 @@ class Attachment:
             frequencies = turned.frequencies(2 * len(source.frequencies)) if turned else None
             self._installed.append(source.install(frequencies, turned.gain if turned else 1.0))
         for module in dict.fromkeys(source.module for source in self.anatomy.sources()):
-            told = {s.layer_type: each.told for s, each in work.standings.items() if s.module is module}
-            told = {kind: place for kind, place in told.items() if place is not identity}
+            told = {s.layer_type: each for s, each in work.standings.items() if s.module is module and not each.true}
             self._hooks.append(module.register_forward_pre_hook(Frame(module, self.steps, told), with_kwargs=True))
         if self.model is not base:
             caller = Caller(self.model, self.steps)

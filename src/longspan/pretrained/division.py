@@ -51,7 +51,7 @@ class Work:
         if layer.source is None:
             return None
         found = self.standings.get(layer.source)
-        return identity if found is None else found.told if found.rotation else None
+        return identity if found is None else found if found.rotation else None
 
     def frame(self, sources: tuple[Source, ...]) -> Any:
         """What keys in the cache depend on; None where a plain model's cache is the same."""

@@ -16,9 +16,9 @@ g is read off the method: where its branch says that keys stand, of the branch t
 
 from collections import Counter
 from dataclasses import dataclass
-from functools import cache
 
 import torch
+from torch import Tensor
 
 from longspan.distance.true import TrueDistance
 from longspan.scheme import Scheme
@@ -30,7 +30,7 @@ FAR = 2**40
 
 @dataclass(frozen=True)
 class Standing:
-    """A value: equal standings are interchangeable caches.
+    """The position that a rotary module is told, as a map of the true one. Equal standings are interchangeable caches.
 
     Arguments:
         rotation: what turns queries and keys before they are cached; None where nothing does.
@@ -41,21 +41,18 @@ class Standing:
     distance: Distance = TrueDistance()
     branch: int = 0
 
-    @property
-    def told(self) -> PlaceMap:
-        """The position that a rotary module is told."""
-        return torch.zeros_like if self.rotation is None else _key_map(self.distance, self.branch)
+    def __call__(self, place: Tensor) -> Tensor:
+        """The position that is told."""
+        return self._told(place)
 
     @property
     def true(self) -> bool:
         """Whether it is told the true position."""
-        return self.told is identity
+        return self._told is identity
 
-
-@cache
-def _key_map(distance: Distance, branch: int) -> PlaceMap:
-    """One map for equal distances, so that what depends on it is found once for all layers."""
-    return distance.branches()[branch].key
+    @property
+    def _told(self) -> PlaceMap:
+        return torch.zeros_like if self.rotation is None else self.distance.branches()[self.branch].key
 
 
 UNTURNED = Standing(None)
