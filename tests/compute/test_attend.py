@@ -146,6 +146,16 @@ def test_bad_numbers_spread_no_further_than_in_plain_attention(text: str, bad: f
             assert not out[0, 0, 20].isfinite().all()
 
 
+@pytest.mark.parametrize("text", ["rope", "rope + window(3, sinks=2)", "rerope(2)"])
+def test_the_shortest_calls_show_a_query_that_is_no_number(text: str) -> None:
+    """The kernel's vectors are longer than these rows of scores."""
+    for count in (3, 10):
+        q, k, v = torch.randn(3, 1, 1, count, 8)
+        q[0, 0, 2, 3] = float("nan")
+        finite = attend(q, k, v, text, backend="tiles").isfinite().all(-1)[0, 0]
+        assert finite.tolist() == [row != 2 for row in range(count)]
+
+
 @pytest.mark.parametrize("text", ["rerope(5)", "alibi", "rope + sparsemax"])
 def test_gradient_checkpointing_changes_nothing(text: str) -> None:
     q, k, v = tensors = [torch.randn(1, 2, 30, 8, dtype=torch.float64, requires_grad=True) for _ in range(3)]

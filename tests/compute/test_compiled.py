@@ -44,7 +44,7 @@ LEFT = torch.arange(30)[None] < torch.tensor([[3], [7]])
     ],
 )
 def test_compiled_is_eager(text: str, options: dict[str, Any]) -> None:
-    """Outputs and gradients to the bit, for the whole graph at once."""
+    """Outputs to the bit, for the whole graph at once; gradients are sums over tensors that lie otherwise in memory."""
     tensors, weights = drawn(parse(text))
 
     def caller(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, *numbers: torch.Tensor) -> torch.Tensor:
@@ -57,7 +57,7 @@ def test_compiled_is_eager(text: str, options: dict[str, Any]) -> None:
     torch.testing.assert_close(out, wanted, rtol=0, atol=0)
     grads, wanted_grads = (torch.autograd.grad(x.sum(), given) for x in (out, wanted))
     for found, plain in zip(grads, wanted_grads, strict=True):
-        torch.testing.assert_close(found, plain, rtol=0, atol=0)
+        torch.testing.assert_close(found, plain, rtol=1e-13, atol=1e-13)
 
 
 def test_every_scheme_compiles_for_itself() -> None:

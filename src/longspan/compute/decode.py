@@ -87,7 +87,7 @@ def _attend(
     if piece.keys is not None:
         start, key = 0, piece.keys(x.key.narrow(2, piece.first, length))
     mask = _mask(x, piece, span)
-    for first, number, size in _parts(batch, query.shape[1], length, key.device):
+    for first, number, size in _parts(batch, query.shape[1], length):
         k = _side_by_side(key, start + first, number, size)
         v = _side_by_side(x.value, piece.first + first, number, size)
         added = None if mask is None else _side_by_side(mask[None], first, number, size, axis=3)
@@ -98,12 +98,12 @@ def _attend(
         yield out, lse
 
 
-def _parts(batch: int, heads: int, keys: int, device: torch.device) -> Iterator[tuple[int, int, int]]:
+def _parts(batch: int, heads: int, keys: int) -> Iterator[tuple[int, int, int]]:
     """First key, number and size of the parts in which keys are read, so that all threads have the same to do.
 
     What is left over is a part of its own, long enough for the kernel to treat it well.
     """
-    threads = torch.get_num_threads() if device.type == "cpu" and batch == 1 else 1
+    threads = torch.get_num_threads() if batch == 1 else 1
     number = max(1, min(threads // gcd(threads, heads), keys // WORTH))
     size = keys // number - (-(-VECTOR // number) if keys % number else 0)
     yield 0, number, size

@@ -29,8 +29,11 @@ def flash(
     scale: float,
     causal: bool,
     mask: Float[Tensor, "..."] | None = None,
+    joins: bool = False,
 ) -> tuple[Float[Tensor, "batch heads queries d"], Float[Tensor, "batch heads queries"]]:
     """Output and log-sum-exp; causal lets query t see keys 0 … t.
+
+    What joins an output that shows queries which are no numbers need not show them again.
 
     Few queries without a mask are packed: those of all heads that share a key head become rows of one head, so that
     keys are read once.
@@ -45,7 +48,7 @@ def flash(
         out, lse = out.reshape(query.shape), lse.reshape(query.shape[:3])
     else:
         out, lse = _forward(query, key, value, 0.0, causal, attn_mask=mask, scale=scale)
-    if key.shape[2] < VECTOR:
+    if key.shape[2] < VECTOR and not joins:
         nothing = query.sum(-1, dtype=lse.dtype) * 0.0
         return out + nothing[..., None].to(out.dtype), lse + nothing
     return out, lse
@@ -89,7 +92,7 @@ def strip(dtype: torch.dtype, device: torch.device) -> int | None:
     """Rows of a masked strip, the fastest measured for each type; None where triangles beat masks."""
     if on_cuda(device):
         return None
-    return 256 if dtype in (torch.float32, torch.float64) else 512
+    return 192 if dtype in (torch.float32, torch.float64) else 384
 
 
 def band_mask_dtype(dtype: torch.dtype, device: torch.device) -> torch.dtype:

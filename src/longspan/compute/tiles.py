@@ -103,15 +103,17 @@ def _passes(
 
 
 def _run(plan: Lowering, scale: float, value: Tensor, diagonal: Tensor | None, turned) -> tuple[Tensor, Tensor]:
-    shape = (*turned[0].shape[:2], plan.span.queries)
-    out = value.new_empty(*shape, value.shape[-1])
-    lse = value.new_empty(shape, dtype=torch.promote_types(value.dtype, torch.float32))
+    batch, heads = turned[0].shape[:2]
+    # As the kernel lays its own output: rows of all heads side by side.
+    out = value.new_empty(batch, plan.span.queries, heads, value.shape[-1]).transpose(1, 2)
+    dtype = torch.promote_types(value.dtype, torch.float32)
+    lse = value.new_empty(batch, plan.span.queries, heads, dtype=dtype).transpose(1, 2)
     if not plan.complete:
         out.zero_()
         lse.fill_(-float("inf"))
     for tile in plan.tiles:
         for b in _batches(tile, len(value)):
-            part, part_lse = _tile_forward(tile, plan.span, _operands(tile, plan, turned, value, b), scale, diagonal)
+            part, part_lse = _tile_forward(tile, plan, _operands(tile, plan, turned, value, b), scale, diagonal)
             out_rows, lse_rows = (_cut(x[b], tile.row, tile.rows, tile) for x in (out, lse))
             _merge(out_rows, lse_rows, part, part_lse, fresh=tile.fresh)
     return out, lse
@@ -146,16 +148,17 @@ def _cut(x: Tensor, start: int, size: int, tile: Tile) -> Tensor:
 
 
 def _tile_forward(
-    tile: Tile, span: Span, operands: Operands, scale: float, diagonal: Tensor | None
+    tile: Tile, plan: Lowering, operands: Operands, scale: float, diagonal: Tensor | None
 ) -> tuple[Tensor, Tensor]:
     q, k, v = operands
+    joins = plan.complete and not tile.fresh
     if tile.shape == "anticausal":
-        out, lse = flash(q.flip(2), k.flip(2), v.flip(2), scale, causal=True)
+        out, lse = flash(q.flip(2), k.flip(2), v.flip(2), scale, causal=True, joins=joins)
         return out.flip(2), lse.flip(2)
     if diagonal is not None:
         k, v = (k.flip(2), v.flip(2)) if toeplitz.reverses(tile) else (k, v)
-        return flash(q, k, v, scale, False, toeplitz.mask(tile, span, diagonal))
-    return flash(q, k, v, scale, tile.shape == "causal", _mask(tile, q))
+        return flash(q, k, v, scale, False, toeplitz.mask(tile, plan.span, diagonal), joins)
+    return flash(q, k, v, scale, tile.shape == "causal", _mask(tile, q), joins)
 
 
 def _tile_backward(

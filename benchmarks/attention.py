@@ -1,0 +1,33 @@
+"""Measure attention piece by piece, so that no piece needs a quiet machine for long: `python benchmarks/attention.py PIECE`.
+
+Each piece writes a file of its own in results/; `python benchmarks/table.py` puts them on the page.
+"""
+
+import json
+import sys
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+
+import torch
+
+from longspan.bench.alternatives import alternatives
+from longspan.bench.attention import PREFILL, Row, conditions, measure
+
+RESULTS = Path(__file__).parent / "results"
+FAST, EXACT = torch.bfloat16, torch.float32
+
+PIECES: dict[str, Callable[[], list[Row]]] = {
+    "decode": lambda: [row for kind in (EXACT, FAST) for row in measure(list(PREFILL), "decode", 32768, kind, 30)],
+    "forward": lambda: [row for kind in (EXACT, FAST) for row in measure(list(PREFILL), "forward", 16384, kind, 2)],
+    "forward-8k": lambda: [row for kind in (EXACT, FAST) for row in measure(list(PREFILL), "forward", 8192, kind, 5)],
+    "backward": lambda: measure(list(PREFILL), "forward + backward", 16384, EXACT, 2),
+    "alternatives": lambda: alternatives(8192, EXACT, 2),
+}
+
+if __name__ == "__main__":
+    torch.set_num_threads(2)
+    piece = sys.argv[1]
+    found = {**conditions(), "command": f"python benchmarks/attention.py {piece}"}
+    found["rows"] = [asdict(row) for row in PIECES[piece]()]
+    (RESULTS / f"attention-{piece}.json").write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
