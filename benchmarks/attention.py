@@ -1,4 +1,6 @@
-"""Measure attention piece by piece, so that no piece needs a quiet machine for long: `python benchmarks/attention.py PIECE`.
+"""Measure attention piece by piece, so that no piece needs a quiet machine for long.
+
+    python benchmarks/attention.py PIECE
 
 Each piece writes a file of its own in results/; `python benchmarks/table.py` puts them on the page.
 """

@@ -146,6 +146,14 @@ def test_bad_numbers_spread_no_further_than_in_plain_attention(text: str, bad: f
             assert not out[0, 0, 20].isfinite().all()
 
 
+@pytest.mark.parametrize("text", ["nope", "rerope(5)", "alibi + window(4)"])
+@pytest.mark.parametrize("queries", [30, 1])
+def test_channels_need_not_lie_side_by_side(text: str, queries: int) -> None:
+    q, k, v = torch.randn(3, 1, 2, 8, 30, dtype=torch.float64).mT
+    q = q[:, :, -queries:]
+    torch.testing.assert_close(attend(q, k, v, text), attend(q, k, v, text, backend="reference"))
+
+
 @pytest.mark.parametrize("text", ["rope", "rope + window(3, sinks=2)", "rerope(2)"])
 def test_the_shortest_calls_show_a_query_that_is_no_number(text: str) -> None:
     """The kernel's vectors are longer than these rows of scores."""

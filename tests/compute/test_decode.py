@@ -20,7 +20,8 @@ from longspan.slots import identity
 
 KEYS = 1500
 SCHEMES = [
-    "rope", "rerope(100)", "leaky_rerope(100, 3)", "self_extend(96, 8)", "rope + window(100)",
+    "rope", "rope(layout=interleaved)", "rerope(100)", "leaky_rerope(100, 3)", "self_extend(96, 8)",
+    "rope + window(100)",
     "rope + window(100, sinks=3)", "rope + blockwise(128)", "dual_chunk(160, 32)", "alibi", "kerple_log", "t5",
     "alibi + window(100)", "rerope(100) + alibi", "rerope(100) + bidirectional", "rope + log_length(300)",
     "rope + softmax_plus_one", "yarn(factor=4, trained_length=400)", "dynamic_ntk(trained_length=400)",

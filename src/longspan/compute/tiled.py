@@ -1,5 +1,6 @@
 """The backend "tiles": a scheme's inputs, document by document, through flash tiles."""
 
+from dataclasses import replace
 from functools import cache
 from math import isfinite
 
@@ -74,6 +75,8 @@ def tiles(x: Inputs) -> Float[Tensor, "batch heads queries value_dim"]:
     A masked tile adds −inf to the scores of pairs that do not exist, which a NaN or an inf survives. Where the output
     shows one, all is done again without masked tiles, so that rows that do not see it stay clean.
     """
+    if any(tensor.stride(3) != 1 for tensor in (x.query, x.key, x.value)):  # the kernel would read other numbers
+        x = replace(x, query=x.query.contiguous(), key=x.key.contiguous(), value=x.value.contiguous())
     # Decoding packs heads for the kernel of the CPU.
     decoded = None if flash.on_cuda(x.query.device) else decode(x)
     if decoded is not None:
