@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import llama_cpp
+import llama_cpp  # pyright: ignore[reportMissingImports]
 import numpy as np
 
 MEANS: dict[str, Any] = {

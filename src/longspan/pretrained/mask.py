@@ -128,6 +128,7 @@ class LazyMask:
             part = slice(start, start + rows)
             some = Places(queries.order[:, part], queries.coordinate[:, part], queries.document[:, part])
             ours = visible(some, keys, local, causal=True)
+            assert model is not None  # asked not to skip
             differ = (ours != model) & (some.document != PADDING)[:, None, :, None]
             if (differ & model & (some.order[:, None, :, None] < keys.order[:, None, None, :])).any():
                 raise RefusalError(
