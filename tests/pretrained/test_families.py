@@ -61,6 +61,15 @@ def test_a_wrapper_that_makes_up_positions_may_count_padding(family):
             torch.testing.assert_close(beside[:, 5:], alone, rtol=0, atol=1e-3 * float(alone.std()))
 
 
+def test_a_gain_reaches_the_scores_where_the_model_would_undo_it():
+    """Nanochat normalizes queries and keys after they were turned, so that attention must do what its module cannot."""
+    model, found = small_model("nanochat"), []
+    for scheme in ("yarn(factor=2)", "yarn(factor=2) + rerope(window=1000)"):
+        with longspan.attached(model, scheme):
+            found.append(logits(model, WORDS))
+    torch.testing.assert_close(*found, rtol=0, atol=1e-3 * float(found[0].std()))
+
+
 def test_a_turning_that_is_not_understood_stays_where_it_is():
     """Hunyuan normalizes queries and keys after they were turned."""
     model = small_model("hunyuan_v1_dense")

@@ -139,7 +139,7 @@ def _rest(layer: Layer, scheme: Scheme, standing: Standing | None) -> Scheme | N
 def _can_turn(source: Source, rotation: Rotation, users: list[Layer]) -> bool:
     """Whether the model's own module can turn like this."""
     alone = rotation == users[0].spectrum() or all(layer.steerable for layer in users)
-    lasting = rotation.gain == source.gain or not any(layer.opaque for layer in users)
+    lasting = rotation.gain == source.gain or all(layer.gains and not layer.opaque for layer in users)
     return source.holds(rotation.gain) and alone and lasting
 
 

@@ -28,6 +28,8 @@ CONSTANTS = (0, 3, 251)
 """Every set of frequencies is told its own constant: these plus a multiple of its index."""
 SLOWED = -1
 """Stands for the pass with all frequencies halved and tokens told twice `CONSTANTS[1]`: all turn as far as they did."""
+GROWN = -2
+"""Stands for the pass with twice the gain and tokens told `CONSTANTS[1]`: what normalizes afterwards undoes it."""
 TOLERANCE = {torch.float32: 2e-4, torch.float64: 2e-4, torch.bfloat16: 3e-2, torch.float16: 4e-3}
 
 
@@ -44,6 +46,7 @@ class Layer:
         num_heads, num_kv_heads: as queries and keys came.
         opaque: whether no layout explains its turning. Nobody but the model can then turn its keys.
         steerable: whether it turns with other frequencies when they are put in the place of its source's.
+        gains: whether a gain of its source reaches its scores.
     """
 
     module: nn.Module
@@ -55,6 +58,7 @@ class Layer:
     num_kv_heads: int
     opaque: bool = False
     steerable: bool = True
+    gains: bool = True
 
     @property
     def config(self) -> PreTrainedConfig:
@@ -119,15 +123,20 @@ def _watched(model: nn.Module, modules: list[nn.Module], implementation: str) ->
             for constant in CONSTANTS:
                 watch.constant = constant
                 run_text(model, probe_tokens(model, 1, TOKENS))
-            with _slowed(watch.sources):
-                watch.constant = SLOWED
-                run_text(model, probe_tokens(model, 1, TOKENS))
+            for constant, slower, gain in ((SLOWED, 2, 1), (GROWN, 1, 2)):
+                with _changed(watch.sources, slower, gain):
+                    watch.constant = constant
+                    run_text(model, probe_tokens(model, 1, TOKENS))
     return watch.anatomy()
 
 
 @contextmanager
-def _slowed(sources: Iterable[Source]) -> Iterator[None]:
-    installed = [source.install(source.frequencies / 2, source.gain) for source in sources]
+def _changed(sources: Iterable[Source], slower: float, gain: float) -> Iterator[None]:
+    """Sources that turn more slowly and, where they can be given one, have another gain."""
+    installed = []
+    for source in sources:
+        larger = gain * source.gain
+        installed.append(source.install(source.frequencies / slower, larger if source.holds(larger) else source.gain))
     try:
         yield
     finally:
@@ -195,8 +204,8 @@ class _Watch:
     def told(self, source: Source) -> int:
         """The constant that a source's tokens are told in this pass."""
         index = self.sources.setdefault(source, len(self.sources))
-        if self.constant == SLOWED:
-            return 2 * (CONSTANTS[1] + index)
+        if self.constant < 0:
+            return (CONSTANTS[1] + index) * (2 if self.constant == SLOWED else 1)
         return self.constant + index * (self.constant > 0)
 
     def anatomy(self) -> Anatomy:
@@ -224,15 +233,18 @@ class _Watch:
         rest = (self.local[module], self.stock[module].implementation, num_heads, num_kv_heads)
         if all(_close(seen[c], unturned) for c in CONSTANTS):
             return Layer(module, None, None, *rest)
-        steerable = _close(seen[SLOWED], seen[CONSTANTS[1]])
+        takes = {
+            "steerable": _close(seen[SLOWED], seen[CONSTANTS[1]]),
+            "gains": not _close(seen[GROWN], seen[CONSTANTS[1]]),
+        }
         for source, index in self.sources.items():
             for layout in _layouts(source, unturned[0].shape[-1]):
                 if all(_close(seen[c], _turned(unturned, source, layout, c + index)) for c in CONSTANTS[1:]):
-                    return Layer(module, source, layout, *rest, steerable=steerable)
+                    return Layer(module, source, layout, *rest, **takes)
         if len(self.sources) == 1:
             (source,) = self.sources
             for layout in _layouts(source, unturned[0].shape[-1]):
-                return Layer(module, source, layout, *rest, opaque=True, steerable=steerable)
+                return Layer(module, source, layout, *rest, opaque=True, **takes)
         raise RefusalError(
             f"{type(module).__name__} turns its channels in a way that none of the known layouts explains"
         )
