@@ -51,27 +51,6 @@ def attend(
     >>> attend(x, x, x, "rope + window(2)").shape
     torch.Size([1, 2, 5, 4])
     """
-    if torch.compiler.is_compiling():
-        return compiled.attend(
-            query,
-            key,
-            value,
-            scheme,
-            (query_positions, key_positions, documents, padding),
-            weights or {},
-            scale,
-            backend,
-        )
-    return call(
-        query,
-        key,
-        value,
-        scheme,
-        query_positions=query_positions,
-        key_positions=key_positions,
-        documents=documents,
-        padding=padding,
-        weights=weights,
-        scale=scale,
-        backend=backend,
-    )
+    attended = compiled.attend if torch.compiler.is_compiling() else call
+    positions = query_positions, key_positions, documents, padding
+    return attended(query, key, value, scheme, positions, weights or {}, scale, backend)

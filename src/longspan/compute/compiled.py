@@ -10,12 +10,9 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from longspan.compute.run import call
+from longspan.compute.run import Positions, call
 from longspan.notation import format_scheme
 from longspan.scheme import Scheme
-
-Positions = tuple[Tensor | None, Tensor | None, Tensor | None, Tensor | None]
-"""Query positions, key positions, documents and padding."""
 
 
 def attend(
@@ -74,20 +71,8 @@ def _called(
     scale: float | None,
     backend: str,
 ) -> Tensor:
-    query_positions, key_positions, documents, padding = positions
-    return call(
-        query,
-        key,
-        value,
-        scheme,
-        query_positions=query_positions,
-        key_positions=key_positions,
-        documents=documents,
-        padding=padding,
-        weights=dict(zip(names.split(","), weights, strict=True)) if weights else {},
-        scale=scale,
-        backend=backend,
-    )
+    learned = dict(zip(names.split(","), weights, strict=True)) if weights else {}
+    return call(query, key, value, scheme, positions, learned, scale, backend)
 
 
 @torch.library.custom_op("longspan::attend_backward", mutates_args=())

@@ -14,6 +14,9 @@ from longspan.errors import RefusalError, ShapeError, nearest
 from longspan.notation import format_scheme, parse
 from longspan.scheme import Scheme
 
+Positions = tuple[Tensor | None, Tensor | None, Tensor | None, Tensor | None]
+"""Query positions, key positions, documents and padding."""
+
 BACKENDS = {"reference": reference, "blocks": blocks, "tiles": tiles}
 
 
@@ -22,14 +25,10 @@ def call(
     key: Tensor,
     value: Tensor,
     scheme: Scheme | str,
-    *,
-    query_positions: Tensor | None = None,
-    key_positions: Tensor | None = None,
-    documents: Tensor | None = None,
-    padding: Tensor | None = None,
-    weights: Mapping[str, Tensor] | None = None,
-    scale: float | None = None,
-    backend: str = "auto",
+    positions: Positions,
+    weights: Mapping[str, Tensor],
+    scale: float | None,
+    backend: str,
 ) -> Float[Tensor, "batch heads queries value_dim"]:
     """`longspan.attend`, without a compiler around it."""
     scheme = parse(scheme) if isinstance(scheme, str) else scheme
@@ -37,6 +36,7 @@ def call(
         raise ShapeError(
             f"query and key must be (batch, heads, places, head_dim), got {tuple(query.shape)} and {tuple(key.shape)}"
         )
+    query_positions, key_positions, documents, padding = positions
     queries, keys = places(
         query.shape[2],
         key.shape[2],
@@ -47,7 +47,7 @@ def call(
         device=query.device,
     )
     base_scale = query.shape[3] ** -0.5 if scale is None else scale
-    inputs = Inputs(query, key, value, scheme, queries, keys, weights or {}, base_scale)
+    inputs = Inputs(query, key, value, scheme, queries, keys, weights, base_scale)
     return run(inputs, backend)
 
 
