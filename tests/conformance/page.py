@@ -14,9 +14,9 @@ Written by `make conformance`: every method on every causal language model of tr
 on tiny random models in float64 (torch {torch.__version__.split("+")[0]}).
 
 A cell is ✓ where these paths give the logits of reading at once: {", ".join(PATHS)};
-within {TOLERANCE:g} of the
-logits' deviation, or ten times what the model itself differs by. The method must change the logits, and leave nothing
-behind when it is taken off. Methods of fixed frequencies are computed a second time by a route that shares no rotation
+within {TOLERANCE:g} of the logits' deviation, or ten times what the model itself differs by. The method must change the
+logits, and leave nothing behind when it is taken off. Methods of fixed
+frequencies are computed a second time by a route that shares no rotation
 with the first. With rotary modules told false positions (`make conformance ARGS=--wrong-frame`) no cell is ✓.
 
 *positions* is what forgetting them changes, in units of the deviation; *worst* is the largest difference between
