@@ -3,8 +3,11 @@ import torch
 
 from longspan.measure.loss import BINS, loss_at_context, loss_by_position
 from longspan.measure.reader import Reader
+from longspan.measure.reading import reading
+from longspan.measure.retrieval import retrieval
 from longspan.measure.token_nll import token_nll
-from tiny import TRAINED_LENGTH, llama
+from longspan.tasks.retrieval import haystack
+from tiny import TRAINED_LENGTH, llama, prose, words_tokenizer
 
 DOCUMENT = torch.randint(2, 60, (512,), generator=torch.Generator().manual_seed(0)).tolist()
 
@@ -12,13 +15,6 @@ DOCUMENT = torch.randint(2, 60, (512,), generator=torch.Generator().manual_seed(
 @pytest.fixture(scope="module")
 def reader() -> Reader:
     return Reader(llama(60))
-
-
-def test_at_the_wanted_length_both_measurements_agree(reader: Reader) -> None:
-    by_context = loss_at_context(reader, DOCUMENT, 512, 16)
-    by_position = loss_by_position(reader, DOCUMENT, TRAINED_LENGTH, 16)
-    assert by_context["loss"] == pytest.approx(by_position["loss"], abs=1e-5)
-    assert by_context["fed"] == by_position["fed"] == 512
 
 
 def test_a_context_is_what_was_fed(reader: Reader) -> None:
@@ -29,9 +25,21 @@ def test_a_context_is_what_was_fed(reader: Reader) -> None:
     assert loss_at_context(reader, DOCUMENT, 64, 16) == {"loss": pytest.approx(wanted), "tokens": 16, "fed": 128}
 
 
-def test_positions_and_parts_are_means_of_the_same_losses(reader: Reader) -> None:
-    found = loss_by_position(reader, DOCUMENT, TRAINED_LENGTH, 16)
-    losses = token_nll(reader, reader.ids(DOCUMENT))[0]
+def test_a_context_beyond_the_text_is_all_of_it(reader: Reader) -> None:
+    whole = loss_at_context(reader, DOCUMENT, 512, 16)
+    assert loss_at_context(reader, DOCUMENT, 520, 16) == whole
+    assert whole["fed"] == 512
+
+
+def test_an_opening_stands_before_every_text(reader: Reader) -> None:
+    wanted = token_nll(reader, reader.ids([1, *DOCUMENT[1:]]), 16).mean()
+    assert loss_at_context(reader, DOCUMENT, 512, 16, (1,))["loss"] == pytest.approx(float(wanted), abs=1e-5)
+
+
+def test_positions_and_parts_are_means_of_the_same_losses() -> None:
+    losses = torch.rand(511, dtype=torch.float64)
+    found = loss_by_position(losses, [True] * 512, TRAINED_LENGTH, 16)
+    assert found["loss"] == pytest.approx(float(losses[-16:].mean()))
     assert len(found["positions"]) == BINS
     assert found["positions"][0] == pytest.approx(float(losses[:7].mean()))  # token 0 is predicted by nothing
     assert found["positions"][-1] == pytest.approx(float(losses[-8:].mean()))
@@ -39,7 +47,21 @@ def test_positions_and_parts_are_means_of_the_same_losses(reader: Reader) -> Non
     assert found["second_half"] == pytest.approx(float(losses[255:].mean()))
 
 
-def test_an_opening_stands_before_every_text(reader: Reader) -> None:
-    wanted = token_nll(reader, reader.ids([1, *DOCUMENT[1:]]), 16).mean()
-    assert loss_by_position(reader, DOCUMENT, TRAINED_LENGTH, 16, (1,))["loss"] == pytest.approx(float(wanted))
-    assert loss_at_context(reader, DOCUMENT, 512, 16, (1,))["loss"] == pytest.approx(float(wanted), abs=1e-5)
+def test_what_is_not_the_documents_own_is_not_scored() -> None:
+    losses = torch.rand(511, dtype=torch.float64)
+    own = [not (16 <= token < 24 or token == 500) for token in range(512)]
+    found = loss_by_position(losses, own, TRAINED_LENGTH, 16)
+    assert found["loss"] == pytest.approx(float((losses[-16:].sum() - losses[499]) / 15))
+    assert found["positions"][2] is None
+    assert found["short"] == pytest.approx(float((losses[:63].sum() - losses[15:23].sum()) / 55))
+
+
+def test_one_reading_gives_what_reading_for_each_would() -> None:
+    tokenizer = words_tokenizer()
+    reader = Reader(llama(len(tokenizer)))
+    text = haystack(tokenizer(prose(900))["input_ids"], tokenizer, 512, "0", tail=32)
+    found = reading(reader, text, TRAINED_LENGTH, 32)
+    assert found["loss"] == pytest.approx(loss_at_context(reader, text.ids, 512, 32)["loss"], abs=1e-5)
+    asked = retrieval(reader, text)
+    assert found["questions"] == asked["questions"]
+    assert (found["right"], found["asked"], found["fed"]) == (asked["right"], asked["asked"], len(text.ids))

@@ -3,11 +3,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from longspan.errors import InputError
 from longspan.measure.grid import Grid
+from longspan.measure.loading import load
 from longspan.measure.measurement import Bench, bench, key, loaded, measure
+from longspan.measure.reader import Reader
+from longspan.measure.token_nll import token_nll
 from longspan.tasks.documents import Document, library
+from longspan.tasks.retrieval import haystack
 from tiny import save_model, words_tokenizer, write_texts
 
 LENGTH = 256
@@ -33,8 +38,8 @@ def grid(model: Path) -> Grid:
 def every_kind(grid: Grid, document: Document, method: str) -> list[dict[str, Any]]:
     return [
         grid.context(method, document, 128),
-        grid.position(method, document),
-        grid.retrieval(method, document, LENGTH),
+        grid.reading(method, document),
+        grid.retrieval(method, document, 128),
         grid.retrieval(method, document, LENGTH, 64),
     ]
 
@@ -46,7 +51,7 @@ def test_a_measurement_is_a_function_of_its_arguments(grid: Grid, document: Docu
         first = measure(arguments)
         assert json.loads(json.dumps(first)) == first
         loaded.cache_clear()
-        measure(grid.position("window(size=64)", document))
+        measure(grid.reading("window(size=64)", document))
         second = measure(json.loads(json.dumps(arguments)))
         assert first["result"] == second["result"]
         assert first["key"] == second["key"] == key(arguments)
@@ -55,26 +60,34 @@ def test_a_measurement_is_a_function_of_its_arguments(grid: Grid, document: Docu
 
 
 def test_methods_change_the_result_and_truncation_is_no_method(grid: Grid, document: Document) -> None:
-    plain, other = (measure(grid.position(method, document))["result"]["loss"] for method in ("plain", METHOD))
+    plain, other = (measure(grid.reading(method, document))["result"]["loss"] for method in ("plain", METHOD))
     assert plain != other
     cut = measure(grid.retrieval("plain", document, LENGTH, 64))["result"]
     assert cut["fed"] < 64 < measure(grid.retrieval("plain", document, LENGTH))["result"]["fed"]
 
 
 def test_the_method_comes_off_again(grid: Grid, document: Document) -> None:
-    first = measure(grid.position("plain", document))["result"]
-    measure(grid.position(METHOD, document))
-    assert measure(grid.position("plain", document))["result"] == first
+    first = measure(grid.reading("plain", document))["result"]
+    measure(grid.reading(METHOD, document))
+    assert measure(grid.reading("plain", document))["result"] == first
+
+
+def test_plain_is_the_model_as_it_came(grid: Grid, document: Document) -> None:
+    found = measure(grid.context("plain", document, LENGTH))["result"]["loss"]
+    tokenizer = words_tokenizer()
+    text = haystack(document.tokens(tokenizer), tokenizer, LENGTH, f"0/{document.digest}", tail=grid.tail)
+    losses = token_nll(Reader(load(grid.model, "float32")), torch.tensor([text.ids]), grid.tail)
+    assert found == pytest.approx(float(losses.mean()), abs=1e-5)
 
 
 def test_another_model_under_the_same_name_is_refused(grid: Grid, document: Document) -> None:
     with pytest.raises(InputError, match="is not the model it was"):
-        measure({**grid.position("plain", document), "fingerprint": "0" * 16})
+        measure({**grid.reading("plain", document), "fingerprint": "0" * 16})
 
 
 def test_an_unknown_kind_is_named(grid: Grid, document: Document) -> None:
     with pytest.raises(InputError, match="no measurement of kind 'taste'"):
-        measure({**grid.position("plain", document), "kind": "taste"})
+        measure({**grid.reading("plain", document), "kind": "taste"})
 
 
 def test_nan_is_a_failure_and_no_number(tmp_path: Path, document: Document) -> None:

@@ -49,7 +49,7 @@ def test_a_model_that_does_more_to_its_logits_is_refused() -> None:
 @pytest.mark.parametrize("make", MODELS.values(), ids=MODELS)
 def test_a_question_leaves_the_cache_as_it_was(make: Any) -> None:
     reader = Reader(make())
-    cache = reader.prefill(reader.ids(IDS * 3))
+    _, cache = reader.read(reader.ids(IDS * 3))
     first = reader.after(cache, reader.ids([3, 4, 5]))
     reader.after(cache, reader.ids([40]))
     assert torch.equal(reader.after(cache, reader.ids([3, 4, 5])), first)

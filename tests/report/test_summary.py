@@ -21,7 +21,3 @@ def test_finding_at_too_high_a_price_earns_no_place() -> None:
 
 def test_of_equals_the_one_of_lower_loss_is_taken() -> None:
     assert finalists([row("a", 0.2), row("b", 0.9), row("c", 0.9)], 1, 0.02) == ("b",)
-
-
-def test_without_haystacks_in_the_race_loss_alone_decides() -> None:
-    assert finalists([{"method": "a", "price": 0.0}, {"method": "b", "price": 0.0}], 1, 0.02) == ("a",)

@@ -23,8 +23,9 @@ def test_every_last_token_is_scored_once_with_nearly_the_whole_context(length: i
 
 def test_the_tail_fits_every_context_and_one_window_at_the_wanted_length() -> None:
     assert tail_length(512, 4096) == 128
-    assert tail_length(8192, 16384) == 2048
-    assert len(windows(16384, 16384, 2048)) == 1
+    assert tail_length(8192, 16384) == 1024
+    assert tail_length(8192, 4096) == 512
+    assert len(windows(16384, 16384, 1024)) == len(windows(16384, 8192, 1024)) == 1
 
 
 def test_feeding_keeps_the_length_with_an_opening() -> None:

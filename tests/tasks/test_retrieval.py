@@ -84,6 +84,20 @@ def test_truncation_keeps_the_end_and_fits() -> None:
     assert truncated(hay, 1000, (1,)) == hay
 
 
+def test_facts_are_not_the_documents_own_and_leave_the_last_tokens_alone() -> None:
+    document = WORDS(TEXT)["input_ids"][:1000]
+    hay = haystack(document, WORDS, 900, "0", (1,), tail=300)
+    own = [token for token, is_own in zip(hay.ids, hay.own, strict=True) if is_own]
+    assert own == document[: len(own)]
+    facts = len(hay.ids) - 1 - len(own)
+    assert facts > 0
+    assert all(hay.own[-300:])
+    assert not all(hay.own[-400:])
+    cut = truncated(hay, 600, (1,))
+    assert len(cut.own) == len(cut.ids)
+    assert cut.own[1:] == hay.own[-len(cut.ids) + 1 :]
+
+
 def test_too_short_is_refused() -> None:
     with pytest.raises(InputError, match="leave no room"):
         made(40)

@@ -110,9 +110,10 @@ def _study(request: Request) -> dict[str, Any]:
     for method in methods if request.methods else ():
         loaded.attach(method)  # a method that was asked for by name and cannot be had is an error now, not a row later
     memory = require_memory(loaded.model, request.length, geometry.trained_length)
-    wanted = request.docs + RACE_DOCUMENTS
+    races = len(methods) > FINALISTS
+    wanted = request.docs + (RACE_DOCUMENTS if races else 0)
     texts = library(request.paths, loaded.tokenizer, request.length, wanted)
-    judged, raced = _divided(request, texts, len(methods) > FINALISTS)
+    judged, raced = _divided(request, texts, races)
     grid = Grid(request.model, dtype, loaded.fingerprint, geometry.trained_length, request.length)
     say(
         f"{request.model}: trained on {geometry.trained_length} tokens ({_origin(request, loaded)}), to read "
@@ -176,14 +177,10 @@ def _affordable(
     raced: tuple[Document, ...],
     judged: tuple[Document, ...],
 ) -> Plan:
-    """What the budget allows, at the speed of the first three measurements."""
+    """What the budget allows, at the speed of the first two measurements."""
     grid = study.grid
     document = (raced or judged)[0]
-    first = [
-        grid.position(PLAIN, document),
-        grid.position(methods[0], document),
-        grid.retrieval(methods[0], document, grid.length),
-    ]
+    first = [grid.reading(PLAIN, document), grid.reading(methods[0], document)]
     show(study, "speed", first[:1])
     failed = (study.record(first[0]) or {}).get("failed")
     if failed:
@@ -234,7 +231,6 @@ def _write_model(request: Request, loaded: Bench, method: str) -> Path:
     folder = request.folder / "model"
     if _extension(folder) == [method, request.length]:
         return folder
-    loaded.attach(PLAIN)
     model = load(located(request.model), method, length=request.length)
     fresh = folder.with_name(".model")
     _remove(fresh)

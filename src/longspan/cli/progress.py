@@ -10,7 +10,7 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 from longspan.measure.grid import tokens
 from longspan.report.study import Study
 
-WORDS = {"position": "loss by position", "context": "loss at context", "retrieval": "retrieval at"}
+WORDS = {"reading": "reading all of it", "context": "loss at context", "retrieval": "retrieval at"}
 
 
 def show(study: Study, stage: str, planned: Iterable[dict[str, Any]]) -> None:

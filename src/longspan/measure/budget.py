@@ -11,7 +11,8 @@ from longspan.tasks.documents import Document
 FINALISTS = 3
 """How many methods of the race are judged."""
 
-FEWEST_CANDIDATES = 4
+FEW_CANDIDATES, FEWEST_CANDIDATES = 8, 4
+"""How many candidates race even if fewer methods are judged for it, and at the very least."""
 
 
 @dataclass(frozen=True)
@@ -22,7 +23,6 @@ class Plan:
         candidates: methods in the race.
         race, judge: documents.
         contexts, lengths: of the judgement: contexts of the loss, lengths of haystacks.
-        race_lengths: of the race: lengths of haystacks.
         finalists: how many methods of the race are judged.
         left_out: in plain words, what the budget does not allow.
     """
@@ -32,7 +32,6 @@ class Plan:
     judge: tuple[Document, ...]
     contexts: tuple[int, ...]
     lengths: tuple[int, ...]
-    race_lengths: tuple[int, ...]
     finalists: int = FINALISTS
     left_out: tuple[str, ...] = ()
 
@@ -43,7 +42,7 @@ class Plan:
 
     def race_measurements(self, grid: Grid) -> list[dict[str, Any]]:
         """Of the race."""
-        return grid.race((PLAIN, *self.candidates), self.race, self.race_lengths) if self.races else []
+        return grid.race((PLAIN, *self.candidates), self.race) if self.races else []
 
     def judge_measurements(self, grid: Grid, finalists: Sequence[str]) -> list[dict[str, Any]]:
         """Of the judgement."""
@@ -64,22 +63,26 @@ def plan(
 ) -> Plan:
     """The fullest plan that reads at most `affordable` tokens (None: no limit), else the leanest there is."""
     trained, length = grid.trained_length, grid.length
-    full = Plan(tuple(candidates), tuple(race), tuple(judge), tuple(grid.contexts()), tuple(grid.lengths()), (length,))
-    few_contexts = tuple(dict.fromkeys((trained // 2, trained, length)))
-    ends = tuple(dict.fromkeys((trained, length)))
+
+    def without_last(left: int) -> tuple[str, dict[str, Any]]:
+        dropped = full.candidates[left:]
+        return f"the candidates {', '.join(dropped)}", {"candidates": full.candidates[:left]}
+
+    full = Plan(tuple(candidates), tuple(race), tuple(judge), tuple(grid.contexts()), tuple(grid.lengths()))
     cuts: list[tuple[str, dict[str, Any]]] = [
-        ("haystacks between the trained and the wanted length", {"lengths": ends}),
-        ("contexts between the trained and the wanted length", {"contexts": few_contexts}),
+        ("haystacks between the trained and the wanted length", {"lengths": (trained, length)}),
+        ("contexts between the trained and the wanted length", {"contexts": (trained // 2, trained, length)}),
         ("all but two documents of the race", {"race": full.race[:2]}),
         ("haystacks of the trained length", {"lengths": (length,)}),
+        ("all contexts but the trained and the wanted length", {"contexts": (trained, length)}),
         ("all but one document of the race", {"race": full.race[:1]}),
-        ("haystacks of the race", {"race_lengths": ()}),
+        ("all contexts but the wanted length", {"contexts": (length,)}),
+        *map(without_last, range(len(candidates) - 1, FEW_CANDIDATES - 1, -1)),
     ]
-    for fewer in range(len(full.candidates) - 1, FEWEST_CANDIDATES - 1, -1):
-        dropped = full.candidates[fewer:]
-        cuts.append((f"the candidates {', '.join(dropped)}", {"candidates": full.candidates[:fewer]}))
     if full.races:
-        cuts += [(f"all but {few} of the judged methods", {"finalists": few}) for few in (2, 1)]
+        cuts.append(("all but 2 of the judged methods", {"finalists": 2}))
+        cuts += map(without_last, range(min(len(candidates), FEW_CANDIDATES) - 1, FEWEST_CANDIDATES - 1, -1))
+        cuts.append(("all but 1 of the judged methods", {"finalists": 1}))
     chosen, changes, left_out = full, {}, {}
     for words, change in cuts:
         if affordable is None or chosen.tokens(grid) <= affordable:

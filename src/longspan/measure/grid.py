@@ -45,14 +45,9 @@ class Grid:
             length *= 2
         return [*found, self.length]
 
-    def race(self, methods: Sequence[str], documents: Sequence[Document], lengths: Sequence[int]) -> Measurements:
-        """Every document read once by every method, and asked at some lengths."""
-        found = []
-        for method in methods:
-            for document in documents:
-                found.append(self.position(method, document))
-                found += [self.retrieval(method, document, length) for length in lengths]
-        return found
+    def race(self, methods: Sequence[str], documents: Sequence[Document]) -> Measurements:
+        """Every document read once by every method."""
+        return [self.reading(method, document) for method in methods for document in documents]
 
     def judgement(
         self, methods: Sequence[str], documents: Sequence[Document], contexts: Sequence[int], lengths: Sequence[int]
@@ -60,29 +55,29 @@ class Grid:
         """Everything about a few methods; plain is among them, because truncation is plain at a context of L."""
         found = []
         for method in methods:
+            wanted = dict.fromkeys((*contexts, self.trained_length) if method == PLAIN else contexts)
             for document in documents:
-                found += [self.context(method, document, context) for context in contexts if context < self.length]
-                found.append(self.position(method, document))
-                found += [self.retrieval(method, document, length) for length in lengths]
+                found.append(self.reading(method, document))
+                found += [self.context(method, document, context) for context in wanted if context < self.length]
+                found += [self.retrieval(method, document, length) for length in lengths if length < self.length]
                 if method == PLAIN:
                     beyond = [length for length in lengths if length > self.trained_length]
                     found += [self.retrieval(PLAIN, document, n, self.trained_length) for n in beyond]
         return found
 
-    def context(self, method: str, document: Document, context: int) -> dict[str, Any]:
-        """Loss of the last tokens at a context."""
-        return {**self._common("context", method, document), "context": context, "tail": self.tail}
+    def reading(self, method: str, document: Document) -> dict[str, Any]:
+        """All of the wanted length read once: loss by position, and the facts in it."""
+        return self._common("reading", method, document, self.length)
 
-    def position(self, method: str, document: Document) -> dict[str, Any]:
-        """Loss by position."""
-        return {**self._common("position", method, document), "tail": self.tail}
+    def context(self, method: str, document: Document, context: int) -> dict[str, Any]:
+        """Loss of the same last tokens at a context."""
+        return {**self._common("context", method, document, self.length), "context": context}
 
     def retrieval(self, method: str, document: Document, length: int, read: int | None = None) -> dict[str, Any]:
-        """Facts in a haystack of `length` tokens, of which the last `read` are fed."""
-        common = self._common("retrieval", method, document)
-        return {**common, "read": read, "length": length, "seed": self.seed}
+        """Facts in a text of `length` tokens, of which the last `read` are fed."""
+        return {**self._common("retrieval", method, document, length), "read": read}
 
-    def _common(self, kind: str, method: str, document: Document) -> dict[str, Any]:
+    def _common(self, kind: str, method: str, document: Document, length: int) -> dict[str, Any]:
         return {
             "kind": kind,
             "model": self.model,
@@ -91,16 +86,16 @@ class Grid:
             "trained_length": self.trained_length,
             "method": method,
             "document": asdict(document),
-            "read": None,
+            "length": length,
+            "tail": tail_length(self.trained_length, length),
+            "seed": self.seed,
         }
 
 
 def tokens(arguments: dict[str, Any]) -> int:
     """How many tokens a measurement reads, roughly: what its time is taken to be proportional to."""
-    length = arguments["document"]["length"]
+    length = arguments["length"]
     if arguments["kind"] == "context":
         context = arguments["context"]
         return context * len(windows(length, context, arguments["tail"]))
-    if arguments["kind"] == "retrieval":
-        return min(arguments["length"], arguments["read"] or length)
-    return length
+    return min(length, arguments.get("read") or length)

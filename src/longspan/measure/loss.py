@@ -1,6 +1,7 @@
 """Loss of the same last tokens at several contexts, and loss by position.
 
-A loss is a mean over tokens of one document, in nats. Losses of several documents are never pooled by token.
+A loss is a mean over tokens of one document, in nats. Losses of several documents are never pooled by token. Tokens of
+facts that were put into the document are read and not scored.
 """
 
 from collections.abc import Sequence
@@ -15,47 +16,50 @@ from longspan.measure.token_nll import token_nll
 from longspan.tasks.continuation import feed, windows
 
 BINS = 64
-"""Equal parts of the wanted length in which the loss by position is kept."""
+"""Equal parts of a text in which the loss by position is kept."""
 
 
 def loss_at_context(
-    reader: Reader, document: Sequence[int], context: int, tail: int, opening: Sequence[int] = ()
+    reader: Reader, ids: Sequence[int], context: int, tail: int, opening: Sequence[int] = ()
 ) -> dict[str, Any]:
-    """`loss`: the mean over the document's last `tail` tokens, each seeing about `context` tokens."""
-    plan = windows(len(document), context, tail)
+    """`loss`: the mean over the text's last `tail` tokens, each seeing about `context` tokens."""
+    plan = windows(len(ids), min(context, len(ids)), tail)
     found = [
-        token_nll(reader, reader.ids(feed(document, window, opening)), window.stop - window.scored)[0]
-        for window in plan
+        token_nll(reader, reader.ids(feed(ids, window, opening)), window.stop - window.scored)[0] for window in plan
     ]
     losses = torch.cat(found)
-    return {"loss": _mean(losses), "tokens": len(losses), "fed": sum(window.stop - window.start for window in plan)}
+    return {
+        "loss": float(losses.mean()),
+        "tokens": len(losses),
+        "fed": sum(window.stop - window.start for window in plan),
+    }
 
 
-def loss_by_position(
-    reader: Reader, document: Sequence[int], trained_length: int, tail: int, opening: Sequence[int] = ()
-) -> dict[str, Any]:
-    """The whole document read at once.
+def loss_by_position(losses: Tensor, own: Sequence[bool], trained_length: int, tail: int) -> dict[str, Any]:
+    """From the losses of a whole text, token by token.
 
-    `loss`: of its last `tail` tokens; `short`: of the tokens within the trained length; `second_half`: of the others'
-    second half, as far as it lies beyond the trained length; `positions`: means over `BINS` equal parts.
+    Arguments:
+        losses: of every token but the first, nats, shape (tokens - 1).
+        own: of every token, whether it is scored.
+        trained_length, tail: tokens.
+
+    `loss`: of the last `tail` tokens; `short`: of the tokens within the trained length; `second_half`: of the second
+    half, as far as it lies beyond the trained length; `positions`: means over `BINS` equal parts, None for a part
+    without a scored token.
     """
-    length = len(document)
-    ids = reader.ids([*opening, *document[len(opening) :]])
-    losses = token_nll(reader, ids)[0]  # losses[t − 1] is the loss of token t
+    length = len(own)
+    scored = torch.tensor(own[1:])
 
-    def between(start: int, stop: int) -> float:
-        return _mean(losses[max(start, 1, len(opening)) - 1 : stop - 1])
+    def between(start: int, stop: int) -> float | None:
+        part = slice(max(start, 1) - 1, stop - 1)
+        chosen = losses[part][scored[part]]
+        return float(chosen.mean()) if len(chosen) else None
 
     edges = [round(length * part / BINS) for part in range(BINS + 1)]
     return {
         "loss": between(length - tail, length),
-        "short": between(1, trained_length),
+        "short": between(0, trained_length),
         "second_half": between(max(length // 2, trained_length), length),
         "positions": [between(start, stop) for start, stop in pairwise(edges)],
         "tokens": tail,
-        "fed": length,
     }
-
-
-def _mean(losses: Tensor) -> float:
-    return float(losses.mean())

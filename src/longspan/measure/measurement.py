@@ -1,14 +1,15 @@
 """One measurement: a pure function of JSON arguments to a JSON record, so that a grid can run on any machines.
 
 Arguments of every kind:
-    kind             "context", "position" or "retrieval"
+    kind             "reading", "context" or "retrieval"
     model, dtype     what `longspan.measure.loading.load` takes
     fingerprint      of the model's numbers: another model under the same name is refused
     trained_length   tokens
     method           a scheme's text, or "plain"
     document         path, start, length, digest
-    read             tokens fed at most, the last ones (truncation); null for all
-Of kind "context": context, tail. Of "position": tail. Of "retrieval": length, seed, fresh.
+    length, seed     of the text: the document's first tokens with facts among them
+    tail             how many last tokens of the text have no facts among them, and are scored
+Of kind "context": context, tokens. Of "retrieval": read, the last tokens fed (truncation) or null for all, and fresh.
 
 The record holds the arguments, their key, the result, or `failed` with the reason, seconds, peak memory and versions.
 """
@@ -19,7 +20,6 @@ import math
 import platform
 import time
 from collections.abc import Mapping
-from contextlib import AbstractContextManager, nullcontext
 from functools import lru_cache
 from importlib.metadata import version
 from typing import Any
@@ -27,15 +27,18 @@ from typing import Any
 from longspan.errors import InputError, RefusalError
 from longspan.measure.cost import Cost
 from longspan.measure.loading import load, load_tokenizer
-from longspan.measure.loss import loss_at_context, loss_by_position
+from longspan.measure.loss import loss_at_context
 from longspan.measure.reader import Reader
+from longspan.measure.reading import reading
 from longspan.measure.retrieval import retrieval
-from longspan.pretrained.attach import attached
+from longspan.pretrained.attach import extend
 from longspan.tasks.documents import Document, opening
 from longspan.tasks.retrieval import haystack, truncated
 
 Arguments = Mapping[str, Any]
 PLAIN = "plain"
+"""The model's own rotation, attached like any method: what the model's own code computes, in linear memory also where
+that would write an n x n mask for sliding layers. Attaching has the model itself confirm that the two agree."""
 
 
 def key(arguments: Arguments) -> str:
@@ -73,8 +76,7 @@ class Bench:
         self.reader = Reader(model)
         self.opening = opening(tokenizer)
         self.fingerprint = fingerprint(model)
-        self._method = PLAIN
-        self._attachment: AbstractContextManager[Any] = nullcontext()
+        self._method: str | None = None
 
     def measure(self, arguments: Arguments) -> dict[str, Any]:
         """The record of one measurement."""
@@ -97,12 +99,9 @@ class Bench:
     def attach(self, method: str) -> None:
         """Put a method on the model, in place of the one that is on it."""
         if method != self._method:
-            self._attachment.__exit__(None, None, None)
-            self._method, self._attachment = PLAIN, nullcontext()
-            if method != PLAIN:
-                attachment = attached(self.model, method)
-                attachment.__enter__()
-                self._method, self._attachment = method, attachment
+            self._method = None
+            extend(self.model, "rope" if method == PLAIN else method)
+            self._method = method
 
     def _refusal(self, method: str) -> str | None:
         """Put a method on the model; if it cannot be had, why."""
@@ -114,18 +113,18 @@ class Bench:
 
     def _result(self, arguments: Arguments) -> dict[str, Any]:
         document = Document(**arguments["document"]).tokens(self.tokenizer)
+        seed = f"{arguments['seed']}/{arguments['document']['digest']}"
+        length, tail = arguments["length"], arguments["tail"]
+        text = haystack(document, self.tokenizer, length, seed, self.opening, tail=tail)
+        if arguments["kind"] == "reading":
+            return reading(self.reader, text, arguments["trained_length"], tail)
         if arguments["kind"] == "context":
-            return loss_at_context(self.reader, document, arguments["context"], arguments["tail"], self.opening)
-        if arguments["kind"] == "position":
-            trained_length = arguments["trained_length"]
-            return loss_by_position(self.reader, document, trained_length, arguments["tail"], self.opening)
+            return loss_at_context(self.reader, text.ids, arguments["context"], tail, self.opening)
         if arguments["kind"] == "retrieval":
-            seed = f"{arguments['seed']}/{arguments['document']['digest']}"
-            hay = haystack(document, self.tokenizer, arguments["length"], seed, self.opening)
             if arguments["read"] is not None:
-                hay = truncated(hay, arguments["read"], self.opening)
-            return retrieval(self.reader, hay, arguments.get("fresh", False))
-        raise InputError(f"no measurement of kind {arguments['kind']!r}: context, position or retrieval")
+                text = truncated(text, arguments["read"], self.opening)
+            return retrieval(self.reader, text, arguments.get("fresh", False))
+        raise InputError(f"no measurement of kind {arguments['kind']!r}: reading, context or retrieval")
 
 
 def fingerprint(model: Any) -> str:

@@ -59,9 +59,10 @@ class Reader:
         return self.body(input_ids=ids, use_cache=False).last_hidden_state
 
     @torch.no_grad()
-    def prefill(self, ids: Int[Tensor, "rows places"]) -> Any:
-        """The cache of a text."""
-        return self.body(input_ids=ids, use_cache=True).past_key_values
+    def read(self, ids: Int[Tensor, "rows places"]) -> tuple[Float[Tensor, "rows places width"], Any]:
+        """Hidden states as `hidden` gives them, and the cache of the text."""
+        output = self.body(input_ids=ids, use_cache=True)
+        return output.last_hidden_state, output.past_key_values
 
     @torch.no_grad()
     def after(self, cache: Any, ids: Int[Tensor, "rows places"]) -> Float[Tensor, "rows places width"]:

@@ -15,8 +15,13 @@ from longspan.tasks.retrieval import Haystack, Question
 
 
 def retrieval(reader: Reader, hay: Haystack, fresh: bool = False) -> dict[str, Any]:
-    """`right` of `asked` questions, and of each its depth, its distance in tokens and whether it was answered."""
-    cache = None if fresh else reader.prefill(reader.ids(hay.ids))
+    """`right` of `asked` questions, of each its depth, distance and scores, and how many tokens were `fed`."""
+    cache = None if fresh else reader.read(reader.ids(hay.ids))[1]
+    return {**answers(reader, hay, cache), "fed": len(hay.ids)}
+
+
+def answers(reader: Reader, hay: Haystack, cache: Any) -> dict[str, Any]:
+    """The same without `fed`, of a haystack that was read into a cache; None: read it anew for each choice."""
     questions = []
     for question in hay.questions:
         scores = _scores(reader, hay, question, cache)
@@ -27,7 +32,6 @@ def retrieval(reader: Reader, hay: Haystack, fresh: bool = False) -> dict[str, A
         "right": None if None in answered else sum(answered),
         "asked": len(answered),
         "questions": questions,
-        "fed": len(hay.ids),
     }
 
 

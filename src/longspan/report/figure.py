@@ -7,6 +7,7 @@ and nowhere else.
 import io
 import re
 from collections.abc import Mapping, Sequence
+from math import nan
 from typing import Any
 
 import matplotlib as mpl
@@ -109,7 +110,7 @@ def loss_by_position(summary: Mapping[str, Any]) -> str:
         length = summary["setting"]["length"]
         for row, color in _colored(summary):
             if "positions" in row:
-                values = row["positions"]
+                values = [nan if value is None else value for value in row["positions"]]
                 places = [(part + 0.5) * length / len(values) for part in range(len(values))]
                 axes.plot(places, values, color=color, lw=1.5, label=row["method"])
         _trained(axes, summary["setting"]["trained_length"])

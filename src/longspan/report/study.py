@@ -18,7 +18,7 @@ from longspan.measure.grid import Grid, tokens
 from longspan.measure.measurement import bench, key
 from longspan.report.record import Records, write_atomically
 
-FORMAT = 1
+FORMAT = 2
 
 
 class Study:

@@ -44,28 +44,26 @@ def race(study: Study, plan: Plan, tolerance: float) -> Race:
     if not plan.races:
         return Race((), plan.candidates)
     grid = study.grid
-    plain = [_result(study, grid.position(PLAIN, document)) for document in plan.race]
+    plain = [_result(study, grid.reading(PLAIN, document)) for document in plan.race]
     rows = []
     for method in (PLAIN, *plan.candidates):
-        records = [study.record(grid.position(method, document)) for document in plan.race]
-        asked = [
-            study.record(grid.retrieval(method, document, length))
-            for document in plan.race
-            for length in plan.race_lengths
-        ]
-        reason = next((record["failed"] for record in records + asked if record and record.get("failed")), None)
-        if reason is not None or None in records + asked:
+        records = [study.record(grid.reading(method, document)) for document in plan.race]
+        reason = next((record["failed"] for record in records if record and record.get("failed")), None)
+        if reason is not None or None in records:
             rows.append({"method": method, "failed": reason or "not measured"})
             continue
         results = [record["result"] for record in records if record]
-        found = {"method": method, "loss": fmean(result["second_half"] for result in results), "failed": None}
+        answers = [_beyond(result, grid.trained_length)[:2] for result in results]
+        found = {
+            "method": method,
+            "loss": fmean(result["second_half"] for result in results),
+            "beyond": sum(right for right, _ in answers) / max(1, sum(number for _, number in answers)),
+            "failed": None,
+        }
         if None not in plain:
             prices = [result["short"] - other["short"] for result, other in zip(results, plain, strict=True) if other]
             found["price"] = fmean(prices)
-        if asked:
-            answers = [_beyond(record["result"], grid.trained_length)[:2] for record in asked if record]
-            found["beyond"] = sum(right for right, _ in answers) / max(1, sum(number for _, number in answers))
-        found["tokens_per_second"] = study.tokens_per_second(grid.position(method, d) for d in plan.race)
+        found["tokens_per_second"] = study.tokens_per_second(grid.reading(method, d) for d in plan.race)
         rows.append(found)
 
     def rank(row: dict[str, Any]) -> tuple[bool, bool, float]:
@@ -80,7 +78,7 @@ def race(study: Study, plan: Plan, tolerance: float) -> Race:
 def finalists(running: Sequence[dict[str, Any]], count: int, tolerance: float) -> tuple[str, ...]:
     """The first `count` of ranked rows; the last of them gives way to the one within the tolerance that found most."""
     chosen = [row["method"] for row in running[:count]]
-    affordable = [row for row in running if row.get("price", 0.0) <= tolerance and "beyond" in row]
+    affordable = [row for row in running if row.get("price", 0.0) <= tolerance]
     if affordable:
         most = max(affordable, key=lambda row: row["beyond"])["method"]  # of equals, the one ranked first
         if most not in chosen:
@@ -131,13 +129,14 @@ def _method(study: Study, plan: Plan, method: str) -> dict[str, Any]:
         for context in plan.contexts
         if context < grid.length
     }
-    position = [study.record(grid.position(method, document)) for document in plan.judge]
-    loss[grid.length] = position
     lengths = {
         length: [study.record(grid.retrieval(method, document, length)) for document in plan.judge]
         for length in plan.lengths
+        if length < grid.length
     }
-    return _checked({"loss": loss, "position": position, "retrieval": lengths})
+    whole = [study.record(grid.reading(method, document)) for document in plan.judge]
+    loss[grid.length] = lengths[grid.length] = whole
+    return _checked({"loss": loss, "whole": whole, "retrieval": lengths})
 
 
 def _truncation(study: Study, plan: Plan) -> dict[str, Any]:
@@ -149,7 +148,7 @@ def _truncation(study: Study, plan: Plan) -> dict[str, Any]:
     for length in plan.lengths:
         read = grid.trained_length if length > grid.trained_length else None
         lengths[length] = [study.record(grid.retrieval(PLAIN, document, length, read)) for document in plan.judge]
-    return _checked({"loss": loss, "position": None, "retrieval": lengths})
+    return _checked({"loss": loss, "whole": None, "retrieval": lengths})
 
 
 def _checked(found: dict[str, Any]) -> dict[str, Any]:
@@ -163,7 +162,7 @@ def _checked(found: dict[str, Any]) -> dict[str, Any]:
 
     checked = {
         "loss": {context: results(records) for context, records in found["loss"].items()},
-        "position": None if found["position"] is None else results(found["position"]),
+        "whole": None if found["whole"] is None else results(found["whole"]),
         "retrieval": {length: results(records) for length, records in found["retrieval"].items()},
     }
     return {**checked, "failed": failures[0] if failures else None}
@@ -175,7 +174,7 @@ def _cost(record: dict[str, Any]) -> dict[str, Any]:
 
 def _scores(grid: Grid, plan: Plan, found: dict[str, Any]) -> Scores:
     loss = [result["loss"] for result in found["loss"][grid.length]]
-    short = [result["short"] for result in found["position"]] if found["position"] else []
+    short = [result["short"] for result in found["whole"]] if found["whole"] else []
     return Scores(loss, short, [_beyond(result, grid.trained_length)[2] for result in found["retrieval"][grid.length]])
 
 
@@ -210,12 +209,12 @@ def _row(
     row["retrieval"] = {str(length): _retrieved(results) for length, results in found["retrieval"].items()}
     row["beyond"] = share([right for right, _ in beyond], [asked for _, asked in beyond]).json()
     row["heat"] = _heat(found["retrieval"])
-    if found["position"]:
-        row["positions"] = [fmean(result["positions"][b] for result in found["position"]) for b in range(BINS)]
-        seconds = sum(result["seconds"] for result in found["position"])
-        row["seconds"] = seconds / len(found["position"])
-        row["tokens_per_second"] = grid.length * len(found["position"]) / seconds
-        row["peak_bytes"] = max(result["peak_bytes"] for result in found["position"])
+    whole = found["whole"]
+    if whole:
+        row["positions"] = [_mean_of_known([result["positions"][b] for result in whole]) for b in range(BINS)]
+        row["seconds"] = fmean(result["seconds"] for result in whole)
+        row["tokens_per_second"] = grid.length / row["seconds"]
+        row["peak_bytes"] = max(result["peak_bytes"] for result in whole)
     else:
         seconds = [result["seconds"] for result in found["loss"][grid.length]]
         row["seconds"] = fmean(seconds)
@@ -227,6 +226,11 @@ def _row(
         row["beats_in_loss"] = assessment.beats_in_loss
         row["beats_in_retrieval"] = assessment.beats_in_retrieval
     return row
+
+
+def _mean_of_known(values: Sequence[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return fmean(known) if known else None
 
 
 def _retrieved(results: Sequence[dict[str, Any]]) -> dict[str, Any]:

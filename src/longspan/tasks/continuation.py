@@ -24,8 +24,11 @@ class Window:
 
 
 def tail_length(trained_length: int, length: int) -> int:
-    """How many last tokens are scored: a quarter of the trained length, at most an eighth of the wanted length."""
-    return max(1, min(trained_length // 4, length // 8))
+    """How many last tokens are scored: 256 or an eighth of the trained length, whichever is more, where they fit.
+
+    An eighth is one window at a context of the trained length; never more than a quarter of that, or an eighth of N.
+    """
+    return max(1, min(trained_length // 4, length // 8, max(256, trained_length // 8)))
 
 
 def windows(length: int, context: int, tail: int) -> tuple[Window, ...]:

@@ -3,7 +3,8 @@
 At each depth stands a group of four facts, "The secret code of NAME is WORD."; each of the four is asked as "The secret
 code of NAME is", and the choices are the group's four words. So all choices occur in the text, only binding name to
 word answers, and a model that cannot see the group is right exactly as often as chance, 1 in 4, whatever words it
-prefers. All groups share one haystack: it is read once and every question is asked against it.
+prefers. All groups share one haystack: it is read once and every question is asked against it. Its last tokens are left
+without facts, so that the same reading gives their loss.
 """
 
 import bisect
@@ -17,7 +18,7 @@ from longspan.tasks.words import FACT, NAMES, QUESTION, WORDS
 
 CHOICES = 4
 DEPTHS = (0.05, 0.275, 0.5, 0.725, 0.95)
-"""Where in the haystack the groups stand: 0 its start, 1 its end."""
+"""Where in the haystack the groups stand: 0 its start, 1 where its last tokens, those without facts, begin."""
 
 FACTS_SHARE = 0.25
 """At most this share of a haystack is facts; a short one holds groups at fewer depths, drawn at random."""
@@ -47,9 +48,16 @@ class Question:
 
 @dataclass(frozen=True)
 class Haystack:
-    """A text with facts in it, and the questions about them."""
+    """A text with facts in it, and the questions about them.
+
+    Arguments:
+        ids: the text's tokens.
+        own: of each token, whether it is the document's own; those of facts and of the opening are not.
+        questions: about the facts.
+    """
 
     ids: tuple[int, ...]
+    own: tuple[bool, ...]
     questions: tuple[Question, ...]
 
     @property
@@ -65,8 +73,11 @@ def haystack(
     seed: str,
     opening: Sequence[int] = (),
     depths: Sequence[float] = DEPTHS,
+    tail: int = 0,
 ) -> Haystack:
     """A haystack made of a document's first tokens; its longest prompt with its answer is exactly `length` tokens.
+
+    No fact stands among the last `tail` tokens of the text.
 
     Errors: InputError where facts and questions leave no room for text, or the document is too short.
     """
@@ -86,21 +97,24 @@ def haystack(
     answers = [encode(" " + word) for word in words]
     longest = max(len(q) + max(map(len, answers[_group(i)])) for i, q in enumerate(asked))
     room = length - longest - sum(map(len, facts)) - len(opening)
-    if room < count:
+    place = room - tail
+    if place < count:
         raise InputError(f"{length} tokens leave no room for text beside {count} facts of about {fact_length} tokens")
     if len(document) < room:
         raise InputError(f"the document has {len(document)} tokens, a haystack of {length} needs {room}")
-    spots = _spots(document[:room], tokenizer)
-    wanted = [(depth + SPREAD * (k - (CHOICES - 1) / 2)) * room for depth in depths for k in range(CHOICES)]
+    spots = _spots(document[:place], tokenizer)
+    wanted = [(depth + SPREAD * (k - (CHOICES - 1) / 2)) * place for depth in depths for k in range(CHOICES)]
     order = sorted(range(count), key=lambda i: wanted[i])
-    ids, done, begins = list(opening), 0, [0] * count
+    ids, own, done, begins = list(opening), [False] * len(opening), 0, [0] * count
     for i in order:
         here = max(done, _nearest(spots, wanted[i]))
         ids += document[done:here]
         begins[i] = len(ids)
         ids += facts[i]
+        own += [True] * (here - done) + [False] * len(facts[i])
         done = here
     ids += document[done:room]
+    own += [True] * (room - done)
     questions = tuple(
         Question(
             asked[i],
@@ -111,7 +125,7 @@ def haystack(
         )
         for i in range(count)
     )
-    return Haystack(tuple(ids), questions)
+    return Haystack(tuple(ids), tuple(own), questions)
 
 
 def truncated(hay: Haystack, length: int, opening: Sequence[int] = ()) -> Haystack:
@@ -119,7 +133,9 @@ def truncated(hay: Haystack, length: int, opening: Sequence[int] = ()) -> Haysta
     room = length - (hay.length - len(hay.ids)) - len(opening)
     if room < 1:
         raise InputError(f"{length} tokens hold no more than the question")
-    return hay if length >= hay.length else Haystack((*opening, *hay.ids[-room:]), hay.questions)
+    if length >= hay.length:
+        return hay
+    return Haystack((*opening, *hay.ids[-room:]), (*[False] * len(opening), *hay.own[-room:]), hay.questions)
 
 
 def _room(question: Question) -> int:
