@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedConfig, PreTrainedModel
 
 from longspan.errors import RefusalError
@@ -31,13 +32,19 @@ def save(model: PreTrainedModel, folder: Path | str, *, tokenizer: Any = None) -
     Arguments:
         tokenizer: written beside it where given.
 
-    Errors: RefusalError where the folder holds something already, or the model is a wrapper that must be merged first.
+    Errors: RefusalError where the folder holds something already, the model is a wrapper that must be merged first, or
+    its weights can no longer be written as they came.
     """
     folder = Path(folder)
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise RefusalError(f"{folder} exists already: choose another folder")
     if not isinstance(model, PreTrainedModel):
         raise RefusalError(f"{type(model).__name__} wraps a model: merge it first (merge_and_unload), then save")
+    if any(map(_packed, model.modules())):
+        raise RefusalError(
+            "bitsandbytes has packed these weights for this processor and would write them wrongly: extend and save "
+            "the checkpoint they came from, and quantize when you load that"
+        )
     folder.parent.mkdir(parents=True, exist_ok=True)
     partial = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
     try:
@@ -55,6 +62,12 @@ def save(model: PreTrainedModel, folder: Path | str, *, tokenizer: Any = None) -
         shutil.rmtree(partial, ignore_errors=True)
         raise
     return folder
+
+
+def _packed(module: nn.Module) -> bool:
+    """Whether a layer of four bits has run on a CPU: its scales then lie in an order that no loader understands."""
+    state = getattr(getattr(module, "weight", None), "quant_state", None)
+    return bool(getattr(state, "packing_format_for_cpu", False))
 
 
 def load(
