@@ -149,10 +149,10 @@ def test_angles_of_a_window_are_those_of_the_step_before(monkeypatch: pytest.Mon
             for last in (40_000, 40_000 + period)
             if (found := step(parse(text), frame, Span(1, last + 1, last), 8)) is not None
         ]
-        x = torch.zeros(1, 1, 96, 8)
-        near[0](x)
+        kind = (96, 8, torch.float32, torch.device("cpu"))
+        near[0].ready(*kind)
         monkeypatch.setattr("longspan.compute.step.tables", None)  # nothing is computed anew
-        near[1](x)
+        near[1].ready(*kind)
         monkeypatch.undo()
 
 

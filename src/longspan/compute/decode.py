@@ -6,22 +6,24 @@ turns are the keys of a window, by angles remembered from the step before. The h
 of one head, and the keys are cut into as many parts as keep every thread busy.
 """
 
-from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from functools import cached_property, lru_cache
 from math import gcd, isfinite
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from longspan.compute.flash import VECTOR, flash
-from longspan.compute.inputs import Inputs
+from longspan.compute.flash import flash
+from longspan.compute.inputs import Inputs, Look
 from longspan.compute.lowering import Span
 from longspan.compute.remembered import Remembered, spelled
-from longspan.compute.scaling import scaled
+from longspan.compute.scaling import Sharpness, sharpness
 from longspan.compute.spans import one_span
-from longspan.compute.step import FEW, Piece, Step, step
-from longspan.slots import ScoreBias
+from longspan.compute.step import FEW, Piece, Step, Turning, step
+from longspan.scheme import Scheme
+from longspan.slots import PlaceMap, ScoreBias, Weights
 
 WORTH = 512
 """Keys that pay for a thread of their own."""
@@ -30,40 +32,25 @@ _lines = Remembered(2**26)
 
 
 def decode(x: Inputs) -> Float[Tensor, "batch heads queries value_dim"] | None:
-    """The output; None where the inputs are more than the softmax of few queries in one run with their keys.
+    """The output; None where the inputs are more than the softmax of few queries in one run with their keys."""
+    found = decoding(x)
+    return None if found is None else found(x.query, x.key, x.value, x.weights)
 
-    Keys that only some rows see are masked by adding −inf, which a NaN or an inf survives: where several rows show one,
-    each is done by itself.
-    """
+
+def decoding(x: Inputs) -> "Decoding | None":
+    """What is done with these tensors and with all that look like them; None as in `decode`."""
     if x.query.shape[2] > FEW or _wants_gradients(x) or not _one_softmax(x):
         return None
     span = one_span(x.queries, x.keys)
-    found = None if span is None else step(x.scheme, x.frame, span, x.query.shape[3])
-    if span is None or found is None:
+    if span is None:
         return None
-    out, rows = _decoded(x, span, found), span.queries
-    if rows == 1 or isfinite(out.sum(dtype=torch.promote_types(out.dtype, torch.float32)).item()):
-        return out
-    alone = [decode(replace(x, query=x.query[:, :, t : t + 1], queries=x.queries.slice(t, t + 1))) for t in range(rows)]
-    return torch.cat(alone, 2)  # pyright: ignore[reportArgumentType]  # what is a step together is one alone
-
-
-def _decoded(x: Inputs, span: Span, todo: Step) -> Tensor:
-    (batch, heads, rows, width), pieces = x.query.shape, todo.pieces
-    query, scale = scaled(x, x.query, span)
-    query = query.flip(2) if rows > 1 else query
-    query = query.reshape(1, batch * heads, rows, width).expand(len(pieces), -1, -1, -1)
-    query = query if todo.queries is None else todo.queries(query)
-    packed = query.reshape(len(pieces), batch, *_packing(x), width)
-    parts = [part for at, piece in enumerate(pieces) for part in _attend(x, piece, span, packed[at], scale)]
-    outs, sums = (torch.cat(tensors) for tensors in zip(*parts, strict=True))
-    out = _merged(x, outs.reshape(-1, batch, heads, rows, width), sums.reshape(-1, batch, heads, rows))
-    return out.flip(2) if rows > 1 else out
+    looks = Look.of(x.query), Look.of(x.key)
+    found = _known(Decoding(x.scheme, x.frame, span, x.base_scale, *looks, torch.get_num_threads()))
+    return None if found.todo is None else found
 
 
 def _wants_gradients(x: Inputs) -> bool:
-    tensors = (x.query, x.key, x.value, *x.weights.values())
-    return torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors)
+    return any(Look.of(tensor).differentiated for tensor in (x.query, x.key, x.value, *x.weights.values()))
 
 
 def _one_softmax(x: Inputs) -> bool:
@@ -73,86 +60,220 @@ def _one_softmax(x: Inputs) -> bool:
     return plain and same_width and scheme.normalizer.order == 1 and not scheme.qk_norm and not scheme.reweight
 
 
-def _packing(x: Inputs) -> tuple[int, int]:
-    """Heads and rows of a call: those of one key head are its rows, where no bias of several rows keeps them apart."""
-    heads, queries, kv_heads = x.query.shape[1], x.query.shape[2], x.key.shape[1]
-    return (heads, queries) if x.scheme.bias and queries > 1 else (kv_heads, heads // kv_heads * queries)
+class Parts(NamedTuple):
+    """Keys in `number` parts of `size`, each `step` behind the one before: all threads have the same to do.
 
-
-def _attend(
-    x: Inputs, piece: Piece, span: Span, query: Float[Tensor, "batch packed rows d"], scale: float
-) -> Iterator[tuple[Float[Tensor, "parts packed rows d"], Float[Tensor, "parts packed rows"]]]:
-    """Output and log-sum-exp over each part of the piece's keys; parts take the batch dimension."""
-    batch, length, start, key = len(query), piece.end - piece.first, piece.first, x.key
-    if piece.keys is not None:
-        start, key = 0, piece.keys(x.key.narrow(2, piece.first, length))
-    mask = _mask(x, piece, span)
-    for first, number, size in _parts(batch, query.shape[1], length):
-        k = _side_by_side(key, start + first, number, size)
-        v = _side_by_side(x.value, piece.first + first, number, size)
-        added = None if mask is None else _side_by_side(mask[None], first, number, size, axis=3)
-        q = query.expand(number, -1, -1, -1) if number > 1 else query
-        out, lse = flash(q, k, v, scale, False, added)
-        for row in piece.blind:  # the kernel's word on them means nothing
-            out[:, :, row :: span.queries], lse[:, :, row :: span.queries] = 0.0, -float("inf")
-        yield out, lse
-
-
-def _parts(batch: int, heads: int, keys: int) -> Iterator[tuple[int, int, int]]:
-    """First key, number and size of the parts in which keys are read, so that all threads have the same to do.
-
-    What is left over is a part of its own, long enough for the kernel to treat it well.
+    Where parts overlap, those behind show the keys that are in two.
     """
-    threads = torch.get_num_threads() if batch == 1 else 1
-    number = max(1, min(threads // gcd(threads, heads), keys // WORTH))
-    size = keys // number - (-(-VECTOR // number) if keys % number else 0)
-    yield 0, number, size
-    if keys > number * size:
-        yield number * size, 1, keys - number * size
+
+    number: int
+    size: int
+    step: int
+
+    @classmethod
+    def of(cls, keys: int, heads: int, threads: int) -> "Parts":
+        """As many as keep all threads busy, where that is worth it."""
+        number = max(1, min(threads // gcd(threads, heads), keys // WORTH))
+        step = keys // number
+        return cls(number, keys - (number - 1) * step, step)
+
+    def side_by_side(self, x: Tensor, axis: int = 2) -> Tensor:
+        """The parts of an axis as the batch where they are several: a view."""
+        if self.number == 1:
+            return x
+        stride, shape = x.stride(), list(x.shape)
+        shape[0], shape[axis] = self.number, self.size
+        return x.as_strided(shape, (self.step * stride[axis], *stride[1:]), x.storage_offset())
+
+    def hidden(self, dtype: torch.dtype, device: torch.device) -> Float[Tensor, "parts 1 1 keys"] | None:
+        """−inf for the keys that a part leaves to the next; None where there are none."""
+        if self.size == self.step:
+            return None
+        hidden = torch.zeros(self.number, 1, 1, self.size, dtype=dtype, device=device)
+        hidden[:-1, ..., self.step :] = -float("inf")
+        return hidden
 
 
-def _side_by_side(x: Tensor, first: int, number: int, size: int, axis: int = 2) -> Tensor:
-    """`number` times `size` places of an axis from `first` on, as the batch where they are several: a view."""
-    if number == 1:
-        return x.narrow(axis, first, size)
-    stride, shape = x.stride(), list(x.shape)
-    shape[0], shape[axis] = number, size
-    return x.as_strided(shape, (size * stride[axis], *stride[1:]), x.storage_offset() + first * stride[axis])
+@dataclass(frozen=True, eq=False)
+class Read:
+    """How the kernel reads the keys of a piece.
+
+    Arguments:
+        turn: what the keys go through first; None where they stand.
+        mask: what is added to the scores; None for nothing, and for a bias, which is learned.
+    """
+
+    piece: Piece
+    turn: Turning | None
+    parts: Parts
+    mask: Float[Tensor, "_ _ _ keys"] | None
 
 
-def _merged(x: Inputs, out: Tensor, lse: Tensor) -> Float[Tensor, "batch heads rows d"]:
-    """The parts weighted by their shares of each row's sum."""
-    logit = x.scheme.normalizer.extra_logit(x.query.shape[1], x.weights_of(x.scheme.normalizer))
-    if logit is not None:
-        lse = torch.cat([lse, logit[:, None].to(lse.dtype).expand_as(lse[:1])])
-    elif len(out) == 1:
-        return out[0]
-    return (lse.softmax(0)[: len(out), ..., None] * out).sum(0).to(x.query.dtype)
+@dataclass(frozen=True)
+class Decoding:
+    """One step, for the tensors of every layer that look alike: what it has to do is found once.
+
+    Arguments:
+        scheme, frame, base_scale: of `Inputs`.
+        span: where the queries and the keys of the cache stand.
+        queries, keys: what they look like.
+        threads: that may read keys at the same time.
+    """
+
+    scheme: Scheme
+    frame: PlaceMap | None
+    span: Span
+    base_scale: float
+    queries: Look
+    keys: Look
+    threads: int
+
+    def __call__(
+        self, query: Tensor, key: Tensor, value: Tensor, weights: Weights
+    ) -> Float[Tensor, "batch heads queries value_dim"]:
+        """The output.
+
+        Keys that only some rows see are masked by adding −inf, which a NaN or an inf survives: where several rows show
+        one, each is done by itself.
+        """
+        out, rows = self._attended(query, key, value, weights), self.span.queries
+        if rows == 1 or isfinite(out.sum(dtype=torch.promote_types(out.dtype, torch.float32)).item()):
+            return out
+        alone = [self._row(t)(query[:, :, t : t + 1], key, value, weights) for t in range(rows)]
+        return torch.cat(alone, 2)
+
+    def _attended(self, query: Tensor, key: Tensor, value: Tensor, weights: Weights) -> Tensor:
+        (batch, heads, rows, width), reads = query.shape, self._reads
+        learned = self.scheme.weights_of(self.scheme.scale, weights)
+        sharp = self._sharpness(learned) if learned else self._sharp
+        query = sharp(query)
+        query = query.flip(2) if rows > 1 else query
+        query = query.reshape(1, batch * heads, rows, width)
+        query = query.expand(len(reads), -1, -1, -1) if len(reads) > 1 else query
+        query = query if self._turn is None else self._turn(query)
+        packed = query.reshape(len(reads), batch, *self._packing, width)
+        found = [
+            self._attend(read, some, key, value, weights, sharp.number)
+            for read, some in zip(reads, packed.unbind(), strict=True)
+        ]
+        outs, sums = (torch.cat(tensors) if len(found) > 1 else tensors[0] for tensors in zip(*found, strict=True))
+        out = self._merged(outs.reshape(-1, batch, heads, rows, width), sums.reshape(-1, batch, heads, rows), weights)
+        return out.flip(2) if rows > 1 else out
+
+    def _attend(
+        self, read: Read, query: Float[Tensor, "batch packed rows d"], key: Tensor, value: Tensor,
+        weights: Weights, scale: float,
+    ) -> tuple[Float[Tensor, "parts packed rows d"], Float[Tensor, "parts packed rows"]]:  # fmt: skip
+        """Output and log-sum-exp over each part of the keys; parts take the batch dimension."""
+        piece, parts = read.piece, read.parts
+        key, value = (x.narrow(2, piece.first, piece.end - piece.first) for x in (key, value))
+        key = key if read.turn is None else read.turn(key)
+        mask = self._mask(piece, parts, weights) if self.scheme.bias else read.mask
+        query = query.expand(parts.number, -1, -1, -1) if parts.number > 1 else query
+        out, lse = flash(query, parts.side_by_side(key), parts.side_by_side(value), scale, False, mask)
+        for row in piece.blind:  # the kernel's word on them means nothing
+            out[:, :, row :: self.span.queries], lse[:, :, row :: self.span.queries] = 0.0, -float("inf")
+        return out, lse
+
+    def _merged(self, out: Tensor, lse: Tensor, weights: Weights) -> Float[Tensor, "batch heads rows d"]:
+        """The parts weighted by their shares of each row's sum."""
+        normalizer = self.scheme.normalizer
+        logit = normalizer.extra_logit(out.shape[2], self.scheme.weights_of(normalizer, weights))
+        if logit is not None:
+            lse = torch.cat([lse, logit[:, None].to(lse.dtype).expand_as(lse[:1])])
+        elif len(out) == 1:
+            return out[0]
+        return (lse.softmax(0)[: len(out), ..., None] * out).sum(0).to(self.queries.dtype)
+
+    # --- what all layers share ----------------------------------------------------------------------------------------
+
+    @cached_property
+    def todo(self) -> Step | None:
+        """What the rows see and how far all still has to turn; None where they are no step."""
+        return step(self.scheme, self.frame, self.span, self.queries.shape[3])
+
+    @property
+    def _step(self) -> Step:
+        assert self.todo is not None
+        return self.todo
+
+    def _row(self, row: int) -> "Decoding":
+        """A row alone: what is a step together is one alone."""
+        (batch, heads, _, width), first = self.queries.shape, self.span.first_query + row
+        look = self.queries._replace(shape=torch.Size((batch, heads, 1, width)))
+        return _known(replace(self, span=replace(self.span, queries=1, first_query=first), queries=look))
+
+    @cached_property
+    def _packing(self) -> tuple[int, int]:
+        """Heads and rows of a call: those of one key head are its rows, where no bias of several rows parts them."""
+        (heads, rows), kv_heads = self.queries.shape[1:3], self.keys.shape[1]
+        return (heads, rows) if self.scheme.bias and rows > 1 else (kv_heads, heads // kv_heads * rows)
+
+    @property
+    def _kind(self) -> tuple[int, torch.dtype, torch.device]:
+        """Of all that turns."""
+        return self.queries.shape[3], self.queries.dtype, self.queries.device
+
+    @cached_property
+    def _turn(self) -> Turning | None:
+        turn = self._step.queries
+        return turn and turn.ready(self.span.queries, *self._kind)
+
+    @cached_property
+    def _sharp(self) -> Sharpness:
+        return self._sharpness({})
+
+    def _sharpness(self, learned: Weights) -> Sharpness:
+        return sharpness(self.scheme, self.span, self.base_scale, learned, self.queries.dtype, self.queries.device)
+
+    @cached_property
+    def _reads(self) -> list[Read]:
+        reads, threads = [], self.threads if self.queries.shape[0] == 1 else 1
+        for piece in self._step.pieces:
+            size = piece.end - piece.first
+            turn = piece.keys and piece.keys.ready(size, *self._kind)
+            parts = Parts.of(size, self._packing[0], threads)
+            mask = None if self.scheme.bias else self._mask(piece, parts, {})
+            reads.append(Read(piece, turn, parts, mask))
+        return reads
+
+    def _mask(self, piece: Piece, parts: Parts, weights: Weights) -> Float[Tensor, "_ _ _ keys"] | None:
+        """What is added to the scores of packed rows, part by part; None for nothing."""
+        dtype, device = torch.promote_types(self.queries.dtype, torch.float32), self.queries.device
+        hidden, added = parts.hidden(dtype, device), self._added(piece, weights, dtype, device)
+        if added is None:
+            return hidden
+        (packed, rows), size = self._packing, piece.end - piece.first
+        added = added.reshape(packed, rows, size) if self.scheme.bias else added.repeat(1, rows // added.shape[1], 1)
+        added = parts.side_by_side(added[None], axis=3)
+        return added if hidden is None else added + hidden
+
+    def _added(
+        self, piece: Piece, weights: Weights, dtype: torch.dtype, device: torch.device
+    ) -> Float[Tensor, "_ rows keys"] | None:
+        """The bias, and −inf where a row does not see a key; None for nothing."""
+        scheme, span, size = self.scheme, self.span, piece.end - piece.first
+        if isinstance(scheme.bias, ScoreBias):
+            newest = span.first_query + span.queries - 1 - span.first_key
+            past, future = _reach(newest), _reach(span.queries + span.keys - newest)
+            learned, heads = scheme.weights_of(scheme.bias, weights), self.queries.shape[1]
+            line = _line(scheme.bias, learned, heads, past, future, dtype, device)
+            added = line.as_strided((heads, span.queries, size), (line.shape[1], 1, 1), past - newest + piece.first)
+        elif piece.seen is None:
+            return None
+        else:
+            added = torch.zeros(1, span.queries, size, dtype=dtype, device=device)
+        if piece.seen is not None:
+            key = torch.arange(piece.first, piece.end)
+            unseen = torch.stack([(key < a) | (key >= b) for a, b in piece.seen])
+            added = added.masked_fill(unseen.to(device), -float("inf"))
+        return added
 
 
-# --- what is added to the scores --------------------------------------------------------------------------------------
-
-
-def _mask(x: Inputs, piece: Piece, span: Span) -> Float[Tensor, "_ rows keys"] | None:
-    """What is added to the scores of packed rows; None for nothing."""
-    dtype, device = torch.promote_types(x.query.dtype, torch.float32), x.query.device
-    heads, size = x.query.shape[1], piece.end - piece.first
-    if isinstance(x.scheme.bias, ScoreBias):
-        newest = span.first_query + span.queries - 1 - span.first_key
-        farthest = _reach(newest)
-        line = _line(x, x.scheme.bias, farthest, _reach(span.queries + span.keys - newest), dtype)
-        start = farthest - newest + piece.first
-        added = line.as_strided((heads, span.queries, size), (line.shape[1], 1, 1), start)
-    elif piece.seen is None:
-        return None
-    else:
-        added = torch.zeros(1, span.queries, size, dtype=dtype, device=device)
-    if piece.seen is not None:
-        key = torch.arange(piece.first, piece.end)
-        hidden = torch.stack([(key < a) | (key >= b) for a, b in piece.seen])
-        added = added.masked_fill(hidden.to(device), -float("inf"))
-    packed, rows = _packing(x)
-    return added.reshape(packed, rows, size) if x.scheme.bias else added.repeat(1, rows // span.queries, 1)
+@lru_cache(maxsize=16)
+def _known(decoding: Decoding) -> Decoding:
+    """The same one as before, with all that it found."""
+    return decoding
 
 
 def _reach(distance: int) -> int:
@@ -160,9 +281,10 @@ def _reach(distance: int) -> int:
     return 1 << max(distance, FEW).bit_length()
 
 
-def _line(x: Inputs, bias: ScoreBias, past: int, future: int, dtype: torch.dtype) -> Float[Tensor, "heads distances"]:
+def _line(
+    bias: ScoreBias, weights: Weights, heads: int, past: int, future: int, dtype: torch.dtype, device: torch.device
+) -> Float[Tensor, "heads distances"]:
     """The bias for i − j = past, past − 1 … −future, kept as long as its learned numbers stay the same."""
-    heads, device, weights = x.query.shape[1], x.query.device, x.weights_of(bias)
 
     def make() -> tuple[Tensor]:
         relative = torch.arange(past, -future - 1, -1, device=device)

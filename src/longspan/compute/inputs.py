@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cache
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -11,6 +12,26 @@ from longspan.compute.places import Places
 from longspan.errors import SchemeError, ShapeError
 from longspan.scheme import Scheme
 from longspan.slots import UNBOUNDED, Part, PlaceMap, Spectrum, Weights
+
+
+class Look(NamedTuple):
+    """What can be said of a tensor without reading its numbers: of tensors that look alike, all get the same done.
+
+    Arguments:
+        stride: of the last axis.
+        differentiated: whether operations on it are recorded for a backward pass.
+    """
+
+    shape: torch.Size
+    dtype: torch.dtype
+    device: torch.device
+    stride: int
+    differentiated: bool
+
+    @classmethod
+    def of(cls, x: Tensor) -> "Look":
+        """Of a tensor."""
+        return cls(x.shape, x.dtype, x.device, x.stride(-1), x.requires_grad and torch.is_grad_enabled())
 
 
 @dataclass(frozen=True, eq=False)

@@ -3,6 +3,7 @@
 import torch
 from jaxtyping import Float, Shaped
 from torch import Tensor
+from torch.nn.functional import pad
 
 from longspan.slots import Layout, Spectrum
 
@@ -43,23 +44,28 @@ def tables(
 
 def turn(x: Float[Tensor, "batch heads places head_dim"], angles: Tables, layout: Layout) -> Tensor:
     """x with its first channel pairs turned by known angles."""
-    cos, sin = (table[:, None].to(x.dtype) for table in angles)
+    cos, sin = ready(angles, layout, x.shape[-1], x.dtype, x.device)
     if not (torch.is_grad_enabled() and x.requires_grad):
-        return _turned(x, cos, sin, layout)
-    turned = _Turn.apply(x, cos, sin, layout)
-    assert isinstance(turned, Tensor)
-    return turned
+        return turned(x, (cos, sin), layout)
+    out = _Turn.apply(x, cos, sin, layout)
+    assert isinstance(out, Tensor)
+    return out
 
 
-def _turned(x: Tensor, cos: Tensor, sin: Tensor, layout: Layout) -> Tensor:
-    """Two passes over each half, without temporaries."""
-    pairs = cos.shape[-1]
-    out = torch.empty_like(x, memory_format=torch.contiguous_format)
-    (a, b), (c, d) = _pairs(x, pairs, layout), _pairs(out, pairs, layout)
-    torch.mul(a, cos, out=c).addcmul_(b, sin, value=-1)
-    torch.mul(b, cos, out=d).addcmul_(a, sin)
-    if 2 * pairs < x.shape[-1]:
-        out[..., 2 * pairs :] = x[..., 2 * pairs :]
+def ready(angles: Tables, layout: Layout, head_dim: int, dtype: torch.dtype, device: torch.device) -> Tables:
+    """Angles as `turned` wants them: of the type of what turns, with an axis for heads; cosines channel by channel."""
+    cos, sin = (table[:, None].to(device, dtype) for table in angles)
+    both = torch.cat([cos, cos], -1) if layout == "half" else cos.repeat_interleave(2, -1)
+    return pad(both, (0, head_dim - both.shape[-1]), value=1.0), sin
+
+
+def turned(x: Tensor, angles: Tables, layout: Layout) -> Tensor:
+    """`turn` by angles that are ready, outside any graph: a pass over all channels and one over each half."""
+    cos, sin = angles
+    out = torch.mul(x, cos, out=torch.empty_like(x, memory_format=torch.contiguous_format))
+    (a, b), (c, d) = (_pairs(tensor, sin.shape[-1], layout) for tensor in (x, out))
+    c.addcmul_(b, sin, value=-1)
+    d.addcmul_(a, sin)
     return out
 
 
@@ -71,7 +77,7 @@ class _Turn(torch.autograd.Function):
         """Turned."""
         ctx.save_for_backward(cos, sin)
         ctx.layout = layout
-        return _turned(x, cos, sin, layout)
+        return turned(x, (cos, sin), layout)
 
     @staticmethod
     def backward(ctx, grad: Tensor):  # pyright: ignore[reportIncompatibleMethodOverride]

@@ -6,10 +6,11 @@ from jaxtyping import Float
 from torch import Tensor
 
 from longspan.compute.blocks import blocks
+from longspan.compute.decode import Decoding
 from longspan.compute.inputs import Inputs
 from longspan.compute.places import places
 from longspan.compute.reference import reference
-from longspan.compute.tiled import refusal, tiles
+from longspan.compute.tiled import refusal, step, tiles
 from longspan.errors import RefusalError, ShapeError, nearest
 from longspan.notation import format_scheme, parse
 from longspan.scheme import Scheme
@@ -56,12 +57,24 @@ def run(inputs: Inputs, backend: str = "auto") -> Float[Tensor, "batch heads que
 
     Errors: RefusalError where the named backend cannot serve the scheme; "auto" always finds one that can.
     """
+    return BACKENDS[_chosen(inputs, backend)](inputs)
+
+
+def decoding(inputs: Inputs, backend: str = "auto") -> Decoding | None:
+    """What `run` does with these tensors and all that look like them, found once; None where it must see each anew.
+
+    Errors: as of `run`.
+    """
+    return step(inputs) if _chosen(inputs, backend) == "tiles" else None
+
+
+def _chosen(inputs: Inputs, backend: str) -> str:
     chosen, _ = choose(inputs) if backend == "auto" else (backend, "")
     if chosen not in BACKENDS:
         raise RefusalError(f"unknown backend {chosen!r}{nearest(chosen, BACKENDS)}; there are {', '.join(BACKENDS)}")
     if chosen == "tiles" and backend != "auto" and (reason := refusal(inputs)):
         raise RefusalError(f'tiles refuses {format_scheme(inputs.scheme)}: {reason}; backend="blocks" accepts it')
-    return BACKENDS[chosen](inputs)
+    return chosen
 
 
 def choose(inputs: Inputs) -> tuple[str, str]:

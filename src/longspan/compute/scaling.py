@@ -1,5 +1,6 @@
 """How sharp each query is: its factor, and the one number that a kernel multiplies all scores with."""
 
+from dataclasses import dataclass
 from functools import lru_cache
 
 import torch
@@ -9,21 +10,48 @@ from torch import Tensor
 from longspan.compute.inputs import Inputs
 from longspan.compute.lowering import Span, visible_keys
 from longspan.scheme import Scheme
+from longspan.slots import Weights
+
+
+@dataclass(frozen=True, eq=False)
+class Sharpness:
+    """What queries are multiplied with.
+
+    Arguments:
+        factor: of each query, (batch or 1, heads or 1, queries, 1), in the type of the queries, or of all; None for 1.
+        number: that the kernel multiplies scores with.
+    """
+
+    factor: Tensor | float | None
+    number: float
+
+    def __call__(self, query: Tensor) -> Tensor:
+        """Queries with their factor."""
+        return query if self.factor is None else query * self.factor
+
+
+def sharpness(
+    scheme: Scheme, span: Span, base: float, weights: Weights, dtype: torch.dtype, device: torch.device
+) -> Sharpness:
+    """Of the queries of a span; `weights` are the scale's."""
+    asked = (_visible(scheme, span).to(device), base, weights)
+    scale = scheme.scale(*asked)
+    multiplied = scheme.scale.multiplies
+    own = multiplied(*asked) if multiplied else scale
+    # The kernel multiplies the −inf of absent keys as well: zero would give NaN, a negative number +inf.
+    number = float(own) if isinstance(own, float | int) and own > 0 else 1.0
+    factor = scale / number
+    if isinstance(factor, Tensor):
+        return Sharpness(factor[..., None].to(dtype), number)
+    # A multiplier of exactly one leaves the bits of the plain call alone.
+    return Sharpness(None if factor == 1 else factor, number)
 
 
 def scaled(x: Inputs, query: Tensor, span: Span) -> tuple[Tensor, float]:
     """Queries and the one number that the kernel multiplies scores with."""
-    asked = (_visible(x.scheme, span).to(query.device), x.base_scale, x.weights_of(x.scheme.scale))
-    scale = x.scheme.scale(*asked)
-    multiplied = x.scheme.scale.multiplies
-    base = multiplied(*asked) if multiplied else scale
-    # The kernel multiplies the −inf of absent keys as well: zero would give NaN, a negative number +inf.
-    number = float(base) if isinstance(base, float | int) and base > 0 else 1.0
-    # A multiplier of exactly one leaves the bits of the plain call alone.
-    factor = scale / number
-    if isinstance(factor, Tensor):
-        return query * factor[..., None].to(query.dtype), number
-    return query if factor == 1 else query * factor, number
+    weights = x.weights_of(x.scheme.scale)
+    sharp = sharpness(x.scheme, span, x.base_scale, weights, query.dtype, query.device)
+    return sharp(query), sharp.number
 
 
 @lru_cache(maxsize=16)

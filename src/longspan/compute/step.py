@@ -14,9 +14,9 @@ from torch import Tensor
 
 from longspan.compute.lowering import Span, band_keys, visible_keys
 from longspan.compute.remembered import Remembered, spelled
-from longspan.compute.rotate import Tables, tables, turn
+from longspan.compute.rotate import Tables, ready, tables, turned
 from longspan.scheme import Scheme
-from longspan.slots import Distance, PlaceMap, Spectrum
+from longspan.slots import Distance, Layout, PlaceMap, Spectrum
 
 FEW = 8
 """More queries than this are no decoding step."""
@@ -42,11 +42,15 @@ class Turn:
     places: Shaped[Tensor, "batch places 1"]
     spectrum: Spectrum
 
-    def __call__(self, x: Float[Tensor, "_ heads tokens d"]) -> Float[Tensor, "_ heads tokens d"]:
-        """Tokens turned, by angles that are remembered: those of a window are the same in the next step."""
-        cos, sin = _angles.get((self._spelled, x.dtype, x.device), lambda: self._tables(x))
-        tokens = x.shape[2]
-        return turn(x, (cos[:, :tokens], sin[:, :tokens]), self.spectrum.layout)
+    def ready(self, tokens: int, head_dim: int, dtype: torch.dtype, device: torch.device) -> "Turning":
+        """For so many tokens, by angles that are remembered: those of a window are the same in the next step."""
+        layout = self.spectrum.layout
+
+        def make() -> Tables:
+            return ready(tables(self.places, self.spectrum), layout, head_dim, dtype, device)
+
+        cos, sin = _angles.get((self._spelled, layout, head_dim, dtype, device), make)
+        return Turning((cos[:, :, :tokens], sin[:, :, :tokens]), layout)
 
     @cached_property
     def _spelled(self) -> tuple[object, ...]:
@@ -54,9 +58,17 @@ class Turn:
         whole = (self.places * 2**28).round()
         return *spelled(whole, self.spectrum.frequencies), whole.shape, self.spectrum.gain
 
-    def _tables(self, like: Tensor) -> Tables:
-        cos, sin = (table.to(like.device, like.dtype) for table in tables(self.places, self.spectrum))
-        return cos, sin
+
+@dataclass(frozen=True, eq=False)
+class Turning:
+    """A turn of known angles, ready for the tensors of every layer."""
+
+    angles: Tables
+    layout: Layout
+
+    def __call__(self, x: Float[Tensor, "_ heads tokens d"]) -> Float[Tensor, "_ heads tokens d"]:
+        """Tokens turned."""
+        return turned(x, self.angles, self.layout)
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,7 +105,6 @@ class Step:
     queries: Turn | None
 
 
-@lru_cache(maxsize=16)
 def step(scheme: Scheme, frame: PlaceMap | None, span: Span, head_dim: int) -> Step | None:
     """The step of a span; None where its rows share no spectrum, where that decays, or where a row sees nothing."""
     place = torch.arange(span.first_query, span.first_query + span.queries).flip(0) + span.shift

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from longspan.compute import flash
 from longspan.compute.blocks import blocks
-from longspan.compute.decode import decode
+from longspan.compute.decode import Decoding, decoding
 from longspan.compute.decompose import attention
 from longspan.compute.inputs import Inputs
 from longspan.compute.softmax import SpanSoftmax, nothing
@@ -77,15 +77,21 @@ def tiles(x: Inputs) -> Float[Tensor, "batch heads queries value_dim"]:
     """
     if any(tensor.stride(3) != 1 for tensor in (x.query, x.key, x.value)):  # the kernel would read other numbers
         x = replace(x, query=x.query.contiguous(), key=x.key.contiguous(), value=x.value.contiguous())
-    # Decoding packs heads for the kernel of the CPU.
-    decoded = None if flash.on_cuda(x.query.device) else decode(x)
-    if decoded is not None:
-        return decoded
+    found = step(x)
+    if found is not None:
+        return found(x.query, x.key, x.value, x.weights)
     out = _tiles(x, flash.strip(x.query.dtype, x.query.device))
     total = torch.promote_types(out.dtype, torch.float32)
     if isfinite(out.detach().sum(dtype=total).item()):
         return out
     return blocks(x) if x.scheme.bias or x.scheme.reweight else _tiles(x, strip=None)
+
+
+def step(x: Inputs) -> Decoding | None:
+    """What tiles do with few queries against a cache; None where the inputs are no such step."""
+    if flash.on_cuda(x.query.device):  # decoding packs heads for the kernel of the CPU
+        return None
+    return decoding(x) if all(tensor.stride(3) == 1 for tensor in (x.query, x.key, x.value)) else None
 
 
 def _tiles(x: Inputs, strip: int | None) -> Tensor:

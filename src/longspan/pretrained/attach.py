@@ -162,6 +162,7 @@ class Attachment:
         if self.work.stock:
             return
         self.anatomy.base.config._attn_implementation_internal = IMPLEMENTATION
+        shared: dict[object, Extended] = {}
         for layer, rest in zip(self.anatomy.layers, self.work.rests, strict=True):
             layer.config._attn_implementation_internal = IMPLEMENTATION
             if rest is None:
@@ -169,6 +170,7 @@ class Attachment:
             else:
                 layout, told = (layer.layout, self.work.told(layer)) if turns(rest) else (None, None)
                 does = Extended(rest, layout, told, self.steps, self.backend)
+                does = shared.setdefault((rest, layout, told), does)
             layer.module.__dict__[LAYER] = does
 
 

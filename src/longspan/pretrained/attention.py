@@ -11,8 +11,8 @@ from transformers.masking_utils import AttentionMaskInterface, eager_mask
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS, AttentionInterface
 
 from longspan.cap.softcap import Softcap
-from longspan.compute.inputs import Inputs
-from longspan.compute.run import run
+from longspan.compute.inputs import Inputs, Look
+from longspan.compute.run import decoding, run
 from longspan.errors import RefusalError
 from longspan.normalizer.softmax_plus_one import SoftmaxPlusOne
 from longspan.pretrained.layout import ChannelLayout
@@ -113,19 +113,22 @@ class Extended:
             raise RefusalError(f"attention dropout {dropout} is not supported: set config.attention_dropout to 0")
         if position_bias is not None:
             raise RefusalError("this model adds a position bias of its own, which an extension would lose")
-        queries, keys = attention_mask.places(self.steps.now)
         if self.layout is not None:
             query, key = self.layout.arrange(query), self.layout.arrange(key)
-        scheme, weights = self._with_the_models_own(softcap, s_aux)
+        tensors, weights = (query, key, value), {} if s_aux is None else {"normalizer.logit": s_aux}
         base_scale = query.shape[-1] ** -0.5 if scaling is None else float(scaling)
-        out = run(Inputs(query, key, value, scheme, queries, keys, weights, base_scale, self.told), self.backend)
+        asked = self, base_scale, softcap, *(Look.of(tensor) for tensor in (*tensors, *weights.values()))
+        step = attention_mask.decodings.get(asked)
+        if step is None:
+            queries, keys = attention_mask.places(self.steps.now)
+            scheme = self._with_the_models_own(softcap, s_aux)
+            inputs = Inputs(*tensors, scheme, queries, keys, weights, base_scale, self.told)
+            step = decoding(inputs, self.backend)
+            if step is not None:
+                attention_mask.decodings[asked] = step
+        out = run(inputs, self.backend) if step is None else step(*tensors, weights)
         return out.transpose(1, 2).contiguous(), None
 
-    def _with_the_models_own(self, softcap: float | None, sinks: Tensor | None) -> tuple[Scheme, dict[str, Tensor]]:
-        scheme, weights = self.scheme, {}
-        if softcap is not None:
-            scheme = replace(scheme, cap=Softcap(float(softcap)))
-        if sinks is not None:
-            scheme = replace(scheme, normalizer=SoftmaxPlusOne())
-            weights["normalizer.logit"] = sinks
-        return scheme, weights
+    def _with_the_models_own(self, softcap: float | None, sinks: Tensor | None) -> Scheme:
+        scheme = self.scheme if softcap is None else replace(self.scheme, cap=Softcap(float(softcap)))
+        return scheme if sinks is None else replace(scheme, normalizer=SoftmaxPlusOne())

@@ -4,6 +4,7 @@ Nothing of size queries × keys is made here. An extended layer turns it into pl
 mask that its own implementation would have got.
 """
 
+from collections.abc import Hashable
 from typing import Any
 
 import torch
@@ -15,6 +16,7 @@ from transformers.masking_utils import (
     sdpa_mask,
 )
 
+from longspan.compute.decode import Decoding
 from longspan.compute.places import PADDING, Places, visible
 from longspan.errors import RefusalError
 from longspan.mask.all import All
@@ -41,6 +43,8 @@ class LazyMask:
         self.step: Step | None = None
         self._stock: dict[str, Any] = {}
         self._places: tuple[Places, Places] | None = None
+        self.decodings: dict[Hashable, Decoding | None] = {}
+        """What layers do on these places, by what they are asked; None where they must look at each call anew."""
 
     @property
     def shape(self) -> torch.Size:
