@@ -1,6 +1,7 @@
 """One or few queries against a cache: the reference, reading the cache where it lies and turning a window at most."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -9,16 +10,17 @@ from torch import Tensor
 
 from longspan import attend, parse
 from longspan.compute import decode as decode_module
-from longspan.compute.decode import decode
+from longspan.compute.decode import decode, decoding
 from longspan.compute.inputs import Inputs
 from longspan.compute.lowering import Span
+from longspan.compute.parts import WORTH, Parts
 from longspan.compute.places import places
 from longspan.compute.reference import reference
 from longspan.compute.rotate import rotate
 from longspan.compute.step import FEW, step
 from longspan.slots import identity
 
-KEYS = 1500
+KEYS = 1503
 SCHEMES = [
     "rope", "rope(layout=interleaved)", "rerope(100)", "leaky_rerope(100, 3)", "self_extend(96, 8)",
     "rope + window(100)",
@@ -60,6 +62,33 @@ def test_few_queries_are_the_reference(text: str, queries: int, batch: int, thre
         return  # rows on both sides of a change of spectrum
     assert out is not None
     torch.testing.assert_close(out, reference(x), rtol=1e-11, atol=1e-11)
+
+
+@pytest.mark.parametrize("queries", [1, 3])
+@pytest.mark.parametrize("text", SCHEMES)
+def test_what_was_found_for_one_layer_serves_others_that_look_alike(text: str, queries: int, threads: None) -> None:
+    x = call(text, queries)
+    found = decoding(x)
+    if text.startswith("dynamic_ntk") and found is None:
+        return  # rows on both sides of a change of spectrum
+    assert found is not None
+    learned = {name: weight + 0.3 for name, weight in x.weights.items()}
+    other = replace(x, query=x.query.flip(3), key=x.key.flip(2), value=x.value.flip(2), weights=learned)
+    assert decoding(other) is found
+    out = found(other.query, other.key, other.value, other.weights)
+    torch.testing.assert_close(out, reference(other), rtol=1e-11, atol=1e-11)
+
+
+@pytest.mark.parametrize("heads", [1, 2, 3, 6])
+@pytest.mark.parametrize("keys", [1, 511, 1024, 1025, 4099, 8191])
+@pytest.mark.parametrize("threads_", [1, 2, 4, 6])
+def test_parts_show_every_key_once(keys: int, heads: int, threads_: int) -> None:
+    parts = Parts.of(keys, heads, threads_)
+    shown = parts.side_by_side(torch.arange(keys)[None, None, :, None])
+    hidden = parts.hidden(torch.float32, torch.device("cpu"))
+    shown = shown if hidden is None else shown[hidden.transpose(2, 3) == 0]
+    assert torch.equal(shown.flatten(), torch.arange(keys))
+    assert parts.number == 1 or parts.number * heads % threads_ == 0 or parts.step < 2 * WORTH
 
 
 @pytest.mark.parametrize("first", [KEYS - 50, KEYS, KEYS + 40])

@@ -8,6 +8,7 @@ from transformers import DynamicCache, LlamaConfig, LlamaForCausalLM, StaticCach
 
 import longspan
 from longspan.errors import NotationError, RefusalError, SchemeError
+from longspan.pretrained import attention
 from pretrained.models import TRAINED, in_parts, logits, tiny_llama, tokens
 
 LENGTH = 2 * TRAINED + 6
@@ -475,18 +476,34 @@ def test_gradients_flow(words):
         torch.testing.assert_close(p.grad, expected[name], rtol=1e-3, atol=1e-5)
 
 
-def test_gradient_checkpointing_recomputes_in_its_own_step(words):
+@pytest.mark.parametrize("reentrant", [False, True])
+@pytest.mark.parametrize("length", [LENGTH, 6])
+def test_gradient_checkpointing_recomputes_in_its_own_step(words, length, reentrant):
+    """Few tokens too: what was found without a graph does not serve the recomputation, which makes one."""
+
     def gradients(checkpointing: bool) -> list[torch.Tensor]:
-        model = longspan.extend(tiny_llama().train(), "rerope(8)")
+        model = longspan.extend(tiny_llama().train(), "rerope(4)")
+        model.enable_input_require_grads()
         if checkpointing:
-            model.activation_checkpointing_enable()
-        short = model(input_ids=words[:, :30], labels=words[:, :30], use_cache=False).loss
-        long = model(input_ids=words, labels=words, use_cache=False).loss
+            model.activation_checkpointing_enable({"use_reentrant": reentrant})
+        short = model(input_ids=words[:, : length // 2], labels=words[:, : length // 2], use_cache=False).loss
+        long = model(input_ids=words[:, :length], labels=words[:, :length], use_cache=False).loss
         (short + long).backward()
         return [p.grad for p in model.parameters() if p.grad is not None]
 
     for found, expected in zip(gradients(True), gradients(False), strict=True):
         torch.testing.assert_close(found, expected)
+
+
+@pytest.mark.parametrize(
+    ("scheme", "kinds"), [("rerope(8)", 1), ("log_length", 1), ("tile('AB', A=rope + window(12), B=rerope(8))", 2)]
+)
+def test_what_a_step_has_to_do_is_found_once_for_all_layers_that_do_it(words, monkeypatch, scheme, kinds):
+    model = longspan.extend(tiny_llama(num_hidden_layers=4), scheme)
+    found, decoding = [], attention.decoding
+    monkeypatch.setattr(attention, "decoding", lambda *given: found.append(given) or decoding(*given))
+    in_parts(model, words, [LENGTH - 1, 1])
+    assert len(found) == 4 + kinds
 
 
 class Wrapper(nn.Module):

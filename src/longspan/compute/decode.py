@@ -8,8 +8,7 @@ of one head, and the keys are cut into as many parts as keep every thread busy.
 
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
-from math import gcd, isfinite
-from typing import NamedTuple
+from math import isfinite
 
 import torch
 from jaxtyping import Float
@@ -18,15 +17,13 @@ from torch import Tensor
 from longspan.compute.flash import flash
 from longspan.compute.inputs import Inputs, Look
 from longspan.compute.lowering import Span
+from longspan.compute.parts import Parts
 from longspan.compute.remembered import Remembered, spelled
 from longspan.compute.scaling import Sharpness, sharpness
 from longspan.compute.spans import one_span
 from longspan.compute.step import FEW, Piece, Step, Turning, step
 from longspan.scheme import Scheme
 from longspan.slots import PlaceMap, ScoreBias, Weights
-
-WORTH = 512
-"""Keys that pay for a thread of their own."""
 
 _lines = Remembered(2**26)
 
@@ -58,40 +55,6 @@ def _one_softmax(x: Inputs) -> bool:
     scheme, same_width = x.scheme, x.value.shape[3] == x.query.shape[3]
     plain = scheme.bias is None or isinstance(scheme.bias, ScoreBias)
     return plain and same_width and scheme.normalizer.order == 1 and not scheme.qk_norm and not scheme.reweight
-
-
-class Parts(NamedTuple):
-    """Keys in `number` parts of `size`, each `step` behind the one before: all threads have the same to do.
-
-    Where parts overlap, those behind show the keys that are in two.
-    """
-
-    number: int
-    size: int
-    step: int
-
-    @classmethod
-    def of(cls, keys: int, heads: int, threads: int) -> "Parts":
-        """As many as keep all threads busy, where that is worth it."""
-        number = max(1, min(threads // gcd(threads, heads), keys // WORTH))
-        step = keys // number
-        return cls(number, keys - (number - 1) * step, step)
-
-    def side_by_side(self, x: Tensor, axis: int = 2) -> Tensor:
-        """The parts of an axis as the batch where they are several: a view."""
-        if self.number == 1:
-            return x
-        stride, shape = x.stride(), list(x.shape)
-        shape[0], shape[axis] = self.number, self.size
-        return x.as_strided(shape, (self.step * stride[axis], *stride[1:]), x.storage_offset())
-
-    def hidden(self, dtype: torch.dtype, device: torch.device) -> Float[Tensor, "parts 1 1 keys"] | None:
-        """−inf for the keys that a part leaves to the next; None where there are none."""
-        if self.size == self.step:
-            return None
-        hidden = torch.zeros(self.number, 1, 1, self.size, dtype=dtype, device=device)
-        hidden[:-1, ..., self.step :] = -float("inf")
-        return hidden
 
 
 @dataclass(frozen=True, eq=False)

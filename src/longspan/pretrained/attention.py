@@ -123,10 +123,11 @@ class Extended:
             queries, keys = attention_mask.places(self.steps.now)
             scheme = self._with_the_models_own(softcap, s_aux)
             inputs = Inputs(*tensors, scheme, queries, keys, weights, base_scale, self.told)
-            step = decoding(inputs, self.backend)
-            if step is not None:
-                attention_mask.decodings[asked] = step
-        out = run(inputs, self.backend) if step is None else step(*tensors, weights)
+            if (found := decoding(inputs, self.backend)) is not None:
+                attention_mask.decodings[asked] = found
+            out = run(inputs, self.backend)
+        else:
+            out = step(*tensors, weights)
         return out.transpose(1, 2).contiguous(), None
 
     def _with_the_models_own(self, softcap: float | None, sinks: Tensor | None) -> Scheme:

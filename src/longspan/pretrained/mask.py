@@ -43,8 +43,8 @@ class LazyMask:
         self.step: Step | None = None
         self._stock: dict[str, Any] = {}
         self._places: tuple[Places, Places] | None = None
-        self.decodings: dict[Hashable, Decoding | None] = {}
-        """What layers do on these places, by what they are asked; None where they must look at each call anew."""
+        self.decodings: dict[Hashable, Decoding] = {}
+        """What a layer found out to do with few queries, for those that are asked the same on these places."""
 
     @property
     def shape(self) -> torch.Size:
