@@ -3,9 +3,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import gguf
+import numpy as np
 import pytest
 import torch
 from transformers import AutoModelForCausalLM
+from transformers.quantizers import quantizer_gguf
 
 import longspan
 from longspan.errors import RefusalError
@@ -104,6 +107,50 @@ def test_pickled_weights_are_refused(tmp_path):
     torch.save(tiny_llama().state_dict(), folder / "pytorch_model.bin")
     with pytest.raises(RefusalError, match="cannot load"):
         longspan.load(folder)
+
+
+def test_a_packed_gguf_is_unpacked_without_fetching_code(tmp_path, monkeypatch):
+    """With a package `kernels` installed, transformers would fetch what multiplies packed weights."""
+
+    def fetched() -> None:
+        pytest.fail("transformers asked for a kernel")
+
+    monkeypatch.setattr(quantizer_gguf, "get_gguf_kernel", fetched)
+    embedding = packed_lfm2(tmp_path / "packed.gguf")
+    model = longspan.load(tmp_path / "packed.gguf")
+    assert torch.equal(model.get_parameter("model.embed_tokens.weight"), embedding)
+
+
+def packed_lfm2(path) -> torch.Tensor:
+    """A tiny model in Q8_0, of a kind whose weights transformers can leave packed; what its embedding unpacks to."""
+    width, words = 32, 16
+    writer = gguf.GGUFWriter(path, "lfm2")
+    writer.add_context_length(64)
+    writer.add_embedding_length(width)
+    writer.add_feed_forward_length(width)
+    writer.add_block_count(1)
+    writer.add_head_count(2)
+    writer.add_head_count_kv([2])
+    writer.add_layer_norm_rms_eps(1e-5)
+    writer.add_rope_freq_base(10000.0)
+    writer.add_vocab_size(words)
+    writer.add_shortconv_l_cache(3)
+    writer.add_token_list([str(word) for word in range(words)])
+    kind, numbers, unpacked = gguf.GGMLQuantizationType.Q8_0, np.random.default_rng(0), {}
+    parts = ("attn_q", "attn_k", "attn_v", "attn_output", "ffn_gate", "ffn_up", "ffn_down")
+    for name in ("token_embd", *(f"blk.0.{part}" for part in parts)):
+        shape = (width if "." in name else words, width)
+        packed = gguf.quants.quantize(numbers.normal(size=shape).astype(np.float32), kind)
+        writer.add_tensor(f"{name}.weight", packed, raw_dtype=kind)
+        unpacked[name] = torch.from_numpy(gguf.quants.dequantize(packed, kind))
+    for name, size in (("token_embd_norm", 32), ("blk.0.attn_norm", 32), ("blk.0.ffn_norm", 32),
+                       ("blk.0.attn_q_norm", 16), ("blk.0.attn_k_norm", 16)):  # fmt: skip
+        writer.add_tensor(f"{name}.weight", np.ones(size, np.float32))
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    return unpacked["token_embd"]
 
 
 def test_a_cut_gguf_is_refused(tmp_path):

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import torch
-from transformers import AutoModelForCausalLM, PreTrainedModel
+from transformers import AutoModelForCausalLM, GgufConfig, PreTrainedModel
 
 from longspan.errors import RefusalError
 
@@ -15,8 +15,13 @@ def load_gguf(path: Path, dtype: torch.dtype | None = None) -> PreTrainedModel:
     """
     check_whole(path)
     try:
+        # Left packed, the weights would be multiplied by code that transformers fetches.
         model = AutoModelForCausalLM.from_pretrained(
-            path.parent, gguf_file=path.name, dtype=dtype or torch.float32, local_files_only=True
+            path.parent,
+            gguf_file=path.name,
+            dtype=dtype or torch.float32,
+            local_files_only=True,
+            quantization_config=GgufConfig(dequantize=True),
         )
     except (OSError, ValueError, KeyError) as error:
         raise RefusalError(f"{path} is a GGUF file that transformers cannot read: {_one_line(error)}") from error
