@@ -10,6 +10,7 @@ from torch import Tensor
 
 from longspan import attend, parse
 from longspan.compute import decode as decode_module
+from longspan.compute import step as step_module
 from longspan.compute.decode import decode, decoding
 from longspan.compute.inputs import Inputs
 from longspan.compute.lowering import Span
@@ -27,7 +28,7 @@ SCHEMES = [
     "rope + window(100, sinks=3)", "rope + blockwise(128)", "dual_chunk(160, 32)", "alibi", "kerple_log", "t5",
     "alibi + window(100)", "rerope(100) + alibi", "rerope(100) + bidirectional", "rope + log_length(300)",
     "rope + softmax_plus_one", "yarn(factor=4, trained_length=400)", "dynamic_ntk(trained_length=400)",
-    "streaming_llm(4, 100)", "nope + window(5, sinks=2)",
+    "streaming_llm(4, 100)", "nope + window(5, sinks=2)", "xpos", "xpos(scale_base=64) + window(300)",
 ]  # fmt: skip
 
 
@@ -50,6 +51,21 @@ def threads() -> Any:
     torch.set_num_threads(4)
     yield
     torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize("queries", [1, 3])
+@pytest.mark.parametrize("text", ["dynamic_ntk(trained_length=400)", "xpos", "rerope(700)", "xpos + window(200)"])
+def test_keys_turn_chunk_by_chunk(text: str, queries: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(step_module, "CHUNK", 512)
+    known = decode_module._known  # what was found with another size must not be found again
+    known.cache_clear()
+    x = call(text, queries)
+    found = decoding(x)
+    known.cache_clear()
+    assert found is not None
+    turning = [piece for piece in found.todo.pieces if piece.keys is not None]  # pyright: ignore[reportOptionalMemberAccess]
+    assert max(piece.end - piece.first for piece in turning) <= 512
+    torch.testing.assert_close(found(x.query, x.key, x.value, x.weights), reference(x), rtol=1e-11, atol=1e-11)
 
 
 @pytest.mark.parametrize("batch", [1, 2])
@@ -110,7 +126,6 @@ def test_queries_may_stand_before_or_behind_the_last_keys(text: str, first: int)
         ("rope + window(5)", {"query_positions": torch.tensor([2 * KEYS])}),
         ("rope + window(5)", {"queries": 4, "query_positions": KEYS + torch.arange(2, 6)}),
         ("rope", {"query_positions": torch.tensor([KEYS + 6]), "key_positions": torch.arange(KEYS)}),
-        ("xpos", {}),
         ("rope + cosine", {}),
         ("rope + l2", {}),
     ],
@@ -176,7 +191,7 @@ def test_angles_of_a_window_are_those_of_the_step_before(monkeypatch: pytest.Mon
         near = [
             next(piece.keys for piece in found.pieces if piece.keys is not None)
             for last in (40_000, 40_000 + period)
-            if (found := step(parse(text), frame, Span(1, last + 1, last), 8)) is not None
+            if (found := step(parse(text), frame, Span(1, last + 1, last), 8, torch.float64)) is not None
         ]
         kind = (96, 8, torch.float32, torch.device("cpu"))
         near[0].ready(*kind)

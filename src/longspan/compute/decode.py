@@ -153,7 +153,7 @@ class Decoding:
     @cached_property
     def todo(self) -> Step | None:
         """What the rows see and how far all still has to turn; None where they are no step."""
-        return step(self.scheme, self.frame, self.span, self.queries.shape[3])
+        return step(self.scheme, self.frame, self.span, self.queries.shape[3], self.queries.dtype)
 
     @property
     def _step(self) -> Step:

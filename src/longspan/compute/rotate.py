@@ -11,6 +11,10 @@ Tables = tuple[Tensor, Tensor]
 """Cosine and sine of each pair's angle, (batch | 1, places | 1, pairs), in float64, gain and decay included."""
 
 
+LOG_GROWTH = 40.0
+"""Natural log of what decaying keys may grow by over one origin: far from float32's and bfloat16's e^88."""
+
+
 def rotate(
     x: Float[Tensor, "batch heads places head_dim"],
     coordinate: Shaped[Tensor, "#batch places axes"],
@@ -40,6 +44,15 @@ def tables(
     if decay is not None:
         size = size * (decay.double()[..., None] * spectrum.log_decay.to(device)).exp()
     return angle.cos() * size, angle.sin() * size
+
+
+def decay_span(spectrum: Spectrum, dtype: torch.dtype, tokens: int) -> int:
+    """Whole blocks, of `tokens` at most, over which keys may share an origin without leaving the range of the dtype."""
+    if not spectrum.decays or dtype == torch.float16:
+        return spectrum.decay_block
+    block = spectrum.decay_block
+    fit = LOG_GROWTH / -float(spectrum.log_decay.min())
+    return max(1, int(min(fit, tokens)) // block) * block
 
 
 def turn(x: Float[Tensor, "batch heads places head_dim"], angles: Tables, layout: Layout) -> Tensor:

@@ -11,14 +11,11 @@ from longspan.compute import toeplitz
 from longspan.compute.flash import fitting
 from longspan.compute.inputs import Inputs
 from longspan.compute.lowering import Cut, Span, View, lower, with_common_views
-from longspan.compute.rotate import Tables, rotate, tables, turn
+from longspan.compute.rotate import Tables, decay_span, rotate, tables, turn
 from longspan.compute.scaling import scaled
 from longspan.compute.spans import Patch
 from longspan.compute.tiles import TiledAttention
 from longspan.slots import EVERYWHERE, Band, ScoreBias, Spectrum
-
-LOG_GROWTH = 40.0
-"""Natural log of what decaying keys may grow by over one origin: far from float32's and bfloat16's e^88."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,7 +71,8 @@ class SpanSoftmax:
         """
         x, scheme = self.inputs, self.inputs.scheme
         biased = added is not None or isinstance(scheme.bias, ScoreBias)
-        asked = _decay_span(x), within, biased
+        spectrum = scheme.rotation.spectrum(x.query.shape[-1])
+        asked = decay_span(spectrum, x.query.dtype, x.key.shape[2]), within, biased
         forward = lower(scheme, self.span, Cut(self.strip), *asked)
         backward = lower(scheme, self.span, Cut(None), *asked) if torch.is_grad_enabled() else forward
         width = self.value.shape[-1]
@@ -137,16 +135,6 @@ def nothing(query: Tensor, width: int) -> Tensor:
 
 def _widened(x: Tensor, width: int) -> Tensor:
     return pad(x, (0, width - x.shape[-1])) if x.shape[-1] < width else x
-
-
-def _decay_span(x: Inputs) -> int:
-    """Tokens over which decaying keys may share an origin without leaving the range of the dtype."""
-    spectrum = x.scheme.rotation.spectrum(x.query.shape[-1])
-    if not spectrum.decays or x.query.dtype == torch.float16:
-        return 0
-    blocks = LOG_GROWTH / (-float(spectrum.log_decay.min()) * spectrum.decay_block)
-    # Where pairs hardly decay, so many blocks would fit that their tokens overflow int64.
-    return max(1, int(min(blocks, x.key.shape[2]))) * spectrum.decay_block
 
 
 def _turn(x: Tensor, place: Tensor, angles: Tables, spectrum: Spectrum) -> Tensor:

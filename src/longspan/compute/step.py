@@ -14,12 +14,16 @@ from torch import Tensor
 
 from longspan.compute.lowering import Span, band_keys, visible_keys
 from longspan.compute.remembered import Remembered, spelled
-from longspan.compute.rotate import Tables, ready, tables, turned
+from longspan.compute.rotate import Tables, decay_span, ready, tables, turned
+from longspan.distance.true import TrueDistance
 from longspan.scheme import Scheme
 from longspan.slots import Distance, Layout, PlaceMap, Spectrum
 
 FEW = 8
 """More queries than this are no decoding step."""
+
+CHUNK = 2**12
+"""Keys that turn at once: few enough for the processor's cache to hold them until they are read."""
 
 TOGETHER = 2**14
 """Coordinates that are looked at together when asking whether their keys turn alike."""
@@ -37,17 +41,20 @@ class Turn:
     Arguments:
         places: from the first on; there may be more of them than there are tokens.
         spectrum: in which they turn.
+        shrink: what decays shrinks by so many tokens a place: 1 for queries, -1 for keys.
     """
 
     places: Shaped[Tensor, "batch places 1"]
     spectrum: Spectrum
+    shrink: int
 
     def ready(self, tokens: int, head_dim: int, dtype: torch.dtype, device: torch.device) -> "Turning":
         """For so many tokens, by angles that are remembered: those of a window are the same in the next step."""
         layout = self.spectrum.layout
 
         def make() -> Tables:
-            return ready(tables(self.places, self.spectrum), layout, head_dim, dtype, device)
+            decay = self.shrink * self.places[..., 0] if self.spectrum.decays else None
+            return ready(tables(self.places, self.spectrum, decay), layout, head_dim, dtype, device)
 
         cos, sin = _angles.get((self._spelled, layout, head_dim, dtype, device), make)
         return Turning((cos[:, :, :tokens], sin[:, :, :tokens]), layout)
@@ -56,7 +63,8 @@ class Turn:
     def _spelled(self) -> tuple[object, ...]:
         # Coordinates that are no whole numbers come with roundings of their own: those name the same angles.
         whole = (self.places * 2**28).round()
-        return *spelled(whole, self.spectrum.frequencies), whole.shape, self.spectrum.gain
+        spectrum = self.spectrum
+        return *spelled(whole, spectrum.frequencies, spectrum.log_decay * self.shrink), whole.shape, spectrum.gain
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,44 +113,52 @@ class Step:
     queries: Turn | None
 
 
-def step(scheme: Scheme, frame: PlaceMap | None, span: Span, head_dim: int) -> Step | None:
-    """The step of a span; None where its rows share no spectrum, where that decays, or where a row sees nothing."""
+def step(scheme: Scheme, frame: PlaceMap | None, span: Span, head_dim: int, dtype: torch.dtype) -> Step | None:
+    """The step of a span; None where its rows share no spectrum, or where a row sees nothing.
+
+    Keys turn chunk by chunk, each from its own first key on, so that one short table serves all chunks, and what grows
+    with a key's place does not grow far. Keys of a decaying spectrum come unturned, at their true distance, else None.
+    """
     place = torch.arange(span.first_query, span.first_query + span.queries).flip(0) + span.shift
     high, low = int(place[0]), int(place[-1])
     segment = next(s for s in scheme.rotation.segments(high + 1) if s.start <= high < s.stop)
     spectrum = segment.rotation.spectrum(head_dim)
-    if low < segment.start or spectrum.decays:
+    whole = frame is None and isinstance(scheme.distance, TrueDistance)
+    if low < segment.start or (spectrum.decays and not whole):
         return None
+    chunk = decay_span(spectrum, dtype, CHUNK) if spectrum.decays else CHUNK if spectrum.rotary_dim else span.keys
     # Queries get the gain of both sides.
     gain = spectrum.gain if frame is None else 1.0
     key_spectrum, query_spectrum = replace(spectrum, gain=1.0), replace(spectrum, gain=gain**2)
     pieces: list[Piece] = []
     queries: list[Tensor] = []
-    for branch, first, end, seen in _keys(scheme, span, place):
-        offset = span.first_key + span.shift
-        back, left = _turns(scheme.distance, branch, frame, range(offset + first, offset + end))
-        turns = None if left is None or not spectrum.rotary_dim else Turn(left[None, :, None], key_spectrum)
-        pieces.append(Piece(first, end, seen, turns))
-        queries.append(_left(scheme.distance.branches()[branch].query, frame, place) - back)
+    offset, distance = span.first_key + span.shift, scheme.distance
+    for branch, first, end, rows in _keys(scheme, span, place):
+        for keys, back, left in _turns(distance, branch, frame, range(offset + first, offset + end), chunk):
+            turns = None if left is None or not spectrum.rotary_dim else Turn(left[None, :, None], key_spectrum, -1)
+            start, stop = keys.start - offset, keys.stop - offset
+            pieces.append(Piece(start, stop, _seen(rows, start, stop), turns))
+            queries.append(_left(distance.branches()[branch].query, frame, place) - back)
     if not pieces or set(range(span.queries)).intersection(*(piece.blind for piece in pieces)):
         return None
-    rows = torch.stack(queries)[..., None]
-    stand = not spectrum.rotary_dim or (gain == 1.0 and not bool(rows.any()))
-    return Step(tuple(pieces), None if stand else Turn(rows, query_spectrum))
+    left = torch.stack(queries)[..., None]
+    stand = not spectrum.rotary_dim or (gain == 1.0 and not bool(left.any()))
+    return Step(tuple(pieces), None if stand else Turn(left, query_spectrum, 1))
 
 
-def _keys(scheme: Scheme, span: Span, place: Tensor) -> Iterator[tuple[int, int, int, Seen | None]]:
-    """Branch, first key, one past the last, and what rows see of them."""
+def _keys(scheme: Scheme, span: Span, place: Tensor) -> Iterator[tuple[int, int, int, Seen]]:
+    """Branch, first key, one past the last, and what rows see there and beside it."""
     areas = [(low.flip(0), high.flip(0)) for low, high in visible_keys(scheme, span)]
     for branch, part in enumerate(scheme.distance.branches()):
         a, b = band_keys(part.holds, place, span)
         for low, high in areas:
             starts, stops = torch.maximum(a, low).tolist(), torch.minimum(b, high).tolist()
-            for piece in _cut(list(zip(starts, stops, strict=True))):
-                yield branch, *piece
+            rows = tuple(zip(starts, stops, strict=True))
+            for start, stop in _cut(rows):
+                yield branch, start, stop, rows
 
 
-def _cut(rows: list[tuple[int, int]]) -> Iterator[tuple[int, int, Seen | None]]:
+def _cut(rows: Seen) -> Iterator[tuple[int, int]]:
     """The keys that all rows see, and those before and behind them that only some see."""
     seeing = [(a, b) for a, b in rows if a < b]
     if not seeing:
@@ -152,21 +168,31 @@ def _cut(rows: list[tuple[int, int]]) -> Iterator[tuple[int, int, Seen | None]]:
     shared = low < high and len(seeing) == len(rows)
     for start, stop in pairwise([first, low, high, end] if shared else [first, end]):
         if start < stop:
-            seen = tuple((max(a, start), min(b, stop)) for a, b in rows)
-            yield start, stop, None if set(seen) == {(start, stop)} else seen
+            yield start, stop
 
 
-def _turns(distance: Distance, branch: int, frame: PlaceMap | None, keys: range) -> tuple[float, Tensor | None]:
-    """How far the first key still turns, and by how much more the others do; None where all turn alike."""
+def _seen(rows: Seen, start: int, stop: int) -> Seen | None:
+    """What rows see of some keys; None where all see all."""
+    seen = tuple((max(a, start), min(b, stop)) for a, b in rows)
+    return None if set(seen) == {(start, stop)} else seen
+
+
+def _turns(
+    distance: Distance, branch: int, frame: PlaceMap | None, keys: range, chunk: int
+) -> Iterator[tuple[range, float, Tensor | None]]:
+    """Keys, how far the first of them still turns, and by how much more the others do; None where all turn alike."""
     blocks = range(keys.start // TOGETHER, (keys.stop - 1) // TOGETHER + 1)
     alike = {_alike(distance, branch, frame, block) for block in blocks}
     back = alike.pop() if len(alike) == 1 else None
     if back is not None:
-        return back, None
-    # Up to a power of two, so that the angles of a growing cache last for a while.
-    count = 1 << (len(keys) - 1).bit_length()
-    left = _left(distance.branches()[branch].key, frame, torch.arange(keys.start, keys.start + count))
-    return left[0].item(), left - left[0]
+        yield keys, back, None
+        return
+    for start in range(0, len(keys), chunk):
+        some = keys[start : start + chunk]
+        # Up to a power of two, so that the angles of a growing cache last for a while.
+        count = 1 << (len(some) - 1).bit_length()
+        left = _left(distance.branches()[branch].key, frame, torch.arange(some.start, some.start + count))
+        yield some, left[0].item(), left - left[0]
 
 
 def _left(said: PlaceMap, frame: PlaceMap | None, place: Tensor) -> Tensor:
