@@ -47,6 +47,9 @@ STYLE: dict[Any, Any] = {
 
 ENDS = ("low", "high")
 
+LABEL = 36
+"""Characters of a label that fit into half the width, in whatever font the reader has."""
+
 Row = Mapping[str, Any]
 
 
@@ -199,7 +202,8 @@ def _end(estimate: Mapping[str, Any], end: str) -> float:
 def _legend(axes: Axes) -> None:
     handles, labels = axes.get_legend_handles_labels()
     labels = [_short(label, 60) for label in labels]
-    place = {"loc": "outside upper left", "ncols": 2, "fontsize": 9, "handlelength": 1.6}
+    columns = 2 if max(map(len, labels)) <= LABEL else 1
+    place = {"loc": "outside upper left", "ncols": columns, "fontsize": 9, "handlelength": 1.6}
     axes.figure.legend(handles, labels, **place)
 
 

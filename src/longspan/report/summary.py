@@ -7,7 +7,7 @@ has no numbers, and the reason.
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from statistics import fmean
+from statistics import fmean, median
 from typing import Any
 
 from longspan.measure.budget import Plan
@@ -212,12 +212,11 @@ def _row(
     whole = found["whole"]
     if whole:
         row["positions"] = [_mean_of_known([result["positions"][b] for result in whole]) for b in range(BINS)]
-        row["seconds"] = fmean(result["seconds"] for result in whole)
+        row["seconds"] = median(result["seconds"] for result in whole)
         row["tokens_per_second"] = grid.length / row["seconds"]
         row["peak_bytes"] = max(result["peak_bytes"] for result in whole)
     else:
-        seconds = [result["seconds"] for result in found["loss"][grid.length]]
-        row["seconds"] = fmean(seconds)
+        row["seconds"] = median(result["seconds"] for result in found["loss"][grid.length])
     if assessment is not None:
         row["price"] = assessment.price.json()
         row["gain"] = assessment.gain.json()
