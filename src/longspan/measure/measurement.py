@@ -31,14 +31,12 @@ from longspan.measure.loss import loss_at_context
 from longspan.measure.reader import Reader
 from longspan.measure.reading import reading
 from longspan.measure.retrieval import retrieval
-from longspan.pretrained.attach import extend
+from longspan.pretrained.attach import detach, extend
 from longspan.tasks.documents import Document, opening
 from longspan.tasks.retrieval import haystack, truncated
 
 Arguments = Mapping[str, Any]
 PLAIN = "plain"
-"""The model's own rotation, attached like any method: what the model's own code computes, in linear memory also where
-that would write an n x n mask for sliding layers. Attaching has the model itself confirm that the two agree."""
 
 
 def key(arguments: Arguments) -> str:
@@ -76,7 +74,7 @@ class Bench:
         self.reader = Reader(model)
         self.opening = opening(tokenizer)
         self.fingerprint = fingerprint(model)
-        self._method: str | None = None
+        self._method = PLAIN
 
     def measure(self, arguments: Arguments) -> dict[str, Any]:
         """The record of one measurement."""
@@ -99,9 +97,11 @@ class Bench:
     def attach(self, method: str) -> None:
         """Put a method on the model, in place of the one that is on it."""
         if method != self._method:
-            self._method = None
-            extend(self.model, "rope" if method == PLAIN else method)
-            self._method = method
+            detach(self.model)
+            self._method = PLAIN
+            if method != PLAIN:
+                extend(self.model, method)
+                self._method = method
 
     def _refusal(self, method: str) -> str | None:
         """Put a method on the model; if it cannot be had, why."""
