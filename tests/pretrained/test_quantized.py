@@ -16,10 +16,18 @@ TRAINED_LENGTH, LENGTH = 64, 150
 @pytest.fixture(scope="module")
 def nf4(tmp_path_factory: pytest.TempPathFactory) -> PreTrainedModel:
     folder = tmp_path_factory.mktemp("model")
-    sizes = {"hidden_size": 128, "intermediate_size": 128, "num_hidden_layers": 2, "vocab_size": 60}  # blocks of 64
-    heads = {"num_attention_heads": 4, "num_key_value_heads": 2, "max_position_embeddings": TRAINED_LENGTH}
+    config = LlamaConfig(
+        hidden_size=128,  # bitsandbytes packs blocks of 64
+        intermediate_size=128,
+        num_hidden_layers=2,
+        vocab_size=60,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        max_position_embeddings=TRAINED_LENGTH,
+        initializer_range=0.2,
+    )
     torch.manual_seed(0)
-    LlamaForCausalLM(LlamaConfig(**sizes, **heads, initializer_range=0.2)).save_pretrained(folder)
+    LlamaForCausalLM(config).save_pretrained(folder)
     settings = BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_compute_dtype=torch.float32)
     model = AutoModelForCausalLM.from_pretrained(folder, quantization_config=settings, device_map="cpu")
     assert model.model.layers[0].self_attn.q_proj.weight.dtype == torch.uint8
