@@ -97,7 +97,9 @@ def test_a_second_call_measures_nothing_again(longspan: Any, model: Path, texts:
 
 def started(command: list[str]) -> "subprocess.Popen[str]":
     environment = {**os.environ, "PYTHONPATH": str(SOURCE), "OMP_NUM_THREADS": "1"}
-    program = "from longspan.cli import main; main()"
+    # What a shell starts in the background ignores Ctrl-C, and so would its children.
+    listens = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
+    program = f"{listens}; from longspan.cli import main; main()"
     return subprocess.Popen(
         [sys.executable, "-c", program, *command],
         env=environment,
