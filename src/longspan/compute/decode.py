@@ -28,14 +28,11 @@ from longspan.slots import PlaceMap, ScoreBias, Weights
 _lines = Remembered(2**26)
 
 
-def decode(x: Inputs) -> Float[Tensor, "batch heads queries value_dim"] | None:
-    """The output; None where the inputs are more than the softmax of few queries in one run with their keys."""
-    found = decoding(x)
-    return None if found is None else found(x.query, x.key, x.value, x.weights)
-
-
 def decoding(x: Inputs) -> "Decoding | None":
-    """What is done with these tensors and with all that look like them; None as in `decode`."""
+    """What is done with these tensors and with all that look like them.
+
+    None where the inputs are more than the softmax of few queries in one run with their keys.
+    """
     if x.query.shape[2] > FEW or _wants_gradients(x) or not _one_softmax(x):
         return None
     span = one_span(x.queries, x.keys)
