@@ -31,7 +31,7 @@ from longspan.measure.loss import loss_at_context
 from longspan.measure.reader import Reader
 from longspan.measure.reading import reading
 from longspan.measure.retrieval import retrieval
-from longspan.pretrained.attach import detach, extend
+from longspan.pretrained.attach import extend
 from longspan.tasks.documents import Document, opening
 from longspan.tasks.retrieval import haystack, truncated
 
@@ -74,7 +74,7 @@ class Bench:
         self.reader = Reader(model)
         self.opening = opening(tokenizer)
         self.fingerprint = fingerprint(model)
-        self._method = PLAIN
+        self._method: str | None = None
 
     def measure(self, arguments: Arguments) -> dict[str, Any]:
         """The record of one measurement."""
@@ -95,13 +95,13 @@ class Bench:
         return record if failed is None else {**record, "failed": failed}
 
     def attach(self, method: str) -> None:
-        """Put a method on the model, in place of the one that is on it."""
+        """Put a method on the model, in place of the one that is on it.
+
+        The plain model is attached to its own rotation: its sliding layers then make no mask of the whole text.
+        """
         if method != self._method:
-            detach(self.model)
-            self._method = PLAIN
-            if method != PLAIN:
-                extend(self.model, method)
-                self._method = method
+            extend(self.model, "rope" if method == PLAIN else method)
+            self._method = method
 
     def _refusal(self, method: str) -> str | None:
         """Put a method on the model; if it cannot be had, why."""

@@ -12,7 +12,7 @@ from longspan.geometry import Geometry
 from longspan.notation import format_plan
 from longspan.plan import Plan
 from longspan.pretrained.attention import IMPLEMENTATION, LAYER, Extended, Stock
-from longspan.pretrained.division import Work, divide, plainly, turns
+from longspan.pretrained.division import Work, divide, plainly, turns, unturned
 from longspan.pretrained.frame import Arguments, Frame, Installed
 from longspan.pretrained.inspect import theta, trained_length, unscaled_length
 from longspan.pretrained.mask import padding_of
@@ -159,19 +159,19 @@ class Attachment:
         self._hooks.append(base.register_forward_hook(forward.end, always_call=True))
 
     def _install_layers(self) -> None:
-        if self.work.stock:
+        if not _has_work(self.anatomy, self.work):
             return
         self.anatomy.base.config._attn_implementation_internal = IMPLEMENTATION
         shared: dict[object, Extended] = {}
         for layer, rest in zip(self.anatomy.layers, self.work.rests, strict=True):
             layer.config._attn_implementation_internal = IMPLEMENTATION
-            if rest is None:
-                does = Stock(layer.implementation)
-            else:
-                layout, told = (layer.layout, self.work.told(layer)) if turns(rest) else (None, None)
-                does = Extended(rest, layout, told, self.steps, self.backend)
-                does = shared.setdefault((rest, layout, told), does)
-            layer.module.__dict__[LAYER] = does
+            does = None
+            if rest is not None or layer.masks_band:
+                left = rest or unturned(layer)
+                layout, told = (layer.layout, self.work.told(layer)) if turns(left) else (None, None)
+                does = Extended(left, layout, told, self.steps, self.backend)
+                does = shared.setdefault((left, layout, told), does)
+            layer.module.__dict__[LAYER] = Stock(layer.implementation, does) if rest is None else does
 
 
 class Caller:
@@ -218,9 +218,14 @@ def _target(anatomy: Anatomy, length: int | None) -> Target:
     return Target(Geometry(*heads, layout.head_dim, lengths[0], theta(config), lengths[1]), layout, length)
 
 
+def _has_work(anatomy: Anatomy, work: Work) -> bool:
+    """Whether attention layers do something else than calling their own functions with their own masks."""
+    return not work.stock or (any(layer.masks_band for layer in anatomy.layers) and not anatomy.own_masks)
+
+
 def _self_test(model: nn.Module, anatomy: Anatomy, work: Work, backend: str) -> None:
     """Plain rotation through our path must be the model itself."""
-    if work.stock:
+    if not _has_work(anatomy, work):
         return
     tokens = probe_tokens(model, 2, 24)
     real = torch.ones_like(tokens, dtype=torch.bool)

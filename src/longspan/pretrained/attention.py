@@ -28,6 +28,9 @@ WATCHING = "longspan_watching"
 LAYER = "longspan_layer"
 """The attribute of an attention module that says what it does."""
 
+UNUSUAL = ("softcap", "s_aux", "position_bias")
+"""What some models pass to their attention function, and `sdpa` does not heed."""
+
 AttentionOutput = tuple[Tensor, Tensor | None]
 
 
@@ -57,14 +60,26 @@ def stock_attention(implementation: str, module: nn.Module) -> Callable[..., Any
 
 @dataclass(frozen=True)
 class Stock:
-    """The layer does what it always did."""
+    """The layer does what it always did.
+
+    Arguments:
+        implementation: the attention function it always called.
+        banded: does the same on long texts without a mask of queries × keys; None where nothing needs one.
+    """
 
     implementation: str
+    banded: "Extended | None" = None
 
     def __call__(
         self, module: nn.Module, query: Tensor, key: Tensor, value: Tensor, attention_mask: Any, **kwargs: Any
     ) -> AttentionOutput:
         """Call the model's own implementation with its own mask."""
+        if self.banded is not None and isinstance(attention_mask, LazyMask) and query.is_cpu:
+            usual = not kwargs.get("dropout") and all(kwargs.get(name) is None for name in UNUSUAL)
+            eager = not torch.compiler.is_compiling()  # one graph stays one graph
+            if usual and eager and attention_mask.is_band(self.banded.steps.now):
+                extended: Callable[..., AttentionOutput] = self.banded
+                return extended(module, query, key, value, attention_mask, **kwargs)
         mask = attention_mask.stock(self.implementation) if isinstance(attention_mask, LazyMask) else attention_mask
         return stock_attention(self.implementation, module)(module, query, key, value, mask, **kwargs)
 

@@ -101,7 +101,7 @@ def plainly(anatomy: Anatomy, work: Work) -> Work:
             moved = found.rotation is not None and not found.true
             standings[layer.source] = replace(found, rotation=layer.spectrum()) if moved else UNTURNED
     rests = tuple(  # a layer that shares a source with one that turns must turn by itself as well
-        own(layer) if layer.source in standings else rest and replace(own(layer), rotation=NoPE())
+        own(layer) if layer.source in standings else rest and unturned(layer)
         for layer, rest in zip(anatomy.layers, work.rests, strict=True)
     )
     return Work(standings, rests)
@@ -118,6 +118,11 @@ def own(layer: Layer) -> Scheme:
     return Scheme(rotation=layer.spectrum() or NoPE(), mask=mask)
 
 
+def unturned(layer: Layer) -> Scheme:
+    """What a layer does by itself after the turning."""
+    return replace(own(layer), rotation=NoPE())
+
+
 def _wanted(layer: Layer, closed: Scheme) -> Scheme:
     """What a layer shall do: a sliding layer keeps its own ways, one that does not turn keeps not turning."""
     spectrum = layer.spectrum()
@@ -132,8 +137,7 @@ def _wanted(layer: Layer, closed: Scheme) -> Scheme:
 def _rest(layer: Layer, scheme: Scheme, standing: Standing | None) -> Scheme | None:
     if scheme.distance == TrueDistance() and (standing is None or standing.true):
         scheme = replace(scheme, rotation=NoPE())
-    alone = replace(own(layer), rotation=NoPE())
-    return None if scheme == alone else scheme
+    return None if scheme == unturned(layer) else scheme
 
 
 def _can_turn(source: Source, rotation: Rotation, users: list[Layer]) -> bool:

@@ -61,6 +61,11 @@ class Layer:
     gains: bool = True
 
     @property
+    def masks_band(self) -> bool:
+        """Whether its own function is given a mask of queries × keys for the sake of a window."""
+        return self.local_size is not None and self.implementation == "sdpa"
+
+    @property
     def config(self) -> PreTrainedConfig:
         """The module's, of this moment."""
         return self.module.__dict__["config"]

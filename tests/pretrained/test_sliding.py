@@ -1,0 +1,118 @@
+"""Sliding layers that an extension leaves alone: on long texts the same result without a mask of queries × keys."""
+
+import itertools
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from transformers import AutoModelForMaskedLM
+from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS
+
+import longspan
+from pretrained.families import matter, small_config, small_model
+from pretrained.models import in_parts, logits
+
+WINDOW = 16
+WORDS = torch.randint(3, 119, (2, 4 * WINDOW), generator=torch.Generator().manual_seed(0))
+FAMILIES = ("gemma3_text", "ministral", "cohere2", "llama4_text", "olmo3")
+
+
+@pytest.fixture
+def masks(monkeypatch) -> list:
+    """The masks that transformers makes for its own attention function."""
+    made, sdpa = [], ALL_MASK_ATTENTION_FUNCTIONS["sdpa"]
+
+    def noted(*args, **kwargs):
+        made.append(sdpa(*args, **kwargs))
+        return made[-1]
+
+    monkeypatch.setitem(ALL_MASK_ATTENTION_FUNCTIONS, "sdpa", noted)
+    return made
+
+
+@pytest.mark.parametrize(
+    ("family", "scheme"),
+    [("gemma3_text", "yarn(factor=4)"), *itertools.product(FAMILIES, ["rope", "log_length(trained_length=32)"])],
+)
+def test_a_long_text_needs_no_mask(family, scheme, masks):
+    model = small_model(family)
+    with longspan.attached(model, scheme):
+        masks.clear()  # of the self-test
+        found = logits(model, WORDS)
+        assert not [mask for mask in masks if mask is not None]
+        parts = in_parts(model, WORDS, [WINDOW] * 4)  # short passes keep the model's own function and mask
+        assert [mask for mask in masks if mask is not None]
+    torch.testing.assert_close(parts, found, rtol=0, atol=5e-5 * float(found.std()))
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("sizes", [[64], [40, 24], [33, *[1] * 31]], ids=str)
+def test_its_own_rotation_is_the_model(family, sizes):
+    model = small_model(family)
+    expected = logits(model, WORDS)
+    with longspan.attached(model, "rope"):
+        torch.testing.assert_close(in_parts(model, WORDS, sizes), expected, rtol=0, atol=5e-5 * float(expected.std()))
+    assert torch.equal(logits(model, WORDS), expected)
+
+
+def test_padding_and_packing_stay():
+    model = small_model("gemma3_text")
+    real = torch.ones_like(WORDS)
+    real[1, :9] = 0
+    packed = torch.cat([torch.arange(41), torch.arange(23)]).expand(2, -1)
+    cases = {"padded": {"attention_mask": real}, "packed": {"position_ids": packed}}
+    for name, given in cases.items():
+        expected = logits(model, WORDS, **given)
+        assert (expected - logits(model, WORDS)).std() > 0.01 * expected.std(), name
+        with longspan.attached(model, "rope"):
+            found = logits(model, WORDS, **given)
+        torch.testing.assert_close(found[real > 0], expected[real > 0], rtol=0, atol=5e-5 * float(expected.std()))
+
+
+def test_gradients_are_the_models(masks):
+    model = small_model("gemma3_text")
+    weight = next(model.parameters())
+
+    def gradient():
+        return torch.autograd.grad(model(input_ids=WORDS, labels=WORDS).loss, weight)[0]
+
+    expected = gradient()
+    with longspan.attached(model, "rope"):
+        masks.clear()
+        found = gradient()
+        assert not [mask for mask in masks if mask is not None]
+    torch.testing.assert_close(found, expected, rtol=0, atol=1e-5 * float(expected.abs().max()))
+
+
+def test_a_window_in_both_directions_is_left_to_the_model(masks):
+    model = matter(AutoModelForMaskedLM.from_config(small_config("modernbert"), dtype=torch.float32).eval())
+    with torch.no_grad():
+        expected = model(input_ids=WORDS).logits
+        with longspan.attached(model, "rope"):
+            masks.clear()
+            assert torch.equal(model(input_ids=WORDS).logits, expected)
+    assert [mask for mask in masks if mask is not None]
+
+
+ONE_GRAPH = """
+import torch, longspan
+from pretrained.families import small_model
+from pretrained.models import logits
+words, model = torch.arange(3, 67)[None], small_model("gemma3_text")
+with longspan.attached(model, "yarn(factor=4)"), torch.no_grad():
+    expected = logits(model, words)
+    found = torch.compile(model, backend="eager", fullgraph=True)(input_ids=words, use_cache=False).logits
+torch.testing.assert_close(found, expected, rtol=0, atol=5e-5 * float(expected.std()))
+"""
+
+
+def test_fixed_frequencies_stay_one_graph():
+    """In a process of its own: type checks of the tests are no part of a graph."""
+    paths = os.pathsep.join([str(Path(__file__).parents[1]), *sys.path])
+    done = subprocess.run(
+        [sys.executable, "-c", ONE_GRAPH], env={**os.environ, "PYTHONPATH": paths}, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
