@@ -105,7 +105,7 @@ def test_what_was_found_for_one_layer_serves_others_that_look_alike(text: str, q
 @pytest.mark.parametrize("threads_", [1, 2, 4, 6])
 def test_parts_show_every_key_once(keys: int, heads: int, threads_: int) -> None:
     parts = Parts.of(keys, heads, threads_)
-    shown = parts.side_by_side(torch.arange(keys)[None, None, :, None])
+    shown = parts.side_by_side(torch.arange(keys)[None, None, :, None], 0)
     hidden = parts.hidden(torch.float32, torch.device("cpu"))
     shown = shown if hidden is None else shown[hidden.transpose(2, 3) == 0]
     assert torch.equal(shown.flatten(), torch.arange(keys))

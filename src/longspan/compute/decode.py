@@ -104,19 +104,24 @@ class Decoding:
 
     def _attended(self, query: Tensor, key: Tensor, value: Tensor, weights: Weights) -> Tensor:
         (batch, heads, rows, width), reads = query.shape, self._reads
-        learned = self.scheme.weights_of(self.scheme.scale, weights)
-        sharp = self._sharpness(learned) if learned else self._sharp
+        sharp = self._sharpness(weights) if weights else self._sharp
         query = sharp(query)
         query = query.flip(2) if rows > 1 else query
-        query = query.reshape(1, batch * heads, rows, width)
-        query = query.expand(len(reads), -1, -1, -1) if len(reads) > 1 else query
-        query = query if self._turn is None else self._turn(query)
-        packed = query.reshape(len(reads), batch, *self._packing, width)
+        shape = batch, *self._packing, width
+        if self._turn is None:
+            packed = [query.reshape(shape)] * len(reads)
+        else:
+            every = rows * width
+            turned = torch.mm(query.reshape(batch * heads, every), self._turn)
+            if turned.shape[1] == every:
+                packed = [turned.reshape(shape)] * len(reads)
+            else:
+                packed = [turned.narrow(1, i * every, every).reshape(shape) for i in range(len(reads))]
         found = [
             self._attend(read, some, key, value, weights, sharp.number)
-            for read, some in zip(reads, packed.unbind(), strict=True)
+            for read, some in zip(reads, packed, strict=True)
         ]
-        outs, sums = (torch.cat(tensors) if len(found) > 1 else tensors[0] for tensors in zip(*found, strict=True))
+        outs, sums = map(torch.cat, zip(*found, strict=True)) if len(found) > 1 else found[0]
         out = self._merged(outs.reshape(-1, batch, heads, rows, width), sums.reshape(-1, batch, heads, rows), weights)
         return out.flip(2) if rows > 1 else out
 
@@ -126,24 +131,26 @@ class Decoding:
     ) -> tuple[Float[Tensor, "parts packed rows d"], Float[Tensor, "parts packed rows"]]:  # fmt: skip
         """Output and log-sum-exp over each part of the keys; parts take the batch dimension."""
         piece, parts = read.piece, read.parts
-        key, value = (x.narrow(2, piece.first, piece.end - piece.first) for x in (key, value))
-        key = key if read.turn is None else read.turn(key)
+        first, value = piece.first, parts.side_by_side(value, piece.first)
+        if read.turn is not None:
+            first, key = 0, read.turn(key.narrow(2, first, piece.end - first))
+        key = parts.side_by_side(key, first)
         mask = self._mask(piece, parts, weights) if self.scheme.bias else read.mask
         query = query.expand(parts.number, -1, -1, -1) if parts.number > 1 else query
-        out, lse = flash(query, parts.side_by_side(key), parts.side_by_side(value), scale, False, mask)
+        out, lse = flash(query, key, value, scale, False, mask)
         for row in piece.blind:  # the kernel's word on them means nothing
             out[:, :, row :: self.span.queries], lse[:, :, row :: self.span.queries] = 0.0, -float("inf")
         return out, lse
 
     def _merged(self, out: Tensor, lse: Tensor, weights: Weights) -> Float[Tensor, "batch heads rows d"]:
         """The parts weighted by their shares of each row's sum."""
-        normalizer = self.scheme.normalizer
-        logit = normalizer.extra_logit(out.shape[2], self.scheme.weights_of(normalizer, weights))
+        logit = self._extra(weights) if weights else self._logit
         if logit is not None:
             lse = torch.cat([lse, logit[:, None].to(lse.dtype).expand_as(lse[:1])])
-        elif len(out) == 1:
+        elif out.shape[0] == 1:
             return out[0]
-        return (lse.softmax(0)[: len(out), ..., None] * out).sum(0).to(self.queries.dtype)
+        shares = lse.softmax(0) if logit is None else lse.softmax(0)[:-1]
+        return (shares.unsqueeze(-1) * out).sum(0).to(self.queries.dtype)
 
     # --- what all layers share ----------------------------------------------------------------------------------------
 
@@ -175,16 +182,25 @@ class Decoding:
         return self.queries.shape[3], self.queries.dtype, self.queries.device
 
     @cached_property
-    def _turn(self) -> Turning | None:
+    def _turn(self) -> Float[Tensor, "before after"] | None:
         turn = self._step.queries
-        return turn and turn.ready(self.span.queries, *self._kind)
+        return turn and turn.product(self.span.queries, *self._kind)
 
     @cached_property
     def _sharp(self) -> Sharpness:
         return self._sharpness({})
 
-    def _sharpness(self, learned: Weights) -> Sharpness:
+    def _sharpness(self, weights: Weights) -> Sharpness:
+        learned = self.scheme.weights_of(self.scheme.scale, weights)
         return sharpness(self.scheme, self.span, self.base_scale, learned, self.queries.dtype, self.queries.device)
+
+    @cached_property
+    def _logit(self) -> Float[Tensor, " heads"] | None:
+        return self._extra({})
+
+    def _extra(self, weights: Weights) -> Float[Tensor, " heads"] | None:
+        normalizer = self.scheme.normalizer
+        return normalizer.extra_logit(self.queries.shape[1], self.scheme.weights_of(normalizer, weights))
 
     @cached_property
     def _reads(self) -> list[Read]:
@@ -205,7 +221,7 @@ class Decoding:
             return hidden
         (packed, rows), size = self._packing, piece.end - piece.first
         added = added.reshape(packed, rows, size) if self.scheme.bias else added.repeat(1, rows // added.shape[1], 1)
-        added = parts.side_by_side(added[None], axis=3)
+        added = parts.side_by_side(added[None], 0, axis=3)
         return added if hidden is None else added + hidden
 
     def _added(

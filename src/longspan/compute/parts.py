@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-WORTH = 512
+WORTH = 256
 """Keys that pay for a thread of their own."""
 
 
@@ -28,13 +28,13 @@ class Parts(NamedTuple):
         step = keys // number
         return cls(number, keys - (number - 1) * step, step)
 
-    def side_by_side(self, x: Tensor, axis: int = 2) -> Tensor:
-        """The parts of an axis as the batch where they are several: a view."""
+    def side_by_side(self, x: Tensor, first: int, axis: int = 2) -> Tensor:
+        """The parts of an axis, from `first` on, as the batch where they are several: a view."""
         if self.number == 1:
-            return x
+            return x.narrow(axis, first, self.size)
         stride, shape = x.stride(), list(x.shape)
         shape[0], shape[axis] = self.number, self.size
-        return x.as_strided(shape, (self.step * stride[axis], *stride[1:]), x.storage_offset())
+        return x.as_strided(shape, (self.step * stride[axis], *stride[1:]), x.storage_offset() + first * stride[axis])
 
     def hidden(self, dtype: torch.dtype, device: torch.device) -> Float[Tensor, "parts 1 1 keys"] | None:
         """−inf for the keys that a part leaves to the next; None where there are none."""

@@ -102,5 +102,5 @@ class _Turn(torch.autograd.Function):
 def _pairs(x: Tensor, pairs: int, layout: Layout) -> tuple[Tensor, Tensor]:
     """First and second channel of each pair, as views."""
     if layout == "half":
-        return x[..., :pairs], x[..., pairs : 2 * pairs]
+        return x.narrow(-1, 0, pairs), x.narrow(-1, pairs, pairs)
     return x[..., 0 : 2 * pairs : 2], x[..., 1 : 2 * pairs : 2]

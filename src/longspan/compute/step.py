@@ -32,6 +32,7 @@ Seen = tuple[tuple[int, int], ...]
 """First key and one past the last, row by row."""
 
 _angles = Remembered(2**26)
+_products = Remembered(2**24)
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,6 +59,20 @@ class Turn:
 
         cos, sin = _angles.get((self._spelled, layout, head_dim, dtype, device), make)
         return Turning((cos[:, :, :tokens], sin[:, :, :tokens]), layout)
+
+    def product(
+        self, tokens: int, head_dim: int, dtype: torch.dtype, device: torch.device
+    ) -> Float[Tensor, "before after"]:
+        """The same as a matrix: tokens · d channels, one token after another, to those of each batch of places."""
+
+        def make() -> tuple[Tensor]:
+            basis = torch.eye(head_dim, dtype=dtype, device=device)[None, :, None]
+            each = self.ready(tokens, head_dim, dtype, device)(basis.expand(len(self.places), -1, tokens, -1))
+            found = each.new_zeros(tokens, head_dim, len(each), tokens, head_dim)
+            found.diagonal(dim1=0, dim2=3).copy_(each.permute(1, 0, 3, 2))
+            return (found.view(tokens * head_dim, -1),)
+
+        return _products.get((self._spelled, self.spectrum.layout, tokens, head_dim, dtype, device), make)[0]
 
     @cached_property
     def _spelled(self) -> tuple[object, ...]:
@@ -106,7 +121,7 @@ class Step:
 
     Arguments:
         pieces: the keys; a row's are disjoint.
-        queries: how far the rows still turn, (pieces, rows, 1); None where they stand.
+        queries: how far the rows still turn, (pieces, or 1 for all, rows, 1); None where they stand.
     """
 
     pieces: tuple[Piece, ...]
@@ -141,9 +156,24 @@ def step(scheme: Scheme, frame: PlaceMap | None, span: Span, head_dim: int, dtyp
             queries.append(_left(distance.branches()[branch].query, frame, place) - back)
     if not pieces or set(range(span.queries)).intersection(*(piece.blind for piece in pieces)):
         return None
-    left = torch.stack(queries)[..., None]
+    left = _shared(pieces, torch.stack(queries))[..., None]
     stand = not spectrum.rotary_dim or (gain == 1.0 and not bool(left.any()))
     return Step(tuple(pieces), None if stand else Turn(left, query_spectrum, 1))
+
+
+def _shared(pieces: list[Piece], queries: Shaped[Tensor, "pieces rows"]) -> Shaped[Tensor, "served rows"]:
+    """How far the rows turn for each piece, or for all: the one with keys that turn has them turn the rest as well."""
+    turning = [i for i, piece in enumerate(pieces) if piece.keys]
+    standing = [i for i, piece in enumerate(pieces) if not piece.keys]
+    if len(turning) != 1 or not standing:
+        return queries
+    rest = queries - queries[standing[0]]
+    if rest[standing].any() or (rest != rest[:, :1]).any():
+        return queries
+    found = pieces[turning[0]]
+    assert found.keys is not None
+    pieces[turning[0]] = replace(found, keys=replace(found.keys, places=found.keys.places - rest[turning[0], 0]))
+    return queries[standing[:1]]
 
 
 def _keys(scheme: Scheme, span: Span, place: Tensor) -> Iterator[tuple[int, int, int, Seen]]:

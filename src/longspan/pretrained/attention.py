@@ -78,7 +78,7 @@ class Stock:
             usual = not kwargs.get("dropout") and all(kwargs.get(name) is None for name in UNUSUAL)
             eager = not torch.compiler.is_compiling()  # one graph stays one graph
             if usual and eager and attention_mask.is_band(self.banded.steps.now):
-                extended: Callable[..., AttentionOutput] = self.banded
+                extended: Callable[..., AttentionOutput] = self.banded  # pyright: ignore[reportAssignmentType]
                 return extended(module, query, key, value, attention_mask, **kwargs)
         mask = attention_mask.stock(self.implementation) if isinstance(attention_mask, LazyMask) else attention_mask
         return stock_attention(self.implementation, module)(module, query, key, value, mask, **kwargs)
