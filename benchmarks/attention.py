@@ -22,7 +22,7 @@ BIASED = ["alibi", "kerple", "t5", "sandwich"]
 
 PIECES: dict[str, Callable[[], list[Row]]] = {
     "decode": lambda: [row for kind in (EXACT, FAST) for row in measure(list(PREFILL), "decode", 32768, kind, 30)],
-    "forward": lambda: [row for kind in (EXACT, FAST) for row in measure(list(PREFILL), "forward", 16384, kind, 2)],
+    "forward": lambda: [row for kind in (EXACT, FAST) for row in measure(list(PREFILL), "forward", 16384, kind, 4)],
     "forward-8k": lambda: [row for kind in (EXACT, FAST) for row in measure(list(PREFILL), "forward", 8192, kind, 5)],
     "backward": lambda: (
         measure([name for name in PREFILL if name not in BIASED], "forward + backward", 16384, EXACT, 2)
