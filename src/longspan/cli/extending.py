@@ -6,6 +6,7 @@ import shutil
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 import torch
@@ -20,6 +21,7 @@ from longspan.measure.loading import BUNDLED, bundled_documents, load_tokenizer,
 from longspan.measure.machine import hardware
 from longspan.measure.measurement import PLAIN, Bench, bench, versions
 from longspan.measure.memory import gigabytes, require_memory
+from longspan.measure.pace import Pace
 from longspan.measure.source import DTYPES, check_length, check_tokenizer, choose_dtype, geometry_of
 from longspan.measure.verdict import FEWEST_DOCUMENTS
 from longspan.pretrained.save import load, save
@@ -120,10 +122,11 @@ def _study(request: Request) -> dict[str, Any]:
         f"{request.length}; {dtype}, about {gigabytes(memory)} beside the model; results in {request.folder}"
     )
     with Study(request.folder, grid) as study:
-        planned = _affordable(study, request, methods, raced, judged)
-        show(study, "race", planned.race_measurements(grid))
+        pace = _pace(study, methods[0], (raced or judged)[0], judged[0])
+        planned = _affordable(request, grid, methods, raced, judged, pace)
+        show(study, "race", planned.race_measurements(grid), pace)
         ranked = race(study, planned, request.tolerance)
-        show(study, "judgement", planned.judge_measurements(grid, ranked.finalists))
+        show(study, "judgement", planned.judge_measurements(grid, ranked.finalists), pace)
         setting = _setting(request, geometry, grid, texts)
         summary = summarize(study, planned, ranked, request.tolerance, setting)
         chosen = summary["winner"] or (_least_loss(summary) if request.methods else None)
@@ -170,27 +173,36 @@ def _divided(request: Request, texts: Library, races: bool) -> tuple[tuple[Docum
     return judged, documents[len(judged) : len(judged) + spare]
 
 
+def _pace(study: Study, method: str, first: Document, judged: Document) -> Pace:
+    """From three measurements that every plan has: the plain model and a method on all of a document, and truncation.
+
+    Errors: InputError where the plain model fails.
+    """
+    grid, guess = study.grid, Pace(1.0)
+    plain, other = grid.reading(PLAIN, first), grid.reading(method, first)
+    short = grid.retrieval(PLAIN, judged, grid.length, grid.trained_length)
+    for each in (plain, other, short):
+        show(study, "speed", [each], guess)
+        failed = (study.record(each) or {}).get("failed")
+        if failed and each is not other:
+            raise InputError(f"plain, the model without any method, failed: {failed}; nothing can be compared with it")
+    made = [record for each in (plain, other) if (record := study.record(each)) and not record.get("failed")]
+    long, brief = fmean(record["seconds"] for record in made), study.record(short)
+    assert brief is not None
+    return Pace.of((grid.trained_length, brief["seconds"]), (grid.length, long))
+
+
 def _affordable(
-    study: Study,
     request: Request,
+    grid: Grid,
     methods: tuple[str, ...],
     raced: tuple[Document, ...],
     judged: tuple[Document, ...],
+    pace: Pace,
 ) -> Plan:
-    """What the budget allows, at the speed of the first two measurements."""
-    grid = study.grid
-    document = (raced or judged)[0]
-    first = [grid.reading(PLAIN, document), grid.reading(methods[0], document)]
-    show(study, "speed", first[:1])
-    failed = (study.record(first[0]) or {}).get("failed")
-    if failed:
-        raise InputError(f"plain, the model without any method, failed: {failed}; nothing can be compared with it")
-    show(study, "speed", first[1:])
-    speed = study.tokens_per_second(first)
-    if not speed:
-        return plan(grid, methods, raced, judged)
-    found = plan(grid, methods, raced, judged, speed * 60 * request.budget)
-    minutes = found.tokens(grid) / speed / 60
+    """What the budget allows."""
+    found = plan(grid, methods, raced, judged, pace, 60 * request.budget)
+    minutes = found.seconds(grid, pace) / 60
     if found.left_out:
         say(f"left out, to keep to --budget {request.budget:g}: {'; '.join(found.left_out)}")
     if minutes > request.budget:

@@ -7,14 +7,14 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from longspan.measure.grid import tokens
+from longspan.measure.pace import Pace
 from longspan.report.study import Study
 
 WORDS = {"reading": "reading all of it", "context": "loss at context", "retrieval": "retrieval at"}
 
 
-def show(study: Study, stage: str, planned: Iterable[dict[str, Any]]) -> None:
-    """Make the missing measurements of a stage; time is taken to be proportional to tokens read."""
+def show(study: Study, stage: str, planned: Iterable[dict[str, Any]], pace: Pace) -> None:
+    """Make the missing measurements of a stage, which take the shares of its time that `pace` says."""
     missing = study.missing(planned)
     if not missing:
         return
@@ -28,12 +28,12 @@ def show(study: Study, stage: str, planned: Iterable[dict[str, Any]]) -> None:
         TextColumn("{task.description}"),
     )
     console = Console(stderr=True)
-    total = sum(map(tokens, missing))
+    total = sum(map(pace.seconds, missing))
     with Progress(*columns, console=console, disable=not console.is_terminal, speed_estimate_period=120) as progress:
         task = progress.add_task("", total=total, stage=stage)
         progress.update(task, description=_words(missing[0]))
         for number, record in enumerate(study.run(missing), start=1):
-            progress.advance(task, tokens(record["arguments"]))
+            progress.advance(task, pace.seconds(record["arguments"]))
             if number < len(missing):
                 progress.update(task, description=_words(missing[number]))
             if not console.is_terminal and (number % 20 == 0 or number == len(missing)):

@@ -2,10 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import inf
 from typing import Any
 
-from longspan.measure.grid import Grid, tokens
+from longspan.measure.grid import Grid
 from longspan.measure.measurement import PLAIN
+from longspan.measure.pace import Pace
 from longspan.tasks.documents import Document
 
 FINALISTS = 3
@@ -48,10 +50,10 @@ class Plan:
         """Of the judgement."""
         return grid.judgement((PLAIN, *finalists), self.judge, self.contexts, self.lengths)
 
-    def tokens(self, grid: Grid) -> int:
-        """All that will be read."""
+    def seconds(self, grid: Grid, pace: Pace) -> float:
+        """What it will take."""
         planned = [*self.race_measurements(grid), *self.judge_measurements(grid, self.candidates[: self.finalists])]
-        return sum(map(tokens, planned))
+        return sum(map(pace.seconds, planned))
 
 
 def plan(
@@ -59,9 +61,10 @@ def plan(
     candidates: Sequence[str],
     race: Sequence[Document],
     judge: Sequence[Document],
-    affordable: float | None = None,
+    pace: Pace,
+    seconds: float = inf,
 ) -> Plan:
-    """The fullest plan that reads at most `affordable` tokens (None: no limit), else the leanest there is."""
+    """The fullest plan that takes at most so many seconds at this pace, else the leanest there is."""
     trained, length = grid.trained_length, grid.length
 
     def without_last(left: int) -> tuple[str, dict[str, Any]]:
@@ -85,7 +88,7 @@ def plan(
         cuts.append(("all but 1 of the judged methods", {"finalists": 1}))
     chosen, changes, left_out = full, {}, {}
     for words, change in cuts:
-        if affordable is None or chosen.tokens(grid) <= affordable:
+        if chosen.seconds(grid, pace) <= seconds:
             break
         if all(getattr(chosen, name) == value for name, value in change.items()):
             continue

@@ -92,10 +92,10 @@ class Grid:
         }
 
 
-def tokens(arguments: dict[str, Any]) -> int:
-    """How many tokens a measurement reads, roughly: what its time is taken to be proportional to."""
+def readings(arguments: dict[str, Any]) -> list[int]:
+    """How many tokens a measurement reads at once, time after time; questions and the like left out."""
     length = arguments["length"]
     if arguments["kind"] == "context":
         context = arguments["context"]
-        return context * len(windows(length, context, arguments["tail"]))
-    return min(length, arguments.get("read") or length)
+        return [context] * len(windows(length, context, arguments["tail"]))
+    return [min(length, arguments.get("read") or length)]

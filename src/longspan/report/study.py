@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from longspan.errors import InputError
-from longspan.measure.grid import Grid, tokens
+from longspan.measure.grid import Grid, readings
 from longspan.measure.measurement import bench, key
 from longspan.report.record import Records, write_atomically
 
@@ -66,7 +66,7 @@ class Study:
     def tokens_per_second(self, measured: Iterable[dict[str, Any]]) -> float | None:
         """How fast these were read; None where none was made."""
         records = [(arguments, self.record(arguments)) for arguments in measured]
-        made = [(tokens(arguments), record["seconds"]) for arguments, record in records if record is not None]
+        made = [(sum(readings(arguments)), record["seconds"]) for arguments, record in records if record is not None]
         seconds = sum(seconds for _, seconds in made)
         return sum(count for count, _ in made) / seconds if seconds else None
 
