@@ -22,7 +22,7 @@ from longspan.pretrained.attach import attachment_of
 FOLDER = Path(__file__).parent / "results"
 CACHE = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "longspan"
 SMOLLM2 = CACHE / "SmolLM2-135M-Instruct.Q4_1.gguf"
-LENGTH, ROUNDS = 3000, 40
+LENGTH, ROUNDS = 3000, 80
 SCHEMES = (
     "rerope(window=512)",
     "leaky_rerope(window=512, k=4)",
