@@ -1,7 +1,10 @@
+from itertools import pairwise
+
 import pytest
 
-from longspan.measure.budget import FEWEST_CANDIDATES, plan
+from longspan.measure.budget import FEW_WHOLE, FEWEST_CANDIDATES, Plan, plan
 from longspan.measure.grid import Grid
+from longspan.measure.measurement import key
 from longspan.measure.pace import Pace
 from longspan.tasks.documents import Document
 
@@ -21,14 +24,45 @@ def test_without_a_limit_everything_is_measured() -> None:
     assert found.seconds(GRID, PACE) > sum(map(PACE.seconds, found.race_measurements(GRID)))
 
 
-def test_the_budget_is_kept_and_what_is_left_out_is_said() -> None:
+def within(share: float) -> tuple[Plan, float]:
+    """The plan that may take a share of the full one's time, and that time."""
     full = plan(GRID, METHODS, DOCUMENTS[:3], DOCUMENTS[3:], PACE)
+    affordable = share * full.seconds(GRID, PACE)
+    return plan(GRID, METHODS, DOCUMENTS[:3], DOCUMENTS[3:], PACE, affordable), affordable
+
+
+def test_the_budget_is_kept_and_what_is_left_out_is_said() -> None:
     for share in (0.9, 0.7, 0.5, 0.3):
-        affordable = share * full.seconds(GRID, PACE)
-        found = plan(GRID, METHODS, DOCUMENTS[:3], DOCUMENTS[3:], PACE, affordable)
+        found, affordable = within(share)
         assert found.seconds(GRID, PACE) <= affordable
         assert found.left_out
-        assert found.judge == full.judge
+        assert found.judge == DOCUMENTS[3:]
+
+
+def test_no_cut_is_made_that_the_later_ones_made_needless() -> None:
+    """Between one and two judged methods there is room for more candidates than the fewest."""
+    shares = (0.1, 0.12, 0.14, 0.16, 0.18, 0.2, 0.22)
+    plans = [found for found, affordable in map(within, shares) if found.seconds(GRID, PACE) <= affordable]
+    assert {1} < {found.finalists for found in plans}
+    most = {n: max(len(found.candidates) for found in plans if found.finalists == n) for n in (1, 2)}
+    assert most[1] > FEWEST_CANDIDATES
+    for one, more in pairwise(plans):
+        assert one.seconds(GRID, PACE) < more.seconds(GRID, PACE)
+
+
+def test_where_the_plain_model_is_not_read_to_the_end_its_price_base_still_is_measured() -> None:
+    found = plan(GRID, METHODS, DOCUMENTS[:3], DOCUMENTS[3:], PACE, 1.0)
+    asked = found.judge_measurements(GRID, METHODS[:1])
+    assert sum(m["kind"] == "short" for m in asked) == 8
+    assert sum((m["kind"], m["method"]) == ("reading", "plain") for m in asked) == FEW_WHOLE
+    assert not any(m["kind"] == "short" for m in within(1.0)[0].judge_measurements(GRID, METHODS[:1]))
+
+
+@pytest.mark.parametrize("share", [0.1, 0.4, 1.0])
+def test_nothing_is_measured_twice(share: float) -> None:
+    found, _ = within(share)
+    keys = [key(m) for m in (*found.race_measurements(GRID), *found.judge_measurements(GRID, METHODS[:3]))]
+    assert len(set(keys)) == len(keys)
 
 
 def test_a_verdict_is_always_possible() -> None:
@@ -53,26 +87,26 @@ def test_three_methods_need_no_race() -> None:
 def test_truncation_is_measured_even_where_no_context_is_left() -> None:
     found = plan(GRID, METHODS, DOCUMENTS[:3], DOCUMENTS[3:], PACE, 1.0)
     asked = found.judge_measurements(GRID, METHODS[:1])
-    assert {m["method"] for m in asked if m.get("context") == 512} == {"plain"}
+    assert [m["length"] for m in asked if m["kind"] == "truncation"] == [4096] * 8
 
 
 def test_truncation_is_asked_at_every_length_beyond_the_trained_one() -> None:
     found = plan(GRID, METHODS[:3], (), DOCUMENTS[:1], PACE)
-    cut = [m["length"] for m in found.judge_measurements(GRID, METHODS[:3]) if m.get("read") == 512]
+    cut = [m["length"] for m in found.judge_measurements(GRID, METHODS[:3]) if m["kind"] == "truncation"]
     assert cut == [1024, 2048, 4096]
 
 
 def test_long_readings_cost_more_than_their_tokens() -> None:
     """The same budget that attention uses up at the wanted length pays for more short contexts where it counts less."""
-    short, long = ({"kind": "retrieval", "length": n} for n in (512, 4096))
+    short, long = (GRID.retrieval("plain", DOCUMENTS[0], n) for n in (512, 4096))
     assert PACE.seconds(long) / PACE.seconds(short) > 4096 / 512
-    assert PACE.seconds({"kind": "context", "length": 4096, "context": 512, "tail": 1}) == PACE.seconds(short)
+    assert PACE.seconds({**GRID.context("plain", DOCUMENTS[0], 512), "tail": 1}) == PACE.seconds(short)
 
 
 def test_the_pace_is_that_of_the_two_readings_and_no_share_is_negative() -> None:
     for short, long in (((512, 3.0), (4096, 40.0)), ((512, 3.0), (4096, 20.0)), ((512, 3.0), (4096, 900.0))):
         found = Pace.of(short, long)
         assert min(found.per_token, found.per_pair) >= 0
-        assert found.seconds({"kind": "reading", "length": long[0]}) == pytest.approx(long[1])
+        assert found.seconds(GRID.reading("plain", DOCUMENTS[0])) == pytest.approx(long[1])
     steady = Pace.of((512, 3.0), (4096, 40.0))
-    assert steady.seconds({"kind": "reading", "length": 512}) == pytest.approx(3.0)
+    assert steady.seconds(GRID.short(DOCUMENTS[0])) == pytest.approx(3.0)

@@ -1,13 +1,15 @@
+from typing import Any
+
 import pytest
 import torch
 
 from longspan.measure.loss import BINS, loss_at_context, loss_by_position
 from longspan.measure.reader import Reader
-from longspan.measure.reading import reading
+from longspan.measure.reading import reading, truncation
 from longspan.measure.retrieval import retrieval
 from longspan.measure.token_nll import token_nll
-from longspan.tasks.retrieval import haystack
-from tiny import TRAINED_LENGTH, llama, prose, words_tokenizer
+from longspan.tasks.retrieval import Haystack, haystack
+from tiny import TRAINED_LENGTH, bytes_tokenizer, llama, prose, words_tokenizer
 
 DOCUMENT = torch.randint(2, 60, (512,), generator=torch.Generator().manual_seed(0)).tolist()
 
@@ -65,3 +67,32 @@ def test_one_reading_gives_what_reading_for_each_would() -> None:
     asked = retrieval(reader, text)
     assert found["questions"] == asked["questions"]
     assert (found["right"], found["asked"], found["fed"]) == (asked["right"], asked["asked"], len(text.ids))
+
+
+@pytest.mark.parametrize("tail", [16, 24])
+def test_truncation_is_the_loss_in_its_windows_and_the_questions_asked_in_the_last(tail: int) -> None:
+    tokenizer = words_tokenizer()
+    reader = Reader(llama(len(tokenizer)))
+    text = haystack(tokenizer(prose(900))["input_ids"], tokenizer, 256, "0", (1,), tail=tail)
+    found = truncation(reader, text, 64, tail, (1,))
+    wanted = loss_at_context(reader, text.ids, 64, tail, (1,))
+    assert found["loss"] == pytest.approx(wanted["loss"], abs=1e-5)
+    assert (found["tokens"], found["fed"]) == (tail, wanted["fed"])
+    assert text.room <= tail
+    cut = Haystack((1, *text.ids[-63 : -text.room]), (), text.questions)
+    assert cut.length == 64
+    assert scores(found) == pytest.approx(scores(retrieval(reader, cut, fresh=True)), abs=1e-3)
+
+
+def test_where_the_tail_does_not_hold_a_question_no_fact_is_cut() -> None:
+    tokenizer = bytes_tokenizer()
+    reader = Reader(llama(len(tokenizer)))
+    text = haystack(tokenizer(prose(900))["input_ids"], tokenizer, 1024, "0", tail=16)
+    assert text.room > 16
+    found = truncation(reader, text, 128, 16)
+    cut = Haystack(text.ids[-(128 - text.room) :], (), text.questions)
+    assert scores(found) == pytest.approx(scores(retrieval(reader, cut, fresh=True)), abs=1e-3)
+
+
+def scores(found: dict[str, Any]) -> list[float]:
+    return [score for question in found["questions"] for score in question["scores"]]

@@ -40,7 +40,8 @@ def every_kind(grid: Grid, document: Document, method: str) -> list[dict[str, An
         grid.context(method, document, 128),
         grid.reading(method, document),
         grid.retrieval(method, document, 128),
-        grid.retrieval(method, document, LENGTH, 64),
+        grid.truncation(document, LENGTH),
+        grid.short(document),
     ]
 
 
@@ -62,8 +63,16 @@ def test_a_measurement_is_a_function_of_its_arguments(grid: Grid, document: Docu
 def test_methods_change_the_result_and_truncation_is_no_method(grid: Grid, document: Document) -> None:
     plain, other = (measure(grid.reading(method, document))["result"]["loss"] for method in ("plain", METHOD))
     assert plain != other
-    cut = measure(grid.retrieval("plain", document, LENGTH, 64))["result"]
-    assert cut["fed"] < 64 < measure(grid.retrieval("plain", document, LENGTH))["result"]["fed"]
+    cut, context = (
+        measure(x)["result"] for x in (grid.truncation(document, LENGTH), grid.context("plain", document, 64))
+    )
+    assert cut["loss"] == pytest.approx(context["loss"], abs=1e-5)
+    assert cut["fed"] == context["fed"]
+
+
+def test_the_price_is_paid_within_the_trained_length(grid: Grid, document: Document) -> None:
+    whole, short = (measure(x)["result"] for x in (grid.reading("plain", document), grid.short(document)))
+    assert short == {"short": pytest.approx(whole["short"], abs=1e-5), "fed": 64}
 
 
 def test_the_method_comes_off_again(grid: Grid, document: Document) -> None:

@@ -1,7 +1,7 @@
 from longspan.measure.verdict import Scores, assess, winner
 
 NOISE = [0.01, -0.02, 0.0, 0.02, -0.01, 0.015, -0.015, 0.005]
-PLAIN = Scores([5.0 + n for n in NOISE], [3.0 + n for n in NOISE], [0.0] * 8)
+PLAIN_SHORT = [3.0 + n for n in NOISE]
 TRUNCATION = Scores([3.0 + n for n in NOISE], [], [0.25] * 8)
 
 
@@ -12,7 +12,7 @@ def method(loss: float, short: float = 3.0, beyond: float = 0.25, wobble: float 
 
 
 def best(**methods: Scores) -> str | None:
-    return winner(methods, {name: assess(scores, PLAIN, TRUNCATION) for name, scores in methods.items()})
+    return winner(methods, {name: assess(scores, PLAIN_SHORT, TRUNCATION) for name, scores in methods.items()})
 
 
 def test_the_lowest_loss_wins() -> None:
@@ -45,7 +45,7 @@ def test_a_sure_difference_in_loss_is_no_tie() -> None:
 
 
 def test_an_assessment_says_what_it_compares() -> None:
-    found = assess(method(2.8, short=3.05, beyond=0.5), PLAIN, TRUNCATION)
+    found = assess(method(2.8, short=3.05, beyond=0.5), PLAIN_SHORT, TRUNCATION)
     assert round(found.gain.value, 2) == -0.2
     assert round(found.price.value, 2) == 0.05
     assert round(found.retrieval.value, 2) == 0.25

@@ -62,6 +62,7 @@ def summary(winner: str | None = "rerope(window=256)", **changes: Any) -> dict[s
         },
         "race": {
             "documents": ["book-9.txt"],
+            "length": 4096,
             "rows": [
                 {
                     "method": "rerope(window=256)",

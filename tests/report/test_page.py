@@ -117,6 +117,19 @@ def test_the_verdict_is_honest_about_what_is_not_sure() -> None:
     assert "8 documents; 95 % intervals" in told
 
 
+def test_a_plain_model_that_read_fewer_documents_says_so_everywhere() -> None:
+    found = summary()
+    found["methods"][1]["beyond"]["documents"] = 2
+    told = verdict(found)
+    assert "10 % [8, 12] by the plain model (2 documents); chance" in told
+    assert "against truncation's (2 documents). 8 documents;" in told
+    assert "| `plain` (2 documents) |" in table(found)
+    for name in ("context", "position"):
+        assert "plain (2 documents)" in FIGURES[name](found)
+    assert text_of(page(found)).count("plain (2 documents)") == 4
+    assert "(8 documents)" not in told + table(found) + page(found)
+
+
 def test_few_documents_give_no_verdict() -> None:
     found = summary(winner=None, judged=False)
     found["setting"]["documents"] = ["one.txt"]

@@ -6,7 +6,6 @@ import shutil
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from statistics import fmean
 from typing import Any
 
 import torch
@@ -16,7 +15,7 @@ from longspan.errors import InputError
 from longspan.geometry import Geometry
 from longspan.measure.budget import FINALISTS, Plan, plan
 from longspan.measure.candidates import candidates, filled
-from longspan.measure.grid import Grid
+from longspan.measure.grid import Grid, readings
 from longspan.measure.loading import BUNDLED, bundled_documents, load_tokenizer, located
 from longspan.measure.machine import hardware
 from longspan.measure.measurement import PLAIN, Bench, bench, versions
@@ -122,7 +121,7 @@ def _study(request: Request) -> dict[str, Any]:
         f"{request.length}; {dtype}, about {gigabytes(memory)} beside the model; results in {request.folder}"
     )
     with Study(request.folder, grid) as study:
-        pace = _pace(study, methods[0], (raced or judged)[0], judged[0])
+        pace = _pace(study, judged[0])
         planned = _affordable(request, grid, methods, raced, judged, pace)
         show(study, "race", planned.race_measurements(grid), pace)
         ranked = race(study, planned, request.tolerance)
@@ -173,23 +172,21 @@ def _divided(request: Request, texts: Library, races: bool) -> tuple[tuple[Docum
     return judged, documents[len(judged) : len(judged) + spare]
 
 
-def _pace(study: Study, method: str, first: Document, judged: Document) -> Pace:
-    """From three measurements that every plan has: the plain model and a method on all of a document, and truncation.
+def _pace(study: Study, document: Document) -> Pace:
+    """From two measurements that every plan has: truncation, and the plain model on all of a document.
 
     Errors: InputError where the plain model fails.
     """
-    grid, guess = study.grid, Pace(1.0)
-    plain, other = grid.reading(PLAIN, first), grid.reading(method, first)
-    short = grid.retrieval(PLAIN, judged, grid.length, grid.trained_length)
-    for each in (plain, other, short):
-        show(study, "speed", [each], guess)
-        failed = (study.record(each) or {}).get("failed")
-        if failed and each is not other:
+    grid, timed = study.grid, []
+    for arguments in (grid.truncation(document, grid.length), grid.reading(PLAIN, document)):
+        show(study, "speed", [arguments], Pace(1.0))
+        record = study.record(arguments)
+        assert record is not None
+        if failed := record.get("failed"):
             raise InputError(f"plain, the model without any method, failed: {failed}; nothing can be compared with it")
-    made = [record for each in (plain, other) if (record := study.record(each)) and not record.get("failed")]
-    long, brief = fmean(record["seconds"] for record in made), study.record(short)
-    assert brief is not None
-    return Pace.of((grid.trained_length, brief["seconds"]), (grid.length, long))
+        timed.append((readings(arguments), record["seconds"]))
+    (short, brief), ((length,), long) = timed
+    return Pace.of((short[0], brief / len(short)), (length, long))
 
 
 def _affordable(

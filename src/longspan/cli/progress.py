@@ -10,7 +10,13 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 from longspan.measure.pace import Pace
 from longspan.report.study import Study
 
-WORDS = {"reading": "reading all of it", "context": "loss at context", "retrieval": "retrieval at"}
+WORDS = {
+    "reading": "reading",
+    "context": "loss at context",
+    "retrieval": "retrieval at",
+    "truncation": "the end of",
+    "short": "the start of",
+}
 
 
 def show(study: Study, stage: str, planned: Iterable[dict[str, Any]], pace: Pace) -> None:

@@ -1,11 +1,11 @@
 """Budget: what is left out when there is not enough time, the least missed first."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import inf
 from typing import Any
 
-from longspan.measure.grid import Grid
+from longspan.measure.grid import Grid, Measurements
 from longspan.measure.measurement import PLAIN
 from longspan.measure.pace import Pace
 from longspan.tasks.documents import Document
@@ -16,6 +16,9 @@ FINALISTS = 3
 FEW_CANDIDATES, FEWEST_CANDIDATES = 8, 4
 """How many candidates race even if fewer methods are judged for it, and at the very least."""
 
+FEW_WHOLE = 2
+"""On how many judged documents the plain model shows what it does beyond its trained length, at the very least."""
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -24,6 +27,8 @@ class Plan:
     Arguments:
         candidates: methods in the race.
         race, judge: documents.
+        race_length: tokens read in the race.
+        whole: the judged documents that the plain model reads beyond its trained length, the first ones.
         contexts, lengths: of the judgement: contexts of the loss, lengths of haystacks.
         finalists: how many methods of the race are judged.
         left_out: in plain words, what the budget does not allow.
@@ -32,6 +37,8 @@ class Plan:
     candidates: tuple[str, ...]
     race: tuple[Document, ...]
     judge: tuple[Document, ...]
+    race_length: int
+    whole: tuple[Document, ...]
     contexts: tuple[int, ...]
     lengths: tuple[int, ...]
     finalists: int = FINALISTS
@@ -42,18 +49,42 @@ class Plan:
         """Whether there is anything to choose."""
         return len(self.candidates) > self.finalists
 
-    def race_measurements(self, grid: Grid) -> list[dict[str, Any]]:
+    def race_measurements(self, grid: Grid) -> Measurements:
         """Of the race."""
-        return grid.race((PLAIN, *self.candidates), self.race) if self.races else []
+        return self.race_grid(grid).race((PLAIN, *self.candidates), self.race) if self.races else []
 
-    def judge_measurements(self, grid: Grid, finalists: Sequence[str]) -> list[dict[str, Any]]:
+    def race_grid(self, grid: Grid) -> Grid:
+        """Of the same model at the length of the race."""
+        return replace(grid, length=self.race_length)
+
+    def judge_measurements(self, grid: Grid, finalists: Sequence[str]) -> Measurements:
         """Of the judgement."""
-        return grid.judgement((PLAIN, *finalists), self.judge, self.contexts, self.lengths)
+        return [
+            *grid.truncations(self.judge, self.lengths),
+            *([] if self.whole == self.judge else map(grid.short, self.judge)),
+            *grid.judgement((PLAIN,), self.whole, self.contexts, self.lengths),
+            *grid.judgement(finalists, self.judge, self.contexts, self.lengths),
+        ]
 
     def seconds(self, grid: Grid, pace: Pace) -> float:
         """What it will take."""
         planned = [*self.race_measurements(grid), *self.judge_measurements(grid, self.candidates[: self.finalists])]
         return sum(map(pace.seconds, planned))
+
+
+@dataclass(frozen=True)
+class Cut:
+    """One part of a plan made smaller.
+
+    Arguments:
+        part: a name of `Plan`'s.
+        value: what it becomes.
+        words: what is left out then.
+    """
+
+    part: str
+    value: Any
+    words: str
 
 
 def plan(
@@ -65,34 +96,55 @@ def plan(
     seconds: float = inf,
 ) -> Plan:
     """The fullest plan that takes at most so many seconds at this pace, else the leanest there is."""
+    full = Plan(
+        tuple(candidates), tuple(race), tuple(judge), grid.length, tuple(judge),
+        tuple(grid.contexts()), tuple(grid.lengths()),
+    )  # fmt: skip
+    cuts = _cuts(full, grid)
+
+    def fits(cuts: Sequence[Cut]) -> bool:
+        return _without(full, cuts).seconds(grid, pace) <= seconds
+
+    made = next((cuts[:count] for count in range(len(cuts)) if fits(cuts[:count])), cuts)
+    if fits(made):  # a cut may have saved so much that earlier ones need not have been made
+        for cut in reversed(made):
+            others = [other for other in made if other is not cut]
+            made = others if fits(others) else made
+    return _without(full, made)
+
+
+def _without(full: Plan, cuts: Sequence[Cut]) -> Plan:
+    """A plan after cuts; of those of one part the last one counts."""
+    last = {cut.part: cut for cut in cuts}
+    values = {part: cut.value for part, cut in last.items()}
+    return replace(full, **values, left_out=tuple(cut.words for cut in last.values()))
+
+
+def _cuts(full: Plan, grid: Grid) -> list[Cut]:
+    """All there are, the least missed first."""
     trained, length = grid.trained_length, grid.length
+    between = (trained + length) // 2
 
-    def without_last(left: int) -> tuple[str, dict[str, Any]]:
-        dropped = full.candidates[left:]
-        return f"the candidates {', '.join(dropped)}", {"candidates": full.candidates[:left]}
+    def without_last(left: int) -> Cut:
+        return Cut("candidates", full.candidates[:left], f"the candidates {', '.join(full.candidates[left:])}")
 
-    full = Plan(tuple(candidates), tuple(race), tuple(judge), tuple(grid.contexts()), tuple(grid.lengths()))
-    cuts: list[tuple[str, dict[str, Any]]] = [
-        ("haystacks between the trained and the wanted length", {"lengths": (trained, length)}),
-        ("contexts between the trained and the wanted length", {"contexts": (trained // 2, trained, length)}),
-        ("all but two documents of the race", {"race": full.race[:2]}),
-        ("haystacks of the trained length", {"lengths": (length,)}),
-        ("all contexts but the trained and the wanted length", {"contexts": (trained, length)}),
-        ("all but one document of the race", {"race": full.race[:1]}),
-        ("all contexts but the wanted length", {"contexts": (length,)}),
-        *map(without_last, range(len(candidates) - 1, FEW_CANDIDATES - 1, -1)),
+    found = [
+        Cut("lengths", (trained, length), "haystacks between the trained and the wanted length"),
+        Cut("contexts", (trained // 2, trained, length), "contexts between the trained and the wanted length"),
+        Cut("race", full.race[:2], "all but two documents of the race"),
+        Cut("lengths", (length,), "haystacks of the trained length"),
+        Cut("contexts", (trained, length), "all contexts but the trained and the wanted length"),
+        Cut("race", full.race[:1], "all but one document of the race"),
+        Cut("contexts", (length,), "all contexts but the wanted length"),
+        Cut("whole", full.judge[:FEW_WHOLE], f"the plain model beyond {trained} tokens, but for {FEW_WHOLE} documents"),
     ]
     if full.races:
-        cuts.append(("all but 2 of the judged methods", {"finalists": 2}))
-        cuts += map(without_last, range(min(len(candidates), FEW_CANDIDATES) - 1, FEWEST_CANDIDATES - 1, -1))
-        cuts.append(("all but 1 of the judged methods", {"finalists": 1}))
-    chosen, changes, left_out = full, {}, {}
-    for words, change in cuts:
-        if chosen.seconds(grid, pace) <= seconds:
-            break
-        if all(getattr(chosen, name) == value for name, value in change.items()):
-            continue
-        left_out[next(iter(change))] = words
-        changes |= change
-        chosen = Plan(**{**vars(full), **changes, "left_out": tuple(left_out.values())})
-    return chosen
+        count = len(full.candidates)
+        found += [
+            Cut("race_length", between, f"what lies beyond {between} tokens in the race"),
+            *map(without_last, range(count - 1, FEW_CANDIDATES - 1, -1)),
+            Cut("finalists", 2, "all but 2 of the judged methods"),
+            *map(without_last, range(min(count, FEW_CANDIDATES) - 1, FEWEST_CANDIDATES - 1, -1)),
+            Cut("finalists", 1, "all but 1 of the judged methods"),
+        ]
+    return [cut for cut in found if cut.value != getattr(full, cut.part)]

@@ -8,7 +8,7 @@ from longspan.measure.measurement import PLAIN
 from longspan.tasks.continuation import tail_length, windows
 from longspan.tasks.documents import Document
 
-Measurements = list[dict[str, Any]]
+Measurements = Sequence[dict[str, Any]]
 
 
 @dataclass(frozen=True)
@@ -52,18 +52,26 @@ class Grid:
     def judgement(
         self, methods: Sequence[str], documents: Sequence[Document], contexts: Sequence[int], lengths: Sequence[int]
     ) -> Measurements:
-        """Everything about a few methods; plain is among them, because truncation is plain at a context of L."""
-        found = []
+        """Everything about a few methods; of the plain model, what is not truncation's."""
+        trained, found = self.trained_length, []
         for method in methods:
-            wanted = dict.fromkeys((*contexts, self.trained_length) if method == PLAIN else contexts)
+            wanted = [n for n in contexts if n < self.length and (method != PLAIN or n != trained)]
+            asked = [n for n in lengths if n < self.length and (method != PLAIN or n > trained)]
             for document in documents:
                 found.append(self.reading(method, document))
-                found += [self.context(method, document, context) for context in wanted if context < self.length]
-                found += [self.retrieval(method, document, length) for length in lengths if length < self.length]
-                if method == PLAIN:
-                    beyond = [length for length in lengths if length > self.trained_length]
-                    found += [self.retrieval(PLAIN, document, n, self.trained_length) for n in beyond]
+                found += [self.context(method, document, context) for context in wanted]
+                found += [self.retrieval(method, document, length) for length in asked]
         return found
+
+    def truncations(self, documents: Sequence[Document], lengths: Sequence[int]) -> Measurements:
+        """Everything about truncation, which is the plain model where nothing has to be cut."""
+        return [
+            self.truncation(document, length)
+            if length > self.trained_length
+            else self.retrieval(PLAIN, document, length)
+            for document in documents
+            for length in lengths
+        ]
 
     def reading(self, method: str, document: Document) -> dict[str, Any]:
         """All of the wanted length read once: loss by position, and the facts in it."""
@@ -73,9 +81,17 @@ class Grid:
         """Loss of the same last tokens at a context."""
         return {**self._common("context", method, document, self.length), "context": context}
 
-    def retrieval(self, method: str, document: Document, length: int, read: int | None = None) -> dict[str, Any]:
-        """Facts in a text of `length` tokens, of which the last `read` are fed."""
-        return {**self._common("retrieval", method, document, length), "read": read}
+    def retrieval(self, method: str, document: Document, length: int) -> dict[str, Any]:
+        """Facts in a text of `length` tokens."""
+        return self._common("retrieval", method, document, length)
+
+    def truncation(self, document: Document, length: int) -> dict[str, Any]:
+        """Loss and facts in a text of `length` tokens, of which the plain model reads the last L."""
+        return self._common("truncation", PLAIN, document, length)
+
+    def short(self, document: Document) -> dict[str, Any]:
+        """Loss of the plain model within the trained length."""
+        return self._common("short", PLAIN, document, self.length)
 
     def _common(self, kind: str, method: str, document: Document, length: int) -> dict[str, Any]:
         return {
@@ -94,8 +110,13 @@ class Grid:
 
 def readings(arguments: dict[str, Any]) -> list[int]:
     """How many tokens a measurement reads at once, time after time; questions and the like left out."""
-    length = arguments["length"]
-    if arguments["kind"] == "context":
-        context = arguments["context"]
-        return [context] * len(windows(length, context, arguments["tail"]))
-    return [min(length, arguments.get("read") or length)]
+    length, trained = arguments["length"], arguments["trained_length"]
+    match arguments["kind"]:
+        case "context":
+            return [arguments["context"]] * len(windows(length, arguments["context"], arguments["tail"]))
+        case "truncation":
+            return [trained] * len(windows(length, trained, arguments["tail"]))
+        case "short":
+            return [trained]
+        case _:
+            return [length]

@@ -35,6 +35,13 @@ def loss_at_context(
     }
 
 
+def loss_within(reader: Reader, ids: Sequence[int], own: Sequence[bool], trained_length: int) -> dict[str, Any]:
+    """`short`: the mean over the tokens within the trained length, which alone are fed."""
+    some = ids[:trained_length]
+    losses = token_nll(reader, reader.ids(some))[0]
+    return {"short": float(losses[torch.tensor(own[1 : len(some)])].mean()), "fed": len(some)}
+
+
 def loss_by_position(losses: Tensor, own: Sequence[bool], trained_length: int, tail: int) -> dict[str, Any]:
     """From the losses of a whole text, token by token.
 

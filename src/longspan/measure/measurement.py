@@ -1,7 +1,7 @@
 """One measurement: a pure function of JSON arguments to a JSON record, so that a grid can run on any machines.
 
 Arguments of every kind:
-    kind             "reading", "context" or "retrieval"
+    kind             "reading", "context", "retrieval", "truncation" or "short"
     model, dtype     what `longspan.measure.loading.load` takes
     fingerprint      of the model's numbers: another model under the same name is refused
     trained_length   tokens
@@ -9,7 +9,7 @@ Arguments of every kind:
     document         path, start, length, digest
     length, seed     of the text: the document's first tokens with facts among them
     tail             how many last tokens of the text have no facts among them, and are scored
-Of kind "context": context, tokens. Of "retrieval": read, the last tokens fed (truncation) or null for all, and fresh.
+Of kind "context": context, tokens. Of "retrieval": fresh, whether the text is read anew for each choice.
 
 The record holds the arguments, their key, the result, or `failed` with the reason, seconds, peak memory and versions.
 """
@@ -27,13 +27,13 @@ from typing import Any
 from longspan.errors import InputError, RefusalError
 from longspan.measure.cost import Cost
 from longspan.measure.loading import load, load_tokenizer
-from longspan.measure.loss import loss_at_context
+from longspan.measure.loss import loss_at_context, loss_within
 from longspan.measure.reader import Reader
-from longspan.measure.reading import reading
+from longspan.measure.reading import reading, truncation
 from longspan.measure.retrieval import retrieval
 from longspan.pretrained.attach import extend
 from longspan.tasks.documents import Document, opening
-from longspan.tasks.retrieval import haystack, truncated
+from longspan.tasks.retrieval import haystack
 
 Arguments = Mapping[str, Any]
 PLAIN = "plain"
@@ -114,17 +114,21 @@ class Bench:
     def _result(self, arguments: Arguments) -> dict[str, Any]:
         document = Document(**arguments["document"]).tokens(self.tokenizer)
         seed = f"{arguments['seed']}/{arguments['document']['digest']}"
-        length, tail = arguments["length"], arguments["tail"]
+        trained, length, tail = arguments["trained_length"], arguments["length"], arguments["tail"]
         text = haystack(document, self.tokenizer, length, seed, self.opening, tail=tail)
-        if arguments["kind"] == "reading":
-            return reading(self.reader, text, arguments["trained_length"], tail)
-        if arguments["kind"] == "context":
-            return loss_at_context(self.reader, text.ids, arguments["context"], tail, self.opening)
-        if arguments["kind"] == "retrieval":
-            if arguments["read"] is not None:
-                text = truncated(text, arguments["read"], self.opening)
-            return retrieval(self.reader, text, arguments.get("fresh", False))
-        raise InputError(f"no measurement of kind {arguments['kind']!r}: reading, context or retrieval")
+        match arguments["kind"]:
+            case "reading":
+                return reading(self.reader, text, trained, tail)
+            case "context":
+                return loss_at_context(self.reader, text.ids, arguments["context"], tail, self.opening)
+            case "retrieval":
+                return retrieval(self.reader, text, arguments.get("fresh", False))
+            case "truncation":
+                return truncation(self.reader, text, trained, tail, self.opening)
+            case "short":
+                return loss_within(self.reader, text.ids, text.own, trained)
+            case other:
+                raise InputError(f"no measurement of kind {other!r}: reading, context, retrieval, truncation or short")
 
 
 def fingerprint(model: Any) -> str:

@@ -58,9 +58,11 @@ class Assessment:
         return self.beats_in_loss or self.beats_in_retrieval
 
 
-def assess(method: Scores, plain: Scores, truncation: Scores, tolerance: float = TOLERANCE) -> Assessment:
-    """Compare a method with both baselines on the same documents."""
-    price = paired(method.short, plain.short)
+def assess(
+    method: Scores, plain_short: Sequence[float], truncation: Scores, tolerance: float = TOLERANCE
+) -> Assessment:
+    """Compare a method with the plain model within the trained length, and with truncation, on the same documents."""
+    price = paired(method.short, plain_short)
     gain = paired(method.loss, truncation.loss)
     retrieval = paired(method.beyond, truncation.beyond)
     return Assessment(price, gain, retrieval, price.value <= tolerance, gain.below_zero, retrieval.above_zero)

@@ -17,6 +17,8 @@ from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
+from longspan.report.verdict import few
+
 PLACEHOLDERS = {
     "#010101": "var(--ink)",
     "#020202": "var(--line)",
@@ -65,7 +67,7 @@ def loss_by_context(summary: Mapping[str, Any]) -> str:
                 axes.plot([], [], color=color, ls=(0, (5, 3)), lw=1.4, label="truncation, to beat")
                 continue
             middle = [row["loss"][str(context)]["value"] for context in contexts]
-            axes.plot(contexts, middle, color=color, marker="o", ms=4, lw=2, label=row["method"])
+            axes.plot(contexts, middle, color=color, marker="o", ms=4, lw=2, label=_name(row, summary))
         _trained(axes, trained)
         _context_axis(axes, summary["setting"]["contexts"])
         axes.set_ylabel("loss, nats per token")
@@ -95,7 +97,7 @@ def gain_by_context(summary: Mapping[str, Any]) -> str:
                 ms=4,
                 lw=1.6,
                 capsize=2.5,
-                label=row["method"],
+                label=_name(row, summary),
             )
         axes.axhline(0, color=INK, ls=(0, (5, 3)), lw=1.4)
         _context_axis(axes, summary["setting"]["contexts"])
@@ -115,7 +117,7 @@ def loss_by_position(summary: Mapping[str, Any]) -> str:
             if "positions" in row:
                 values = [nan if value is None else value for value in row["positions"]]
                 places = [(part + 0.5) * length / len(values) for part in range(len(values))]
-                axes.plot(places, values, color=color, lw=1.5, label=row["method"])
+                axes.plot(places, values, color=color, lw=1.5, label=_name(row, summary))
         _trained(axes, summary["setting"]["trained_length"])
         axes.set_xlim(0, length)
         axes.set_xlabel("position, tokens")
@@ -171,6 +173,10 @@ def _colored(summary: Mapping[str, Any]) -> list[tuple[Row, str]]:
         if row["failed"] is None
     ]
     return sorted(found, key=lambda pair: pair[0]["method"] == winner)
+
+
+def _name(row: Row, summary: Mapping[str, Any]) -> str:
+    return row["method"] + few(row, summary["setting"])
 
 
 def _trained(axes: Axes, trained: int) -> None:

@@ -8,7 +8,7 @@ from markupsafe import Markup
 
 from longspan.report.figure import gain_by_context, heat, loss_by_context, loss_by_position
 from longspan.report.palette import css
-from longspan.report.verdict import PLAIN, TRUNCATION, grounds, headline, nats, percent, signed
+from longspan.report.verdict import PLAIN, TRUNCATION, few, grounds, headline, nats, percent, signed
 
 
 def page(summary: Mapping[str, Any]) -> str:
@@ -20,7 +20,7 @@ def page(summary: Mapping[str, Any]) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"nats": nats, "percent": percent, "signed": signed, "short": short}
+    environment.filters |= {"few": few, "nats": nats, "percent": percent, "signed": signed, "short": short}
     whole = all(row["failed"] is None for row in summary["methods"] if row["method"] in (PLAIN, TRUNCATION))
     figures = {
         "context": loss_by_context,

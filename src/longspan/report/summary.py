@@ -11,7 +11,7 @@ from statistics import fmean, median
 from typing import Any
 
 from longspan.measure.budget import Plan
-from longspan.measure.grid import Grid
+from longspan.measure.grid import Grid, Measurements
 from longspan.measure.interval import mean, paired, share
 from longspan.measure.loss import BINS
 from longspan.measure.measurement import PLAIN
@@ -43,7 +43,7 @@ def race(study: Study, plan: Plan, tolerance: float) -> Race:
     """
     if not plan.races:
         return Race((), plan.candidates)
-    grid = study.grid
+    grid = plan.race_grid(study.grid)
     plain = [_result(study, grid.reading(PLAIN, document)) for document in plan.race]
     rows = []
     for method in (PLAIN, *plan.candidates):
@@ -91,18 +91,20 @@ def summarize(study: Study, plan: Plan, raced: Race, tolerance: float, setting: 
     grid = study.grid
     methods = {method: _method(study, plan, method) for method in (PLAIN, *raced.finalists)}
     methods[TRUNCATION] = _truncation(study, plan)
-    scores = {name: _scores(grid, plan, found) for name, found in methods.items() if found["failed"] is None}
-    judged = len(plan.judge) >= FEWEST_DOCUMENTS and PLAIN in scores and TRUNCATION in scores
+    scores = {name: _scores(grid, found) for name, found in methods.items() if found["failed"] is None}
+    comparable = PLAIN in scores and TRUNCATION in scores
+    judged = len(plan.judge) >= FEWEST_DOCUMENTS and comparable
     found: dict[str, Assessment] = {}
-    if PLAIN in scores and TRUNCATION in scores:
+    if comparable:
         for name in raced.finalists:
             if name in scores:
-                found[name] = assess(scores[name], scores[PLAIN], scores[TRUNCATION], tolerance)
+                found[name] = assess(scores[name], scores[PLAIN].short, scores[TRUNCATION], tolerance)
     best = winner({name: scores[name] for name in found}, found) if judged else None
     return {
         "setting": {**setting, "tolerance": tolerance, "documents": [document.name for document in plan.judge]},
         "race": {
             "documents": [document.name for document in plan.race],
+            "length": plan.race_length,
             "rows": list(raced.rows),
             "finalists": list(raced.finalists),
         },
@@ -110,7 +112,7 @@ def summarize(study: Study, plan: Plan, raced: Race, tolerance: float, setting: 
         "judged": judged,
         "winner": best,
         "methods": [
-            _row(grid, plan, name, methods[name], scores, found.get(name))
+            _row(grid, name, methods[name], scores.get(TRUNCATION), found.get(name))
             for name in (TRUNCATION, PLAIN, *raced.finalists)
         ],
     }
@@ -122,48 +124,68 @@ def _result(study: Study, arguments: dict[str, Any]) -> dict[str, Any] | None:
 
 
 def _method(study: Study, plan: Plan, method: str) -> dict[str, Any]:
-    """All records of one judged method, document by document."""
-    grid = study.grid
+    """All results of one judged method, document by document.
+
+    The plain model reads fewer documents where its plan says so, and is truncation at a context of L.
+    """
+    grid, plain = study.grid, method == PLAIN
+    documents = plan.whole if plain else plan.judge
+    whole = [grid.reading(method, document) for document in documents]
     loss = {
-        context: [study.record(grid.context(method, document, context)) for document in plan.judge]
+        context: [
+            grid.truncation(document, grid.length)
+            if plain and context == grid.trained_length
+            else grid.context(method, document, context)
+            for document in documents
+        ]
         for context in plan.contexts
         if context < grid.length
     }
     lengths = {
-        length: [study.record(grid.retrieval(method, document, length)) for document in plan.judge]
+        length: [grid.retrieval(method, document, length) for document in documents]
         for length in plan.lengths
         if length < grid.length
     }
-    whole = [study.record(grid.reading(method, document)) for document in plan.judge]
-    loss[grid.length] = lengths[grid.length] = whole
-    return _checked({"loss": loss, "whole": whole, "retrieval": lengths})
+    short = whole if documents == plan.judge else [grid.short(document) for document in plan.judge]
+    return _checked(study, {**loss, grid.length: whole}, {**lengths, grid.length: whole}, short, whole)
 
 
 def _truncation(study: Study, plan: Plan) -> dict[str, Any]:
     """The plain model on the last trained-length tokens: at any wanted length the same loss as at the trained one."""
     grid = study.grid
-    at_trained = [study.record(grid.context(PLAIN, document, grid.trained_length)) for document in plan.judge]
-    loss = {context: at_trained for context in plan.contexts if context >= grid.trained_length}
-    lengths = {}
-    for length in plan.lengths:
-        read = grid.trained_length if length > grid.trained_length else None
-        lengths[length] = [study.record(grid.retrieval(PLAIN, document, length, read)) for document in plan.judge]
-    return _checked({"loss": loss, "whole": None, "retrieval": lengths})
+    lengths = {length: grid.truncations(plan.judge, (length,)) for length in plan.lengths}
+    contexts = [context for context in plan.contexts if context >= grid.trained_length]
+    return _checked(study, dict.fromkeys(contexts, lengths[grid.length]), lengths)
 
 
-def _checked(found: dict[str, Any]) -> dict[str, Any]:
-    """The same with results in place of records, and the first failure."""
+def _checked(
+    study: Study,
+    loss: Mapping[int, Measurements],
+    retrieval: Mapping[int, Measurements],
+    short: Measurements = (),
+    whole: Measurements = (),
+) -> dict[str, Any]:
+    """Results in place of measurements, and the first failure.
+
+    Arguments:
+        loss: by context.
+        retrieval: by length.
+        short: of the loss within the trained length.
+        whole: of the loss by position, and the price.
+    """
     failures = []
 
-    def results(records: Sequence[dict[str, Any] | None]) -> list[dict[str, Any]]:
+    def results(measurements: Measurements) -> list[dict[str, Any]]:
+        records = [study.record(arguments) for arguments in measurements]
         bad = [record for record in records if record is None or record["result"] is None]
         failures.extend("not measured" if record is None else record["failed"] for record in bad)
         return [{**record["result"], **_cost(record)} for record in records if record and record["result"]]
 
     checked = {
-        "loss": {context: results(records) for context, records in found["loss"].items()},
-        "whole": None if found["whole"] is None else results(found["whole"]),
-        "retrieval": {length: results(records) for length, records in found["retrieval"].items()},
+        "loss": {context: results(measurements) for context, measurements in loss.items()},
+        "retrieval": {length: results(measurements) for length, measurements in retrieval.items()},
+        "short": results(short),
+        "whole": results(whole),
     }
     return {**checked, "failed": failures[0] if failures else None}
 
@@ -172,9 +194,9 @@ def _cost(record: dict[str, Any]) -> dict[str, Any]:
     return {"seconds": record["seconds"], "peak_bytes": record["peak_bytes"]}
 
 
-def _scores(grid: Grid, plan: Plan, found: dict[str, Any]) -> Scores:
+def _scores(grid: Grid, found: dict[str, Any]) -> Scores:
     loss = [result["loss"] for result in found["loss"][grid.length]]
-    short = [result["short"] for result in found["whole"]] if found["whole"] else []
+    short = [result["short"] for result in found["short"]]
     return Scores(loss, short, [_beyond(result, grid.trained_length)[2] for result in found["retrieval"][grid.length]])
 
 
@@ -186,10 +208,9 @@ def _beyond(result: dict[str, Any], trained_length: int) -> tuple[int, int, floa
 
 def _row(
     grid: Grid,
-    plan: Plan,
     name: str,
     found: dict[str, Any],
-    scores: Mapping[str, Scores],
+    truncation: Scores | None,
     assessment: Assessment | None,
 ) -> dict[str, Any]:
     """What the report shows of one method."""
@@ -201,9 +222,10 @@ def _row(
     row["loss"] = {
         str(context): mean([result["loss"] for result in results]).json() for context, results in found["loss"].items()
     }
-    if TRUNCATION in scores:
+    if truncation is not None:
         row["loss_minus_truncation"] = {
-            str(context): paired([result["loss"] for result in results], scores[TRUNCATION].loss).json()
+            # The plain model may have read the first documents only.
+            str(context): paired([result["loss"] for result in results], truncation.loss[: len(results)]).json()
             for context, results in found["loss"].items()
         }
     row["retrieval"] = {str(length): _retrieved(results) for length, results in found["retrieval"].items()}

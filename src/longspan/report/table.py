@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from longspan.report.verdict import TRUNCATION, nats, percent
+from longspan.report.verdict import TRUNCATION, few, nats, percent
 
 
 def table(summary: Mapping[str, Any]) -> str:
@@ -22,6 +22,7 @@ def table(summary: Mapping[str, Any]) -> str:
         if row["failed"]:
             lines.append(_line([name, f"failed: {row['failed']}", "", "", ""]))
             continue
+        name += few(row, setting)
         winner = row["method"] == summary["winner"]
         gain = row["loss_minus_truncation"][str(setting["length"])]
         lines.append(

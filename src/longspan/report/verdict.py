@@ -46,12 +46,20 @@ def grounds(summary: Mapping[str, Any]) -> list[str]:
         lines.append(_against(best, length, trained).capitalize())
         lines.append(
             f"Facts more than {trained} tokens back: {percent(best['beyond'])} found, {percent(cut['beyond'])} by "
-            f"truncation, {percent(plain['beyond'])} by the plain model; chance is 25 %."
+            f"truncation, {percent(plain['beyond'])} by the plain model{few(plain, setting)}; chance is 25 %."
         )
         lines.append(f"On texts of up to {trained} tokens its loss changes by {nats(best['price'])} nats per token.")
-    lines.append(f"The plain model's loss at {length} tokens is {nats(plain['loss_minus_truncation'][length])} against "
-                 f"truncation's. {documents} documents; 95 % intervals over documents in brackets.")  # fmt: skip
+    lines.append(
+        f"The plain model's loss at {length} tokens is {nats(plain['loss_minus_truncation'][length])} against "
+        f"truncation's{few(plain, setting)}. {documents} documents; 95 % intervals over documents in brackets."
+    )
     return lines
+
+
+def few(row: Mapping[str, Any], setting: Mapping[str, Any]) -> str:
+    """On how many documents a row stands, where that is not all that were judged."""
+    count = row["beyond"]["documents"]
+    return "" if count == len(setting["documents"]) else f" ({count} documents)"
 
 
 def _against(row: Mapping[str, Any], length: str, trained: int) -> str:

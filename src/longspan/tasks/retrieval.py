@@ -61,9 +61,14 @@ class Haystack:
     questions: tuple[Question, ...]
 
     @property
+    def room(self) -> int:
+        """Tokens of the longest question together with its answer."""
+        return max(len(question.ids) + max(map(len, question.choices)) for question in self.questions)
+
+    @property
     def length(self) -> int:
         """Tokens of the longest prompt together with its answer."""
-        return len(self.ids) + max(_room(question) for question in self.questions)
+        return len(self.ids) + self.room
 
 
 def haystack(
@@ -130,16 +135,12 @@ def haystack(
 
 def truncated(hay: Haystack, length: int, opening: Sequence[int] = ()) -> Haystack:
     """The same questions when only the last `length` tokens are fed, the longest prompt and its answer included."""
-    room = length - (hay.length - len(hay.ids)) - len(opening)
+    room = length - hay.room - len(opening)
     if room < 1:
         raise InputError(f"{length} tokens hold no more than the question")
     if length >= hay.length:
         return hay
     return Haystack((*opening, *hay.ids[-room:]), (*[False] * len(opening), *hay.own[-room:]), hay.questions)
-
-
-def _room(question: Question) -> int:
-    return len(question.ids) + max(map(len, question.choices))
 
 
 def _group(index: int) -> slice:
