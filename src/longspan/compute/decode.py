@@ -107,16 +107,11 @@ class Decoding:
         sharp = self._sharpness(weights) if weights else self._sharp
         query = sharp(query)
         query = query.flip(2) if rows > 1 else query
-        shape = batch, *self._packing, width
-        if self._turn is None:
-            packed = [query.reshape(shape)] * len(reads)
+        turned, shape = self._turned(query), (batch, *self._packing, width)
+        if turned.shape[-1] == width:
+            packed = [turned.reshape(shape)] * len(reads)
         else:
-            every = rows * width
-            turned = torch.mm(query.reshape(batch * heads, every), self._turn)
-            if turned.shape[1] == every:
-                packed = [turned.reshape(shape)] * len(reads)
-            else:
-                packed = [turned.narrow(1, i * every, every).reshape(shape) for i in range(len(reads))]
+            packed = [turned.narrow(-1, i * width, width).reshape(shape) for i in range(len(reads))]
         found = [
             self._attend(read, some, key, value, weights, sharp.number)
             for read, some in zip(reads, packed, strict=True)
@@ -124,6 +119,15 @@ class Decoding:
         outs, sums = map(torch.cat, zip(*found, strict=True)) if len(found) > 1 else found[0]
         out = self._merged(outs.reshape(-1, batch, heads, rows, width), sums.reshape(-1, batch, heads, rows), weights)
         return out.flip(2) if rows > 1 else out
+
+    def _turned(self, query: Float[Tensor, "batch heads rows d"]) -> Tensor:
+        """The rows at each of the places that the keys want them at, one behind the other."""
+        (batch, heads, rows, width), turn = query.shape, self._turn
+        if turn is None:
+            return query
+        if rows == 1:  # one product less to set up than a batch of one takes
+            return torch.mm(query.reshape(batch * heads, width), turn)
+        return torch.bmm(query.reshape(batch * heads, rows, width).transpose(0, 1), turn).transpose(0, 1)
 
     def _attend(
         self, read: Read, query: Float[Tensor, "batch packed rows d"], key: Tensor, value: Tensor,
@@ -182,9 +186,10 @@ class Decoding:
         return self.queries.shape[3], self.queries.dtype, self.queries.device
 
     @cached_property
-    def _turn(self) -> Float[Tensor, "before after"] | None:
-        turn = self._step.queries
-        return turn and turn.product(self.span.queries, *self._kind)
+    def _turn(self) -> Float[Tensor, "... before after"] | None:
+        turn, rows = self._step.queries, self.span.queries
+        product = turn and turn.product(rows, *self._kind)
+        return product[0] if product is not None and rows == 1 else product
 
     @cached_property
     def _sharp(self) -> Sharpness:

@@ -62,15 +62,13 @@ class Turn:
 
     def product(
         self, tokens: int, head_dim: int, dtype: torch.dtype, device: torch.device
-    ) -> Float[Tensor, "before after"]:
-        """The same as a matrix: tokens · d channels, one token after another, to those of each batch of places."""
+    ) -> Float[Tensor, "tokens before after"]:
+        """The same as matrices, one a token: its channels to those at each batch of places."""
 
         def make() -> tuple[Tensor]:
             basis = torch.eye(head_dim, dtype=dtype, device=device)[None, :, None]
             each = self.ready(tokens, head_dim, dtype, device)(basis.expand(len(self.places), -1, tokens, -1))
-            found = each.new_zeros(tokens, head_dim, len(each), tokens, head_dim)
-            found.diagonal(dim1=0, dim2=3).copy_(each.permute(1, 0, 3, 2))
-            return (found.view(tokens * head_dim, -1),)
+            return (each.permute(2, 1, 0, 3).reshape(tokens, head_dim, -1),)
 
         return _products.get((self._spelled, self.spectrum.layout, tokens, head_dim, dtype, device), make)[0]
 
