@@ -12,7 +12,7 @@ from typing import Any
 
 from longspan.measure.budget import Plan
 from longspan.measure.grid import Grid, Measurements
-from longspan.measure.interval import mean, paired, share
+from longspan.measure.interval import mean, paired, share, wilson
 from longspan.measure.loss import BINS
 from longspan.measure.measurement import PLAIN
 from longspan.measure.verdict import FEWEST_DOCUMENTS, Assessment, Scores, assess, winner
@@ -27,7 +27,7 @@ class Race:
     """Which methods were fastest to fall away.
 
     Arguments:
-        rows: one per method, best first: method, loss, beyond (share of far facts found), price, failed.
+        rows: one per method, best first: method, loss, beyond (share of far facts found, of `asked`), price, failed.
         finalists: methods to be judged.
     """
 
@@ -36,11 +36,7 @@ class Race:
 
 
 def race(study: Study, plan: Plan, tolerance: float) -> Race:
-    """Rank the candidates: those within the tolerance first, by the loss of the second half of what was read.
-
-    The first are judged, and in place of the last of them the one that found most far facts, where that is another:
-    a method can be worth using by either.
-    """
+    """Rank the candidates: those within the tolerance first, by the loss of the second half of what was read."""
     if not plan.races:
         return Race((), plan.candidates)
     grid = plan.race_grid(study.grid)
@@ -54,10 +50,12 @@ def race(study: Study, plan: Plan, tolerance: float) -> Race:
             continue
         results = [record["result"] for record in records if record]
         answers = [_beyond(result, grid.trained_length)[:2] for result in results]
+        asked = sum(number for _, number in answers)
         found = {
             "method": method,
             "loss": fmean(result["second_half"] for result in results),
-            "beyond": sum(right for right, _ in answers) / max(1, sum(number for _, number in answers)),
+            "beyond": sum(right for right, _ in answers) / max(1, asked),
+            "asked": asked,
             "failed": None,
         }
         if None not in plain:
@@ -76,14 +74,17 @@ def race(study: Study, plan: Plan, tolerance: float) -> Race:
 
 
 def finalists(running: Sequence[dict[str, Any]], count: int, tolerance: float) -> tuple[str, ...]:
-    """The first `count` of ranked rows; the last of them gives way to the one within the tolerance that found most."""
-    chosen = [row["method"] for row in running[:count]]
+    """The first `count` of ranked rows; where each of them surely finds less than others do, the last gives way.
+
+    A method can be worth using by its loss or by the facts it finds, and a race asks for few facts.
+    """
+    chosen = list(running[:count])
     affordable = [row for row in running if row.get("price", 0.0) <= tolerance]
-    if affordable:
-        most = max(affordable, key=lambda row: row["beyond"])["method"]  # of equals, the one ranked first
-        if most not in chosen:
-            chosen[-1] = most
-    return tuple(chosen)
+    most = max((row["beyond"] for row in affordable), default=0.0)
+    finding = [row for row in affordable if not row["asked"] or wilson(row["beyond"], row["asked"])[1] >= most]
+    if finding and not any(row in finding for row in chosen):
+        chosen[-1] = finding[0]
+    return tuple(row["method"] for row in chosen)
 
 
 def summarize(study: Study, plan: Plan, raced: Race, tolerance: float, setting: Mapping[str, Any]) -> dict[str, Any]:
