@@ -49,7 +49,7 @@ def test_the_whole_way(longspan: Any, model: Path, texts: Path, tmp_path: Path) 
     assert len(summary["race"]["rows"]) >= 5
     assert [row["method"] for row in summary["methods"]] == ["truncation", "plain", *summary["race"]["finalists"]]
     assert summary["race"]["finalists"]
-    assert [row["beyond"]["documents"] for row in summary["methods"]] == [8, 2, *(8 for _ in summary["methods"][2:])]
+    assert [row["beyond"]["documents"] for row in summary["methods"]] == [8, 3, *(8 for _ in summary["methods"][2:])]
     assert summary["race"]["length"] == (64 + 256) // 2
     raced, judged = set(summary["race"]["documents"]), set(summary["setting"]["documents"])
     assert len(judged) == 8

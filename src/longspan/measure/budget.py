@@ -16,7 +16,7 @@ FINALISTS = 3
 FEW_CANDIDATES, FEWEST_CANDIDATES = 8, 4
 """How many candidates race even if fewer methods are judged for it, and at the very least."""
 
-FEW_WHOLE = 2
+FEW_WHOLE = 3
 """On how many judged documents the plain model shows what it does beyond its trained length, at the very least."""
 
 RESERVE = 0.1
