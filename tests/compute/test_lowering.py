@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from contract.drawing import PER_METHOD, names, schemes
+from longspan.compute.flash import halvings
 from longspan.compute.lowering import Cut, Lowering, Span, Tile, lower, lowering
 from longspan.notation import parse
 from longspan.scheme import Scheme
@@ -46,7 +47,8 @@ def test_tiles_hold_every_pair_once(name: str, data: st.DataObject) -> None:
     queries = data.draw(st.integers(1, keys))
     first_key = data.draw(st.sampled_from([0, 0, 3]))
     span = Span(queries, keys, first_key + keys - queries, first_key, data.draw(st.sampled_from([0, 5])))
-    cut = Cut(data.draw(st.sampled_from([None, 64, 256])), data.draw(st.sampled_from([7, 512])))
+    strip, biased_rows = data.draw(st.sampled_from([None, 64, 256])), data.draw(st.sampled_from([7, 512]))
+    cut = Cut(strip, biased_rows, data.draw(st.integers(0, 4)), smallest=data.draw(st.integers(1, 9)))
     plan = lower(scheme, span, cut)
     segments = scheme.rotation.segments(span.first_query + queries + span.shift)
     for segment in segments:
@@ -87,6 +89,40 @@ def test_rerope_costs_the_pairs_of_plain_causal_attention() -> None:
     assert sum(t.pairs for t in rerope.tiles) == sum(t.pairs for t in plain.tiles) == 4096 * 4097 // 2
     assert sum(t.computed for t in rerope.tiles) == 4096 * 4097 // 2
     assert len(rerope.tiles) == 4
+
+
+def test_halved_tiles_are_even_and_side_by_side() -> None:
+    plan = lower(parse("rope"), Span(1003, 1003, 0), Cut(None, halvings=2, smallest=100))
+    triangles, *rest = plan.tiles
+    assert (triangles.shape, triangles.rows, triangles.count, triangles.step) == ("causal", 250, 4, 250)
+    assert {(tile.shape, tile.rows, tile.keys, tile.count) for tile in rest} == {
+        ("full", 250, 250, 2), ("full", 500, 500, 1), ("full", 3, 1000, 1), ("causal", 3, 3, 1),
+    }  # fmt: skip
+    small = lower(parse("rope"), Span(1003, 1003, 0), Cut(None, halvings=9, smallest=300))
+    assert max(tile.count for tile in small.tiles) == 2
+    biased = parse("alibi"), Span(1003, 1003, 0)
+    assert lower(*biased, Cut(256, halvings=2, smallest=100)) == lower(*biased, Cut(256))
+
+
+@pytest.mark.parametrize(
+    ("threads", "batch", "heads", "wanted"),
+    [
+        (1, 1, 9, 0),
+        (2, 1, 9, 1),
+        (2, 1, 8, 0),
+        (2, 2, 9, 0),
+        (4, 2, 9, 2),
+        (16, 1, 9, 4),
+        (64, 1, 32, 1),
+        (2, 1, 33, 0),
+    ],
+)
+def test_threads_get_equal_shares_of_causal_tiles(
+    monkeypatch: pytest.MonkeyPatch, threads: int, batch: int, heads: int, wanted: int
+) -> None:
+    monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
+    assert halvings(batch, heads, torch.device("cpu")) == wanted
+    assert halvings(batch, heads, torch.device("cuda")) == 0
 
 
 def test_prints_tiles() -> None:

@@ -18,6 +18,10 @@ FEW = 16
 """So few queries are packed; more fill the kernel's blocks by themselves."""
 
 
+MANY = 16
+"""So many causal tiles a thread are dealt out evenly enough."""
+
+
 VECTOR = 16
 """With fewer keys than this the kernel gives zeros for a query that is no number, instead of showing it."""
 
@@ -93,6 +97,19 @@ def strip(dtype: torch.dtype, device: torch.device) -> int | None:
     if on_cuda(device):
         return None
     return 192 if dtype in (torch.float32, torch.float64) else 384
+
+
+def halvings(batch: int, heads: int, device: torch.device) -> int:
+    """How often to halve causal tiles until every thread gets an equal share.
+
+    The kernel of the CPU deals out the blocks of rows in order: two threads with nine heads wait for the one that has
+    the later half of the fifth, which sees three times the keys of the earlier half.
+    """
+    threads, calls, found = torch.get_num_threads(), batch * heads, 0
+    while not on_cuda(device) and calls % threads and calls < MANY * threads:
+        found += 1
+        calls = heads << found  # halves take the batch dimension
+    return found
 
 
 def band_mask_dtype(dtype: torch.dtype, device: torch.device) -> torch.dtype:

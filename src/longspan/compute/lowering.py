@@ -153,10 +153,16 @@ class Cut:
 
     Strips make one call without merging and compute a little for nothing; triangles compute nothing for nothing and
     touch each key once per triangle, which is what a backward pass wants. Under a bias, `biased_rows` go to a block.
+
+    Causal tiles are halved `halvings` times, into smaller ones side by side and the squares between them, but never to
+    fewer than `smallest` rows: the kernel gives each thread as many blocks of rows, and the later ones of a causal call
+    see more keys.
     """
 
     strip: int | None
     biased_rows: int = 1024
+    halvings: int = 0
+    smallest: int = 768
 
 
 def lowering(scheme: Scheme, length: int, cut: Cut = Cut(256)) -> Lowering:
@@ -204,6 +210,8 @@ def lower(
     `decay_span` is the number of tokens over which decaying keys may share an origin (0: the spectrum's own block);
     `biased` asks for toeplitz tiles also where the scheme has no bias.
     """
+    if biased := biased or isinstance(scheme.bias, ScoreBias):
+        cut = replace(cut, halvings=0)  # blocks of rows under a bias see about as many keys each
     areas = visible_keys(scheme, span)
     place = torch.arange(span.first_query, span.first_query + span.queries) + span.shift
     least, most = band_keys(within, place, span)
@@ -221,7 +229,7 @@ def lower(
                     a, b = torch.maximum(torch.maximum(a, low), first), torch.minimum(torch.minimum(b, high), end)
                     tiles += _staircase(a, torch.where(rows, b, a), view, cut)
     tiles = list(_batched(tiles))
-    if biased or isinstance(scheme.bias, ScoreBias):
+    if biased:
         tiles = [block for tile in tiles for block in _toeplitz(tile, cut.biased_rows)]
     order_of_work = sorted(tiles, key=lambda tile: (tile.row, -tile.rows * tile.count))
     used = [view for view in range(len(views)) if any(tile.view == view for tile in tiles)]
@@ -298,13 +306,29 @@ def _staircase(a: Tensor, b: Tensor, view: int, cut: Cut) -> Iterator[Tile]:
         elif slope == (0, 1):
             if high - low > 1:
                 yield Tile(view, "full", first, rows, low, high - low - 1)
-            yield Tile(view, "causal", first, rows, high - 1, rows)
+            yield from _causal(view, first, rows, high - 1, cut)
         elif slope == (1, 0):
             if high - low > rows:
                 yield Tile(view, "full", first, rows, low + rows, high - low - rows)
             yield Tile(view, "anticausal", first, rows, low, rows)
         else:
             yield from _band(view, first, rows, low, high - low, cut)
+
+
+def _causal(view: int, first: int, rows: int, key: int, cut: Cut) -> Iterator[Tile]:
+    """Row first + t sees keys key … key + t."""
+    halvings = cut.halvings
+    while halvings and rows >> halvings < cut.smallest:
+        halvings -= 1
+    size, count = rows >> halvings, 1 << halvings
+    yield Tile(view, "causal", first, size, key, size, count, size if halvings else 0)
+    while count > 1:
+        count //= 2
+        yield Tile(view, "full", first + size, size, key, size, count, 2 * size if count > 1 else 0)
+        size *= 2
+    if rest := rows - size:
+        yield Tile(view, "full", first + size, rest, key, size)
+        yield Tile(view, "causal", first + size, rest, key + size, rest)
 
 
 def _band(view: int, first: int, rows: int, low: int, width: int, cut: Cut) -> Iterator[Tile]:

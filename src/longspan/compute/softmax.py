@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from longspan.compute import toeplitz
-from longspan.compute.flash import fitting
+from longspan.compute.flash import fitting, halvings
 from longspan.compute.inputs import Inputs
 from longspan.compute.lowering import Cut, Span, View, lower, with_common_views
 from longspan.compute.rotate import Tables, decay_span, rotate, tables, turn
@@ -73,8 +73,9 @@ class SpanSoftmax:
         biased = added is not None or isinstance(scheme.bias, ScoreBias)
         spectrum = scheme.rotation.spectrum(x.query.shape[-1])
         asked = decay_span(spectrum, x.query.dtype, x.key.shape[2]), within, biased
-        forward = lower(scheme, self.span, Cut(self.strip), *asked)
-        backward = lower(scheme, self.span, Cut(None), *asked) if torch.is_grad_enabled() else forward
+        halved = halvings(self.query.shape[0], self.query.shape[1], self.query.device)
+        forward = lower(scheme, self.span, Cut(self.strip, halvings=halved), *asked)
+        backward = lower(scheme, self.span, Cut(None, halvings=halved), *asked) if torch.is_grad_enabled() else forward
         width = self.value.shape[-1]
         if not forward.tiles:
             return nothing(self.query, width), self.query.new_full(self.query.shape[:3], -torch.inf, dtype=self.dtype)
