@@ -22,12 +22,14 @@ BIASED = ["alibi", "kerple", "t5", "sandwich"]
 
 PIECES: dict[str, Callable[[], list[Row]]] = {
     "decode": lambda: [row for kind in (EXACT, FAST) for row in measure(list(PREFILL), "decode", 32768, kind, 30)],
-    "forward": lambda: [row for kind in (EXACT, FAST) for row in measure(list(PREFILL), "forward", 16384, kind, 4)],
-    "forward-8k": lambda: [row for kind in (EXACT, FAST) for row in measure(list(PREFILL), "forward", 8192, kind, 5)],
-    "backward": lambda: (
-        measure([name for name in PREFILL if name not in BIASED], "forward + backward", 16384, EXACT, 2)
-        + measure(BIASED, "forward + backward", 8192, EXACT, 2)
-    ),
+    "forward": lambda: [row for kind in (EXACT, FAST) for row in measure(list(PREFILL), "forward", 16384, kind, 6)],
+    "forward-8k": lambda: [row for kind in (EXACT, FAST) for row in measure(list(PREFILL), "forward", 8192, kind, 11)],
+    "backward": lambda: [
+        row
+        for kind in (EXACT, FAST)
+        for names, length in (([name for name in PREFILL if name not in BIASED], 16384), (BIASED, 8192))
+        for row in measure(names, "forward + backward", length, kind, 2)
+    ],
     "alternatives": lambda: alternatives(8192, EXACT, 2),
 }
 
