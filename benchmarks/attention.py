@@ -10,17 +10,19 @@ import sys
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from longspan.bench.alternatives import alternatives
-from longspan.bench.attention import PREFILL, Row, conditions, measure
+from longspan.bench.attention import PREFILL, Row, conditions, growth, measure
 
 RESULTS = Path(__file__).parent / "results"
 FAST, EXACT = torch.bfloat16, torch.float32
 BIASED = ["alibi", "kerple", "t5", "sandwich"]
 
-PIECES: dict[str, Callable[[], list[Row]]] = {
+PIECES: dict[str, Callable[[], list[Row] | dict[str, Any]]] = {
+    "growth": growth,
     "decode": lambda: [row for kind in (EXACT, FAST) for row in measure(list(PREFILL), "decode", 32768, kind, 30)],
     "forward": lambda: [row for kind in (EXACT, FAST) for row in measure(list(PREFILL), "forward", 16384, kind, 6)],
     "forward-8k": lambda: [row for kind in (EXACT, FAST) for row in measure(list(PREFILL), "forward", 8192, kind, 11)],
@@ -37,5 +39,6 @@ if __name__ == "__main__":
     torch.set_num_threads(2)
     piece = sys.argv[1]
     found = {**conditions(), "command": f"python benchmarks/attention.py {piece}"}
-    found["rows"] = [asdict(row) for row in PIECES[piece]()]
+    made = PIECES[piece]()
+    found |= made if isinstance(made, dict) else {"rows": [asdict(row) for row in made]}
     (RESULTS / f"attention-{piece}.json").write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")

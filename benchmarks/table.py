@@ -41,28 +41,26 @@ def _model_section() -> str:
 
 
 def _section(found: dict[str, Any]) -> str:
-    rows = found["rows"]
+    rows = found.get("rows", [])
     tasks = list(dict.fromkeys((row["task"], row["length"], row["dtype"]) for row in rows))
     titles = [f"{task}, {length // 1024}k, {dtype}" for task, length, dtype in tasks]
     lines = [
         f"\n## `{found['command']}`\n\n{found['hardware']}, torch {found['torch']}, Python {found['python']}, "
         f"{found['heads']} heads, load average {found['load_average']:.1f} at the start"
         f"{', real-time priority' if found.get('real_time') else ''}.\n",
-        f"| scheme | {' | '.join(titles)} |",
-        f"|---|{'---|' * len(tasks)}",
     ]
+    if rows:
+        lines += [f"| scheme | {' | '.join(titles)} |", f"|---|{'---|' * len(tasks)}"]
     for name in dict.fromkeys(row["name"] for row in rows):
         mine = {(row["task"], row["length"], row["dtype"]): row for row in rows if row["name"] == name}
         cells = [_cell(mine[task]) if task in mine else "" for task in tasks]
         lines.append(f"| {name} | {' | '.join(cells)} |")
-    if "note" in found:
-        lines.append(f"\n{found['note']}")
     if "memory" in found:
         memory, growth = found["memory"], found["growth"]
         share = memory["peak_bytes"] / memory["tensors_bytes"]
         slopes = ", ".join(f"{name} {slope:.2f}" for name, slope in growth["slope"].items())
         lines.append(
-            f"\nPeak memory of a rerope forward pass at {memory['length']} tokens, float32, inputs included: "
+            f"Peak memory of a rerope forward pass at {memory['length']} tokens, float32, inputs included: "
             f"{share:.2f} × (q + k + v + out). Slope of log time against log length from {growth['lengths'][0]} to "
             f"{growth['lengths'][-1]} tokens: {slopes}."
         )

@@ -13,10 +13,12 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Any
 
+import numpy
 import torch
 from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
 
+from longspan.bench.memory import peak
 from longspan.compute.inputs import Inputs
 from longspan.compute.places import contiguous, places
 from longspan.compute.rotate import tables, turn
@@ -93,6 +95,22 @@ def measure(
     make = decode_calls if task == "decode" else prefill_calls
     baseline, calls = make(names, length, dtype, backward=task == "forward + backward")
     return timed(baseline, calls, task, length, dtype, rounds, told)
+
+
+def growth(told: Callable[[str], None] = print) -> dict[str, Any]:
+    """`memory`: of a long forward pass; `growth`: seconds at each length, and the slope of log time over log length."""
+    names, lengths, longest = ["rerope", "window"], [4096, 8192, 16384, 32768, 65536], 32768
+    times: dict[str, list[float]] = {name: [] for name in names}
+    for tokens in lengths:
+        for row in measure(names, "forward", tokens, torch.float32, 1, told):
+            times[row.name].append(row.seconds)
+    slopes = {
+        name: float(numpy.polyfit(numpy.log(lengths), numpy.log(seconds), 1)[0]) for name, seconds in times.items()
+    }
+    return {
+        "memory": {"length": longest, **peak(PREFILL["rerope"], longest, HEADS, HEAD_DIM)},
+        "growth": {"lengths": lengths, "seconds": times, "slope": slopes},
+    }
 
 
 def timed(

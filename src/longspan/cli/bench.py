@@ -41,8 +41,7 @@ def bench(
     import torch
 
     from longspan.bench.alternatives import alternatives
-    from longspan.bench.attention import HEAD_DIM, HEADS, PREFILL, Row, conditions, measure
-    from longspan.bench.memory import peak
+    from longspan.bench.attention import PREFILL, Row, conditions, growth, measure
     from longspan.errors import NotationError, nearest
     from longspan.report.record import write_atomically
 
@@ -64,8 +63,7 @@ def bench(
         for kind in dtypes:
             rows += measure(names, "decode", 32768, kind, 10 * rounds, told)
         rows += alternatives(8192, torch.float32, 2, told)
-        found["memory"] = {"length": 32768, **peak("rerope(1024)", 32768, HEADS, HEAD_DIM)}
-        found["growth"] = growth(["rerope", "window"], [4096, 8192, 16384, 32768, 65536], told)
+        found |= growth(told)
     found["rows"] = [asdict(row) for row in rows]
     print("\r\x1b[K", end="", file=sys.stderr)
     if out:
@@ -74,23 +72,6 @@ def bench(
         typer.echo(json.dumps(found, indent=1))
     else:
         show(found)
-
-
-def growth(names: list[str], lengths: list[int], told: Any) -> dict[str, Any]:
-    """Seconds at each length, and the slope of log time against log length."""
-    import numpy
-    import torch
-
-    from longspan.bench.attention import measure
-
-    times: dict[str, list[float]] = {name: [] for name in names}
-    for tokens in lengths:
-        for row in measure(names, "forward", tokens, torch.float32, 1, told):
-            times[row.name].append(row.seconds)
-    slopes = {
-        name: float(numpy.polyfit(numpy.log(lengths), numpy.log(seconds), 1)[0]) for name, seconds in times.items()
-    }
-    return {"lengths": lengths, "seconds": times, "slope": slopes}
 
 
 def show(found: dict[str, Any]) -> None:
