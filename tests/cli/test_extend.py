@@ -41,9 +41,9 @@ def numbers(out: Path) -> dict[str, Any]:
 
 def test_the_whole_way(longspan: Any, model: Path, texts: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    outcome = longspan(*arguments(model, texts, out, "--budget", "0.02"))
+    outcome = longspan(*arguments(model, texts, out, "--budget", "0.0001"))
     assert outcome.code == 0
-    assert "left out, to keep to --budget 0.02: " in outcome.err
+    assert "left out, to keep to --budget 0.0001: " in outcome.err
     summary = json.loads((out / "summary.json").read_text())
     assert summary["judged"]
     assert len(summary["race"]["rows"]) >= 5
