@@ -10,10 +10,10 @@ import platform
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from statistics import median
+from math import log
+from statistics import linear_regression, median
 from typing import Any
 
-import numpy
 import torch
 from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
@@ -104,9 +104,8 @@ def growth(told: Callable[[str], None] = print) -> dict[str, Any]:
     for tokens in lengths:
         for row in measure(names, "forward", tokens, torch.float32, 1, told):
             times[row.name].append(row.seconds)
-    slopes = {
-        name: float(numpy.polyfit(numpy.log(lengths), numpy.log(seconds), 1)[0]) for name, seconds in times.items()
-    }
+    where = [log(tokens) for tokens in lengths]
+    slopes = {name: linear_regression(where, [log(s) for s in seconds]).slope for name, seconds in times.items()}
     return {
         "memory": {"length": longest, **peak(PREFILL["rerope"], longest, HEADS, HEAD_DIM)},
         "growth": {"lengths": lengths, "seconds": times, "slope": slopes},

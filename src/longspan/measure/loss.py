@@ -9,11 +9,12 @@ from itertools import pairwise
 from typing import Any
 
 import torch
+from jaxtyping import Float64
 from torch import Tensor
 
 from longspan.measure.reader import Reader
 from longspan.measure.token_nll import token_nll
-from longspan.tasks.continuation import feed, windows
+from longspan.tasks.continuation import Window, feed, windows
 
 BINS = 64
 """Equal parts of a text in which the loss by position is kept."""
@@ -24,15 +25,19 @@ def loss_at_context(
 ) -> dict[str, Any]:
     """`loss`: the mean over the text's last `tail` tokens, each seeing about `context` tokens."""
     plan = windows(len(ids), min(context, len(ids)), tail)
-    found = [
-        token_nll(reader, reader.ids(feed(ids, window, opening)), window.stop - window.scored)[0] for window in plan
-    ]
-    losses = torch.cat(found)
+    losses = torch.cat(losses_in(reader, ids, plan, opening))
     return {
         "loss": float(losses.mean()),
         "tokens": len(losses),
         "fed": sum(window.stop - window.start for window in plan),
     }
+
+
+def losses_in(
+    reader: Reader, ids: Sequence[int], plan: Sequence[Window], opening: Sequence[int] = ()
+) -> list[Float64[Tensor, " scored"]]:
+    """The losses of the scored tokens of each window, which is read by itself."""
+    return [token_nll(reader, reader.ids(feed(ids, w, opening)), w.stop - w.scored)[0] for w in plan]
 
 
 def loss_within(reader: Reader, ids: Sequence[int], own: Sequence[bool], trained_length: int) -> dict[str, Any]:

@@ -8,10 +8,9 @@ from typing import Any
 
 import torch
 
-from longspan.measure.loss import loss_by_position
+from longspan.measure.loss import loss_by_position, losses_in
 from longspan.measure.reader import Reader
 from longspan.measure.retrieval import answers
-from longspan.measure.token_nll import token_nll
 from longspan.tasks.continuation import feed, windows
 from longspan.tasks.retrieval import Haystack, truncated
 
@@ -32,7 +31,7 @@ def truncation(reader: Reader, text: Haystack, read: int, tail: int, opening: Se
     tokens then; no fact is lost by that, because none stands among the last `tail` tokens.
     """
     *before, last = windows(len(text.ids), min(read, len(text.ids)), tail)
-    found = [token_nll(reader, reader.ids(feed(text.ids, w, opening)), w.stop - w.scored)[0] for w in before]
+    found = losses_in(reader, text.ids, before, opening)
     ids, room = reader.ids(feed(text.ids, last, opening)), text.room
     if room <= tail:
         hidden, cache = reader.read(ids[:, :-room])
