@@ -39,7 +39,7 @@ def test_the_budget_is_kept_and_what_is_left_out_is_said() -> None:
         assert found.judge == DOCUMENTS[3:]
 
 
-def test_no_cut_is_made_that_the_later_ones_made_needless() -> None:
+def test_nothing_is_left_out_that_later_omissions_made_room_for() -> None:
     """Between one and two judged methods there is room for more candidates than the fewest."""
     shares = (0.1, 0.12, 0.14, 0.16, 0.18, 0.2, 0.22)
     plans = [found for found, affordable in map(within, shares) if found.seconds(GRID, PACE) <= affordable]

@@ -76,7 +76,7 @@ class Plan:
 
 
 @dataclass(frozen=True)
-class Cut:
+class Omission:
     """One part of a plan made smaller.
 
     Arguments:
@@ -103,51 +103,53 @@ def plan(
         tuple(candidates), tuple(race), tuple(judge), grid.length, tuple(judge),
         tuple(grid.contexts()), tuple(grid.lengths()),
     )  # fmt: skip
-    cuts = _cuts(full, grid)
+    possible = _omissions(full, grid)
 
-    def fits(cuts: Sequence[Cut]) -> bool:
-        return _without(full, cuts).seconds(grid, pace) <= (1 - RESERVE) * seconds
+    def fits(omissions: Sequence[Omission]) -> bool:
+        return _without(full, omissions).seconds(grid, pace) <= (1 - RESERVE) * seconds
 
-    made = next((cuts[:count] for count in range(len(cuts)) if fits(cuts[:count])), cuts)
-    if fits(made):  # a cut may have saved so much that earlier ones need not have been made
-        for cut in reversed(made):
-            others = [other for other in made if other is not cut]
+    made = next((possible[:count] for count in range(len(possible)) if fits(possible[:count])), possible)
+    if fits(made):  # one may have saved so much that earlier ones need not have been made
+        for omission in reversed(made):
+            others = [other for other in made if other is not omission]
             made = others if fits(others) else made
     return _without(full, made)
 
 
-def _without(full: Plan, cuts: Sequence[Cut]) -> Plan:
-    """A plan after cuts; of those of one part the last one counts."""
-    last = {cut.part: cut for cut in cuts}
-    values = {part: cut.value for part, cut in last.items()}
-    return replace(full, **values, left_out=tuple(cut.words for cut in last.values()))
+def _without(full: Plan, omissions: Sequence[Omission]) -> Plan:
+    """A plan after omissions; of those of one part the last one counts."""
+    last = {omission.part: omission for omission in omissions}
+    values = {part: omission.value for part, omission in last.items()}
+    return replace(full, **values, left_out=tuple(omission.words for omission in last.values()))
 
 
-def _cuts(full: Plan, grid: Grid) -> list[Cut]:
+def _omissions(full: Plan, grid: Grid) -> list[Omission]:
     """All there are, the least missed first."""
     trained, length = grid.trained_length, grid.length
     between = (trained + length) // 2
 
-    def without_last(left: int) -> Cut:
-        return Cut("candidates", full.candidates[:left], f"the candidates {', '.join(full.candidates[left:])}")
+    def without_last(left: int) -> Omission:
+        return Omission("candidates", full.candidates[:left], f"the candidates {', '.join(full.candidates[left:])}")
 
     found = [
-        Cut("lengths", (trained, length), "haystacks between the trained and the wanted length"),
-        Cut("contexts", (trained // 2, trained, length), "contexts between the trained and the wanted length"),
-        Cut("race", full.race[:2], "all but two documents of the race"),
-        Cut("lengths", (length,), "haystacks of the trained length"),
-        Cut("contexts", (trained, length), "all contexts but the trained and the wanted length"),
-        Cut("race", full.race[:1], "all but one document of the race"),
-        Cut("contexts", (length,), "all contexts but the wanted length"),
-        Cut("whole", full.judge[:FEW_WHOLE], f"the plain model beyond {trained} tokens, but for {FEW_WHOLE} documents"),
+        Omission("lengths", (trained, length), "haystacks between the trained and the wanted length"),
+        Omission("contexts", (trained // 2, trained, length), "contexts between the trained and the wanted length"),
+        Omission("race", full.race[:2], "all but two documents of the race"),
+        Omission("lengths", (length,), "haystacks of the trained length"),
+        Omission("contexts", (trained, length), "all contexts but the trained and the wanted length"),
+        Omission("race", full.race[:1], "all but one document of the race"),
+        Omission("contexts", (length,), "all contexts but the wanted length"),
+        Omission(
+            "whole", full.judge[:FEW_WHOLE], f"the plain model beyond {trained} tokens, but for {FEW_WHOLE} documents"
+        ),
     ]
     if full.races:
         count = len(full.candidates)
         found += [
-            Cut("race_length", between, f"what lies beyond {between} tokens in the race"),
+            Omission("race_length", between, f"what lies beyond {between} tokens in the race"),
             *map(without_last, range(count - 1, FEW_CANDIDATES - 1, -1)),
-            Cut("finalists", 2, "all but 2 of the judged methods"),
+            Omission("finalists", 2, "all but 2 of the judged methods"),
             *map(without_last, range(min(count, FEW_CANDIDATES) - 1, FEWEST_CANDIDATES - 1, -1)),
-            Cut("finalists", 1, "all but 1 of the judged methods"),
+            Omission("finalists", 1, "all but 1 of the judged methods"),
         ]
-    return [cut for cut in found if cut.value != getattr(full, cut.part)]
+    return [omission for omission in found if omission.value != getattr(full, omission.part)]
