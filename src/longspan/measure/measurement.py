@@ -9,7 +9,7 @@ Arguments of every kind:
     document         path, start, length, digest
     length, seed     of the text: the document's first tokens with facts among them
     tail             how many last tokens of the text have no facts among them, and are scored
-Of kind "context": context, tokens. Of "retrieval": fresh, whether the text is read anew for each choice.
+Of kind "context": context, tokens.
 
 The record holds the arguments, their key, the result, or `failed` with the reason, seconds, peak memory and versions.
 """
@@ -122,7 +122,7 @@ class Bench:
             case "context":
                 return loss_at_context(self.reader, text.ids, arguments["context"], tail, self.opening)
             case "retrieval":
-                return retrieval(self.reader, text, arguments.get("fresh", False))
+                return retrieval(self.reader, text)
             case "truncation":
                 return truncation(self.reader, text, trained, tail, self.opening)
             case "short":
