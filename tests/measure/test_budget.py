@@ -1,10 +1,11 @@
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
 
 from longspan.measure.budget import FEW_WHOLE, FEWEST_CANDIDATES, RESERVE, Plan, plan
 from longspan.measure.grid import Grid
-from longspan.measure.measurement import key
+from longspan.measure.kinds import Context, Reading, Retrieval, Short, Truncation
 from longspan.measure.pace import Pace
 from longspan.tasks.documents import Document
 
@@ -53,15 +54,15 @@ def test_nothing_is_left_out_that_later_omissions_made_room_for() -> None:
 def test_where_the_plain_model_is_not_read_to_the_end_its_price_base_still_is_measured() -> None:
     found = plan(GRID, METHODS, DOCUMENTS[:3], DOCUMENTS[3:], PACE, 1.0)
     asked = found.judge_measurements(GRID, METHODS[:1])
-    assert sum(m["kind"] == "short" for m in asked) == 8
-    assert sum((m["kind"], m["method"]) == ("reading", "plain") for m in asked) == FEW_WHOLE
-    assert not any(m["kind"] == "short" for m in within(1.0)[0].judge_measurements(GRID, METHODS[:1]))
+    assert sum(isinstance(m, Short) for m in asked) == 8
+    assert sum(isinstance(m, Reading) and m.method == "plain" for m in asked) == FEW_WHOLE
+    assert not any(isinstance(m, Short) for m in within(1.0)[0].judge_measurements(GRID, METHODS[:1]))
 
 
 @pytest.mark.parametrize("share", [0.1, 0.4, 1.0])
 def test_nothing_is_measured_twice(share: float) -> None:
     found, _ = within(share)
-    keys = [key(m) for m in (*found.race_measurements(GRID), *found.judge_measurements(GRID, METHODS[:3]))]
+    keys = [m.key for m in (*found.race_measurements(GRID), *found.judge_measurements(GRID, METHODS[:3]))]
     assert len(set(keys)) == len(keys)
 
 
@@ -87,26 +88,26 @@ def test_three_methods_need_no_race() -> None:
 def test_truncation_is_measured_even_where_no_context_is_left() -> None:
     found = plan(GRID, METHODS, DOCUMENTS[:3], DOCUMENTS[3:], PACE, 1.0)
     asked = found.judge_measurements(GRID, METHODS[:1])
-    assert [m["length"] for m in asked if m["kind"] == "truncation"] == [4096] * 8
+    assert [m.length for m in asked if isinstance(m, Truncation)] == [4096] * 8
 
 
 def test_truncation_is_asked_at_every_length_beyond_the_trained_one() -> None:
     found = plan(GRID, METHODS[:3], (), DOCUMENTS[:1], PACE)
-    cut = [m["length"] for m in found.judge_measurements(GRID, METHODS[:3]) if m["kind"] == "truncation"]
+    cut = [m.length for m in found.judge_measurements(GRID, METHODS[:3]) if isinstance(m, Truncation)]
     assert cut == [1024, 2048, 4096]
 
 
 def test_long_readings_cost_more_than_their_tokens() -> None:
     """The same budget that attention uses up at the wanted length pays for more short contexts where it counts less."""
-    short, long = (GRID.retrieval("plain", DOCUMENTS[0], n) for n in (512, 4096))
+    short, long = (GRID.ask(Retrieval, DOCUMENTS[0], length=n) for n in (512, 4096))
     assert PACE.seconds(long) / PACE.seconds(short) > 4096 / 512
-    assert PACE.seconds({**GRID.context("plain", DOCUMENTS[0], 512), "tail": 1}) == PACE.seconds(short)
+    assert PACE.seconds(replace(GRID.ask(Context, DOCUMENTS[0], context=512), tail=1)) == PACE.seconds(short)
 
 
 def test_the_pace_is_that_of_the_two_readings_and_no_share_is_negative() -> None:
     for short, long in (((512, 3.0), (4096, 40.0)), ((512, 3.0), (4096, 20.0)), ((512, 3.0), (4096, 900.0))):
         found = Pace.of(short, long)
         assert min(found.per_token, found.per_pair) >= 0
-        assert found.seconds(GRID.reading("plain", DOCUMENTS[0])) == pytest.approx(long[1])
+        assert found.seconds(GRID.ask(Reading, DOCUMENTS[0])) == pytest.approx(long[1])
     steady = Pace.of((512, 3.0), (4096, 40.0))
-    assert steady.seconds(GRID.short(DOCUMENTS[0])) == pytest.approx(3.0)
+    assert steady.seconds(GRID.ask(Short, DOCUMENTS[0])) == pytest.approx(3.0)

@@ -15,10 +15,11 @@ from longspan.errors import InputError
 from longspan.geometry import Geometry
 from longspan.measure.budget import FINALISTS, Plan, plan
 from longspan.measure.candidates import candidates, filled
-from longspan.measure.grid import Grid, readings
+from longspan.measure.grid import Grid
+from longspan.measure.kinds import Reading, Truncation
 from longspan.measure.loading import BUNDLED, bundled_documents, load_tokenizer, located
 from longspan.measure.machine import hardware
-from longspan.measure.measurement import PLAIN, Bench, bench, versions
+from longspan.measure.measurement import Bench, bench, versions
 from longspan.measure.memory import gigabytes, require_memory
 from longspan.measure.pace import Pace
 from longspan.measure.source import DTYPES, check_length, check_tokenizer, choose_dtype, geometry_of
@@ -178,13 +179,13 @@ def _pace(study: Study, document: Document) -> Pace:
     Errors: InputError where the plain model fails.
     """
     grid, timed = study.grid, []
-    for arguments in (grid.truncation(document, grid.length), grid.reading(PLAIN, document)):
-        show(study, "speed", [arguments], Pace(1.0))
-        record = study.record(arguments)
+    for asked in (grid.ask(Truncation, document), grid.ask(Reading, document)):
+        show(study, "speed", [asked], Pace(1.0))
+        record = study.record(asked)
         assert record is not None
         if failed := record.get("failed"):
             raise InputError(f"plain, the model without any method, failed: {failed}; nothing can be compared with it")
-        timed.append((readings(arguments), record["seconds"]))
+        timed.append((asked.readings(), record["seconds"]))
     (short, brief), ((length,), long) = timed
     return Pace.of((short[0], brief / len(short)), (length, long))
 

@@ -2,24 +2,16 @@
 
 import sys
 from collections.abc import Iterable
-from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from longspan.measure.kinds import Measurement
 from longspan.measure.pace import Pace
 from longspan.report.study import Study
 
-WORDS = {
-    "reading": "reading",
-    "context": "loss at context",
-    "retrieval": "retrieval at",
-    "truncation": "the end of",
-    "short": "the start of",
-}
 
-
-def show(study: Study, stage: str, planned: Iterable[dict[str, Any]], pace: Pace) -> None:
+def show(study: Study, stage: str, planned: Iterable[Measurement], pace: Pace) -> None:
     """Make the missing measurements of a stage, which take the shares of its time that `pace` says."""
     missing = study.missing(planned)
     if not missing:
@@ -37,11 +29,11 @@ def show(study: Study, stage: str, planned: Iterable[dict[str, Any]], pace: Pace
     total = sum(map(pace.seconds, missing))
     with Progress(*columns, console=console, disable=not console.is_terminal, speed_estimate_period=120) as progress:
         task = progress.add_task("", total=total, stage=stage)
-        progress.update(task, description=_words(missing[0]))
-        for number, record in enumerate(study.run(missing), start=1):
-            progress.advance(task, pace.seconds(record["arguments"]))
+        progress.update(task, description=str(missing[0]))
+        for number, _ in enumerate(study.run(missing), start=1):
+            progress.advance(task, pace.seconds(missing[number - 1]))
             if number < len(missing):
-                progress.update(task, description=_words(missing[number]))
+                progress.update(task, description=str(missing[number]))
             if not console.is_terminal and (number % 20 == 0 or number == len(missing)):
                 say(f"{stage}: {number} of {len(missing)}")
 
@@ -49,8 +41,3 @@ def show(study: Study, stage: str, planned: Iterable[dict[str, Any]], pace: Pace
 def say(text: str) -> None:
     """A line for people, beside the results."""
     print(text, file=sys.stderr, flush=True)
-
-
-def _words(arguments: dict[str, Any]) -> str:
-    size = arguments.get("context") or arguments.get("length") or ""
-    return f"{arguments['method']} · {WORDS[arguments['kind']]} {size}".rstrip()

@@ -6,7 +6,7 @@ from math import inf
 from typing import Any
 
 from longspan.measure.grid import Grid, Measurements
-from longspan.measure.measurement import PLAIN
+from longspan.measure.kinds import PLAIN, Short
 from longspan.measure.pace import Pace
 from longspan.tasks.documents import Document
 
@@ -64,7 +64,7 @@ class Plan:
         """Of the judgement."""
         return [
             *grid.truncations(self.judge, self.lengths),
-            *([] if self.whole == self.judge else map(grid.short, self.judge)),
+            *([] if self.whole == self.judge else [grid.ask(Short, document) for document in self.judge]),
             *grid.judgement((PLAIN,), self.whole, self.contexts, self.lengths),
             *grid.judgement(finalists, self.judge, self.contexts, self.lengths),
         ]

@@ -1,21 +1,10 @@
 """One measurement: a pure function of JSON arguments to a JSON record, so that a grid can run on any machines.
 
-Arguments of every kind:
-    kind             "reading", "context", "retrieval", "truncation" or "short"
-    model, dtype     what `longspan.measure.loading.load` takes
-    fingerprint      of the model's numbers: another model under the same name is refused
-    trained_length   tokens
-    method           a scheme's text, or "plain"
-    document         path, start, length, digest
-    length, seed     of the text: the document's first tokens with facts among them
-    tail             how many last tokens of the text have no facts among them, and are scored
-Of kind "context": context, tokens.
-
-The record holds the arguments, their key, the result, or `failed` with the reason, seconds, peak memory and versions.
+`longspan.measure.kinds` says what can be asked. The record holds the arguments, their key, the result, or `failed` with
+the reason, seconds, peak memory and versions.
 """
 
 import hashlib
-import json
 import math
 import platform
 import time
@@ -26,30 +15,21 @@ from typing import Any
 
 from longspan.errors import InputError, RefusalError
 from longspan.measure.cost import Cost
+from longspan.measure.kinds import PLAIN, Measurement
 from longspan.measure.loading import load, load_tokenizer
-from longspan.measure.loss import loss_at_context, loss_within
 from longspan.measure.reader import Reader
-from longspan.measure.reading import reading, truncation
-from longspan.measure.retrieval import retrieval
 from longspan.pretrained.attach import extend
-from longspan.tasks.documents import Document, opening
+from longspan.tasks.documents import opening
 from longspan.tasks.retrieval import haystack
 
-Arguments = Mapping[str, Any]
-PLAIN = "plain"
 
-
-def key(arguments: Arguments) -> str:
-    """The name of a measurement: equal arguments, equal key."""
-    return hashlib.sha256(json.dumps(arguments, sort_keys=True).encode()).hexdigest()[:16]
-
-
-def measure(arguments: Arguments) -> dict[str, Any]:
+def measure(arguments: Mapping[str, Any]) -> dict[str, Any]:
     """The record of one measurement; the model is loaded once per process.
 
     Errors: InputError for arguments that name no measurement, or a model or document that has changed.
     """
-    return bench(arguments["model"], arguments["dtype"], arguments["fingerprint"]).measure(arguments)
+    asked = Measurement.of(arguments)
+    return bench(asked.model, asked.dtype, asked.fingerprint).measure(asked)
 
 
 @lru_cache(maxsize=1)
@@ -76,16 +56,16 @@ class Bench:
         self.fingerprint = fingerprint(model)
         self._method: str | None = None
 
-    def measure(self, arguments: Arguments) -> dict[str, Any]:
+    def measure(self, asked: Measurement) -> dict[str, Any]:
         """The record of one measurement."""
-        failed = self._refusal(arguments["method"])
+        failed = self._refusal(asked.method)
         with Cost() as cost:
-            result = self._result(arguments) if failed is None else None
+            result = self._result(asked) if failed is None else None
         if failed is None and not _finite(result):
             result, failed = None, "the model returned NaN or infinity"
         record = {
-            "key": key(arguments),
-            "arguments": dict(arguments),
+            "key": asked.key,
+            "arguments": asked.arguments,
             "result": result,
             "seconds": round(cost.seconds, 4),
             "peak_bytes": cost.peak_bytes,
@@ -111,24 +91,11 @@ class Bench:
             return f"refused: {error}"
         return None
 
-    def _result(self, arguments: Arguments) -> dict[str, Any]:
-        document = Document(**arguments["document"]).tokens(self.tokenizer)
-        seed = f"{arguments['seed']}/{arguments['document']['digest']}"
-        trained, length, tail = arguments["trained_length"], arguments["length"], arguments["tail"]
-        text = haystack(document, self.tokenizer, length, seed, self.opening, tail=tail)
-        match arguments["kind"]:
-            case "reading":
-                return reading(self.reader, text, trained, tail)
-            case "context":
-                return loss_at_context(self.reader, text.ids, arguments["context"], tail, self.opening)
-            case "retrieval":
-                return retrieval(self.reader, text)
-            case "truncation":
-                return truncation(self.reader, text, trained, tail, self.opening)
-            case "short":
-                return loss_within(self.reader, text.ids, text.own, trained)
-            case other:
-                raise InputError(f"no measurement of kind {other!r}: reading, context, retrieval, truncation or short")
+    def _result(self, asked: Measurement) -> dict[str, Any]:
+        document = asked.document.tokens(self.tokenizer)
+        seed = f"{asked.seed}/{asked.document.digest}"
+        text = haystack(document, self.tokenizer, asked.length, seed, self.opening, tail=asked.tail)
+        return asked.result(self.reader, text, self.opening)
 
 
 def fingerprint(model: Any) -> str:

@@ -1,9 +1,8 @@
 """Pace: how long readings take, from two that were timed."""
 
 from dataclasses import dataclass
-from typing import Any
 
-from longspan.measure.grid import readings
+from longspan.measure.kinds import Measurement
 
 
 @dataclass(frozen=True)
@@ -25,6 +24,6 @@ class Pace:
         per_pair = min(max(per_pair, 0.0), longer / more**2)
         return cls(longer / more - per_pair * more, per_pair)
 
-    def seconds(self, arguments: dict[str, Any]) -> float:
+    def seconds(self, asked: Measurement) -> float:
         """What a measurement will take."""
-        return sum(self.per_token * n + self.per_pair * n**2 for n in readings(arguments))
+        return sum(self.per_token * n + self.per_pair * n**2 for n in asked.readings())

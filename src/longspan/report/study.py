@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from longspan.errors import InputError
-from longspan.measure.grid import Grid, readings
-from longspan.measure.measurement import bench, key
+from longspan.measure.grid import Grid
+from longspan.measure.kinds import Measurement
+from longspan.measure.measurement import bench
 from longspan.report.record import Records, write_atomically
 
 FORMAT = 2
@@ -48,25 +49,25 @@ class Study:
     def __exit__(self, *_: Any) -> None:
         self.records.close()
 
-    def record(self, arguments: dict[str, Any]) -> dict[str, Any] | None:
-        """A measurement that was made."""
-        return self.records.known.get(key(arguments))
+    def record(self, asked: Measurement) -> dict[str, Any] | None:
+        """Of a measurement that was made."""
+        return self.records.known.get(asked.key)
 
-    def missing(self, planned: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    def missing(self, planned: Iterable[Measurement]) -> list[Measurement]:
         """Those of the planned measurements that were not made."""
-        return [arguments for arguments in planned if self.record(arguments) is None]
+        return [asked for asked in planned if self.record(asked) is None]
 
-    def run(self, planned: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    def run(self, planned: Iterable[Measurement]) -> Iterator[dict[str, Any]]:
         """Make what is missing, one by one; each record is on disk before it is handed out."""
-        for arguments in self.missing(planned):
-            made = bench(self.grid.model, self.grid.dtype, self.grid.fingerprint).measure(arguments)
+        for asked in self.missing(planned):
+            made = bench(self.grid.model, self.grid.dtype, self.grid.fingerprint).measure(asked)
             self.records.append(made)
             yield made
 
-    def tokens_per_second(self, measured: Iterable[dict[str, Any]]) -> float | None:
+    def tokens_per_second(self, measured: Iterable[Measurement]) -> float | None:
         """How fast these were read; None where none was made."""
-        records = [(arguments, self.record(arguments)) for arguments in measured]
-        made = [(sum(readings(arguments)), record["seconds"]) for arguments, record in records if record is not None]
+        records = [(asked, self.record(asked)) for asked in measured]
+        made = [(sum(asked.readings()), record["seconds"]) for asked, record in records if record is not None]
         seconds = sum(seconds for _, seconds in made)
         return sum(count for count, _ in made) / seconds if seconds else None
 

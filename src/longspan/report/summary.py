@@ -13,8 +13,8 @@ from typing import Any
 from longspan.measure.budget import Plan
 from longspan.measure.grid import Grid, Measurements
 from longspan.measure.interval import mean, paired, share, wilson
+from longspan.measure.kinds import PLAIN, Context, Measurement, Reading, Retrieval, Short, Truncation
 from longspan.measure.loss import BINS
-from longspan.measure.measurement import PLAIN
 from longspan.measure.verdict import FEWEST_DOCUMENTS, Assessment, Scores, assess, winner
 from longspan.report.study import Study
 from longspan.tasks.documents import Document
@@ -40,10 +40,10 @@ def race(study: Study, plan: Plan, tolerance: float) -> Race:
     if not plan.races:
         return Race((), plan.candidates)
     grid = plan.race_grid(study.grid)
-    plain = [_result(study, grid.reading(PLAIN, document)) for document in plan.race]
+    plain = [_result(study, grid.ask(Reading, document)) for document in plan.race]
     rows = []
     for method in (PLAIN, *plan.candidates):
-        records = [study.record(grid.reading(method, document)) for document in plan.race]
+        records = [study.record(grid.ask(Reading, document, method)) for document in plan.race]
         reason = next((record["failed"] for record in records if record and record.get("failed")), None)
         if reason is not None or None in records:
             rows.append({"method": method, "failed": reason or "not measured"})
@@ -61,7 +61,7 @@ def race(study: Study, plan: Plan, tolerance: float) -> Race:
         if None not in plain:
             prices = [result["short"] - other["short"] for result, other in zip(results, plain, strict=True) if other]
             found["price"] = fmean(prices)
-        found["tokens_per_second"] = study.tokens_per_second(grid.reading(method, d) for d in plan.race)
+        found["tokens_per_second"] = study.tokens_per_second(grid.ask(Reading, d, method) for d in plan.race)
         rows.append(found)
 
     def rank(row: dict[str, Any]) -> tuple[bool, bool, float]:
@@ -119,8 +119,8 @@ def summarize(study: Study, plan: Plan, raced: Race, tolerance: float, setting: 
     }
 
 
-def _result(study: Study, arguments: dict[str, Any]) -> dict[str, Any] | None:
-    record = study.record(arguments)
+def _result(study: Study, asked: Measurement) -> dict[str, Any] | None:
+    record = study.record(asked)
     return record["result"] if record else None
 
 
@@ -131,23 +131,23 @@ def _method(study: Study, plan: Plan, method: str) -> dict[str, Any]:
     """
     grid, plain = study.grid, method == PLAIN
     documents = plan.whole if plain else plan.judge
-    whole = [grid.reading(method, document) for document in documents]
+    whole = [grid.ask(Reading, document, method) for document in documents]
     loss = {
         context: [
-            grid.truncation(document, grid.length)
+            grid.ask(Truncation, document)
             if plain and context == grid.trained_length
-            else grid.context(method, document, context)
+            else grid.ask(Context, document, method, context=context)
             for document in documents
         ]
         for context in plan.contexts
         if context < grid.length
     }
     lengths = {
-        length: [grid.retrieval(method, document, length) for document in documents]
+        length: [grid.ask(Retrieval, document, method, length) for document in documents]
         for length in plan.lengths
         if length < grid.length
     }
-    short = whole if documents == plan.judge else [grid.short(document) for document in plan.judge]
+    short = whole if documents == plan.judge else [grid.ask(Short, document) for document in plan.judge]
     return _checked(study, {**loss, grid.length: whole}, {**lengths, grid.length: whole}, short, whole)
 
 
@@ -177,7 +177,7 @@ def _checked(
     failures = []
 
     def results(measurements: Measurements) -> list[dict[str, Any]]:
-        records = [study.record(arguments) for arguments in measurements]
+        records = [study.record(asked) for asked in measurements]
         bad = [record for record in records if record is None or record["result"] is None]
         failures.extend("not measured" if record is None else record["failed"] for record in bad)
         return [{**record["result"], **_cost(record)} for record in records if record and record["result"]]
