@@ -216,7 +216,7 @@ def _spectrum(rotation: Rotation, head_dim: int) -> Spectrum:
 
 def geometric(theta: float | None, rotary_dim: int) -> Float64[Tensor, " pairs"]:
     """theta^(−2i/d) for i = 0 … d/2−1: the frequencies of RoPE, fastest first."""
-    exponent = torch.arange(0, rotary_dim, 2, dtype=torch.float64) / max(rotary_dim, 1)
+    exponent = torch.arange(0, rotary_dim, 2, dtype=torch.float64) / rotary_dim
     return (DEFAULT_THETA if theta is None else theta) ** -exponent
 
 
@@ -233,7 +233,7 @@ def identity(place: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class Band:
-    """The pairs with start ≤ ⌊i / block⌋ − ⌊j / block⌋ < stop."""
+    """The pairs with start ≤ ⌊i / block⌋ − ⌊j / block⌋ < stop; blocks of one token round nothing."""
 
     start: float = -inf
     stop: float = inf
@@ -416,8 +416,7 @@ class Mask(Part):
         end = torch.minimum(length, order + 1) if causal else length
         start = torch.minimum(start.clamp(min=0), end)
         stop = torch.maximum(torch.minimum(stop, end), start)
-        below = torch.minimum(start, end).clamp(max=self.sinks)
-        above = (torch.clamp(end, max=self.sinks) - stop).clamp(min=0)
+        below, above = start.clamp(max=self.sinks), (torch.clamp(end, max=self.sinks) - stop).clamp(min=0)
         return stop - start + below + above
 
     @property
