@@ -37,11 +37,13 @@ ABOVE = {"pretrained", "tasks", "measure", "train", "report", "cli", "__main__"}
 """What knows nothing of single methods, and takes long to import."""
 CONTRACT = ("parts", "value", "oracle", "normalizer", "position_probe")
 SUITES = {
-    "slots.py": ["contract/test_value.py", "contract/test_parts.py", "contract/test_oracle.py", "mask", "rotation"],
-    "compute/lowering.py": ["compute/test_lowering.py", "contract/test_backends.py", "distance", "mask"],
+    "slots.py": ["test_slots.py", "mask", "rotation", "normalizer"]
+    + [f"contract/test_{suite}.py" for suite in ("oracle", "parts", "normalizer", "value")]
+    + ["compute/test_attend.py"],
+    "compute/lowering.py": ["compute/test_lowering.py", "mask", "distance", "contract/test_backends.py"],
     "compute/rotate.py": ["compute/test_rotate.py", "contract/test_oracle.py", "rotation"],
 }
-"""Tests of files that are no method, below tests/."""
+"""Tests of files that are no method, below tests/, the quick ones first."""
 EQUIVALENT = ROOT / "tests" / "mutants_equivalent.toml"
 CACHE = ROOT / ".pytest_cache" / "mutants.json"
 PATIENCE = 4
