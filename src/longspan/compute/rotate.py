@@ -38,11 +38,10 @@ def tables(
     if decay is None and bool((coordinate == coordinate[:, :1]).all()):
         coordinate = coordinate[:, :1]
     device = coordinate.device
-    followed = coordinate.double()[..., spectrum.axis.to(device)]
-    angle = followed * spectrum.frequencies.to(device)
+    angle = coordinate[..., spectrum.axis.to(device)] * spectrum.frequencies.to(device)
     size = spectrum.gain
     if decay is not None:
-        size = size * (decay.double()[..., None] * spectrum.log_decay.to(device)).exp()
+        size = size * (decay[..., None] * spectrum.log_decay.to(device)).exp()
     return angle.cos() * size, angle.sin() * size
 
 
