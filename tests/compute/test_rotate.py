@@ -1,3 +1,4 @@
+from dataclasses import replace
 from typing import Any
 
 import mpmath
@@ -9,9 +10,11 @@ from x_transformers.x_transformers import RotaryEmbedding
 from x_transformers.x_transformers import apply_rotary_pos_emb as interleaved
 
 from huggingface import config
-from longspan.compute.rotate import rotate, tables
+from longspan.compute.rotate import decay_span, rotate, tables
 from longspan.rotation.rope import RoPE
+from longspan.rotation.xpos import XPos
 from longspan.rotation.yarn import YaRN
+from longspan.slots import Layout
 
 POSITIONS = torch.tensor([[0, 1, 2, 7, 100, 4095], [5, 4, 3, 2, 1, 0]])
 FLOAT32: dict[str, Any] = {"rtol": 1e-6, "atol": 4095 * 4 * 2**-24 * 3}
@@ -89,3 +92,56 @@ def test_half_positions_are_positions() -> None:
     step = torch.full((1, 1, 1), 0.5, dtype=torch.float64)
     twice = rotate(rotate(x, step, spectrum), step, spectrum)
     torch.testing.assert_close(twice, rotate(x, torch.ones(1, 1, 1).long(), spectrum), rtol=1e-14, atol=1e-14)
+
+
+@pytest.mark.parametrize("layout", ["half", "interleaved"])
+def test_gradient_is_the_rotation_back(layout: Layout) -> None:
+    """⟨R x, y⟩ = ⟨x, Rᵀ y⟩, and Rᵀ turns by the opposite angle; so it is once more for the gradient's gradient."""
+    x, y, z = torch.randn(3, 2, 3, 6, 16, dtype=torch.float64)
+    place, spectrum = POSITIONS[..., None], RoPE(layout=layout, partial=0.5).spectrum(16)
+    x.requires_grad_()
+    y.requires_grad_()
+    (gradient,) = torch.autograd.grad((rotate(x, place, spectrum) * y).sum(), x, create_graph=True)
+    torch.testing.assert_close(gradient, rotate(y, -place, spectrum), rtol=0, atol=0)
+    (again,) = torch.autograd.grad((gradient * z).sum(), y)
+    torch.testing.assert_close(again, rotate(z, place, spectrum), rtol=0, atol=0)
+
+
+def test_pairs_shrink_and_grow_by_half_per_token() -> None:
+    """xPos at γ = 1, B = 1 keeps ζ = 1/2, 5/8, 3/4, 7/8 of a pair's length per token; a gain comes on top of that."""
+    x = torch.randn(1, 1, 2, 8, dtype=torch.float64)
+    spectrum = replace(XPos(gamma=1, scale_base=1).spectrum(8), gain=3.0)
+    place, decay = torch.tensor([[[7], [100]]]), torch.tensor([[2, -1]])
+    lengths = (rotate(x, place, spectrum, decay).unflatten(-1, (2, 4)) / 3).norm(dim=-2)
+    zeta = torch.tensor([1 / 2, 5 / 8, 3 / 4, 7 / 8], dtype=torch.float64)
+    wanted = x.unflatten(-1, (2, 4)).norm(dim=-2) * torch.stack([zeta**2, 1 / zeta])
+    torch.testing.assert_close(lengths, wanted, rtol=1e-14, atol=0)
+
+
+def test_one_place_takes_one_row_of_tables() -> None:
+    spectrum = RoPE().spectrum(16)
+    alike, other = torch.full((2, 5, 1), 7), torch.arange(10).view(2, 5, 1)
+    assert [tuple(table.shape) for table in tables(alike, spectrum)] == 2 * [(2, 1, 8)]
+    assert [tuple(table.shape) for table in tables(other, spectrum)] == 2 * [(2, 5, 8)]
+
+
+@pytest.mark.parametrize(
+    ("tokens", "block", "wanted"),
+    [
+        (1000, 1, 57),  # the fastest pair halves per token: 2^57 < e^40 < 2^58
+        (50, 1, 50),
+        (1000, 8, 456),  # as far, for it halves in eight tokens: 57 · 8 = 456 < 8 · 40 / ln 2 = 461.7
+        (100, 8, 96),
+        (7, 8, 8),  # one block at least
+    ],
+)
+def test_keys_share_an_origin_while_they_grow_by_less_than_e_to_the_40(tokens: int, block: int, wanted: int) -> None:
+    spectrum = XPos(gamma=1, scale_base=block).spectrum(8)
+    assert decay_span(spectrum, torch.float32, tokens) == wanted
+    assert decay_span(spectrum, torch.bfloat16, tokens) == wanted
+    assert decay_span(spectrum, torch.float16, tokens) == block, "float16 ends at e^11"
+
+
+def test_without_decay_the_origin_is_the_blocks() -> None:
+    spectrum = RoPE().spectrum(8)
+    assert decay_span(spectrum, torch.float32, 10**6) == spectrum.decay_block
