@@ -250,10 +250,9 @@ def _batched(tiles: list[Tile]) -> Iterator[Tile]:
     for tile in tiles:
         alike.setdefault(replace(tile, row=tile.row - tile.key, key=0), []).append(tile)
     for group in alike.values():
-        group.sort(key=lambda tile: tile.row)
-        steps = {b.row - a.row for a, b in pairwise(group)}
-        if len(group) > 1 and group[0].count == 1 and len(steps) == 1 and min(steps) >= group[0].rows:
-            yield replace(group[0], count=len(group), step=steps.pop())
+        first, steps = group[0], {b.row - a.row for a, b in pairwise(group)}
+        if first.count == 1 and len(steps) == 1 and (step := steps.pop()) >= first.rows:
+            yield replace(first, count=len(group), step=step)
         else:
             yield from group
 
