@@ -265,22 +265,20 @@ def _view(rotation: Rotation, branch: int, origin: int | None, tiles: list[Tile]
 
 def _freshness(tiles: list[Tile]) -> Iterator[tuple[Tile, bool]]:
     """Whether each tile is the first on its rows; tiles come ordered by row."""
-    covered: list[tuple[int, int]] = []
+    covered = 0
     for tile in tiles:
-        first, end = tile.row, tile.row + tile.rows + tile.step * (tile.count - 1)
-        yield tile, all(end <= a or b <= first for a, b in covered)
-        covered.append((first, end))
+        yield tile, covered <= tile.row
+        covered = max(covered, tile.row + tile.rows + tile.step * (tile.count - 1))
 
 
 def _origins(rotation: Rotation, span: Span, decay_span: int) -> list[tuple[int | None, Tensor, Tensor]]:
     """Key ranges that share an origin of decay: all keys where nothing decays."""
-    first, end = torch.tensor(0), torch.tensor(span.keys)
     if not rotation.log_decay(2).any():
-        return [(None, first, end)]
+        return [(None, torch.tensor(0), torch.tensor(span.keys))]
     size = decay_span or rotation.decay_block
     offset = span.first_key + span.shift
     origins = range(offset // size * size, offset + span.keys, size)
-    return [(o, (first + o - offset).clamp(min=0), (first + o + size - offset).clamp(max=span.keys)) for o in origins]
+    return [(origin, torch.tensor(origin - offset), torch.tensor(origin - offset + size)) for origin in origins]
 
 
 def band_keys(band: Band, place: Int64[Tensor, " rows"], span: Span) -> tuple[Tensor, Tensor]:
