@@ -350,8 +350,7 @@ def _band(view: int, first: int, rows: int, low: int, width: int, cut: Cut) -> I
         yield Tile(view, "causal", first + 1, width - 1, low + width, width - 1, blocks, width)
     if rest:
         row, key = first + blocks * width, low + blocks * width
-        if width > rest:
-            yield Tile(view, "full", row, rest, key + rest, width - rest)
+        yield Tile(view, "full", row, rest, key + rest, width - rest)
         yield Tile(view, "anticausal", row, rest, key, rest)
         if rest > 1:
             yield Tile(view, "causal", row + 1, rest - 1, key + width, rest - 1)
