@@ -40,7 +40,7 @@ SUITES = {
     "slots.py": ["test_slots.py", "mask", "rotation", "normalizer"]
     + [f"contract/test_{suite}.py" for suite in ("oracle", "parts", "normalizer", "value")]
     + ["compute/test_attend.py"],
-    "compute/lowering.py": ["compute/test_lowering.py", "mask", "distance", "contract/test_backends.py"],
+    "compute/lowering.py": ["compute/test_lowering.py"],
     "compute/rotate.py": ["compute/test_rotate.py", "contract/test_oracle.py", "rotation"],
 }
 """Tests of files that are no method, below tests/, the quick ones first."""
