@@ -143,6 +143,11 @@ def test_the_tile_that_begins_most_rows_comes_first(text: str, span: Span, strip
     assert [tile.fresh for tile in plan.tiles] == [True, *(len(plan.tiles) - 1) * [False]]
 
 
+def test_a_row_alone_is_one_call() -> None:
+    (tile,) = lower(parse("rope"), Span(1, 9, 8), Cut(256)).tiles
+    assert (tile.shape, tile.rows, tile.key, tile.keys) == ("full", 1, 0, 9)
+
+
 def test_chunks_that_follow_one_another_begin_their_own_rows() -> None:
     """Six chunks of six rows in one call, then the chunk of four that is left."""
     plan = lowering(parse("dual_chunk(8, 2)"), 40)
