@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from longspan.catalogue import methods as methods
     from longspan.compute.attend import attend as attend
+    from longspan.compute.cache import Cache as Cache
     from longspan.geometry import Geometry as Geometry
     from longspan.notation import parse as parse
     from longspan.plan import Plan as Plan
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from longspan.scheme import Scheme as Scheme
 
 _HOMES = {
+    "Cache": "compute.cache",
     "Geometry": "geometry",
     "Plan": "plan",
     "Scheme": "scheme",
@@ -34,6 +36,7 @@ _HOMES = {
 }
 
 __all__ = [
+    "Cache",
     "Geometry",
     "Plan",
     "Scheme",

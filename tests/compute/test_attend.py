@@ -120,7 +120,7 @@ def test_inputs_may_come_turned(text: str, queries: int) -> None:
         turned = Inputs(
             rotate(raw.query, frame(query_places.coordinate), spectrum),
             rotate(raw.key, frame(key_places.coordinate), spectrum),
-            v, scheme, query_places, key_places, {}, 0.3, frame,
+            v, scheme, query_places, key_places, {}, 0.3, frame, frame,
         )  # fmt: skip
         for backend in (reference, tiles):
             torch.testing.assert_close(backend(turned), reference(raw), rtol=1e-11, atol=1e-11)
@@ -129,7 +129,7 @@ def test_inputs_may_come_turned(text: str, queries: int) -> None:
 def test_a_frame_needs_frequencies_that_stay() -> None:
     where = places(6, 6)
     with pytest.raises(SchemeError, match="keys must come unturned"):
-        Inputs(X, X, X, parse("dynamic_ntk(trained_length=4)"), *where, {}, 1.0, identity)
+        Inputs(X, X, X, parse("dynamic_ntk(trained_length=4)"), *where, {}, 1.0, None, identity)
 
 
 @pytest.mark.parametrize("bad", [float("nan"), float("inf")])

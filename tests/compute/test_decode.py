@@ -169,7 +169,7 @@ def test_a_cache_in_its_frame_is_read_where_it_lies(text: str, monkeypatch: pyte
     query, key = (
         rotate(x, frame(where.coordinate), spectrum) for x, where in ((raw.query, raw.queries), (raw.key, raw.keys))
     )
-    x = Inputs(query, key, raw.value, raw.scheme, raw.queries, raw.keys, raw.weights, 0.3, frame)
+    x = Inputs(query, key, raw.value, raw.scheme, raw.queries, raw.keys, raw.weights, 0.3, frame, frame)
     read = {"key": 0, "value": 0, "copied": 0}
     flash = decode_module.flash
 
@@ -196,7 +196,7 @@ def test_angles_of_a_window_are_those_of_the_step_before(monkeypatch: pytest.Mon
         near = [
             next(piece.keys for piece in found.pieces if piece.keys is not None)
             for last in (40_000, 40_000 + period)
-            if (found := step(parse(text), frame, Span(1, last + 1, last), 8, torch.float64)) is not None
+            if (found := step(parse(text), (frame, frame), Span(1, last + 1, last), 8, torch.float64)) is not None
         ]
         kind = (96, 8, torch.float32, torch.device("cpu"))
         near[0].ready(*kind)

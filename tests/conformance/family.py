@@ -16,9 +16,9 @@ from transformers import Cache, PreTrainedModel, StaticCache
 
 import longspan
 from conformance.reviewed import IN_LAYER, METHODS, NO_ROTATION, reason
+from longspan.compute.standing import UNTURNED
 from longspan.errors import LongspanError
 from longspan.pretrained import attach, division
-from longspan.pretrained.standing import UNTURNED
 from pretrained.models import logits
 
 LENGTH = 40

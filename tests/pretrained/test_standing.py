@@ -6,9 +6,9 @@ from torch import Tensor, nn
 
 import longspan
 from longspan import parse
+from longspan.compute.standing import UNTURNED, Standing, standing
 from longspan.pretrained import division
 from longspan.pretrained.attach import attachment_of
-from longspan.pretrained.standing import UNTURNED, Standing, standing
 from pretrained.models import in_parts, logits, tiny_llama, tokens
 from pretrained.test_attach import SCHEMES
 

@@ -19,14 +19,14 @@ from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
 
 from longspan.bench.memory import peak
+from longspan.compute.cache import Cache
 from longspan.compute.inputs import Inputs
-from longspan.compute.places import contiguous, places
+from longspan.compute.places import contiguous
 from longspan.compute.rotate import tables, turn
 from longspan.compute.run import run
 from longspan.measure.machine import hardware
 from longspan.notation import parse
 from longspan.scheme import Scheme
-from longspan.slots import PlaceMap, identity
 
 HEADS, KV_HEADS, HEAD_DIM = 9, 9, 64
 DECODE_KV_HEADS, LAYERS, STEPS = 3, 4, 64
@@ -47,17 +47,6 @@ PREFILL = {
     "xpos": "xpos",
 }
 """Schemes by the name of their row; LENGTH_OVER_4 makes three segments at every length."""
-
-FRAMES: dict[str, PlaceMap] = {
-    "rerope": torch.zeros_like,
-    "leaky_rerope": lambda place: place.double() / 16,
-    "self_extend": lambda place: place // 8,
-    "window": identity,
-    "window with sinks": identity,
-    "blockwise": identity,
-    "dual_chunk": lambda place: place % 2560,
-}
-"""Where cached keys are turned to beforehand, so that a step turns the near ones at most."""
 
 
 @dataclass(frozen=True)
@@ -180,10 +169,10 @@ def prefill_calls(
 def decode_calls(
     names: list[str], length: int, dtype: torch.dtype, backward: bool
 ) -> tuple[Callable[[], None], dict[str, Callable[[], None]]]:
-    """One step of a model of a few layers: one query a layer against a cache of its own, a key longer in each step.
+    """One step of a model of a few layers: one query a layer against a `Cache` of its own, a key longer in each step.
 
-    The baseline packs the grouped queries of RoPE into one plain call a layer, on keys turned before. Each side finds
-    its angles once a step, and reads caches that the calls before have driven out of the processor's.
+    The baseline packs the grouped queries of RoPE into one plain call a layer, on keys turned and kept before. Each
+    side finds its angles once a step, and reads caches that the calls before have driven out of the processor's.
     """
     generator = torch.Generator().manual_seed(0)
     query = torch.randn(1, HEADS, 1, HEAD_DIM, generator=generator).to(dtype)
@@ -207,17 +196,17 @@ def decode_calls(
     def call(name: str) -> Callable[[], None]:
         scheme, lengths = scheme_of(name, length), steps()
         weights = scheme.initial_weights(HEADS, HEAD_DIM, torch.Generator().manual_seed(0))
+        layers = [Cache(scheme, weights=weights) for _ in caches]
+        for layer, (key, value) in zip(layers, caches, strict=True):
+            layer.attend(query, key, value)
 
         def step() -> None:
-            keys = next(lengths)
-            where = places(1, keys)
-            for key, value in caches:
-                run(
-                    Inputs(query, key[:, :, :keys], value[:, :, :keys], scheme, *where, weights, HEAD_DIM**-0.5,
-                           FRAMES.get(name))
-                )  # fmt: skip
+            last = next(lengths) - 1
+            for layer, (key, value) in zip(layers, caches, strict=True):
+                layer.crop(last)
+                layer.attend(query, *(new[:, :, last : last + 1] for new in (key, value)))
 
-        return torch.no_grad()(step)
+        return step
 
     return baseline, {name: call(name) for name in names}
 

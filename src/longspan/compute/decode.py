@@ -39,7 +39,9 @@ def decoding(x: Inputs) -> "Decoding | None":
     if span is None:
         return None
     looks = Look.of(x.query), Look.of(x.key)
-    found = _known(Decoding(x.scheme, x.frame, span, x.base_scale, *looks, torch.get_num_threads()))
+    found = _known(
+        Decoding(x.scheme, (x.query_frame, x.key_frame), span, x.base_scale, *looks, torch.get_num_threads())
+    )
     return None if found.todo is None else found
 
 
@@ -74,14 +76,15 @@ class Decoding:
     """One step, for the tensors of every layer that look alike: what it has to do is found once.
 
     Arguments:
-        scheme, frame, base_scale: of `Inputs`.
+        scheme, base_scale: of `Inputs`.
+        frames: of queries and of keys.
         span: where the queries and the keys of the cache stand.
         queries, keys: what they look like.
         threads: that may read keys at the same time.
     """
 
     scheme: Scheme
-    frame: PlaceMap | None
+    frames: tuple[PlaceMap | None, PlaceMap | None]
     span: Span
     base_scale: float
     queries: Look
@@ -161,7 +164,7 @@ class Decoding:
     @cached_property
     def todo(self) -> Step | None:
         """What the rows see and how far all still has to turn; None where they are no step."""
-        return step(self.scheme, self.frame, self.span, self.queries.shape[3], self.queries.dtype)
+        return step(self.scheme, self.frames, self.span, self.queries.shape[3], self.queries.dtype)
 
     @property
     def _step(self) -> Step:

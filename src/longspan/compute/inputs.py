@@ -11,7 +11,7 @@ from torch import Tensor
 from longspan.compute.places import Places
 from longspan.errors import SchemeError, ShapeError
 from longspan.scheme import Scheme
-from longspan.slots import UNBOUNDED, Part, PlaceMap, Spectrum, Weights
+from longspan.slots import UNBOUNDED, Part, PlaceMap, Spectrum, VectorBias, Weights
 
 
 class Look(NamedTuple):
@@ -43,8 +43,9 @@ class Inputs:
         queries, keys: where the tokens stand; their batch is 1 where all rows agree.
         weights: learned numbers, named `slot.name` as in `Scheme.initial_weights`.
         base_scale: 1/√head_dim, or a model's own number.
-        frame: where queries and keys were turned to before they came (gain included), as a map of coordinates: a cache
-            of keys turned by position has the frame p ↦ p. None: they come unturned.
+        query_frame, key_frame: where queries and keys were turned to before they came (gain included, and what decays
+            grown or shrunk), as maps of coordinates: a cache of keys turned by position has the frame p ↦ p. None: they
+            come unturned.
     """
 
     query: Tensor
@@ -55,10 +56,11 @@ class Inputs:
     keys: Places
     weights: Mapping[str, Tensor]
     base_scale: float
-    frame: PlaceMap | None = None
+    query_frame: PlaceMap | None = None
+    key_frame: PlaceMap | None = None
 
     def __post_init__(self) -> None:
-        _check_tensors(self.query, self.key, self.value)
+        check_tensors(self.query, self.key, self.value)
         axes = self.scheme.rotation.num_axes
         for places, name, size in (
             (self.queries, "query", self.query.shape[2]),
@@ -75,20 +77,17 @@ class Inputs:
                 )
         for part in self.scheme.parts():
             self._check_weights(part)
-        if self.frame is not None and len(self.scheme.rotation.segments(UNBOUNDED)) > 1:
+        turned = self.query_frame is not None or self.key_frame is not None
+        if turned and len(self.scheme.rotation.segments(UNBOUNDED)) > 1:
             raise SchemeError(
-                f"{self.scheme.rotation.name} changes its frequencies with length: keys must come unturned"
+                f"{self.scheme.rotation.name} changes its frequencies with length: queries and keys must come unturned"
             )
+        if self.query_frame is not None and isinstance(self.scheme.bias, VectorBias):
+            raise SchemeError(f"{self.scheme.bias.name} multiplies vectors with queries: they must come unturned")
 
     def weights_of(self, part: Part) -> Weights:
         """The learned numbers of one part."""
         return self.scheme.weights_of(part, self.weights)
-
-    def to_turn(self, said: Tensor, place: Tensor, spectrum: Spectrum) -> tuple[Tensor, Spectrum]:
-        """How far tokens at `place`, said to stand at `said`, still have to turn, and in which spectrum."""
-        if self.frame is None:
-            return said, spectrum
-        return said - self.frame(place), replace(spectrum, gain=1.0)
 
     def _check_weights(self, part: Part) -> None:
         wanted = _learned_shapes(part, self.query.shape[1], self.query.shape[3])
@@ -107,13 +106,22 @@ class Inputs:
                 )
 
 
+def to_turn(said: Tensor, place: Tensor, frame: PlaceMap | None, spectrum: Spectrum) -> tuple[Tensor, Spectrum]:
+    """How far tokens at `place` in a frame, said to stand at `said`, still have to turn, and in which spectrum."""
+    return (said, spectrum) if frame is None else (said - frame(place), replace(spectrum, gain=1.0))
+
+
 @cache
 def _learned_shapes(part: Part, num_heads: int, head_dim: int) -> Mapping[str, torch.Size]:
     values = part.initial_weights(num_heads, head_dim, torch.Generator())
     return {name: value.shape for name, value in values.items()}
 
 
-def _check_tensors(query: Tensor, key: Tensor, value: Tensor) -> None:
+def check_tensors(query: Tensor, key: Tensor, value: Tensor) -> None:
+    """Refuse tensors that do not fit each other.
+
+    Errors: ShapeError.
+    """
     for tensor, name in ((query, "query"), (key, "key"), (value, "value")):
         if tensor.ndim != 4:
             raise ShapeError(f"{name} must be (batch, heads, places, head_dim), got {tuple(tensor.shape)}")

@@ -53,7 +53,7 @@ def _rows(x: SpanSoftmax, start: int, stop: int, reach: int, order: float) -> tu
     def run(*tensors: Tensor) -> tuple[Tensor, Tensor]:
         query, key_, value = (_blocks(t, at) for t, at in zip(tensors, (row, key, key), strict=False))
         learned = dict(zip(names, tensors[3:], strict=True))
-        one = Inputs(query, key_, value, scheme, queries, keys, learned, x.scale, x.inputs.frame)
+        one = Inputs(query, key_, value, scheme, queries, keys, learned, x.scale, None, x.inputs.key_frame)
         found, exists = scores(one, Band(1 - reach, reach))
         found = found * order if order != 1 else found
         empty = ~exists.any(-1, keepdim=True)

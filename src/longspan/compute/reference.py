@@ -4,7 +4,7 @@ import torch
 from jaxtyping import Bool, Float, Int64, Shaped
 from torch import Tensor
 
-from longspan.compute.inputs import Inputs
+from longspan.compute.inputs import Inputs, to_turn
 from longspan.compute.places import visible
 from longspan.compute.rotate import rotate
 from longspan.slots import EVERYWHERE, Band, ScoreBias, Spectrum, VectorBias
@@ -91,25 +91,28 @@ def _products(query: Tensor, key: Tensor, x: Inputs) -> Float[Tensor, "batch hea
         rows = rows[:, None, :, None]
         for branch in x.scheme.distance.branches():
             holds = branch.holds(queries[..., 0][:, :, None], keys[..., 0][:, None])[:, None] & rows
-            a, rest = x.to_turn(branch.query(queries), queries, spectrum)
-            c, _ = x.to_turn(branch.key(keys), keys, spectrum)
-            product = _turned_product(query, key, a, c, rest)
+            said = branch.query(queries), branch.key(keys)
+            left = to_turn(said[0], queries, x.query_frame, spectrum), to_turn(said[1], keys, x.key_frame, spectrum)
+            product = _turned_product(query, key, said, left)
             scores = torch.where(holds, product, scores)
     return scores
 
 
-def _turned_product(query: Tensor, key: Tensor, a: Tensor, c: Tensor, spectrum: Spectrum) -> Tensor:
-    """⟨R(a) q, R(c)⁻ᵀ k⟩ for all pairs.
+def _turned_product(
+    query: Tensor, key: Tensor, said: tuple[Tensor, Tensor], left: tuple[tuple[Tensor, Spectrum], ...]
+) -> Tensor:
+    """⟨R(a) q, R(c)⁻ᵀ k⟩ for all pairs; a and c are what is left to turn to where queries and keys are said to stand.
 
     Where pairs decay, keys grow with their place and queries shrink. Each block of keys has an origin of its own, so
     that a key grows over one block at most and a query only ever shrinks: no length overflows.
     """
-    if not spectrum.decays:
-        return rotate(query, a, spectrum) @ rotate(key, c, spectrum).mT
-    origin = c[..., 0].div(spectrum.decay_block, rounding_mode="floor") * spectrum.decay_block
-    grown = rotate(key, c, spectrum, -(c[..., 0] - origin))
+    (a, at_query), (c, at_key) = left
+    if not at_key.decays:
+        return rotate(query, a, at_query) @ rotate(key, c, at_key).mT
+    origin = said[1][..., 0].div(at_key.decay_block, rounding_mode="floor") * at_key.decay_block
+    grown = rotate(key, c, at_key, origin - c[..., 0])
     product = query.new_zeros(*query.shape[:-1], key.shape[-2])
     for start in origin.unique():
-        shrunk = rotate(query, a, spectrum, (a[..., 0] - start).clamp(min=0))
+        shrunk = rotate(query, a, at_query, torch.maximum(a - start, a - said[0])[..., 0])
         product = torch.where((origin == start)[:, None, None], shrunk @ grown.mT, product)
     return product

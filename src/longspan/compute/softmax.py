@@ -9,7 +9,7 @@ from torch.nn.functional import pad
 
 from longspan.compute import toeplitz
 from longspan.compute.flash import fitting, halvings
-from longspan.compute.inputs import Inputs
+from longspan.compute.inputs import Inputs, to_turn
 from longspan.compute.lowering import Cut, Span, View, lower, with_common_views
 from longspan.compute.rotate import Tables, decay_span, rotate, tables, turn
 from longspan.compute.scaling import scaled
@@ -115,17 +115,17 @@ class SpanSoftmax:
         rows, keys = slice(*view.rows), slice(*view.keys)
         query_at, key_at = self.query_at[:, rows], self.key_at[:, keys]
         query, key = self.query[:, :, rows], self.key[:, :, keys]
-        a, rest = x.to_turn(branch.query(query_at), query_at, spectrum)
-        c, _ = x.to_turn(branch.key(key_at), key_at, spectrum)
-        if view.origin is None:
-            if not rest.rotary_dim:
-                return query, key
-            same = a.shape == c.shape and torch.equal(a, c)
-            at_query = tables(a, rest)
-            at_key = at_query if same else tables(c, rest)
-            return _turn(query, a, at_query, rest), _turn(key, c, at_key, rest)
-        shrunk = (a[..., 0] - view.origin).clamp(min=0)
-        return rotate(query, a, spectrum, shrunk), rotate(key, c, spectrum, view.origin - c[..., 0])
+        said = branch.query(query_at)
+        a, at_query = to_turn(said, query_at, x.query_frame, spectrum)
+        c, at_key = to_turn(branch.key(key_at), key_at, x.key_frame, spectrum)
+        if view.origin is not None:
+            shrunk = torch.maximum(a - view.origin, a - said)[..., 0]
+            return rotate(query, a, at_query, shrunk), rotate(key, c, at_key, view.origin - c[..., 0])
+        if not spectrum.rotary_dim:
+            return query, key
+        same = a.shape == c.shape and at_query.gain == at_key.gain and torch.equal(a, c)
+        angles = tables(a, at_query)
+        return _turn(query, a, angles, at_query), _turn(key, c, angles if same else tables(c, at_key), at_key)
 
 
 def nothing(query: Tensor, width: int) -> Tensor:

@@ -26,7 +26,10 @@ CHUNK = 2**12
 """Keys that turn at once: few enough for the processor's cache to hold them until they are read."""
 
 TOGETHER = 2**14
-"""Coordinates that are looked at together when asking whether their keys turn alike."""
+"""Coordinates that are looked at together when asking which of their keys turn alike."""
+
+WORTH = 2**9
+"""Keys that turn alike are read where they lie, by a query of their own, where there are so many of them."""
 
 Seen = tuple[tuple[int, int], ...]
 """First key and one past the last, row by row."""
@@ -126,32 +129,33 @@ class Step:
     queries: Turn | None
 
 
-def step(scheme: Scheme, frame: PlaceMap | None, span: Span, head_dim: int, dtype: torch.dtype) -> Step | None:
+def step(
+    scheme: Scheme, frames: tuple[PlaceMap | None, PlaceMap | None], span: Span, head_dim: int, dtype: torch.dtype
+) -> Step | None:
     """The step of a span; None where its rows share no spectrum, or where a row sees nothing.
 
     Keys turn chunk by chunk, each from its own first key on, so that one short table serves all chunks, and what grows
-    with a key's place does not grow far. Keys of a decaying spectrum come unturned, at their true distance, else None.
+    with a key's place does not grow far. Keys of a decaying spectrum must stand at their true distance, else None.
     """
     place = torch.arange(span.first_query, span.first_query + span.queries).flip(0) + span.shift
     high, low = int(place[0]), int(place[-1])
     segment = next(s for s in scheme.rotation.segments(high + 1) if s.start <= high < s.stop)
     spectrum = segment.rotation.spectrum(head_dim)
-    whole = frame is None and isinstance(scheme.distance, TrueDistance)
-    if low < segment.start or (spectrum.decays and not whole):
+    if low < segment.start or (spectrum.decays and not isinstance(scheme.distance, TrueDistance)):
         return None
     chunk = decay_span(spectrum, dtype, CHUNK) if spectrum.decays else CHUNK if spectrum.rotary_dim else span.keys
-    # Queries get the gain of both sides.
-    gain = spectrum.gain if frame is None else 1.0
-    key_spectrum, query_spectrum = replace(spectrum, gain=1.0), replace(spectrum, gain=gain**2)
+    query_frame, key_frame = frames
+    gain = spectrum.gain ** frames.count(None)  # queries get that of both sides
+    key_spectrum, query_spectrum = replace(spectrum, gain=1.0), replace(spectrum, gain=gain)
     pieces: list[Piece] = []
     queries: list[Tensor] = []
     offset, distance = span.first_key + span.shift, scheme.distance
     for branch, first, end, rows in _keys(scheme, span, place):
-        for keys, back, left in _turns(distance, branch, frame, range(offset + first, offset + end), chunk):
+        for keys, back, left in _turns(distance, branch, key_frame, range(offset + first, offset + end), chunk):
             turns = None if left is None or not spectrum.rotary_dim else Turn(left[None, :, None], key_spectrum, -1)
             start, stop = keys.start - offset, keys.stop - offset
             pieces.append(Piece(start, stop, _seen(rows, start, stop), turns))
-            queries.append(_left(distance.branches()[branch].query, frame, place) - back)
+            queries.append(_left(distance.branches()[branch].query, query_frame, place).double() - back)
     if not pieces or set(range(span.queries)).intersection(*(piece.blind for piece in pieces)):
         return None
     left = _shared(pieces, torch.stack(queries))[..., None]
@@ -210,10 +214,13 @@ def _turns(
 ) -> Iterator[tuple[range, float, Tensor | None]]:
     """Keys, how far the first of them still turns, and by how much more the others do; None where all turn alike."""
     blocks = range(keys.start // TOGETHER, (keys.stop - 1) // TOGETHER + 1)
-    alike = {_alike(distance, branch, frame, block) for block in blocks}
-    back = alike.pop() if len(alike) == 1 else None
-    if back is not None:
-        yield keys, back, None
+    alike = [_alike(distance, branch, frame, block) for block in blocks]
+    if all(alike):
+        runs = [run for some in alike for run in some]
+        changes = [runs[0], *(run for before, run in pairwise(runs) if run[1] != before[1])]
+        for (start, back), (stop, _) in pairwise([*changes, (keys.stop, 0.0)]):
+            if some := range(max(start, keys.start), min(stop, keys.stop)):
+                yield some, back, None
         return
     for start in range(0, len(keys), chunk):
         some = keys[start : start + chunk]
@@ -228,7 +235,11 @@ def _left(said: PlaceMap, frame: PlaceMap | None, place: Tensor) -> Tensor:
 
 
 @lru_cache(maxsize=4096)
-def _alike(distance: Distance, branch: int, frame: PlaceMap | None, block: int) -> float | None:
-    """By how much the keys of a block of coordinates still turn, where that is one number."""
-    left = _left(distance.branches()[branch].key, frame, torch.arange(block * TOGETHER, (block + 1) * TOGETHER))
-    return left[0].item() if bool((left == left[0]).all()) else None
+def _alike(distance: Distance, branch: int, frame: PlaceMap | None, block: int) -> tuple[tuple[int, float], ...]:
+    """First keys of runs that turn alike in a block of coordinates, and how far they do; empty where runs are short."""
+    place = torch.arange(block * TOGETHER, (block + 1) * TOGETHER)
+    left = _left(distance.branches()[branch].key, frame, place)
+    starts = torch.cat([torch.zeros(1, dtype=torch.int64), left.diff().nonzero()[:, 0] + 1])
+    if len(starts) > TOGETHER // WORTH:
+        return ()
+    return tuple(zip(place[starts].tolist(), left[starts].tolist(), strict=True))

@@ -137,7 +137,7 @@ class Extended:
         if step is None:
             queries, keys = attention_mask.places(self.steps.now)
             scheme = self._with_the_models_own(softcap, s_aux)
-            inputs = Inputs(*tensors, scheme, queries, keys, weights, base_scale, self.told)
+            inputs = Inputs(*tensors, scheme, queries, keys, weights, base_scale, self.told, self.told)
             if (found := decoding(inputs, self.backend)) is not None:
                 attention_mask.decodings[asked] = found
             out = run(inputs, self.backend)

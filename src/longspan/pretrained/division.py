@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from longspan.compute.standing import UNTURNED, Standing, standing
 from longspan.distance.true import TrueDistance
 from longspan.errors import RefusalError
 from longspan.mask.all import All
@@ -11,7 +12,6 @@ from longspan.mask.window import Window
 from longspan.plan import Plan
 from longspan.pretrained.frame import Source
 from longspan.pretrained.probe import Anatomy, Layer
-from longspan.pretrained.standing import UNTURNED, Standing, standing
 from longspan.pretrained.wanted import fitted, names_rotation
 from longspan.rotation.nope import NoPE
 from longspan.scheme import Scheme

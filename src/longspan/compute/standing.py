@@ -16,16 +16,21 @@ g is read off the method: where its branch says that keys stand, of the branch t
 
 from collections import Counter
 from dataclasses import dataclass
+from functools import lru_cache
 
 import torch
 from torch import Tensor
 
+from longspan.compute.rotate import decay_span
 from longspan.distance.true import TrueDistance
 from longspan.scheme import Scheme
 from longspan.slots import Branch, Distance, PlaceMap, Rotation, identity
 
 FAR = 2**40
 """The order of a late query, and longer than any call: a rotation with more than one segment changes on the way."""
+
+BLOCK = 2**14
+"""Keys that decay from one origin, at most."""
 
 
 @dataclass(frozen=True)
@@ -68,6 +73,28 @@ def standing(schemes: list[Scheme]) -> Standing:
         for index, branch in enumerate(scheme.distance.branches()):
             settled[_standing(scheme, index, branch)] += _keys(scheme, branch)
     return settled.most_common(1)[0][0]
+
+
+@dataclass(frozen=True)
+class Block:
+    """The place in its block of so many."""
+
+    size: int
+
+    def __call__(self, place: Tensor) -> Tensor:
+        """Counted from the first of the block."""
+        return place % self.size
+
+
+@lru_cache(maxsize=64)
+def frame(scheme: Scheme, head_dim: int, dtype: torch.dtype) -> PlaceMap | None:
+    """Where one layer's keys are best turned to before they are kept; None where they stay unturned."""
+    found, spectrum = standing([scheme]), scheme.rotation.spectrum(head_dim)
+    if found.rotation is None or not spectrum.rotary_dim:
+        return None
+    if not spectrum.decays:
+        return found
+    return Block(decay_span(spectrum, dtype, BLOCK)) if found.true else None
 
 
 def _standing(scheme: Scheme, index: int, branch: Branch) -> Standing:

@@ -1,0 +1,146 @@
+"""Reading on: where the keys of a cache lie, what a step costs, and what it refuses."""
+
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from longspan import Cache, attend, parse
+from longspan.compute import cache as cache_module
+from longspan.compute import decode as decode_module
+from longspan.errors import RefusalError, ShapeError
+
+KEYS = 1500
+NEAR = {
+    "rope": 0, "yarn(factor=4, trained_length=400)": 0, "rope + window(100, sinks=3)": 0, "alibi": 0, "xpos": 0,
+    "dynamic_ntk(trained_length=400)": 0, "dual_chunk(160, 32)": 0, "cosine + rope": 0, "rerope(100)": 100,
+    "leaky_rerope(100, 3)": 100, "self_extend(96, 8)": 96, "rerope(100) + dynamic_ntk(trained_length=400)": 100,
+}  # fmt: skip
+"""By scheme, the keys that a step turns."""
+
+
+def tokens(count: int, batch: int = 1, dtype: torch.dtype = torch.float64) -> tuple[Tensor, Tensor, Tensor]:
+    generator = torch.Generator().manual_seed(0)
+    query, key, value = (torch.randn(batch, heads, count, 8, dtype=dtype, generator=generator) for heads in (6, 2, 2))
+    return query, key, value
+
+
+def last(x: tuple[Tensor, ...], count: int) -> list[Tensor]:
+    return [tensor[:, :, -count:] for tensor in x]
+
+
+@pytest.mark.parametrize("text", NEAR)
+def test_a_step_turns_the_keys_of_a_window_at_most(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    x = tokens(KEYS)
+    cache = Cache(text)
+    cache.attend(*(tensor[:, :, :-1] for tensor in x))
+    assert cache._keys is not None
+    kept = cache._keys.untyped_storage().data_ptr()
+    read = {"where it lies": 0, "copied": 0}
+    flash = decode_module.flash
+
+    def watched(query: Tensor, key: Tensor, *rest: Any) -> tuple[Tensor, Tensor]:
+        where = "where it lies" if key.untyped_storage().data_ptr() == kept else "copied"
+        read[where] += key.shape[0] * key.shape[2]
+        return flash(query, key, *rest)
+
+    wanted = attend(x[0][:, :, -1:], x[1], x[2], text)
+    monkeypatch.setattr(decode_module, "flash", watched)
+    torch.testing.assert_close(cache.attend(*last(x, 1)), wanted, rtol=1e-10, atol=1e-10)
+    assert read["copied"] == NEAR[text]
+    assert read["where it lies"] > 0
+
+
+def test_all_layers_ask_once_what_a_step_has_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    x = tokens(200)
+    layers = [Cache("rerope(100)") for _ in range(3)]
+    for layer in layers:
+        layer.attend(*(tensor[:, :, :-1] for tensor in x))
+    layers[0].attend(*last(x, 1))
+    monkeypatch.setattr(cache_module, "Inputs", None)
+    outs = [layer.attend(*last(x, 1)) for layer in layers[1:]]
+    torch.testing.assert_close(outs[0], attend(x[0], x[1], x[2], "rerope(100)")[:, :, -1:])
+    assert torch.equal(outs[0], outs[1])
+
+
+def test_learned_numbers_are_read_in_each_step() -> None:
+    x, scheme = tokens(40), parse("t5")
+    weights = {name: tensor.double() for name, tensor in scheme.initial_weights(6, 8).items()}
+    cache = Cache(scheme, weights=weights)
+    cache.attend(*(tensor[:, :, :-2] for tensor in x))
+    cache.attend(*(tensor[:, :, -2:-1] for tensor in x))
+    weights["bias.table"].add_(torch.randn(32, 6).double())
+    wanted = attend(x[0], x[1], x[2], scheme, weights=weights)[:, :, -1:]
+    torch.testing.assert_close(cache.attend(*last(x, 1)), wanted)
+
+
+def test_what_is_kept_moves_rarely() -> None:
+    x, cache, moves = tokens(200), Cache("rope"), set()
+    for t in range(200):
+        cache.attend(*(tensor[:, :, t : t + 1] for tensor in x))
+        assert cache._keys is not None
+        moves.add(cache._keys.data_ptr())
+        assert cache._keys.shape[2] <= 1.25 * max(t + 1, 4)
+    assert len(moves) <= 25
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("text", ["rope", "dynamic_ntk(trained_length=100)", "xpos", "leaky_rerope(100, 3)"])
+def test_reading_on_is_as_exact_as_reading_at_once(text: str, dtype: torch.dtype) -> None:
+    """Also where keys have turned anew four times."""
+    low = tokens(KEYS, dtype=dtype)
+    exact = attend(low[0].double(), low[1].double(), low[2].double(), text)
+    cache = Cache(text)
+    parts = [cache.attend(*some) for some in zip(*(tensor.split(30, 2) for tensor in low), strict=True)]
+    error, at_once = ((out - exact).abs().mean() for out in (torch.cat(parts, 2), attend(*low, text)))
+    assert error <= 2 * at_once
+
+
+def test_queries_may_be_fewer_than_keys_and_heads_wider_than_values() -> None:
+    query, key, value = tokens(50)
+    cache = Cache("rerope(9)", scale=0.2)
+    outs = [
+        cache.attend(query[:, :, start : start + 1], *(t[:, :, stop - 25 : stop] for t in (key, value[..., :5])))
+        for start, stop in ((24, 25), (49, 50))
+    ]
+    wanted = attend(query, key, value[..., :5], "rerope(9)", scale=0.2)[:, :, [24, 49]]
+    torch.testing.assert_close(torch.cat(outs, 2), wanted)
+
+
+def test_a_mistake_reads_nothing() -> None:
+    x = tokens(20, batch=2)
+    cache = Cache("dynamic_ntk(trained_length=8)")
+    cache.attend(*(tensor[:, :, :10] for tensor in x))
+    rest = [tensor[:, :, 10:] for tensor in x]
+    for wrong, message in (
+        ([tensor.float() for tensor in rest], r"must be \(2, 2, 10, 8\) in torch.float64 on cpu as those read before"),
+        ([tensor[:1] for tensor in rest], r"got \(1, 2, 10, 8\)"),
+        ([rest[0], rest[1][..., :4], rest[2]], r"axis 3 \(head_dim\) of key must be 8"),
+        ([rest[0], rest[1], rest[2][..., :4]], r"got \(2, 2, 10, 4\)"),
+        ([tensor[:, :, :0] for tensor in rest], "must not be empty"),
+        ([torch.cat([rest[0]] * 3, 2), *rest[1:]], "30 queries against 20 keys"),
+    ):
+        with pytest.raises(ShapeError, match=message):
+            cache.attend(*wrong)
+    with pytest.raises(ShapeError, match=r"padding must be \(2, 10\), one per new key, got \(2, 9\)"):
+        cache.attend(rest[0], rest[1], rest[2], padding=torch.zeros(2, 9, dtype=torch.bool))
+    with pytest.raises(ShapeError, match="10 tokens cannot be cropped to 11"):
+        cache.crop(11)
+    assert cache.length == 10
+    wanted = attend(*x, "dynamic_ntk(trained_length=8)")[:, :, 10:]
+    torch.testing.assert_close(cache.attend(*rest), wanted, rtol=1e-10, atol=1e-10)
+
+
+def test_what_a_cache_cannot_do_is_refused() -> None:
+    x = tokens(5)
+    with pytest.raises(RefusalError, match="keeps no graph"):
+        Cache("rope").attend(x[0].requires_grad_(), x[1], x[2])
+    with torch.no_grad():
+        Cache("rope").attend(*x)
+    with pytest.raises(RefusalError, match=r"bidirectional queries see what comes after them: use attend\(\)"):
+        Cache("rope + bidirectional")
+    with pytest.raises(RefusalError, match=r"axial has several coordinates a token, a cache one: use attend\(\)"):
+        Cache("axial")
+    with pytest.raises(RefusalError, match=r"tiles refuses rope \+ sparsemax"):
+        Cache("rope + sparsemax", backend="tiles").attend(*(tensor.detach() for tensor in x))

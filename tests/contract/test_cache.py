@@ -1,0 +1,83 @@
+"""A cache that reads a text in parts is attention to all of it at once, for every method."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+from contract.drawing import HEAD_DIM, PARTS, PER_METHOD, Shape, initial_weights, schemes, tensors
+from longspan.compute import cache as cache_module
+from longspan.compute import standing as standing_module
+from longspan.compute import step as step_module
+from longspan.compute.cache import Cache
+from longspan.compute.inputs import Inputs
+from longspan.compute.places import places
+from longspan.compute.reference import reference
+from longspan.errors import RefusalError
+from longspan.scheme import Scheme
+
+
+def read(cache: Cache, parts: list[int], x: tuple[Tensor, Tensor, Tensor], padding: Tensor | None) -> Tensor:
+    """The outputs of parts of so many tokens."""
+    outs, first = [], 0
+    for count in parts:
+        some = slice(first, first + count)
+        hidden = None if padding is None or not padding[:, some].any() else padding[:, some]
+        outs.append(cache.attend(x[0][:, :, some], x[1][:, :, some], x[2][:, :, some], padding=hidden))
+        first += count
+    return torch.cat(outs, 2)
+
+
+@contextmanager
+def small() -> Iterator[None]:
+    """Several chunks, blocks and runs in few tokens."""
+    known = cache_module._known, standing_module.frame, step_module._alike
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(cache_module, "CHUNK", 5)
+        patch.setattr(standing_module, "BLOCK", 8)
+        patch.setattr(step_module, "WORTH", 2)
+        for found in known:
+            found.cache_clear()
+        yield
+    for found in known:  # what was found with these numbers must not be found again
+        found.cache_clear()
+
+
+def has_no_cache(scheme: Scheme) -> bool:
+    return not scheme.direction.causal or scheme.rotation.num_axes > 1
+
+
+@pytest.mark.parametrize("name", PARTS)
+@settings(max_examples=PER_METHOD)
+@given(data=st.data())
+def test_parts_are_the_whole(name: str, device: torch.device, data: st.DataObject) -> None:
+    scheme = data.draw(schemes(with_part=name))
+    if has_no_cache(scheme):
+        with pytest.raises(RefusalError, match=r"use attend\(\)"):
+            Cache(scheme)
+        return
+    parts = data.draw(st.lists(st.sampled_from([1, 1, 2, 3, 9, 20]), min_size=1, max_size=6))
+    batch, kv_heads, group = data.draw(st.integers(1, 2)), data.draw(st.integers(1, 2)), data.draw(st.integers(1, 3))
+    count = sum(parts)
+    generator = torch.Generator().manual_seed(data.draw(st.integers(0, 2**31)))
+    padding = None
+    if data.draw(st.booleans()):
+        left = torch.tensor(data.draw(st.lists(st.integers(0, count), min_size=batch, max_size=batch)))
+        padding = (torch.arange(count)[None] < left[:, None]).to(device)
+    x = [t.to(device) for t in tensors(Shape(batch, kv_heads, group, count, count), torch.float64, generator)]
+    weights = {n: t.to(device) for n, t in initial_weights(scheme, kv_heads * group, generator).items()}
+    crop = data.draw(st.integers(max(0, count - 4), count - 1))
+    with small():
+        cache = Cache(scheme, weights=weights)
+        out = read(cache, parts, (x[0], x[1], x[2]), padding)
+        cache.crop(crop)
+        query, key, value = (t[:, :, crop:] for t in x)
+        rest = read(cache, [1] * (count - crop), (query, key, value), None if padding is None else padding[:, crop:])
+    where = places(count, count, padding=padding, device=device)
+    wanted = reference(Inputs(x[0], x[1], x[2], scheme, *where, weights, HEAD_DIM**-0.5))
+    torch.testing.assert_close(out, wanted, rtol=1e-10, atol=1e-10)
+    torch.testing.assert_close(rest, wanted[:, :, crop:], rtol=1e-10, atol=1e-10)
