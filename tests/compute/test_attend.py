@@ -1,20 +1,23 @@
 """`attend`: what it accepts, what it refuses and how it says so; bad numbers spread no further than they must."""
 
+from dataclasses import replace
+from itertools import product
 from typing import Any
 
 import pytest
 import torch
+from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
 from torch.utils.checkpoint import checkpoint
 
 from longspan import Scheme, attend, parse
 from longspan.compute.inputs import Inputs
-from longspan.compute.places import places
+from longspan.compute.places import Places, places
 from longspan.compute.reference import reference
 from longspan.compute.rotate import rotate
 from longspan.compute.tiled import tiles
 from longspan.errors import RefusalError, SchemeError, ShapeError
-from longspan.slots import identity
+from longspan.slots import PlaceMap, identity
 
 X = torch.randn(2, 4, 6, 8)
 
@@ -107,29 +110,37 @@ def test_backends_refuse_by_name_with_reason_and_remedy() -> None:
 
 
 @pytest.mark.parametrize("text", ["rope", "yarn(factor=4, trained_length=8)", "rerope(3)", "leaky_rerope(3, 2)",
-                                  "self_extend(4, 2)", "dual_chunk(8, 2)", "rope + window(4, sinks=1)"])  # fmt: skip
+                                  "self_extend(4, 2)", "dual_chunk(8, 2)", "rope + window(4, sinks=1)",
+                                  "xpos(scale_base=4)"])  # fmt: skip
 @pytest.mark.parametrize("queries", [1, 3, 20])
 def test_inputs_may_come_turned(text: str, queries: int) -> None:
-    """Queries and keys turned beforehand to any frame, gain included, give the same output."""
+    """Queries and keys turned beforehand to any frame of their own, gain and decay included, give the same output."""
     scheme = parse(text)
     q, k, v = torch.randn(3, 1, 2, 20, 8, dtype=torch.float64)
     query_places, key_places = places(queries, 20)
     raw = Inputs(q[:, :, -queries:], k, v, scheme, query_places, key_places, {}, 0.3)
-    for frame in (identity, lambda p: p // 4, lambda p: p.double() / 3):
-        spectrum = scheme.rotation.spectrum(8)
-        turned = Inputs(
-            rotate(raw.query, frame(query_places.coordinate), spectrum),
-            rotate(raw.key, frame(key_places.coordinate), spectrum),
-            v, scheme, query_places, key_places, {}, 0.3, frame, frame,
-        )  # fmt: skip
+    spectrum = scheme.rotation.spectrum(8)
+
+    def turned(x: Tensor, at: Places, frame: PlaceMap | None, grows: int) -> Tensor:
+        if frame is None:
+            return x
+        place = frame(at.coordinate)
+        return rotate(x, place, spectrum, -grows * place[..., 0] if spectrum.decays else None)
+
+    frames: list[PlaceMap | None] = [None, identity, lambda p: p // 4, lambda p: p.double() / 3, lambda p: p % 8]
+    for a, b in product(frames, frames):
+        query, key = turned(raw.query, query_places, a, -1), turned(raw.key, key_places, b, 1)
+        x = replace(raw, query=query, key=key, query_frame=a, key_frame=b)
         for backend in (reference, tiles):
-            torch.testing.assert_close(backend(turned), reference(raw), rtol=1e-11, atol=1e-11)
+            torch.testing.assert_close(backend(x), reference(raw), rtol=1e-11, atol=1e-11)
 
 
 def test_a_frame_needs_frequencies_that_stay() -> None:
     where = places(6, 6)
     with pytest.raises(SchemeError, match="keys must come unturned"):
         Inputs(X, X, X, parse("dynamic_ntk(trained_length=4)"), *where, {}, 1.0, None, identity)
+    with pytest.raises(SchemeError, match="shaw multiplies vectors with queries: they must come unturned"):
+        Inputs(X, X, X, parse("rope + shaw"), *where, parse("shaw").initial_weights(4, 8), 1.0, identity)
 
 
 @pytest.mark.parametrize("bad", [float("nan"), float("inf")])

@@ -1,6 +1,7 @@
-"""Standing: how the keys of one set of frequencies stand in the cache, which is where attention takes them up.
+"""Standing: how the keys of one set of frequencies stand in a cache, which is where attention takes them up.
 
-A rotary module is told that a token stands at g(p) and turns it there. Keys of most pairs shall then need no more:
+A key is turned to where a token at g(p) would stand, by a rotary module that is told so or by `Cache`. Most pairs shall
+then need no more:
 
     method                                  g(p)              attention still turns, in each step
     fixed frequencies, windows, log n       p                 nothing
@@ -9,7 +10,8 @@ A rotary module is told that a token stands at g(p) and turns it there. Keys of 
     leaky_rerope                            p / k             the near keys
     self_extend                             ⌊p / G⌋           the near keys
     dual_chunk                              p mod t           nothing
-    frequencies that change on the way      0                 all keys
+    frequencies that change on the way      0                 all keys (in `Cache`: p, and all turn on at a change)
+    xpos                                    p mod block       nothing
 
 g is read off the method: where its branch says that keys stand, of the branch that most keys of a late query lie in.
 """
