@@ -40,7 +40,7 @@ SUITES = {
     "slots.py": ["test_slots.py", "mask", "rotation", "normalizer"]
     + [f"contract/test_{suite}.py" for suite in ("oracle", "parts", "normalizer", "value")]
     + ["compute/test_attend.py"],
-    "compute/cache.py": ["contract/test_cache.py"],
+    "compute/cache.py": ["compute/test_cache.py", "contract/test_cache.py"],
     "compute/lowering.py": ["compute/test_lowering.py"],
     "compute/rotate.py": ["compute/test_rotate.py", "contract/test_oracle.py", "rotation"],
 }

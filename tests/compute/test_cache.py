@@ -6,10 +6,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from longspan import Cache, attend, parse
+from longspan import Cache, Scheme, attend, parse
 from longspan.compute import cache as cache_module
 from longspan.compute import decode as decode_module
 from longspan.errors import RefusalError, ShapeError
+from longspan.rotation.longrope import LongRoPE
 
 KEYS = 1500
 NEAR = {
@@ -97,6 +98,16 @@ def test_reading_on_is_as_exact_as_reading_at_once(text: str, dtype: torch.dtype
     assert error <= 2 * at_once
 
 
+@pytest.mark.parametrize("parts", [[5, 1, 1, 1, 1, 1], [5, 5], [8, 1, 1], [7, 3]])
+def test_a_gain_changes_with_the_rotation(parts: list[int]) -> None:
+    """Tokens 0 … 7 by one list of factors and the next by another, both with a gain."""
+    x, short, long = tokens(10), (1.0, 1.0, 2.0, 2.0), (1.0, 2.0, 3.0, 4.0)
+    scheme = Scheme(rotation=LongRoPE(trained_length=8, factor=4, short=short, long=long))
+    cache = Cache(scheme)
+    found = [cache.attend(*some) for some in zip(*(tensor.split(parts, 2) for tensor in x), strict=True)]
+    torch.testing.assert_close(torch.cat(found, 2), attend(x[0], x[1], x[2], scheme))
+
+
 def test_queries_may_be_fewer_than_keys_and_heads_wider_than_values() -> None:
     query, key, value = tokens(50)
     cache = Cache("rerope(9)", scale=0.2)
@@ -127,6 +138,7 @@ def test_a_mistake_reads_nothing() -> None:
         cache.attend(rest[0], rest[1], rest[2], padding=torch.zeros(2, 9, dtype=torch.bool))
     with pytest.raises(ShapeError, match="10 tokens cannot be cropped to 11"):
         cache.crop(11)
+    cache.crop(10)
     assert cache.length == 10
     wanted = attend(*x, "dynamic_ntk(trained_length=8)")[:, :, 10:]
     torch.testing.assert_close(cache.attend(*rest), wanted, rtol=1e-10, atol=1e-10)

@@ -258,11 +258,13 @@ def _known(call: Call) -> Call:
 
 @lru_cache(maxsize=64)
 def _between(old: Rotation | None, new: Rotation | None, head_dim: int) -> Spectrum:
-    """What turns from a frame of one rotation to the same frame of another; None is no rotation."""
+    """What turns from a frame of one rotation to the same frame of another; None is no rotation.
+
+    One that changes on the way does not decay.
+    """
     before, after = (None if rotation is None else rotation.spectrum(head_dim) for rotation in (old, new))
     some = after or before
     assert some is not None
-    still = replace(some, frequencies=some.frequencies * 0, log_decay=some.log_decay * 0, gain=1.0)
+    still = replace(some, frequencies=some.frequencies * 0, gain=1.0)
     before, after = before or still, after or still
-    frequencies, log_decay = after.frequencies - before.frequencies, after.log_decay - before.log_decay
-    return replace(some, frequencies=frequencies, log_decay=log_decay, gain=after.gain / before.gain)
+    return replace(some, frequencies=after.frequencies - before.frequencies, gain=after.gain / before.gain)
