@@ -11,7 +11,7 @@ from torch import Tensor
 from longspan import attend, parse
 from longspan.compute import decode as decode_module
 from longspan.compute import step as step_module
-from longspan.compute.decode import decoding
+from longspan.compute.decode import Decoding, decoding
 from longspan.compute.inputs import Inputs
 from longspan.compute.lowering import Span
 from longspan.compute.parts import WORTH, Parts
@@ -67,8 +67,9 @@ def test_keys_turn_chunk_by_chunk(text: str, queries: int, monkeypatch: pytest.M
     x = call(text, queries)
     found = decoding(x)
     known.cache_clear()
-    assert found is not None
-    turning = [piece for piece in found.todo.pieces if piece.keys is not None]  # pyright: ignore[reportOptionalMemberAccess]
+    assert isinstance(found, Decoding)
+    assert found.todo is not None
+    turning = [piece for piece in found.todo.pieces if piece.keys is not None]
     assert max(piece.end - piece.first for piece in turning) <= 512
     torch.testing.assert_close(found(x.query, x.key, x.value, x.weights), reference(x), rtol=1e-11, atol=1e-11)
 
@@ -125,8 +126,6 @@ def test_queries_may_stand_before_or_behind_the_last_keys(text: str, first: int)
     ("text", "options"),
     [
         ("rope", {"queries": FEW + 1}),
-        ("rope", {"padding": torch.arange(KEYS)[None] < 2}),
-        ("rope", {"documents": (torch.arange(KEYS)[None] > 9).long()}),
         ("rerope(9)", {"key_positions": torch.arange(KEYS) * 2}),
         ("rope + window(5)", {"query_positions": torch.tensor([2 * KEYS])}),
         ("rope + window(5)", {"queries": 4, "query_positions": KEYS + torch.arange(2, 6)}),
@@ -140,6 +139,33 @@ def test_everything_else_goes_the_general_way(text: str, options: dict[str, Any]
     assert decode(x) is None
     out = attend(x.query, x.key, x.value, text, scale=0.3, **options) if options else None
     assert out is None or torch.allclose(out, reference(x))
+
+
+LEFT, RIGHT = torch.arange(KEYS)[None] < torch.tensor([[0], [777]]), torch.arange(KEYS)[None] >= KEYS - 300
+STANDING: dict[str, dict[str, Tensor]] = {
+    "left padding": {"padding": LEFT},
+    "nothing but padding": {"padding": torch.arange(KEYS)[None] < torch.tensor([[0], [KEYS]])},
+    "empty places of a static cache": {"padding": RIGHT, "query_positions": torch.arange(KEYS - 302, KEYS - 300)},
+    "documents": {"documents": (torch.arange(KEYS)[None] > torch.tensor([[9], [700]])).long()},
+    "documents behind padding": {"padding": LEFT, "documents": (torch.arange(KEYS)[None] > 900).long()},
+}
+
+
+@pytest.mark.parametrize("queries", [1, 2])
+@pytest.mark.parametrize("standing", STANDING)
+@pytest.mark.parametrize("text", SCHEMES)
+def test_rows_may_stand_differently(text: str, standing: str, queries: int, threads: None) -> None:
+    """Behind padding of their own, in documents of their own: each is read as it would be alone."""
+    options = dict(STANDING[standing])
+    if "query_positions" in options:
+        at = options.pop("query_positions")[-queries:]
+        x, last = call(text, queries, 2, **options), at[-1] + 1
+        x = replace(x, queries=x.keys.slice(int(at[0]), int(last)))
+    else:
+        x = call(text, queries, 2, **options)
+    out = decode(x)
+    assert out is not None
+    torch.testing.assert_close(out, reference(x), rtol=1e-11, atol=1e-11)
 
 
 def test_gradients_go_the_general_way() -> None:

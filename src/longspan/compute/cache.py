@@ -13,7 +13,7 @@ import torch
 from jaxtyping import Bool, Float, Shaped
 from torch import Tensor
 
-from longspan.compute.decode import Decoding
+from longspan.compute.decode import Decoding, Patchwork
 from longspan.compute.inputs import Inputs, Look, check_tensors
 from longspan.compute.places import Places, places
 from longspan.compute.run import decoding, run
@@ -87,8 +87,9 @@ class Cache:
         query, key = self._normalized(query, key)
         hidden = self._hidden(padding, key)
         base = query.shape[3] ** -0.5 if self.scale is None else self.scale
-        call = Call(self._content, self.length, Look.of(query), Look.of(key), base, self.backend, hidden)
-        call = _known(call) if hidden is None else call
+        padded = None if hidden is None else hidden.cpu().numpy().tobytes()
+        looks = Look.of(query), Look.of(key)
+        call = _known(Call(self._content, self.length, *looks, base, self.backend, padded, hidden))
         self._keys, self._values = self._room(key, self._keys), self._room(value, self._values)
         call.turn_on(self._keys, self._rotation)
         self._rotation = call.segment.rotation
@@ -151,7 +152,7 @@ class Call:
         scheme, base_scale, backend: of `Inputs` and of `run`; queries and keys come normalized.
         before: how many tokens were read before.
         query, key: what the new ones look like.
-        hidden: which keys are padding, old and new; None where none is.
+        padded, hidden: which keys are padding, old and new, as a value and as a tensor; None where none is.
     """
 
     scheme: Scheme
@@ -160,8 +161,9 @@ class Call:
     key: Look
     base_scale: float
     backend: str
-    hidden: Bool[Tensor, "batch length"] | None
-    _steps: dict[tuple[Look, ...], Decoding] = field(default_factory=dict, compare=False)
+    padded: bytes | None
+    hidden: Bool[Tensor, "batch length"] | None = field(compare=False)
+    _steps: dict[tuple[Look, ...], Decoding | Patchwork] = field(default_factory=dict, compare=False)
 
     def turn_on(self, keys: Tensor, old: Rotation) -> None:
         """Turn the keys read before from the frame of an old rotation on to that of the one that serves now."""

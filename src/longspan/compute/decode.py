@@ -20,7 +20,7 @@ from longspan.compute.lowering import Span
 from longspan.compute.parts import Parts
 from longspan.compute.remembered import Remembered, spelled
 from longspan.compute.scaling import Sharpness, sharpness
-from longspan.compute.spans import one_span
+from longspan.compute.spans import Patch, patches
 from longspan.compute.step import FEW, Piece, Step, Turning, step
 from longspan.scheme import Scheme
 from longspan.slots import PlaceMap, ScoreBias, Weights
@@ -28,21 +28,27 @@ from longspan.slots import PlaceMap, ScoreBias, Weights
 _lines = Remembered(2**26)
 
 
-def decoding(x: Inputs) -> "Decoding | None":
+def decoding(x: Inputs) -> "Decoding | Patchwork | None":
     """What is done with these tensors and with all that look like them.
 
-    None where the inputs are more than the softmax of few queries in one run with their keys.
+    None where the inputs are more than the softmax of few queries in one run with their keys, in each row of the batch.
     """
     if x.query.shape[2] > FEW or _wants_gradients(x) or not _one_softmax(x):
         return None
-    span = one_span(x.queries, x.keys)
-    if span is None:
+    found = patches(x.queries, x.keys, len(x.query), regular=True)
+    if isinstance(found, str):
         return None
-    looks = Look.of(x.query), Look.of(x.key)
-    found = _known(
-        Decoding(x.scheme, (x.query_frame, x.key_frame), span, x.base_scale, *looks, torch.get_num_threads())
-    )
-    return None if found.todo is None else found
+    steps = [_known(_decoding(x, patch)) for patch in found]
+    if any(step.todo is None for step in steps):
+        return None
+    whole = len(steps) == 1 and steps[0].queries == Look.of(x.query) and steps[0].keys == Look.of(x.key)
+    return steps[0] if whole else Patchwork(tuple(zip(found, steps, strict=True)))
+
+
+def _decoding(x: Inputs, patch: Patch) -> "Decoding":
+    frames, span = (x.query_frame, x.key_frame), patch.span
+    query, key = Look.of(x.query[patch.rows, :, : span.queries]), Look.of(x.key[patch.rows, :, : span.keys])
+    return Decoding(x.scheme, frames, span, x.base_scale, query, key, torch.get_num_threads())
 
 
 def _wants_gradients(x: Inputs) -> bool:
@@ -54,6 +60,29 @@ def _one_softmax(x: Inputs) -> bool:
     scheme, same_width = x.scheme, x.value.shape[3] == x.query.shape[3]
     plain = scheme.bias is None or isinstance(scheme.bias, ScoreBias)
     return plain and same_width and scheme.normalizer.order == 1 and not scheme.qk_norm and not scheme.reweight
+
+
+@dataclass(frozen=True)
+class Patchwork:
+    """Steps of rows that stand differently: behind padding, before the empty places of a static cache, in documents.
+
+    Arguments:
+        parts: where each step's rows and keys lie; what lies nowhere gives zeros.
+    """
+
+    parts: tuple[tuple[Patch, "Decoding"], ...]
+
+    def __call__(
+        self, query: Tensor, key: Tensor, value: Tensor, weights: Weights
+    ) -> Float[Tensor, "batch heads queries value_dim"]:
+        """The output."""
+        out = torch.zeros_like(query)
+        for patch, step in self.parts:
+            rows = slice(patch.queries, patch.queries + patch.span.queries)
+            keys = slice(patch.keys, patch.keys + patch.span.keys)
+            some = (query[patch.rows, :, rows], key[patch.rows, :, keys], value[patch.rows, :, keys])
+            out[patch.rows, :, rows] = step(*some, weights)
+        return out
 
 
 @dataclass(frozen=True, eq=False)

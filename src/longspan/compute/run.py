@@ -6,7 +6,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from longspan.compute.blocks import blocks
-from longspan.compute.decode import Decoding
+from longspan.compute.decode import Decoding, Patchwork
 from longspan.compute.inputs import Inputs
 from longspan.compute.places import places
 from longspan.compute.reference import reference
@@ -60,7 +60,7 @@ def run(inputs: Inputs, backend: str = "auto") -> Float[Tensor, "batch heads que
     return BACKENDS[_chosen(inputs, backend)](inputs)
 
 
-def decoding(inputs: Inputs, backend: str = "auto") -> Decoding | None:
+def decoding(inputs: Inputs, backend: str = "auto") -> Decoding | Patchwork | None:
     """What `run` does with these tensors and all that look like them, found once; None where it must see each anew.
 
     Errors: as of `run`.

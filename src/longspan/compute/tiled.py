@@ -10,7 +10,7 @@ from torch import Tensor
 
 from longspan.compute import flash
 from longspan.compute.blocks import blocks
-from longspan.compute.decode import Decoding, decoding
+from longspan.compute.decode import Decoding, Patchwork, decoding
 from longspan.compute.decompose import attention
 from longspan.compute.inputs import Inputs
 from longspan.compute.softmax import SpanSoftmax, nothing
@@ -87,7 +87,7 @@ def tiles(x: Inputs) -> Float[Tensor, "batch heads queries value_dim"]:
     return blocks(x) if x.scheme.bias or x.scheme.reweight else _tiles(x, strip=None)
 
 
-def step(x: Inputs) -> Decoding | None:
+def step(x: Inputs) -> Decoding | Patchwork | None:
     """What tiles do with few queries against a cache; None where the inputs are no such step."""
     if flash.on_cuda(x.query.device):  # decoding packs heads for the kernel of the CPU
         return None

@@ -16,7 +16,7 @@ from transformers.masking_utils import (
     sdpa_mask,
 )
 
-from longspan.compute.decode import Decoding
+from longspan.compute.decode import Decoding, Patchwork
 from longspan.compute.places import PADDING, Places, visible
 from longspan.errors import RefusalError
 from longspan.mask.all import All
@@ -44,7 +44,7 @@ class LazyMask:
         self._stock: dict[str, Any] = {}
         self._places: tuple[Places, Places] | None = None
         self._is_band: bool | None = None
-        self.decodings: dict[Hashable, Decoding] = {}
+        self.decodings: dict[Hashable, Decoding | Patchwork] = {}
         """What a layer found out to do with few queries, for those that are asked the same on these places."""
 
     @property
