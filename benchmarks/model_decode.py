@@ -1,7 +1,8 @@
 """What an extension costs a whole model as it generates, at 3k cached tokens: `python benchmarks/model_decode.py`.
 
 SmolLM2-135M where `make smollm2` has put it, else random numbers in its shape. A step of the model as it is, and one
-under each scheme, round by round, all on the same weights in memory.
+under each scheme, round by round, all on the same weights in memory: one text, one in a static cache, and a batch of
+four behind padding of their own.
 """
 
 import copy
@@ -12,8 +13,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 import torch
-from torch import Tensor
-from transformers import DynamicCache, LlamaConfig, LlamaForCausalLM, PreTrainedModel
+from transformers import DynamicCache, LlamaConfig, LlamaForCausalLM, PreTrainedModel, StaticCache
 
 import longspan
 from longspan.bench.attention import conditions, timed
@@ -23,6 +23,8 @@ FOLDER = Path(__file__).parent / "results"
 CACHE = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "longspan"
 SMOLLM2 = CACHE / "SmolLM2-135M-Instruct.Q4_1.gguf"
 LENGTH, ROUNDS = 3000, 80
+PADDING = (0, 100, 400, 1500)
+"""Of the rows of the batch, tokens."""
 SCHEMES = (
     "rerope(window=512)",
     "leaky_rerope(window=512, k=4)",
@@ -33,6 +35,8 @@ SCHEMES = (
     "log_length(trained_length=2048)",
     "yarn(factor=4)",
 )
+FEW = SCHEMES[0], SCHEMES[5]
+"""What is measured in every kind of cache."""
 
 
 def random_llama() -> LlamaForCausalLM:
@@ -44,16 +48,25 @@ def random_llama() -> LlamaForCausalLM:
 
 
 @torch.no_grad()
-def stepping(model: PreTrainedModel, words: Tensor) -> Callable[[], None]:
+def stepping(model: PreTrainedModel, kind: str) -> Callable[[], None]:
     """One more token for a cache of its own that was filled beforehand."""
-    cache = DynamicCache()
-    model(input_ids=words[:, :LENGTH], past_key_values=cache, logits_to_keep=1)
+    padding = torch.tensor(PADDING if kind == "decode, padded batch" else (0,))[:, None]
+    length = LENGTH + ROUNDS + 1
+    words = torch.randint(2, 49152, (len(padding), length), generator=torch.Generator().manual_seed(0))
+    real = (torch.arange(length) >= padding).long()
+    static = kind == "decode, static cache"
+    cache = StaticCache(config=model.config, max_cache_len=length) if static else DynamicCache()
+
+    def read(start: int, stop: int) -> None:
+        mask = real[:, :stop] if len(real) > 1 else None
+        model(input_ids=words[:, start:stop], attention_mask=mask, past_key_values=cache, logits_to_keep=1)
 
     def step() -> None:
         with torch.no_grad():
-            at = cache.get_seq_length()
-            model(input_ids=words[:, at : at + 1], past_key_values=cache)
+            at = int(cache.get_seq_length())
+            read(at, at + 1)
 
+    read(0, LENGTH)
     return step
 
 
@@ -68,13 +81,17 @@ def extended(model: PreTrainedModel, scheme: str) -> PreTrainedModel:
 def main() -> None:
     torch.set_num_threads(2)
     name, model = ("SmolLM2-135M", longspan.load(SMOLLM2).eval()) if SMOLLM2.exists() else ("random", random_llama())
-    words = torch.randint(2, 49152, (1, LENGTH + ROUNDS + 1), generator=torch.Generator().manual_seed(0))
-    calls = {scheme: stepping(extended(model, scheme), words) for scheme in SCHEMES}
-    rows = timed(stepping(model, words), calls, "decode", LENGTH, torch.float32, ROUNDS, lambda _: None)
+    rows = []
+    for kind, schemes in (("decode", SCHEMES), ("decode, static cache", FEW), ("decode, padded batch", FEW)):
+        calls = {scheme: stepping(extended(model, scheme), kind) for scheme in schemes}
+        rows += timed(stepping(model, kind), calls, kind, LENGTH, torch.float32, ROUNDS, lambda _: None)
     for row in rows:
-        print(f"{row.name:36} {row.ratio:.3f} [{row.low:.3f}, {row.high:.3f}]  {row.seconds * 1e3:.0f} ms")
+        print(
+            f"{row.task:22} {row.name:36} {row.ratio:.3f} [{row.low:.3f}, {row.high:.3f}]  {row.seconds * 1e3:.0f} ms"
+        )
     kept = {k: v for k, v in conditions().items() if k in ("hardware", "torch", "python", "load_average")}
-    found = {**kept, "command": "python benchmarks/model_decode.py", "model": name, "rows": [asdict(r) for r in rows]}
+    kept |= {"command": "python benchmarks/model_decode.py", "model": name, "padding": PADDING}
+    found = {**kept, "rows": [asdict(row) for row in rows]}
     text = json.dumps(found, indent=1)
     (FOLDER / "model-decode.json").write_text(text + "\n", encoding="utf-8")
 

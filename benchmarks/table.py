@@ -4,6 +4,7 @@ python benchmarks/table.py
 """
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -28,33 +29,25 @@ def page() -> str:
 def _model_section() -> str:
     """A whole model's step, extended over plain."""
     found = json.loads((FOLDER / "results" / "model-decode.json").read_text())
-    first = found["rows"][0]
+    rows, first = found["rows"], found["rows"][0]
+    plain = {row["task"]: f"{row['task']} ({row['baseline_seconds'] * 1e3:.0f} ms)" for row in rows}
     lines = [
         f"\n## `{found['command']}`\n\nOne step of {found['model']} at {first['length']} cached tokens, "
-        f"{first['dtype']}, over the same step without extension ({first['baseline_seconds'] * 1e3:.0f} ms), "
-        f"all layers and the vocabulary included. {found['hardware']}, torch {found['torch']}, "
-        f"Python {found['python']}, load average {found['load_average']:.1f} at the start.\n",
-        "| scheme | step |\n|---|---|",
-        *(f"| `{row['name']}` | {_cell(row)} |" for row in found["rows"]),
+        f"{first['dtype']}, over the same step without extension (which took so many ms), all layers and the vocabulary "
+        f"included; the batch has four rows behind up to {max(found['padding'])} tokens of padding. {found['hardware']}, "
+        f"torch {found['torch']}, Python {found['python']}, load average {found['load_average']:.1f} at the start.\n",
+        *_table(rows, lambda row: plain[row["task"]]),
     ]
     return "\n".join(lines) + "\n"
 
 
 def _section(found: dict[str, Any]) -> str:
-    rows = found.get("rows", [])
-    tasks = list(dict.fromkeys((row["task"], row["length"], row["dtype"]) for row in rows))
-    titles = [f"{task}, {length // 1024}k, {dtype}" for task, length, dtype in tasks]
     lines = [
         f"\n## `{found['command']}`\n\n{found['hardware']}, torch {found['torch']}, Python {found['python']}, "
         f"{found['heads']} heads, load average {found['load_average']:.1f} at the start"
         f"{', real-time priority' if found.get('real_time') else ''}.\n",
     ]
-    if rows:
-        lines += [f"| scheme | {' | '.join(titles)} |", f"|---|{'---|' * len(tasks)}"]
-    for name in dict.fromkeys(row["name"] for row in rows):
-        mine = {(row["task"], row["length"], row["dtype"]): row for row in rows if row["name"] == name}
-        cells = [_cell(mine[task]) if task in mine else "" for task in tasks]
-        lines.append(f"| {name} | {' | '.join(cells)} |")
+    lines += _table(found.get("rows", []), lambda row: f"{row['task']}, {row['length'] // 1024}k, {row['dtype']}")
     if "memory" in found:
         memory, growth = found["memory"], found["growth"]
         share = memory["peak_bytes"] / memory["tensors_bytes"]
@@ -65,6 +58,16 @@ def _section(found: dict[str, Any]) -> str:
             f"{growth['lengths'][-1]} tokens: {slopes}."
         )
     return "\n".join(lines) + "\n"
+
+
+def _table(rows: list[dict[str, Any]], title: Callable[[dict[str, Any]], str]) -> list[str]:
+    """A row per scheme, a column per title."""
+    titles = list(dict.fromkeys(title(row) for row in rows))
+    lines = [f"| scheme | {' | '.join(titles)} |", f"|---|{'---|' * len(titles)}"] if rows else []
+    for name in dict.fromkeys(row["name"] for row in rows):
+        mine = {title(row): _cell(row) for row in rows if row["name"] == name}
+        lines.append(f"| {name} | {' | '.join(mine.get(t, '') for t in titles)} |")
+    return lines
 
 
 def _cell(row: dict[str, Any]) -> str:
