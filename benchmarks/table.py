@@ -30,11 +30,12 @@ def _model_section() -> str:
     """A whole model's step, extended over plain."""
     found = json.loads((FOLDER / "results" / "model-decode.json").read_text())
     rows, first = found["rows"], found["rows"][0]
+    padding = ", ".join(map(str, found["padding"]))
     plain = {row["task"]: f"{row['task']} ({row['baseline_seconds'] * 1e3:.0f} ms)" for row in rows}
     lines = [
         f"\n## `{found['command']}`\n\nOne step of {found['model']} at {first['length']} cached tokens, "
-        f"{first['dtype']}, over the same step without extension (which took so many ms), all layers and the vocabulary "
-        f"included; the batch has four rows behind up to {max(found['padding'])} tokens of padding. {found['hardware']}, "
+        f"{first['dtype']}, over the same step without extension (its time in brackets), all layers and the "
+        f"vocabulary included. The batch stands behind {padding} tokens of padding. {found['hardware']}, "
         f"torch {found['torch']}, Python {found['python']}, load average {found['load_average']:.1f} at the start.\n",
         *_table(rows, lambda row: plain[row["task"]]),
     ]

@@ -77,11 +77,11 @@ class Patchwork:
     ) -> Float[Tensor, "batch heads queries value_dim"]:
         """The output."""
         out = torch.zeros_like(query)
-        for patch, step in self.parts:
+        for patch, part in self.parts:
             rows = slice(patch.queries, patch.queries + patch.span.queries)
             keys = slice(patch.keys, patch.keys + patch.span.keys)
             some = (query[patch.rows, :, rows], key[patch.rows, :, keys], value[patch.rows, :, keys])
-            out[patch.rows, :, rows] = step(*some, weights)
+            out[patch.rows, :, rows] = part(*some, weights)
         return out
 
 
