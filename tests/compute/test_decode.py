@@ -130,6 +130,7 @@ def test_queries_may_stand_before_or_behind_the_last_keys(text: str, first: int)
         ("rope + window(5)", {"query_positions": torch.tensor([2 * KEYS])}),
         ("rope + window(5)", {"queries": 4, "query_positions": KEYS + torch.arange(2, 6)}),
         ("rope", {"query_positions": torch.tensor([KEYS + 6]), "key_positions": torch.arange(KEYS)}),
+        ("axial", {"key_positions": torch.arange(2 * KEYS).view(1, KEYS, 2)}),
         ("rope + cosine", {}),
         ("rope + l2", {}),
     ],

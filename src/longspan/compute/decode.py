@@ -56,10 +56,11 @@ def _wants_gradients(x: Inputs) -> bool:
 
 
 def _one_softmax(x: Inputs) -> bool:
-    """Whether the scheme is one softmax of scores of the keys as they came."""
+    """Whether the scheme is one softmax of scores of the keys as they came, along one line."""
     scheme, same_width = x.scheme, x.value.shape[3] == x.query.shape[3]
     plain = scheme.bias is None or isinstance(scheme.bias, ScoreBias)
-    return plain and same_width and scheme.normalizer.order == 1 and not scheme.qk_norm and not scheme.reweight
+    one_line = same_width and scheme.rotation.num_axes == 1
+    return plain and one_line and scheme.normalizer.order == 1 and not scheme.qk_norm and not scheme.reweight
 
 
 @dataclass(frozen=True)
