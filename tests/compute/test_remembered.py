@@ -2,12 +2,12 @@
 
 import torch
 
-from longspan.compute.remembered import Remembered, spelled
+from longspan.compute.remembered import BESIDES, Remembered, spelled
 
 
 def test_the_results_used_last_stay_within_the_budget() -> None:
     made: list[str] = []
-    memory = Remembered(3 * 8)
+    memory = Remembered(3 * (8 + BESIDES))
 
     def ask(key: str) -> None:
         def make() -> tuple[torch.Tensor]:

@@ -4,6 +4,9 @@ from collections.abc import Callable, Hashable
 
 from torch import Tensor
 
+BESIDES = 2**12
+"""Bytes that a result takes besides its numbers: keys and tensors are objects, and a step's angles are but a few."""
+
 
 class Remembered:
     """The results used last, as many as a budget of bytes holds.
@@ -15,19 +18,22 @@ class Remembered:
     def __init__(self, budget: int) -> None:
         self.budget = budget
         self._kept: dict[Hashable, tuple[Tensor, ...]] = {}
+        self._bytes = 0
 
     def get(self, key: Hashable, make: Callable[[], tuple[Tensor, ...]]) -> tuple[Tensor, ...]:
         """What `make` gave for this key, or gives now."""
         found = self._kept.pop(key, None)
-        new = found is None
-        found = make() if found is None else found
+        if found is None:
+            found = make()
+            self._bytes += _size(found)
         self._kept[key] = found  # the last one is the one used last
-        while new and len(self._kept) > 1 and self._bytes() > self.budget:
-            self._kept.pop(next(iter(self._kept)))
+        while len(self._kept) > 1 and self._bytes > self.budget:
+            self._bytes -= _size(self._kept.pop(next(iter(self._kept))))
         return found
 
-    def _bytes(self) -> int:
-        return sum(tensor.nbytes for tensors in self._kept.values() for tensor in tensors)
+
+def _size(tensors: tuple[Tensor, ...]) -> int:
+    return BESIDES + sum(tensor.nbytes for tensor in tensors)
 
 
 def spelled(*tensors: Tensor) -> tuple[bytes, ...]:
