@@ -252,7 +252,7 @@ def _turn(keys: Tensor, turnings: Iterable[Turning]) -> None:
         some.copy_(turning(some))
 
 
-@lru_cache(maxsize=16)
+@lru_cache(maxsize=4)  # a step's schemes: places of a large batch take their room
 def _known(call: Call) -> Call:
     """The same one as before, with all that it found."""
     return call
