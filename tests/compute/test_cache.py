@@ -119,6 +119,19 @@ def test_queries_may_be_fewer_than_keys_and_heads_wider_than_values() -> None:
     torch.testing.assert_close(torch.cat(outs, 2), wanted)
 
 
+@pytest.mark.parametrize("left", [None, 3])
+def test_rows_of_the_batch_are_selected(left: int | None) -> None:
+    x, rows = tokens(20, batch=2), torch.tensor([1, 1, 0])
+    padding = None if left is None else torch.arange(20) < torch.tensor([[0], [left]])
+    cache = Cache("self_extend(6, 2)")
+    cache.attend(*(tensor[:, :, :15] for tensor in x), padding=None if padding is None else padding[:, :15])
+    cache.select(rows)
+    query, key, value = (tensor[rows] for tensor in x)
+    wanted = attend(query, key, value, "self_extend(6, 2)", padding=None if padding is None else padding[rows])
+    found = [cache.attend(*(tensor[:, :, t : t + 1] for tensor in (query, key, value))) for t in range(15, 20)]
+    torch.testing.assert_close(torch.cat(found, 2), wanted[:, :, 15:], rtol=1e-10, atol=1e-10)
+
+
 def test_a_mistake_reads_nothing() -> None:
     x = tokens(20, batch=2)
     cache = Cache("dynamic_ntk(trained_length=8)")

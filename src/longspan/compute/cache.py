@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
 
 import torch
-from jaxtyping import Bool, Float, Shaped
+from jaxtyping import Bool, Float, Int64, Shaped
 from torch import Tensor
 
 from longspan.compute.decode import Decoding, Patchwork
@@ -106,6 +106,11 @@ class Cache:
             raise ShapeError(f"a cache of {self.length} tokens cannot be cropped to {length}")
         self.length = length
         self._padding = None if self._padding is None else self._padding[:, :length]
+
+    def select(self, rows: Int64[Tensor, " rows"]) -> None:
+        """Keep these rows of the batch, in this order, repeated or left out: beams, or many answers to one prompt."""
+        kept = (self._keys, self._values, self._padding)
+        self._keys, self._values, self._padding = (x if x is None else x[rows] for x in kept)
 
     def _normalized(self, query: Tensor, key: Tensor) -> tuple[Tensor, Tensor]:
         norm, dtype = self.scheme.qk_norm, torch.promote_types(query.dtype, torch.float32)
