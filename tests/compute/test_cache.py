@@ -9,13 +9,14 @@ from torch import Tensor
 from longspan import Cache, Scheme, attend, parse
 from longspan.compute import cache as cache_module
 from longspan.compute import decode as decode_module
+from longspan.compute.step import FEW
 from longspan.errors import RefusalError, ShapeError
 from longspan.rotation.longrope import LongRoPE
 
 KEYS = 1500
 NEAR = {
     "rope": 0, "yarn(factor=4, trained_length=400)": 0, "rope + window(100, sinks=3)": 0, "alibi": 0, "xpos": 0,
-    "dynamic_ntk(trained_length=400)": 0, "dual_chunk(160, 32)": 0, "cosine + rope": 0, "rerope(100)": 100,
+    "dynamic_ntk(trained_length=400)": 0, f"dynamic_ntk(trained_length={KEYS - 1})": 0, "dual_chunk(160, 32)": 0, "cosine + rope": 0, "rerope(100)": 100,
     "leaky_rerope(100, 3)": 100, "self_extend(96, 8)": 96, "rerope(100) + dynamic_ntk(trained_length=400)": 100,
 }  # fmt: skip
 """By scheme, the keys that a step turns."""
@@ -53,15 +54,21 @@ def test_a_step_turns_the_keys_of_a_window_at_most(text: str, monkeypatch: pytes
     assert read["where it lies"] > 0
 
 
-def test_all_layers_ask_once_what_a_step_has_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
-    x = tokens(200)
-    layers = [Cache("rerope(100)") for _ in range(3)]
+@pytest.mark.parametrize("count", [1, FEW])
+@pytest.mark.parametrize("left", [0, 30])
+def test_all_layers_ask_once_what_a_step_has_to_do(count: int, left: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    x, padding = tokens(200), torch.arange(200 - count)[None] < left if left else None
+    layers = [Cache("leaky_rerope(100, 3)") for _ in range(3)]
     for layer in layers:
-        layer.attend(*(tensor[:, :, :-1] for tensor in x))
-    layers[0].attend(*last(x, 1))
-    monkeypatch.setattr(cache_module, "Inputs", None)
-    outs = [layer.attend(*last(x, 1)) for layer in layers[1:]]
-    torch.testing.assert_close(outs[0], attend(x[0], x[1], x[2], "rerope(100)")[:, :, -1:])
+        layer.attend(*(tensor[:, :, :-count] for tensor in x), padding=padding)
+    layers[0].attend(*last(x, count))
+    for asked in ("Inputs", "Turn"):
+        monkeypatch.setattr(cache_module, asked, None)
+    outs = [layer.attend(*last(x, count)) for layer in layers[1:]]
+    monkeypatch.undo()
+    query, key, value = (tensor[:, :, left:] for tensor in x)
+    wanted = attend(query, key, value, "leaky_rerope(100, 3)")[:, :, -count:]
+    torch.testing.assert_close(outs[0], wanted)
     assert torch.equal(outs[0], outs[1])
 
 
@@ -84,6 +91,19 @@ def test_what_is_kept_moves_rarely() -> None:
         moves.add(cache._keys.data_ptr())
         assert cache._keys.shape[2] <= 1.25 * max(t + 1, 4)
     assert len(moves) <= 25
+
+
+def test_room_is_used_up_and_given_back() -> None:
+    x, cache = tokens(11, batch=2), Cache("rope")
+    cache.attend(*(tensor[:, :, :8] for tensor in x))
+    kept = cache._keys
+    cache.attend(*(tensor[:, :, 8:10] for tensor in x))  # a quarter more than eight
+    assert cache._keys is kept
+    cache.attend(*(tensor[:, :, 10:] for tensor in x))
+    assert cache._keys is not kept
+    cache.crop(0)
+    alone = [tensor[:1].float() for tensor in x]
+    torch.testing.assert_close(cache.attend(*alone), attend(alone[0], alone[1], alone[2], "rope"))
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
