@@ -16,7 +16,8 @@ from longspan.rotation.longrope import LongRoPE
 KEYS = 1500
 NEAR = {
     "rope": 0, "yarn(factor=4, trained_length=400)": 0, "rope + window(100, sinks=3)": 0, "alibi": 0, "xpos": 0,
-    "dynamic_ntk(trained_length=400)": 0, f"dynamic_ntk(trained_length={KEYS - 1})": 0, "dual_chunk(160, 32)": 0, "cosine + rope": 0, "rerope(100)": 100,
+    "dynamic_ntk(trained_length=400)": 0, "dynamic_ntk(trained_length=1499)": 0,
+    "dual_chunk(160, 32)": 0, "cosine + rope": 0, "rerope(100)": 100,
     "leaky_rerope(100, 3)": 100, "self_extend(96, 8)": 96, "rerope(100) + dynamic_ntk(trained_length=400)": 100,
 }  # fmt: skip
 """By scheme, the keys that a step turns."""
