@@ -3,7 +3,8 @@
 What is left to do is found once for a step and serves all layers. Keys that all still have to turn by the same angle
 stay as they lie, and the query turns back instead: a cache kept in the frame of a branch is read, never copied. What
 turns are the keys of a window, by angles remembered from the step before. The heads that share a key head become rows
-of one head, and the keys are cut into as many parts as keep every thread busy.
+of one head, and the keys are cut into as many parts as keep every thread busy. Rows of a batch that stand differently
+take a step each.
 """
 
 from dataclasses import dataclass, replace
