@@ -27,7 +27,8 @@ def attend(
 ) -> Float[Tensor, "batch heads queries value_dim"]:
     """Attention under a scheme of positions.
 
-    Keys stand at 0 … keys − 1 and the queries are the last of them, unless positions say otherwise.
+    Keys stand at 0 … keys − 1 and the queries are the last of them, unless positions say otherwise. All of them are
+    turned in each call: what reads on, token by token, is a `Cache`.
 
     Arguments:
         query: (batch, heads, queries, head_dim).
