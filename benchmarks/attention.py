@@ -32,7 +32,7 @@ PIECES: dict[str, Callable[[], list[Row] | dict[str, Any]]] = {
         for names, length in (([name for name in PREFILL if name not in BIASED], 16384), (BIASED, 8192))
         for row in measure(names, "forward + backward", length, kind, 2)
     ],
-    "alternatives": lambda: alternatives(8192, EXACT, 2),
+    "alternatives": lambda: alternatives(8192, EXACT, 5),
 }
 
 if __name__ == "__main__":
