@@ -138,12 +138,11 @@ class Extended:
             queries, keys = attention_mask.places(self.steps.now)
             scheme = self._with_the_models_own(softcap, s_aux)
             inputs = Inputs(*tensors, scheme, queries, keys, weights, base_scale, self.told, self.told)
-            if (found := decoding(inputs, self.backend)) is not None:
-                attention_mask.decodings[asked] = found
-            out = run(inputs, self.backend)
-        else:
-            out = step(*tensors, weights)
-        return out.transpose(1, 2).contiguous(), None
+            step = decoding(inputs, self.backend)
+            if step is None:
+                return run(inputs, self.backend).transpose(1, 2).contiguous(), None
+            attention_mask.decodings[asked] = step
+        return step(*tensors, weights).transpose(1, 2).contiguous(), None
 
     def _with_the_models_own(self, softcap: float | None, sinks: Tensor | None) -> Scheme:
         scheme = self.scheme if softcap is None else replace(self.scheme, cap=Softcap(float(softcap)))
