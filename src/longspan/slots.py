@@ -142,7 +142,9 @@ class Rotation(Part):
     Arguments:
         theta: base of the frequencies; 10000 where neither it nor a geometry is given.
         layout: "half" (GPT-NeoX, Hugging Face) or "interleaved" (RoFormer, Meta).
-        partial: fraction of the head's channels that turn, the first ones.
+        partial: fraction of the head's channels that rotate, the first ones.
+        proportion: fraction of their pairs that rotate, the fast ones; the slow ones have frequency 0 (proportional
+            RoPE, as in Gemma 4).
     """
 
     slot: ClassVar[str] = "rotation"
@@ -150,11 +152,13 @@ class Rotation(Part):
     theta: float | None = field(default=None, kw_only=True)
     layout: Layout = field(default="half", kw_only=True)
     partial: float = field(default=1.0, kw_only=True)
+    proportion: float = field(default=1.0, kw_only=True)
 
     def __post_init__(self) -> None:
         self.require(self.theta is None or self.theta > 1, "theta", "above 1")
         self.require(self.layout in ("half", "interleaved"), "layout", "'half' or 'interleaved'")
         self.require(0 < self.partial <= 1, "partial", "in (0, 1]")
+        self.require(0 < self.proportion <= 1, "proportion", "in (0, 1]")
 
     def fill(self, geometry: Geometry, length: int) -> "Part":
         """As of any part; a rescaling that the model came with counts for nothing, for this one takes its place."""
@@ -163,6 +167,16 @@ class Rotation(Part):
     @abstractmethod
     def frequencies(self, rotary_dim: int) -> Float64[Tensor, " pairs"]:
         """Radians per token, one per channel pair, fastest first."""
+
+    def original(self, rotary_dim: int) -> Float64[Tensor, " pairs"]:
+        """The frequencies that every rescaling starts from: theta^(−2i/d), 0 for pairs that do not rotate."""
+        plain = geometric(self.theta, rotary_dim)
+        plain[self.rotating(rotary_dim) :] = 0.0
+        return plain
+
+    def rotating(self, rotary_dim: int) -> int:
+        """How many pairs rotate."""
+        return int(self.proportion * rotary_dim // 2)
 
     def log_decay(self, rotary_dim: int) -> Float64[Tensor, " pairs"]:
         """Natural log of each pair's shrinking per token of distance."""

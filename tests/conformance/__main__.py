@@ -23,7 +23,7 @@ import torch
 import transformers
 
 import longspan
-from conformance import family
+from conformance import family, laws
 from conformance.family import Row, row
 from conformance.page import page
 from conformance.reviewed import METHODS, REASONS, UNBUILT
@@ -68,7 +68,7 @@ def _rows(types: Iterable[str], folder: Path, wrong_frame: bool) -> Iterable[tup
         found = Row(**{key: value for key, value in known.items() if key != "code"})
         if not wrong_frame:
             for method in found.red:
-                print(f"  {name}, {method}: {found.cells[method]}", flush=True)
+                print(f"  {name}, {method}: {(found.cells | found.laws)[method]}", flush=True)
         yield name, found
 
 
@@ -76,7 +76,7 @@ def _code(model_type: str) -> str:
     """Of all that a row depends on, its model included."""
     library = sorted(Path(longspan.__file__).parent.rglob("*.py"))
     told = [
-        *(file.read_text(encoding="utf-8") for file in [*library, Path(family.__file__)]),
+        *(file.read_text(encoding="utf-8") for file in [*library, Path(family.__file__), Path(laws.__file__)]),
         getsource(matter),
         small_config(model_type).to_json_string(use_diff=False),
         f"{METHODS} {REASONS} {transformers.__version__} {torch.__version__}",

@@ -15,6 +15,7 @@ from torch import Tensor
 from transformers import Cache, PreTrainedModel, StaticCache
 
 import longspan
+from conformance.laws import laws
 from conformance.reviewed import IN_LAYER, METHODS, NO_ROTATION, reason
 from longspan.compute.standing import UNTURNED
 from longspan.errors import LongspanError
@@ -40,6 +41,7 @@ class Row:
         missing: paths on which the model itself differs from reading at once, and by how much.
         worst: the largest difference between paths under any method.
         cells: by method; one entry "all" where nothing could be tried.
+        laws: by law, "pass" or what broke it; a law without anything to say on this type is left out.
     """
 
     turns: bool = True
@@ -47,6 +49,7 @@ class Row:
     missing: dict[str, float] = field(default_factory=dict)
     worst: float = 0.0
     cells: dict[str, str] = field(default_factory=dict)
+    laws: dict[str, str] = field(default_factory=dict)
 
     def as_json(self) -> dict[str, Any]:
         """As written to disk."""
@@ -59,8 +62,9 @@ class Row:
 
     @property
     def red(self) -> list[str]:
-        """Methods that fail."""
-        return [method for method, cell in self.cells.items() if cell.startswith("FAIL")]
+        """Methods and laws that fail."""
+        broken = [law for law, cell in self.laws.items() if cell != "pass"]
+        return [method for method, cell in self.cells.items() if cell.startswith("FAIL")] + broken
 
 
 def row(model_type: str, model: PreTrainedModel) -> Row:
@@ -76,6 +80,8 @@ def row(model_type: str, model: PreTrainedModel) -> Row:
     for method in METHODS:
         found.cells[method], worst = _cell(model, method, plain, paths)
         found.worst = max(found.worst, worst)
+    if found.takes:
+        found.laws = laws(model, words())
     if found.takes and found.positions < MATTER:
         return replace(found, cells=dict.fromkeys(METHODS, "FAIL: positions hardly matter in this model"))
     return found

@@ -6,6 +6,7 @@ import torch
 import transformers
 
 from conformance.family import PATHS, TOLERANCE, Row
+from conformance.laws import FAR, NEUTRAL, SAME
 from conformance.reviewed import MEANING, METHODS, REASONS, UNBUILT
 
 HEAD = f"""# Conformance
@@ -22,6 +23,15 @@ with the first. With rotary modules told false positions (`make conformance ARGS
 *positions* is what forgetting them changes, in units of the deviation; *worst* is the largest difference between
 two paths under any method. A letter is a refusal, with its reason:
 """
+LAWS = f"""The columns *neutral*, *own* and *reach* are laws of all methods on a type ([rescaled.md](rescaled.md)); –
+means that a law does not apply:
+
+- *neutral*: each of {len(NEUTRAL)} settings that change nothing (a factor of 1, a window of {FAR} tokens, …) gives the
+  checkpoint's logits within {SAME:g} of their deviation, with angles in float64.
+- *own*: the rescaling that the checkpoint came with, named bare, gives the checkpoint's logits.
+- *reach*: the length that is saved and the one that vLLM and llama.cpp are given is the one that was asked for.
+"""
+COLUMNS = ("neutral", "own", "reach")
 
 
 def page(rows: dict[str, Row]) -> str:
@@ -33,13 +43,16 @@ def page(rows: dict[str, Row]) -> str:
             HEAD,
             *(f"- **{letters[f'refused: {name}']}** {name}: {MEANING[name]}" for name in REASONS),
             "",
+            LAWS,
             *_counts(turning),
             "## The table",
             "",
             *(f"{i}. `{method}`" for i, method in enumerate(METHODS, 1)),
             "",
-            "| model type | positions | worst | " + " | ".join(map(str, range(1, len(METHODS) + 1))) + " |",
-            "|---|---|---|" + "---|" * len(METHODS),
+            "| model type | positions | worst | "
+            + " | ".join([*COLUMNS, *map(str, range(1, len(METHODS) + 1))])
+            + " |",
+            "|---|---|---|" + "---|" * (len(COLUMNS) + len(METHODS)),
             *(_line(name, row, letters) for name, row in turning.items()),
             "",
             *_missing(turning),
@@ -69,7 +82,8 @@ def _counts(turning: dict[str, Row]) -> list[str]:
 
 
 def _line(name: str, row: Row, letters: dict[str, str]) -> str:
-    cells = [_mark(row.cells.get(method, row.cells.get("all", "")), letters) for method in METHODS]
+    cells = [_mark(row.laws.get(law, "–"), letters) for law in COLUMNS]
+    cells += [_mark(row.cells.get(method, row.cells.get("all", "")), letters) for method in METHODS]
     return f"| {name} | {row.positions:.1f} | {row.worst:.0e} | " + " | ".join(cells) + " |"
 
 

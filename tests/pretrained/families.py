@@ -207,7 +207,10 @@ def _small_rope(rope: dict[str, Any]) -> dict[str, Any]:
 
 
 def small_model(model_type: str, dtype: torch.dtype = torch.float32) -> PreTrainedModel:
-    config = small_config(model_type)
+    return model_of(small_config(model_type), dtype)
+
+
+def model_of(config: PreTrainedConfig, dtype: torch.dtype = torch.float32) -> PreTrainedModel:
     with torch.device("meta"):
         size = sum(weight.numel() for weight in AutoModelForCausalLM.from_config(copy.deepcopy(config)).parameters())
     if size > LARGEST:

@@ -33,4 +33,5 @@ def export(
         if each.flags:
             typer.echo(f"{each.runtime}: {shlex.join(each.flags)}")
         else:
-            typer.echo(f"{each.runtime}: not expressible: {each.reason}; nearest: --method {shlex.quote(each.nearest)}")
+            nearest = f"; nearest: --method {shlex.quote(each.nearest)}" if each.nearest else ""
+            typer.echo(f"{each.runtime}: not expressible: {each.reason}{nearest}")

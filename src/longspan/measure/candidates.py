@@ -1,9 +1,10 @@
 """Candidates: the methods worth trying on a model, with parameters by each method's own rule.
 
 With L the trained and N the wanted length: ReRoPE's window between L/4 and L/2; Leaky ReRoPE and Self-Extend keep all
-distances within L/2; NTK is given twice the factor N/L, because untrained it reads to about half; YaRN's fast pairs are
-those that turn at least 32 times within L, or a quarter of what the fastest pair turns where L is small (at L = 128 no
-pair turns 32 times and YaRN would slow all of them). What is left open here is closed by the method itself.
+distances within L/2. What rescales frequencies counts from the length L before any rescaling that the model came with:
+NTK is given twice the factor N/L, because untrained it reads to about half; YaRN's fast pairs are those that rotate at
+least 32 times within L, or a quarter of what the fastest pair rotates where L is small (at L = 128 no pair rotates 32
+times and YaRN would slow all of them). What is left open here is closed by the method itself.
 """
 
 from math import pi
@@ -15,20 +16,20 @@ from longspan.scheme import Scheme
 
 def candidates(geometry: Geometry, length: int) -> tuple[str, ...]:
     """Schemes as text, the most promising first, so that a short budget cuts the right end."""
-    trained = geometry.trained_length
+    trained, original = geometry.trained_length, geometry.without_rescaling().trained_length
     quarter, half = max(1, trained // 4), max(1, trained // 2)
-    fast = min(32.0, max(2.0, round(trained / (2 * pi) / 4)))
+    fast = max(2.0, round(original / (2 * pi) / 4))
     texts = (
         f"rerope(window={half}) + log_length",
         f"leaky_rerope(window={quarter}) + log_length",
         f"self_extend(window={quarter}) + log_length",
-        f"yarn(fast={fast:g})",
+        "yarn" if fast >= 32 else f"yarn(fast={fast:g})",
         f"rerope(window={quarter}) + log_length",
         "ntk_mixed + log_length",
         "dynamic_ntk + log_length",
         "dual_chunk",
         f"rerope(window={half})",
-        f"ntk(factor={2 * length / trained:g})",
+        f"ntk(factor={2 * length / original:g})",
         f"self_extend(window={quarter})",
         f"lm_infinite(window={half})",
         "streaming_llm",

@@ -11,15 +11,18 @@ from longspan.errors import RefusalError
 from longspan.geometry import Geometry
 from longspan.notation import format_plan
 from longspan.plan import Plan
+from longspan.pretrained import temperature
 from longspan.pretrained.attention import IMPLEMENTATION, LAYER, Extended, Stock
 from longspan.pretrained.division import Work, divide, plainly, turns, unturned
 from longspan.pretrained.frame import Arguments, Frame, Installed
-from longspan.pretrained.inspect import theta, trained_length, unscaled_length
+from longspan.pretrained.inspect import rope_origin, theta
 from longspan.pretrained.mask import padding_of
 from longspan.pretrained.precise import in_float32
-from longspan.pretrained.probe import Anatomy, calm, probe, probe_tokens, run_text, swap_configs
+from longspan.pretrained.probe import Anatomy, Layer, calm, probe, probe_tokens, run_text, swap_configs
+from longspan.pretrained.rescaling import Origin
 from longspan.pretrained.step import Called, Steps
-from longspan.pretrained.wanted import Target, close
+from longspan.pretrained.temperature import Scaling
+from longspan.pretrained.wanted import Target, close, fitted
 from longspan.rotation.rope import RoPE
 from longspan.scheme import Scheme
 
@@ -109,7 +112,7 @@ class Attachment:
         self.length, self.backend = length, backend
         self.steps = Steps(work.frame(anatomy.sources()), work.pairwise)
         self._hooks: list[Any] = []
-        self._installed: list[Installed] = []
+        self._installed: list[Installed | Scaling] = []
         self._configs: list[tuple[nn.Module, str, Any]] = []
 
     @property
@@ -147,6 +150,12 @@ class Attachment:
             turned = standing.rotation
             frequencies = turned.frequencies(2 * len(source.frequencies)) if turned else None
             self._installed.append(source.install(frequencies, turned.gain if turned else 1.0))
+        for index, layer in enumerate(self.anatomy.layers):
+            rotation = self.plan.layer(index, len(self.anatomy.layers)).rotation
+            if layer.source and not layer.local_size and rotation != RoPE():
+                own = rope_origin(base.config, layer.source.layer_type).own
+                if (changed := temperature.install(layer, own, rotation)) is not None:
+                    self._installed.append(changed)
         for module in dict.fromkeys(source.module for source in self.anatomy.sources()):
             told = {s.layer_type: each for s, each in work.standings.items() if s.module is module and not each.true}
             self._hooks.append(module.register_forward_pre_hook(Frame(module, self.steps, told), with_kwargs=True))
@@ -212,10 +221,35 @@ def _target(anatomy: Anatomy, length: int | None) -> Target:
     config = anatomy.base.config
     turning = [layer for layer in anatomy.layers if layer.layout]
     far = [layer for layer in turning if not layer.local_size] or turning
-    layer, layout = far[0], far[0].layout
+    layer, layout, source = far[0], far[0].layout, far[0].source
     assert layout is not None
-    heads, lengths = (layer.num_heads, layer.num_kv_heads), (trained_length(config), unscaled_length(config))
-    return Target(Geometry(*heads, layout.head_dim, lengths[0], theta(config), lengths[1]), layout, length)
+    assert source is not None
+    start = rope_origin(config, source.layer_type)
+    geometry = Geometry(
+        layer.num_heads,
+        layer.num_kv_heads,
+        layout.head_dim,
+        start.trained_length,
+        theta(config, source.layer_type),
+        start.unscaled_length,
+    )
+    return Target(geometry, layout, start, length, _unnamable(far, start, geometry.theta))
+
+
+def _unnamable(far: list[Layer], start: Origin, theta: float | None) -> str | None:
+    """Why no rotation can be named on a model: its own one is not what its config describes, or not one."""
+    if theta is None:
+        return "rescales rotary frequencies, and this model's config names no rope_theta"
+    kinds = sorted({layer.source.kind for layer in far if layer.source})
+    if start.own is None:
+        return f"starts from the model's original frequencies, which its rope_type {kinds[0]!r} does not give"
+    for layer in far:
+        if layer.source and layer.layout and not layer.source.rotates_like(fitted(start.own, layer.layout)):
+            return (
+                "starts from the model's original frequencies, and this model does not rotate as its config says "
+                f"(rope_type {layer.source.kind!r}, rope_theta {theta:g})"
+            )
+    return None
 
 
 def _has_work(anatomy: Anatomy, work: Work) -> bool:

@@ -174,5 +174,6 @@ def _check_fixed(source: Source, named: bool) -> None:
     if source.follows_length and not named:
         raise RefusalError(
             f"this checkpoint changes its own frequencies with the length of the call ({source.kind}), which no cache "
-            "can follow: name the rotation as well, as in 'longrope(...)', 'yarn' or 'rope'"
+            "can follow: name the rotation as well, as in 'longrope + rerope' or 'dynamic_ntk + rerope', which follow "
+            "the length of each row with the checkpoint's own numbers"
         )

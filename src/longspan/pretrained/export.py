@@ -8,6 +8,7 @@ from transformers import PreTrainedConfig
 
 from longspan.pretrained.attach import Attachment
 from longspan.pretrained.frame import Source
+from longspan.pretrained.inspect import rope_origin, rope_parameters
 from longspan.pretrained.runtimes import longrope
 from longspan.slots import Rotation
 
@@ -22,9 +23,11 @@ def stock_config(attachment: Attachment) -> dict[str, Any] | None:
         return None
     text = attachment.anatomy.base.config.get_text_config(decoder=True)
     trial = copy.deepcopy(text)
-    reach = _reach(attachment, text.max_position_embeddings)
+    origins = {source: rope_origin(text, source.layer_type) for source in work.rotations}
+    reach = max(origins[source].reach(each, attachment.length) for source, each in work.rotations.items())
     for source, rotation in work.rotations.items():
-        parameters = longrope(rotation, _of(text, source), 2 * len(source.frequencies), reach)
+        present = rope_parameters(text, source.layer_type)
+        parameters = longrope(rotation, present, origins[source], 2 * len(source.frequencies), reach)
         if parameters is None:
             return None
         if source.layer_type is None:
@@ -35,21 +38,6 @@ def stock_config(attachment: Attachment) -> dict[str, Any] | None:
     if not all(_same(source, rotation, trial) for source, rotation in work.rotations.items()):
         return None
     return {"rope_parameters": trial.rope_parameters, "max_position_embeddings": reach}
-
-
-def _reach(attachment: Attachment, trained: int) -> int:
-    """The length that the extension is for."""
-    factors = [getattr(rotation, "factor", None) or 1.0 for rotation in attachment.work.rotations.values()]
-    return max(attachment.length or 0, int(trained * max(factors)))
-
-
-def _of(text: PreTrainedConfig, source: Source) -> PreTrainedConfig:
-    """The config as one source reads it."""
-    if source.layer_type is None:
-        return text
-    own = copy.deepcopy(text)
-    own.rope_parameters = text.rope_parameters[source.layer_type]
-    return own
 
 
 def _same(source: Source, rotation: Rotation, config: PreTrainedConfig) -> bool:

@@ -10,13 +10,16 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from longspan.errors import RefusalError
 from longspan.pretrained.step import Steps
-from longspan.slots import PlaceMap
+from longspan.slots import PlaceMap, Rotation
 
 FREQUENCIES = "inv_freq"
+RESOLUTION = 1e-4
+"""Relative difference below which frequencies are the same; bfloat16 buffers are not told from others."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +52,18 @@ class Source:
     def follows_length(self) -> bool:
         """Whether the module changes its frequencies with the length of the call."""
         return "dynamic" in self.kind or self.kind == "longrope"
+
+    def rotates_like(self, rotation: Rotation) -> bool:
+        """Whether a short text is rotated as by this rotation; float32 has computed the buffers."""
+        at_rest = self.frequencies
+        if self.follows_length:  # the last call has left its own
+            at_rest = getattr(self.module, self._named("original_inv_freq"), at_rest)
+        if at_rest.is_meta:
+            return True
+        shortest = rotation.segments(1)[0].rotation
+        wanted = shortest.frequencies(2 * len(at_rest))
+        alike = torch.allclose(at_rest.double().cpu(), wanted, rtol=RESOLUTION, atol=0.0)
+        return alike and abs(self.gain - shortest.gain) <= RESOLUTION * shortest.gain
 
     def holds(self, gain: float) -> bool:
         """Whether the module can be given this factor."""

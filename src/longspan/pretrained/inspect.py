@@ -6,6 +6,7 @@ from transformers import PreTrainedConfig
 
 from longspan.errors import RefusalError
 from longspan.geometry import Geometry
+from longspan.pretrained.rescaling import Origin, origin
 
 
 def geometry(config: PreTrainedConfig) -> Geometry:
@@ -16,13 +17,14 @@ def geometry(config: PreTrainedConfig) -> Geometry:
 
     Errors: RefusalError where the config has no attention heads or no length.
     """
-    text = config.get_text_config(decoder=True)
+    start = rope_origin(config)
+    text = _far_layer(config.get_text_config(decoder=True))
     heads = _number(text, "num_attention_heads")
     head_dim = getattr(text, "head_dim", None) or _number(text, "hidden_size") // heads
     kv_heads = getattr(text, "num_key_value_heads", None) or heads
     if heads % kv_heads:
         kv_heads = heads
-    return Geometry(heads, kv_heads, int(head_dim), trained_length(config), theta(config), unscaled_length(config))
+    return Geometry(heads, kv_heads, int(head_dim), start.trained_length, theta(config), start.unscaled_length)
 
 
 def trained_length(config: PreTrainedConfig) -> int:
@@ -33,26 +35,46 @@ def trained_length(config: PreTrainedConfig) -> int:
     return _number(config.get_text_config(decoder=True), "max_position_embeddings")
 
 
-def theta(config: PreTrainedConfig) -> float | None:
+def theta(config: PreTrainedConfig, layer_type: str | None = None) -> float | None:
     """The base of the rotary frequencies; None for a model without rotation."""
-    value = rope_parameters(config).get("rope_theta")
+    value = rope_parameters(config, layer_type).get("rope_theta")
     return None if value is None else float(value)
 
 
-def unscaled_length(config: PreTrainedConfig) -> int | None:
-    """The length trained on before the checkpoint's own rescaling; None where there is none."""
-    value = rope_parameters(config).get("original_max_position_embeddings")
-    return None if value is None or rope_parameters(config).get("rope_type", "default") == "default" else int(value)
+def rope_origin(config: PreTrainedConfig, layer_type: str | None = None) -> Origin:
+    """What a rotation that is named on the model starts from.
+
+    Errors: RefusalError where the config names no length.
+    """
+    return origin(rope_parameters(config, layer_type), trained_length(config), nested=bool(_by_layer_type(config)))
 
 
-def rope_parameters(config: PreTrainedConfig) -> dict[str, Any]:
-    """Of the layers that see everything, where layer types differ; empty for a model without rotation."""
+def rope_parameters(config: PreTrainedConfig, layer_type: str | None = None) -> dict[str, Any]:
+    """One set of `rope_parameters`; empty for a model without rotation.
+
+    Where layer types differ, it is the named type's, or that of the layers that see everything.
+    """
     text = config.get_text_config(decoder=True)
-    given = getattr(text, "rope_parameters", None) or {}
-    nested = {kind: value for kind, value in given.items() if isinstance(value, dict)}
+    nested = _by_layer_type(config)
     if not nested:
-        return given
-    return nested.get("full_attention") or next(iter(nested.values()))
+        return getattr(text, "rope_parameters", None) or {}
+    names = (layer_type, *_far_types(text), "full_attention", *nested)
+    return next(nested[name] for name in names if name in nested)
+
+
+def _far_layer(text: PreTrainedConfig) -> PreTrainedConfig:
+    """The config of the first layer that sees everything, where layers have configs of their own."""
+    far = _far_types(text)
+    return text.per_layer_config[text.layer_types.index(far[0])] if text.is_heterogeneous and far else text
+
+
+def _far_types(text: PreTrainedConfig) -> list[str]:
+    return [kind for kind in getattr(text, "layer_types", None) or () if "sliding" not in kind and "conv" not in kind]
+
+
+def _by_layer_type(config: PreTrainedConfig) -> dict[str, dict[str, Any]]:
+    given = getattr(config.get_text_config(decoder=True), "rope_parameters", None) or {}
+    return {kind: value for kind, value in given.items() if isinstance(value, dict)}
 
 
 def _number(config: PreTrainedConfig, name: str) -> int:

@@ -124,7 +124,7 @@ def _watched(model: nn.Module, modules: list[nn.Module], implementation: str) ->
         watch = _Watch(model, modules, {id(config): str(config._attn_implementation) for config in configs})
         for config in configs:
             config._attn_implementation_internal = implementation
-        with watch:
+        with watch, _fixed(modules):
             for constant in CONSTANTS:
                 watch.constant = constant
                 run_text(model, probe_tokens(model, 1, TOKENS))
@@ -133,6 +133,19 @@ def _watched(model: nn.Module, modules: list[nn.Module], implementation: str) ->
                     watch.constant = constant
                     run_text(model, probe_tokens(model, 1, TOKENS))
     return watch.anatomy()
+
+
+@contextmanager
+def _fixed(modules: Iterable[nn.Module]) -> Iterator[None]:
+    """Rotary modules that keep their frequencies, however far the constants lie beyond the length they switch at."""
+    kinds = {module: kind for module in modules if (kind := module.__dict__.get("rope_type")) is not None}
+    for module, kind in kinds.items():
+        module.__dict__["rope_type"] = dict.fromkeys(kind, "default") if isinstance(kind, dict) else "default"
+    try:
+        yield
+    finally:
+        for module, kind in kinds.items():
+            module.__dict__["rope_type"] = kind
 
 
 @contextmanager

@@ -4,8 +4,8 @@ vLLM takes any fixed frequencies as a LongRoPE config; llama.cpp takes a linear 
 """
 
 import json
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, TypeGuard
 
 import torch
 from torch import Tensor
@@ -14,14 +14,17 @@ from transformers import PreTrainedConfig
 from longspan.distance.true import TrueDistance
 from longspan.errors import RefusalError
 from longspan.plan import Plan
-from longspan.pretrained.inspect import geometry, rope_parameters
+from longspan.pretrained.inspect import geometry, rope_origin, rope_parameters
 from longspan.pretrained.layout import ChannelLayout
+from longspan.pretrained.rescaling import Origin
 from longspan.pretrained.wanted import Target, close, names_rotation
 from longspan.rotation.yarn import YaRN
 from longspan.scheme import Scheme
 from longspan.slots import Rotation, geometric
 
 FAR = 2**40
+FACTORS = ("llama3", "longrope", "proportional")
+"""Kinds of rescaling that the converter to GGUF writes as one factor per pair (`rope_freqs`)."""
 SAME = 1e-6
 """Relative difference below which two sets of frequencies are one."""
 
@@ -34,7 +37,8 @@ class Told:
         runtime: its name.
         flags: its command line's words; empty where it cannot express the method.
         reason: why not; empty where it can.
-        nearest: the scheme it can express that comes nearest, as text; empty where it can express the method itself.
+        nearest: the scheme it can express that comes nearest, as text; empty where it can express the method itself, or
+            none at all.
     """
 
     runtime: str
@@ -49,29 +53,32 @@ def tell(config: PreTrainedConfig, scheme: Plan | Scheme | str, length: int | No
     Errors: as of `extend`; RefusalError where the config names no rotary base.
     """
     text = config.get_text_config(decoder=True)
-    size = geometry(config)
+    size, start = geometry(config), rope_origin(config)
     if size.theta is None:
         raise RefusalError(f"{type(config).__name__} names no rope_theta: there is no rotation to tell of")
-    partial = float(rope_parameters(config).get("partial_rotary_factor", 1.0))
+    partial = 1.0 if _kind(config) == "proportional" else float(rope_parameters(config).get("partial_rotary_factor", 1))
     layout = ChannelLayout("half", int(size.head_dim * partial), size.head_dim)
-    plan = close(scheme, Target(size, layout, length), text.num_hidden_layers)
-    return tuple(_told(runtime, plan, text, layout, length) for runtime in ("vllm", "llama.cpp"))
+    kind = f"starts from the model's original frequencies, which its rope_type {_kind(config)!r} does not give"
+    target = Target(size, layout, start, length, kind if start.own is None else None)
+    plan = close(scheme, target, text.num_hidden_layers)
+    return tuple(_told(runtime, plan, config, target) for runtime in ("vllm", "llama.cpp"))
 
 
-def _told(runtime: str, plan: Plan, text: PreTrainedConfig, layout: ChannelLayout, length: int | None) -> Told:
-    trained = geometry(text).trained_length
+def _kind(config: PreTrainedConfig) -> str:
+    return rope_parameters(config).get("rope_type", "default")
+
+
+def _told(runtime: str, plan: Plan, config: PreTrainedConfig, target: Target) -> Told:
+    rotation, start = plan.schemes[0].rotation, target.origin
     reason = _not_fixed(plan)
     if not reason:
-        rotation = plan.schemes[0].rotation
-        reach = max(length or 0, int(trained * (getattr(rotation, "factor", None) or 1)))
-        if runtime == "vllm":
-            return Told(runtime, _vllm(rotation, text, layout, reach))
-        flags = _llama_cpp(rotation, geometry(text).theta or 0.0, layout, reach)
+        reach = start.reach(rotation, target.length)
+        flags, reason = (_vllm if runtime == "vllm" else _llama_cpp)(rotation, config, target, reach)
         if flags:
             return Told(runtime, flags)
-        reason = f"llama.cpp takes a linear factor, another base or YaRN, and {rotation.name} is none of them"
-    factor = max(1.0, (length or 4 * trained) / trained)
-    return Told(runtime, reason=reason, nearest=f"yarn(factor={factor:g})")
+    factor = max(1.0, (target.length or 4 * start.trained_length) / start.original_length)
+    nearest = "" if runtime == "llama.cpp" and _kind(config) in FACTORS else f"yarn(factor={factor:g})"
+    return Told(runtime, reason=reason, nearest=nearest)
 
 
 def _not_fixed(plan: Plan) -> str:
@@ -92,31 +99,45 @@ def _not_fixed(plan: Plan) -> str:
     return ""
 
 
-def _vllm(rotation: Rotation, text: PreTrainedConfig, layout: ChannelLayout, reach: int) -> tuple[str, ...]:
+def _vllm(rotation: Rotation, config: PreTrainedConfig, target: Target, reach: int) -> tuple[tuple[str, ...], str]:
+    """Flags, or why there are none."""
+    context = ("--max-model-len", str(reach))
     if not names_rotation(Scheme(rotation=rotation)):
-        return ("--max-model-len", str(reach))
-    overrides = {
-        "rope_parameters": longrope(rotation, text, layout.rotary_dim, reach),
-        "max_position_embeddings": reach,
-    }
-    return ("--hf-overrides", json.dumps(overrides), "--max-model-len", str(reach))
+        return context, ""
+    text, present = config.get_text_config(decoder=True), rope_parameters(config)
+    written = longrope(rotation, present, target.origin, target.layout.rotary_dim, reach)
+    if written is None:
+        return (), f"vLLM takes fixed frequencies as longrope, and {rotation.name} leaves some pairs unrotated here"
+    of_type = [kind for kind, value in text.rope_parameters.items() if value is present]
+    parameters = {**text.rope_parameters, of_type[0]: written} if of_type else written
+    overrides: dict[str, Any] = {"rope_parameters": parameters, "max_position_embeddings": reach}
+    within = [name for name in config.sub_configs if getattr(config, name, None) is text]
+    return ("--hf-overrides", json.dumps({within[0]: overrides} if within else overrides), *context), ""
 
 
-def longrope(rotation: Rotation, text: PreTrainedConfig, rotary_dim: int, reach: int) -> dict[str, Any] | None:
-    """Any fixed frequencies as a LongRoPE with equal short and long factors; None for pairs that do not turn."""
-    present = rope_parameters(text)
+def longrope(
+    rotation: Rotation, present: dict[str, Any], start: Origin, rotary_dim: int, reach: int
+) -> dict[str, Any] | None:
+    """Any fixed frequencies as a LongRoPE with equal short and long factors; None for pairs that do not rotate.
+
+    Arguments:
+        present: the `rope_parameters` of now.
+    """
     theta, frequencies = present.get("rope_theta"), rotation.frequencies(rotary_dim)
     if theta is None or not frequencies.all():
         return None
     factors = (geometric(float(theta), rotary_dim) / frequencies).tolist()
     kept = {name: present[name] for name in ("rope_theta", "partial_rotary_factor") if name in present}
+    factor = reach / start.original_length
+    if isinstance(rotation, YaRN) and rotation.mscale_all_dim:  # DeepSeek's attention reads both: the gain is given
+        kept["mscale_all_dim"], factor = rotation.mscale_all_dim, rotation.factor
     return {
         **kept,
         "rope_type": "longrope",
         "short_factor": factors,
         "long_factor": factors,
-        "factor": reach / text.max_position_embeddings,
-        "original_max_position_embeddings": text.max_position_embeddings,
+        "factor": factor,
+        "original_max_position_embeddings": start.original_length,
         "attention_factor": rotation.gain,
         # vLLM reads the gain under these names.
         "short_mscale": rotation.gain,
@@ -124,23 +145,38 @@ def longrope(rotation: Rotation, text: PreTrainedConfig, rotary_dim: int, reach:
     }
 
 
-def _llama_cpp(rotation: Rotation, theta: float, layout: ChannelLayout, reach: int) -> tuple[str, ...]:
-    context = ("-c", str(reach))
-    frequencies = rotation.frequencies(layout.rotary_dim) if names_rotation(Scheme(rotation=rotation)) else None
-    if frequencies is None:
-        return context
-    plain = geometric(theta, layout.rotary_dim)
+def _llama_cpp(rotation: Rotation, config: PreTrainedConfig, target: Target, reach: int) -> tuple[tuple[str, ...], str]:
+    """Flags, or why there are none."""
+    context, layout, theta = ("-c", str(reach)), target.layout, target.geometry.theta
+    if not names_rotation(Scheme(rotation=rotation)):
+        return context, ""
+    if _kind(config) in FACTORS:
+        return (), (
+            f"a GGUF file of this model holds the factors of its rope_type {_kind(config)!r} for each pair, which "
+            f"llama.cpp applies on top of every flag"
+        )
+    assert theta is not None
+    plain, frequencies = geometric(theta, layout.rotary_dim), rotation.frequencies(layout.rotary_dim)
     if rotation.gain == 1.0:
         if _same(frequencies, plain / (factor := float(plain[0] / frequencies[0]))):
-            return (*context, "--rope-scaling", "linear", "--rope-scale", f"{factor:g}")
+            return (*context, "--rope-scaling", "linear", "--rope-scale", f"{factor:g}"), ""
         base = float(frequencies[-1]) ** (-layout.rotary_dim / (layout.rotary_dim - 2))
         if _same(frequencies, geometric(base, layout.rotary_dim)):
-            return (*context, "--rope-freq-base", f"{base:.9g}")
-    if isinstance(rotation, YaRN) and rotation.ramp == "index" and rotation.theta == theta:
+            off = ("--rope-scaling", "none") if target.origin.rescaled else ()
+            return (*context, *off, "--rope-freq-base", f"{base:.9g}"), ""
+    if _is_its_yarn(rotation, theta):
+        fast, slow = rotation.turns
         length = ("--yarn-orig-ctx", str(rotation.trained_length))
-        ramp = ("--yarn-beta-fast", f"{rotation.fast:g}", "--yarn-beta-slow", f"{rotation.slow:g}")
-        return (*context, "--rope-scaling", "yarn", "--rope-scale", f"{rotation.factor:g}", *length, *ramp)
-    return ()
+        ramp = ("--yarn-beta-fast", f"{fast:g}", "--yarn-beta-slow", f"{slow:g}")
+        return (*context, "--rope-scaling", "yarn", "--rope-scale", f"{rotation.factor:g}", *length, *ramp), ""
+    return (), f"llama.cpp takes a linear factor, another base or YaRN, and {rotation.name} is none of them here"
+
+
+def _is_its_yarn(rotation: Rotation, theta: float) -> TypeGuard[YaRN]:
+    """Whether llama.cpp computes the same YaRN: its ramp, and the gain of the paper."""
+    if not isinstance(rotation, YaRN) or rotation.theta != theta or rotation.ramp not in (None, "index"):
+        return False
+    return rotation.gain == replace(rotation, attention_factor=None, mscale=None).gain and rotation.score_factor == 1.0
 
 
 def _same(one: Tensor, other: Tensor) -> bool:

@@ -7,16 +7,17 @@ from longspan.geometry import Geometry
 from longspan.notation import parse_plan, parts
 from longspan.plan import Plan
 from longspan.pretrained.layout import ChannelLayout
+from longspan.pretrained.rescaling import Origin
 from longspan.rotation.nope import NoPE
 from longspan.rotation.rope import RoPE
 from longspan.scheme import Scheme
-from longspan.slots import Part, Rotation
+from longspan.slots import UNBOUNDED, Part, Rotation
 
 TRAINING_FREE = ("rotation", "distance", "scale", "mask")
 """Slots whose answers may change under a trained model."""
 MUST_STAY = ("qk_norm", "cap", "bias", "direction", "normalizer", "reweight")
-
-
+FAR = 8
+"""Times the trained length: what changes between the two depends on the tokens to read."""
 NOPE = "nope needs training, and this model was trained with positions: leave it out, or write rope for the model's own"
 
 
@@ -26,13 +27,17 @@ class Target:
 
     Arguments:
         geometry: the model's.
-        layout: of the channels that turn.
+        layout: of the channels that rotate.
+        origin: what a named rotation starts from.
         length: tokens to read; None where nobody said.
+        refusal: why no rotation can be named; None where one can.
     """
 
     geometry: Geometry
     layout: ChannelLayout
+    origin: Origin
     length: int | None = None
+    refusal: str | None = None
 
 
 def close(wanted: Plan | Scheme | str, target: Target, num_layers: int) -> Plan:
@@ -60,7 +65,7 @@ def _read(text: str, target: Target, num_layers: int) -> Plan | Scheme:
         if NoPE() in named:
             raise RefusalError(NOPE)
         return Scheme.of(*named)
-    if target.length is None and plan != parse_plan(text, geometry, 8 * geometry.trained_length, num_layers):
+    if target.length is None and plan != parse_plan(text, geometry, FAR * geometry.trained_length, num_layers):
         raise SchemeError(f"{text} depends on the tokens to read: write its numbers, or say the length")
     return plan
 
@@ -83,13 +88,22 @@ def fitted(rotation: Rotation, layout: ChannelLayout) -> Rotation:
 
 
 def _rotation(rotation: Rotation, target: Target) -> Rotation:
-    geometry = target.geometry
-    if geometry.theta is None:
-        raise RefusalError(f"{rotation.name} rescales rotary frequencies, and this model's config names no rope_theta")
-    filled = _filled(fitted(rotation, target.layout), target)
+    """A named rotation with its numbers; `RoPE()`, the model's own, where it changes nothing."""
+    if target.refusal is not None:
+        raise RefusalError(f"{rotation.name} {target.refusal}")
+    rotation = fitted(rotation, target.layout)
+    if _neutral(rotation, target):
+        return RoPE()
+    filled = _filled(target.origin.inherited(rotation, target.length), target)
     assert isinstance(filled, Rotation)
     _ = filled.frequencies(target.layout.rotary_dim), filled.gain  # raises where a number is still open
     return filled
+
+
+def _neutral(rotation: Rotation, target: Target) -> bool:
+    """Whether what is written changes nothing at the length to read, or at any length where nobody said."""
+    length = FAR * target.geometry.trained_length if target.length is None else target.length
+    return rotation.fill(target.geometry, length).changes_nothing(UNBOUNDED if target.length is None else length)
 
 
 def _filled(part: Part, target: Target) -> Part:
@@ -100,7 +114,7 @@ def _filled(part: Part, target: Target) -> Part:
     if target.length is not None:
         return part.fill(geometry, target.length)
     filled = part.fill(geometry, geometry.trained_length)
-    longer = part.fill(geometry, 8 * geometry.trained_length)
+    longer = part.fill(geometry, FAR * geometry.trained_length)
     if open_fields := [f.name for f in fields(part) if getattr(filled, f.name) != getattr(longer, f.name)]:
         raise SchemeError(
             f"{part.name} leaves {', '.join(open_fields)} open, which depends on the tokens to read: "

@@ -3,22 +3,24 @@
     θ'_i = θ_i · s^(−2i/(d−2))           `ntk(variant="aware")`
 
     s = 1                                for a row with n ≤ L tokens up to itself
-    s = 2, 4, 8 …                        for L < n ≤ 2L, 2L < n ≤ 4L, 4L < n ≤ 8L …
-    s = max(1, N / L)                    for all rows where N, the length, is given
+    s = f · (2, 4, 8 …) − (f − 1)        for L < n ≤ 2L, 2L < n ≤ 4L, 4L < n ≤ 8L …
+    s = f · max(1, N / L) − (f − 1)      for all rows where N, the length, is given
 
 Source: emozilla 2023, "Dynamically Scaled RoPE", r/LocalLLaMA; powers of two: Bai et al. 2023, "Qwen Technical Report",
 arXiv:2309.16609; a fixed N: Su 2023, kexue.fm/archives/9948.
 Differs from the paper: s follows each row's own length n and not the length of the call, so that reading a text at once
-and token by token give the same. Hugging Face's s = f·N/L − (f − 1) is this one for f = 1 only; Qwen uses 2s − 1.
+and token by token give the same. Hugging Face's dynamic scaling of a call of N tokens is `length=N`; Qwen's is f = 2.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, fields, replace
+from typing import cast
 
 from jaxtyping import Float64
 from torch import Tensor
 
+from longspan.geometry import Geometry
 from longspan.rotation.ntk import NTK
-from longspan.slots import UNBOUNDED, Rotation, Segment
+from longspan.slots import UNBOUNDED, Part, Rotation, Segment
 
 
 @dataclass(frozen=True)
@@ -28,6 +30,7 @@ class DynamicNTK(Rotation):
     Arguments:
         trained_length: L, tokens (left open: from the geometry).
         length: N, tokens; one base for all rows, fit for so many. Left open, and it stays so: rows choose their own.
+        factor: f, how much faster than the text the base grows (left open: the checkpoint's, else 1).
 
     >>> DynamicNTK(trained_length=4, length=16, theta=16).frequencies(4).tolist()
     [1.0, 0.0625]
@@ -35,11 +38,17 @@ class DynamicNTK(Rotation):
 
     trained_length: int | None = None
     length: int | None = None
+    factor: float | None = field(default=None, kw_only=True)
 
     def __post_init__(self) -> None:
         super().__post_init__()
         self.require(self.trained_length is None or self.trained_length >= 1, "trained_length", "at least 1")
         self.require(self.length is None or self.length >= 1, "length", "at least 1")
+        self.require(self.factor is None or self.factor >= 1, "factor", "at least 1")
+
+    def fill(self, geometry: Geometry, length: int) -> "Part":
+        """The factor is no ratio of lengths here: it stays open."""
+        return replace(cast("DynamicNTK", super().fill(geometry, length)), factor=self.factor)
 
     def frequencies(self, rotary_dim: int) -> Float64[Tensor, " pairs"]:
         """Those of the given length; where it is open, those of rows within the trained length."""
@@ -60,8 +69,10 @@ class DynamicNTK(Rotation):
             stop *= 2
         return tuple(found)
 
-    def _stretched(self, factor: float) -> NTK:
-        return NTK(factor, "aware", theta=self.theta, layout=self.layout, partial=self.partial)
+    def _stretched(self, stretch: float) -> NTK:
+        factor = 1.0 if self.factor is None else self.factor
+        of_rotation = {f.name: getattr(self, f.name) for f in fields(Rotation)}
+        return NTK(factor * stretch - (factor - 1), "aware", **of_rotation)
 
     @property
     def causal_only(self) -> bool:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from jaxtyping import Float64
 from torch import Tensor
 
-from longspan.slots import Rotation, geometric
+from longspan.slots import Rotation
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class Linear(Rotation):
 
     def frequencies(self, rotary_dim: int) -> Float64[Tensor, " pairs"]:
         """All slower by the factor."""
-        return geometric(self.theta, rotary_dim) / self.known(self.factor, "factor")
+        return self.original(rotary_dim) / self.known(self.factor, "factor")
 
     def changes_nothing(self, length: int) -> bool:
         """Nothing is divided."""

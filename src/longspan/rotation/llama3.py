@@ -13,7 +13,7 @@ from jaxtyping import Float64
 from torch import Tensor
 
 from longspan.rotation.ntk_by_parts import interpolated, kept_by_turns
-from longspan.slots import Rotation, geometric
+from longspan.slots import Rotation
 
 
 @dataclass(frozen=True)
@@ -23,8 +23,8 @@ class Llama3(Rotation):
     Arguments:
         factor: s, wanted over trained length (left open: from the geometry).
         trained_length: L, tokens (left open: from the geometry).
-        low: wavelengths above L / low are divided by the factor.
-        high: wavelengths below L / high stay.
+        low: wavelengths above L / low are divided by the factor (left open: the checkpoint's, else 1).
+        high: wavelengths below L / high stay (left open: the checkpoint's, else 4).
 
     Wavelength 6283: σ = (8192 / 6283 − 1) / 3 = 0.1013, and 0.001 · (0.1013 + 0.8987 / 8) = 0.0002136.
 
@@ -34,20 +34,26 @@ class Llama3(Rotation):
 
     factor: float | None = None
     trained_length: int | None = None
-    low: float = 1.0
-    high: float = 4.0
+    low: float | None = None
+    high: float | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
         self.require(self.factor is None or self.factor >= 1, "factor", "at least 1")
         self.require(self.trained_length is None or self.trained_length >= 1, "trained_length", "at least 1")
-        self.require(self.low > 0, "low", "above 0")
-        self.require(self.high > self.low, "high", f"above low = {self.low}")
+        low, high = self.ends
+        self.require(low > 0, "low", "above 0")
+        self.require(high > low, "high", f"above low = {low}")
+
+    @property
+    def ends(self) -> tuple[float, float]:
+        """`low` and `high`."""
+        return 1.0 if self.low is None else self.low, 4.0 if self.high is None else self.high
 
     def frequencies(self, rotary_dim: int) -> Float64[Tensor, " pairs"]:
         """Kept, divided, and smooth in between: NTK-by-parts with other ends and no temperature."""
-        plain = geometric(self.theta, rotary_dim)
-        kept = kept_by_turns(plain, self.known(self.trained_length, "trained_length"), self.low, self.high)
+        plain = self.original(rotary_dim)
+        kept = kept_by_turns(plain, self.known(self.trained_length, "trained_length"), *self.ends)
         return interpolated(plain, self.known(self.factor, "factor"), kept)
 
     def changes_nothing(self, length: int) -> bool:

@@ -1,7 +1,7 @@
 """LongRoPE: a factor of its own for each pair, found by search; one list for short texts and one for long ones.
 
     θ'_i = θ_i / short_i     for a row with n ≤ L tokens up to itself
-           θ_i / long_i      for n > L                       gain on q and on k: √(1 + ln s / ln L)
+           θ_i / long_i      for n > L                       gain on q and on k: √(1 + ln s / ln L), or a given number
 
 Source: Ding et al. 2024, "LongRoPE: Extending LLM Context Window Beyond 2 Million Tokens", arXiv:2402.13753; the gain
 and the two lists: github.com/microsoft/LongRoPE and the Phi-3 models in Hugging Face transformers.
@@ -19,7 +19,7 @@ from torch import Tensor
 
 from longspan.errors import SchemeError
 from longspan.geometry import Geometry
-from longspan.slots import UNBOUNDED, Rotation, Segment, geometric
+from longspan.slots import UNBOUNDED, Rotation, Segment
 
 
 @dataclass(frozen=True)
@@ -31,6 +31,7 @@ class LongRoPE(Rotation):
         long: λ of each pair for rows beyond it (left open: the factor for each, from where the search starts).
         trained_length: L, tokens (left open: from the geometry).
         factor: s, wanted over trained length, for the gain (left open: from the geometry; 1 for no gain).
+        attention_factor: the gain itself, where a checkpoint names one (left open: the formula's).
 
     >>> LongRoPE(long=(1, 4), trained_length=4096, factor=4, theta=10000).frequencies(4).tolist()
     [1.0, 0.0025]
@@ -40,6 +41,7 @@ class LongRoPE(Rotation):
     long: tuple[float, ...] | None = None
     trained_length: int | None = None
     factor: float | None = field(default=None, kw_only=True)
+    attention_factor: float | None = field(default=None, kw_only=True)
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -49,6 +51,7 @@ class LongRoPE(Rotation):
         # ln L divides.
         self.require(self.trained_length is None or self.trained_length >= 2, "trained_length", "at least 2")
         self.require(self.factor is None or self.factor >= 1, "factor", "at least 1")
+        self.require(self.attention_factor is None or self.attention_factor > 0, "attention_factor", "above 0")
 
     def fill(self, geometry: Geometry, length: int) -> "LongRoPE":
         """Where it is left open, `long` is the factor for each pair."""
@@ -65,11 +68,13 @@ class LongRoPE(Rotation):
                 f"longrope: a list holds one factor per pair, {rotary_dim // 2} for {rotary_dim} channels that turn, "
                 f"got {len(scaling)}"
             )
-        return geometric(self.theta, rotary_dim) / scaling
+        return self.original(rotary_dim) / scaling
 
     @property
     def gain(self) -> float:
-        """√(1 + ln s / ln L)."""
+        """The given number, else √(1 + ln s / ln L)."""
+        if self.attention_factor is not None:
+            return self.attention_factor
         return sqrt(1 + log(self.known(self.factor, "factor")) / log(self.known(self.trained_length, "trained_length")))
 
     def segments(self, length: int) -> tuple[Segment, ...]:
@@ -99,4 +104,5 @@ class LongRoPE(Rotation):
         """No list in use changes a pair, and the gain is 1."""
         within = self.trained_length is not None and self.trained_length >= length
         used = (self.short,) if self._switches and within else (self.short or self.long, self.long)
-        return self.factor == 1 and all(scaling is not None and set(scaling) <= {1.0} for scaling in used)
+        neutral = self.factor == 1 if self.attention_factor is None else self.attention_factor == 1
+        return neutral and all(scaling is not None and set(scaling) <= {1.0} for scaling in used)

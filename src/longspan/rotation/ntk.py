@@ -17,7 +17,7 @@ import torch
 from jaxtyping import Float64
 from torch import Tensor
 
-from longspan.slots import Rotation, geometric
+from longspan.slots import Rotation
 
 
 @dataclass(frozen=True)
@@ -42,13 +42,13 @@ class NTK(Rotation):
 
     def frequencies(self, rotary_dim: int) -> Float64[Tensor, " pairs"]:
         """The more slowed down the slower they are."""
-        pair = torch.arange(rotary_dim // 2, dtype=torch.float64)
+        pair, rotating = torch.arange(rotary_dim // 2, dtype=torch.float64), self.rotating(rotary_dim)
         exponent = {
-            "aware": 2 * pair / max(rotary_dim - 2, 1),
-            "base": 2 * pair / rotary_dim,
-            "fixed": 2 * (pair + 1) / rotary_dim,
+            "aware": pair / max(rotating - 1, 1),
+            "base": pair / rotating,
+            "fixed": (pair + 1) / rotating,
         }[self.variant]
-        return geometric(self.theta, rotary_dim) * self.known(self.factor, "factor") ** -exponent
+        return self.original(rotary_dim) * self.known(self.factor, "factor") ** -exponent
 
     def changes_nothing(self, length: int) -> bool:
         """The base stays."""

@@ -13,7 +13,7 @@ from math import pi
 from jaxtyping import Float64
 from torch import Tensor
 
-from longspan.slots import Rotation, geometric
+from longspan.slots import Rotation
 
 
 def interpolated(
@@ -61,7 +61,7 @@ class NTKByParts(Rotation):
 
     def frequencies(self, rotary_dim: int) -> Float64[Tensor, " pairs"]:
         """Kept, interpolated, and a ramp in between."""
-        plain = geometric(self.theta, rotary_dim)
+        plain = self.original(rotary_dim)
         trained_length = self.known(self.trained_length, "trained_length")
         kept = kept_by_turns(plain, trained_length, self.slow, self.fast)
         return interpolated(plain, self.known(self.factor, "factor"), kept)

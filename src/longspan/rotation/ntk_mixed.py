@@ -15,7 +15,7 @@ import torch
 from jaxtyping import Float64
 from torch import Tensor
 
-from longspan.slots import Rotation, geometric
+from longspan.slots import Rotation
 
 
 @dataclass(frozen=True)
@@ -41,8 +41,8 @@ class NTKMixed(Rotation):
     def frequencies(self, rotary_dim: int) -> Float64[Tensor, " pairs"]:
         """The slowest pair is slower by the whole factor, each other one by its share."""
         digit = torch.arange(1, rotary_dim // 2 + 1, dtype=torch.float64)
-        share = (2 * digit / rotary_dim) ** self.exponent
-        return geometric(self.theta, rotary_dim) * self.known(self.factor, "factor") ** -share
+        share = (digit / self.rotating(rotary_dim)) ** self.exponent
+        return self.original(rotary_dim) * self.known(self.factor, "factor") ** -share
 
     def changes_nothing(self, length: int) -> bool:
         """Nothing is shared out."""

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from jaxtyping import Float64
 from torch import Tensor
 
-from longspan.slots import Rotation, geometric
+from longspan.slots import Rotation
 
 
 @dataclass(frozen=True)
@@ -28,4 +28,4 @@ class RoPE(Rotation):
 
     def frequencies(self, rotary_dim: int) -> Float64[Tensor, " pairs"]:
         """theta^(−2i/d)."""
-        return geometric(self.theta, rotary_dim)
+        return self.original(rotary_dim)

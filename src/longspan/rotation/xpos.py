@@ -15,7 +15,7 @@ import torch
 from jaxtyping import Float64
 from torch import Tensor
 
-from longspan.slots import Rotation, geometric
+from longspan.slots import Rotation
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class XPos(Rotation):
 
     def frequencies(self, rotary_dim: int) -> Float64[Tensor, " pairs"]:
         """Those of RoPE."""
-        return geometric(self.theta, rotary_dim)
+        return self.original(rotary_dim)
 
     def log_decay(self, rotary_dim: int) -> Float64[Tensor, " pairs"]:
         """ln ζ / B, with ζ written as 1 − (1 − 2i/d) / (1 + γ) so that an infinite γ is no exception."""

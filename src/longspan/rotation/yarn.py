@@ -1,6 +1,6 @@
 """YaRN: NTK-by-parts, and a temperature that makes attention sharper the longer the text.
 
-    θ'_i = γ_i θ_i + (1 − γ_i) θ_i / s               gain on q and on k: 0.1 ln s + 1
+    θ'_i = γ_i θ_i + (1 − γ_i) θ_i / s               gain on q and on k: 0.1 ln s + 1, or a given number
 
     γ_i = 1 − (i − low) / (high − low)               ramp "index", clipped to [0, 1]
           low = ⌊c(fast)⌋, high = ⌈c(slow)⌉,         c(t) = d ln(L / 2πt) / (2 ln b): the pair that turns t times in L
@@ -11,9 +11,11 @@ Source: Peng et al. 2023, "YaRN: Efficient Context Window Extension of Large Lan
 definition 3 and eq. 22; ramp "index": the authors' code, github.com/jquesnelle/yarn.
 Differs from the paper: the paper's ramp is "turns". The released code, and with it every published model, uses "index",
 which is the default here; the two differ on the pairs in between only. "unrounded" is what GPT-OSS uses.
+DeepSeek splits the gain, (0.1 m ln s + 1) / (0.1 a ln s + 1) with m = mscale and a = mscale_all_dim, and multiplies its
+softmax scale by (0.1 a ln s + 1)²: github.com/deepseek-ai/DeepSeek-V3, inference/model.py.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import ceil, floor, log, pi
 from typing import Literal
 
@@ -22,7 +24,7 @@ from jaxtyping import Float64
 from torch import Tensor
 
 from longspan.rotation.ntk_by_parts import interpolated, kept_by_turns
-from longspan.slots import DEFAULT_THETA, Rotation, geometric
+from longspan.slots import DEFAULT_THETA, Rotation
 
 
 @dataclass(frozen=True)
@@ -32,9 +34,12 @@ class YaRN(Rotation):
     Arguments:
         factor: s, wanted over trained length (left open: from the geometry).
         trained_length: L, tokens before any extension (left open: from the geometry).
-        fast: turns within L from which on a pair stays.
-        slow: turns within L up to which a pair is fully interpolated.
-        ramp: how the pairs in between are blended.
+        fast: turns within L from which on a pair stays (left open: the checkpoint's, else 32).
+        slow: turns within L up to which a pair is fully interpolated (left open: the checkpoint's, else 1).
+        ramp: how the pairs in between are blended (left open: the checkpoint's, else "index").
+        attention_factor: the gain itself, where a checkpoint names one (left open: the formula's).
+        mscale, mscale_all_dim: m and a of DeepSeek's split gain, without effect unless both are above 0. Attention must
+            then multiply its scale by `score_factor`, which an extension of a DeepSeek model does.
 
     >>> YaRN(factor=4, trained_length=4096).ends(128)
     (20, 46)
@@ -42,24 +47,37 @@ class YaRN(Rotation):
 
     factor: float | None = None
     trained_length: int | None = None
-    fast: float = 32.0
-    slow: float = 1.0
-    ramp: Literal["index", "unrounded", "turns"] = "index"
+    fast: float | None = None
+    slow: float | None = None
+    ramp: Literal["index", "unrounded", "turns"] | None = None
+    attention_factor: float | None = field(default=None, kw_only=True)
+    mscale: float | None = field(default=None, kw_only=True)
+    mscale_all_dim: float | None = field(default=None, kw_only=True)
 
     def __post_init__(self) -> None:
         super().__post_init__()
         self.require(self.factor is None or self.factor >= 1, "factor", "at least 1")
         self.require(self.trained_length is None or self.trained_length >= 1, "trained_length", "at least 1")
-        self.require(self.slow > 0, "slow", "above 0")
-        self.require(self.fast > self.slow, "fast", f"above slow = {self.slow}")
-        self.require(self.ramp in ("index", "unrounded", "turns"), "ramp", "'index', 'unrounded' or 'turns'")
+        fast, slow = self.turns
+        self.require(slow > 0, "slow", "above 0")
+        self.require(fast > slow, "fast", f"above slow = {slow}")
+        self.require(self.ramp in (None, "index", "unrounded", "turns"), "ramp", "'index', 'unrounded' or 'turns'")
+        for name in ("attention_factor", "mscale", "mscale_all_dim"):
+            value = getattr(self, name)
+            self.require(value is None or value >= 0, name, "at least 0")
+
+    @property
+    def turns(self) -> tuple[float, float]:
+        """`fast` and `slow`."""
+        return 32.0 if self.fast is None else self.fast, 1.0 if self.slow is None else self.slow
 
     def frequencies(self, rotary_dim: int) -> Float64[Tensor, " pairs"]:
         """Kept, interpolated, and a ramp in between."""
-        plain = geometric(self.theta, rotary_dim)
+        plain = self.original(rotary_dim)
         if self.ramp == "turns":
             trained_length = self.known(self.trained_length, "trained_length")
-            kept = kept_by_turns(plain, trained_length, self.slow, self.fast)
+            fast, slow = self.turns
+            kept = kept_by_turns(plain, trained_length, slow, fast)
         else:
             low, high = self.ends(rotary_dim)
             width = high - low or 0.001  # a step, as in the released code
@@ -68,8 +86,8 @@ class YaRN(Rotation):
 
     def ends(self, rotary_dim: int) -> tuple[float, float]:
         """The last pair that is kept whole and the first that is fully interpolated, as the ramps over i have them."""
-        low, high = self._pair_turning(self.fast, rotary_dim), self._pair_turning(self.slow, rotary_dim)
-        if self.ramp == "index":
+        low, high = (self._pair_turning(times, rotary_dim) for times in self.turns)
+        if self.ramp != "unrounded":
             low, high = floor(low), ceil(high)
         last = rotary_dim - 1  # channels, not pairs, as in the released code
         return min(max(low, 0), last), min(max(high, 0), last)
@@ -82,9 +100,21 @@ class YaRN(Rotation):
 
     @property
     def gain(self) -> float:
-        """0.1 ln s + 1."""
-        return 0.1 * log(self.known(self.factor, "factor")) + 1
+        """The given number, else 0.1 ln s + 1, or DeepSeek's ratio."""
+        if self.attention_factor is not None:
+            return self.attention_factor
+        if self.mscale and self.mscale_all_dim:
+            return self._temperature(self.mscale) / self._temperature(self.mscale_all_dim)
+        return self._temperature(1.0)
+
+    @property
+    def score_factor(self) -> float:
+        """What DeepSeek's attention multiplies its softmax scale by; 1 without `mscale_all_dim`."""
+        return self._temperature(self.mscale_all_dim or 0.0) ** 2
+
+    def _temperature(self, mscale: float) -> float:
+        return 0.1 * mscale * log(self.known(self.factor, "factor")) + 1
 
     def changes_nothing(self, length: int) -> bool:
         """Interpolated is what it was, and the temperature is 1."""
-        return self.factor == 1
+        return self.factor == 1 and self.attention_factor in (None, 1)

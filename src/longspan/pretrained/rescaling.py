@@ -1,0 +1,170 @@
+"""What a checkpoint's config says about its rotation: the one place that decides what a named rotation starts from.
+
+A named rotation starts from the *original* model: the frequencies theta^(−2i/d) and the length that it was trained on
+before any rescaling. A checkpoint that came with a rescaling has a rotation of its *own*, with every number of it; a
+method of the same kind inherits each number that its text leaves open (docs/rescaled.md).
+
+    rope_type       own rotation      original length
+    default         rope              max_position_embeddings
+    proportional    rope, linear      the same, over the factor where there is one; slow pairs stay unrotated
+    linear          linear            original_max_position_embeddings, else max_position_embeddings / factor
+    dynamic         dynamic_ntk       max_position_embeddings
+    yarn            yarn              original_max_position_embeddings
+    longrope        longrope          original_max_position_embeddings
+    llama3          llama3            original_max_position_embeddings
+
+Source: the functions of transformers/modeling_rope_utils.py, one per rope_type.
+"""
+
+from dataclasses import dataclass, fields, replace
+from typing import Any
+
+from longspan.rotation.dynamic_ntk import DynamicNTK
+from longspan.rotation.linear import Linear
+from longspan.rotation.llama3 import Llama3
+from longspan.rotation.longrope import LongRoPE
+from longspan.rotation.rope import RoPE
+from longspan.rotation.yarn import YaRN
+from longspan.slots import Rotation
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where a named rotation starts.
+
+    Arguments:
+        own: how the checkpoint rotates, with every number; None where its config describes no known rotation.
+        trained_length: tokens that the checkpoint reads as it came.
+        original_length: tokens that the model was trained on before the rescaling.
+    """
+
+    own: Rotation | None
+    trained_length: int
+    original_length: int
+
+    @property
+    def unscaled_length(self) -> int | None:
+        """The original length, where it is not the trained one."""
+        return None if self.original_length == self.trained_length else self.original_length
+
+    @property
+    def rescaled(self) -> bool:
+        """Whether the checkpoint came with a rescaling."""
+        return not isinstance(self.own, RoPE)
+
+    def reach(self, rotation: Rotation, length: int | None) -> int:
+        """The tokens that a rotation is for: those asked for, else what its factor makes of the original length."""
+        if length is not None:
+            return length
+        if rotation == RoPE():  # the model's own
+            return self.trained_length
+        stretched = None if isinstance(rotation, DynamicNTK) else getattr(rotation, "factor", None)
+        return self.trained_length if stretched is None else int(self.original_length * stretched)
+
+    def inherited(self, named: Rotation, length: int | None) -> Rotation:
+        """The named rotation, with every number that it leaves open and the checkpoint's own rotation of its kind has.
+
+        The factor of a longer text grows in proportion to the length.
+        """
+        if self.own is None:
+            return named
+        named = replace(named, proportion=self.own.proportion)
+        if type(named) is not type(self.own):
+            return named
+        known = {f.name: getattr(self.own, f.name) for f in fields(named) if getattr(named, f.name) is None}
+        if known.get("factor") is not None and not isinstance(named, DynamicNTK):
+            known["factor"] *= max(1.0, (length or 0) / self.trained_length)
+        return replace(named, **known)
+
+
+def origin(parameters: dict[str, Any], trained_length: int, *, nested: bool = False) -> Origin:
+    """Read one set of `rope_parameters`.
+
+    Arguments:
+        trained_length: `max_position_embeddings`.
+        nested: whether the config holds one set per layer type; transformers then reads no `truncate`.
+    """
+    kind = parameters.get("rope_type", "default")
+    read = _KINDS.get(kind)
+    if parameters.get("rope_theta") is None or read is None:
+        return Origin(None, trained_length, trained_length)
+    own = read(parameters, trained_length, nested)
+    original = trained_length
+    if isinstance(own, YaRN | LongRoPE | Llama3):
+        original = own.trained_length or trained_length
+    elif isinstance(own, Linear):
+        original = parameters.get("original_max_position_embeddings") or round(trained_length / (own.factor or 1.0))
+    return Origin(own, trained_length, max(1, int(original)))
+
+
+def _theta(parameters: dict[str, Any]) -> float:
+    return float(parameters["rope_theta"])
+
+
+def _default(parameters: dict[str, Any], trained_length: int, nested: bool) -> Rotation:
+    return RoPE(theta=_theta(parameters))
+
+
+def _proportional(parameters: dict[str, Any], trained_length: int, nested: bool) -> Rotation:
+    factor, proportion = parameters.get("factor") or 1.0, float(parameters.get("partial_rotary_factor", 1.0))
+    plain = RoPE(proportion=proportion, theta=_theta(parameters))
+    return plain if factor == 1 else Linear(float(factor), proportion=proportion, theta=_theta(parameters))
+
+
+def _linear(parameters: dict[str, Any], trained_length: int, nested: bool) -> Rotation:
+    return Linear(float(parameters["factor"]), theta=_theta(parameters))
+
+
+def _dynamic(parameters: dict[str, Any], trained_length: int, nested: bool) -> Rotation:
+    return DynamicNTK(trained_length, factor=float(parameters["factor"]), theta=_theta(parameters))
+
+
+def _yarn(parameters: dict[str, Any], trained_length: int, nested: bool) -> Rotation:
+    return YaRN(
+        *_stretch(parameters, trained_length),
+        fast=_float(parameters.get("beta_fast") or None),
+        slow=_float(parameters.get("beta_slow") or None),
+        ramp="index" if nested or parameters.get("truncate", True) else "unrounded",
+        attention_factor=_float(parameters.get("attention_factor")),
+        mscale=_float(parameters.get("mscale")),
+        mscale_all_dim=_float(parameters.get("mscale_all_dim")),
+        theta=_theta(parameters),
+    )
+
+
+def _longrope(parameters: dict[str, Any], trained_length: int, nested: bool) -> Rotation:
+    factor, original = _stretch(parameters, trained_length)
+    return LongRoPE(
+        tuple(map(float, parameters["short_factor"])),
+        tuple(map(float, parameters["long_factor"])),
+        original,
+        factor=max(1.0, factor),
+        attention_factor=_float(parameters.get("attention_factor")),
+        theta=_theta(parameters),
+    )
+
+
+def _llama3(parameters: dict[str, Any], trained_length: int, nested: bool) -> Rotation:
+    ends = float(parameters["low_freq_factor"]), float(parameters["high_freq_factor"])
+    return Llama3(*_stretch(parameters, trained_length), *ends, theta=_theta(parameters))
+
+
+_KINDS = {
+    "default": _default,
+    "proportional": _proportional,
+    "linear": _linear,
+    "dynamic": _dynamic,
+    "yarn": _yarn,
+    "longrope": _longrope,
+    "llama3": _llama3,
+}
+
+
+def _stretch(parameters: dict[str, Any], trained_length: int) -> tuple[float, int]:
+    """Factor and original length; a factor that is not given is the ratio of the lengths."""
+    original = int(parameters.get("original_max_position_embeddings") or trained_length)
+    return float(parameters.get("factor") or trained_length / original), original
+
+
+def _float(value: Any) -> float | None:
+    return None if value is None else float(value)
