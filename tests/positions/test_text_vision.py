@@ -63,8 +63,8 @@ def test_a_text_token_is_at_its_index_and_an_image_in_the_middle_of_its_gap(
 def test_text_alone_is_rope() -> None:
     q, k, v = tensors(*drawn(9))
     places = text_vision([4, 5])
-    turned = attend(q, k, v, "axial(split=interleaved)", key_positions=places, query_positions=places)
-    torch.testing.assert_close(turned, attend(q, k, v, "rope"), rtol=0, atol=1e-14)
+    rotated = attend(q, k, v, "axial(split=interleaved)", key_positions=places, query_positions=places)
+    torch.testing.assert_close(rotated, attend(q, k, v, "rope"), rtol=0, atol=1e-14)
 
 
 def test_attention_takes_halves_as_they_are() -> None:
