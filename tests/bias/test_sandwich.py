@@ -1,7 +1,10 @@
 """Outside sources: values of the paper's construction computed apart, and x-transformers' sinusoidal embedding."""
 
+import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from x_transformers.x_transformers import ScaledSinusoidalEmbedding
 
 from longspan import attend
@@ -40,6 +43,19 @@ def test_is_attention_with_position_embeddings_beside_query_and_key(width: int) 
     beside = attend(torch.cat([query, place / ratio], -1), torch.cat([key, place], -1), value, "unscaled")
     # Their angles are float32.
     torch.testing.assert_close(attend(query, key, value, f"sandwich({width}) + unscaled"), beside, rtol=0, atol=1e-4)
+
+
+@given(
+    num_heads=st.integers(1, 100), pairs=st.integers(1, 64), distance=st.integers(-4096, 4096), head=st.integers(0, 99)
+)
+def test_is_the_closed_form_in_float64(num_heads: int, pairs: int, distance: int, head: int) -> None:
+    """The tolerance is relative to the bias at distance zero, the largest: at other distances cosines cancel."""
+    head %= num_heads
+    largest = pairs / (8 * (head + 1) / num_heads)
+    wanted = largest * np.cos(distance * 10000.0 ** (-np.arange(pairs) / pairs)).mean()
+    bias = Sandwich(2 * pairs)(torch.tensor(distance), torch.tensor(head), num_heads, {})
+    assert bias.dtype == torch.float64
+    assert bias.item() == pytest.approx(wanted, rel=0, abs=1e-12 * largest)
 
 
 @pytest.mark.parametrize("width", [0, 3])

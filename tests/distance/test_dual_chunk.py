@@ -3,6 +3,8 @@
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
 from by_hand import BACKENDS, drawn, scores, tensors
 from longspan import Geometry, attend, parse
@@ -42,6 +44,30 @@ def test_attention_is_the_chunk_loop(backend: str, chunk: int, local: int) -> No
     q, k, v = drawn(PLACES)
     out = attend(*tensors(q, k, v), parse(f"dual_chunk({chunk}, {local})"), backend=backend)[0, 0].numpy()
     np.testing.assert_allclose(out, by_chunks(q, k, v, chunk, local), rtol=0, atol=1e-13)
+
+
+@pytest.mark.parametrize("prompt", [10, 20, 21, 35, PLACES])
+def test_with_the_gain_a_row_is_the_authors_on_a_prompt_that_ends_there(prompt: int) -> None:
+    """Their cosines and sines, of queries and of keys, are multiplied by 0.05 ln(N / L) + 1, N the prompt's tokens."""
+    q, k, v = drawn(PLACES)
+    gain = 0.05 * np.log(max(1.0, prompt / 20)) + 1
+    wanted = by_chunks(gain * q[:prompt], gain * k[:prompt], v[:prompt], 12, 2)[-1]
+    out = attend(*tensors(q, k, v), "dual_chunk(12, 2) + log_length(20, form=gain)")[0, 0].numpy()
+    np.testing.assert_allclose(out[prompt - 1], wanted, rtol=0, atol=1e-13)
+
+
+@given(chunk=st.integers(1, 40), data=st.data())
+def test_earlier_chunks_are_nearer_in_the_authors_code_where_half_the_chunk_or_more_is_local(
+    chunk: int, data: st.DataObject
+) -> None:
+    """Their table of query positions ends at min(2t − 1, c), which is short of c where 2l ≥ c."""
+    local = data.draw(st.integers(0, chunk - 1))
+    distance = DualChunk(chunk, local)
+    query = data.draw(st.integers(2 * distance.period, 200))
+    first = int(distance(torch.tensor(query), torch.tensor(0)))
+    theirs = min(2 * distance.period - 1, chunk)
+    assert first == chunk
+    assert (theirs == first) == (2 * local < chunk)
 
 
 def said(m: int, n: int, chunk: int, local: int) -> int:

@@ -39,5 +39,5 @@ def test_a_transposed_image_swaps_the_axes() -> None:
 
 @pytest.mark.parametrize("pieces", [[], [0], [2, Image(0, 3)]])
 def test_nothing_is_refused(pieces: list[int | Image]) -> None:
-    with pytest.raises(ShapeError, match="text_image"):
+    with pytest.raises(ShapeError, match="at least"):
         text_image(pieces)

@@ -3,8 +3,10 @@
 import pytest
 import torch
 from scipy.linalg import toeplitz
+from transformers.models.t5.modeling_t5 import T5Attention
 
 from longspan import attend
+from longspan.bias.t5 import T5
 from longspan.errors import SchemeError
 from longspan.reweight.urpe import URPE
 
@@ -51,6 +53,19 @@ def test_distances_beyond_the_limit_share_the_last_factor() -> None:
     near = torch.randn(HEADS, 5, dtype=torch.float64)
     far = torch.cat([near[:, :1].expand(-1, 6), near, near[:, -1:].expand(-1, 6)], -1)
     torch.testing.assert_close(attended(2, near), attended(8, far))
+
+
+def test_buckets_of_the_authors_code_are_a_table_looked_up_beforehand() -> None:
+    """Their 64 buckets up to 128 tokens, from transformers; the gradient reaches the table."""
+    table = torch.randn(HEADS, 64, dtype=torch.float64, requires_grad=True)
+    bucket = T5(64, 128, sides="both").bucket(torch.arange(128, -129, -1))
+    factor = {"factors": table[:, bucket]}
+    relative, head = torch.arange(-300, 301), torch.arange(HEADS)[:, None]
+    theirs = table[:, T5Attention._relative_position_bucket(-relative, True, 64, 128)]
+    ours = URPE()(relative, head, HEADS, factor)
+    assert torch.equal(ours, theirs)
+    (grown,) = torch.autograd.grad(ours.sum(), table)
+    assert grown.sum() == HEADS * len(relative)
 
 
 def test_reaches_128_tokens_to_both_sides_where_nothing_is_given() -> None:

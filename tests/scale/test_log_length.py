@@ -1,5 +1,7 @@
 """Outside sources: the articles' numbers (kexue.fm/archives/8823, 9708, 9859) and exact logarithms of powers of two."""
 
+from math import log
+
 import pytest
 import torch
 from torch.nn.functional import normalize
@@ -24,6 +26,15 @@ def test_factor_beyond_the_trained_length(form: str, trained_length: int, visibl
     assert factor(LogLength(trained_length, form), visible) == pytest.approx(wanted, rel=1e-15)  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize(
+    ("trained_length", "visible", "wanted"),
+    [(4096, 4096, 1), (4096, 100, 1), (4096, 32768, (1 + 0.15 * log(2)) ** 2), (2048, 16384, (1 + 0.15 * log(2)) ** 2)],
+)
+def test_gain_is_that_of_the_released_code_on_query_and_key(trained_length: int, visible: int, wanted: float) -> None:
+    """0.05 ln 8 + 1 = 1.10397 on each, 1.21875 on the score."""
+    assert factor(LogLength(trained_length, "gain"), visible) == pytest.approx(wanted, rel=1e-15)
+
+
 def test_forms_differ_within_the_trained_length() -> None:
     assert factor(LogLength(512, "training"), 64) == pytest.approx(6 / 9, rel=1e-15)
     assert factor(LogLength(512, "training"), 1) == 0
@@ -34,7 +45,7 @@ def test_the_shortest_trained_length() -> None:
     assert factor(LogLength(2), 8) == pytest.approx(3, rel=1e-15)
 
 
-@pytest.mark.parametrize(("form", "wanted"), [("inference", 1), ("training", 0)])
+@pytest.mark.parametrize(("form", "wanted"), [("inference", 1), ("training", 0), ("gain", 1)])
 def test_a_query_that_sees_nothing_has_a_finite_factor(form: str, wanted: int) -> None:
     """Padding: ln 0 would spread as NaN from there."""
     assert factor(LogLength(512, form), 0) == wanted  # type: ignore[arg-type]
@@ -55,17 +66,20 @@ def test_neutral_within_the_trained_length() -> None:
     assert LogLength(10).changes_nothing(10)
     assert not LogLength(10).changes_nothing(11)
     assert not LogLength(10, "training").changes_nothing(10)
+    assert LogLength(10, "gain").changes_nothing(10)
+    assert not LogLength(10, "gain").changes_nothing(11)
     assert not LogLength().changes_nothing(1)
 
 
-def test_inference_form_is_the_identity_bit_for_bit_within_the_trained_length() -> None:
+@pytest.mark.parametrize("form", ["inference", "gain"])
+def test_is_the_identity_bit_for_bit_within_the_trained_length(form: str) -> None:
     query, key, value = torch.randn(3, 2, 4, 12, 8)
-    scaled, plain = (attend(query, key, value, text) for text in ("rope + log_length(10)", "rope"))
+    scaled, plain = (attend(query, key, value, text) for text in (f"rope + log_length(10, {form})", "rope"))
     assert torch.equal(scaled[:, :, :10], plain[:, :, :10])
     assert not torch.equal(scaled[:, :, 10:], plain[:, :, 10:])
 
 
-@pytest.mark.parametrize("form", ["inference", "training"])
+@pytest.mark.parametrize("form", ["inference", "training", "gain"])
 def test_is_a_factor_on_the_query(form: str) -> None:
     query, key, value = torch.randn(3, 2, 4, 12, 8, dtype=torch.float64)
     rows = torch.tensor([factor(LogLength(5, form), row + 1) for row in range(12)])[:, None]  # type: ignore[arg-type]

@@ -5,7 +5,9 @@
 Source: Chi et al. 2022, "KERPLE: Kernelized Relative Positional Embedding for Length Extrapolation", arXiv:2205.09921,
 eq. 3; starting values and bounds from the authors' code (p from U(0, 2), a from U(0, 1), both at least 0.01).
 Differs from the paper: the authors move the stored numbers back to the bound before each use; here the bound acts on
-use, with the same values and the same gradients, and what is stored may lie outside.
+use, with the same values and the same gradients, and what is stored may lie outside. Their code can also multiply the
+score itself by exp(−a |r|^p); no slot of the equation multiplies scores by a function of the distance, so that kernel
+is left out.
 """
 
 from dataclasses import dataclass

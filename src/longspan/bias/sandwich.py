@@ -41,4 +41,4 @@ class Sandwich(ScoreBias):
             ((distance * frequency).cos() for frequency in geometric(None, self.width).tolist()),
             torch.zeros_like(distance),
         )
-        return product / (8 * (head + 1) / num_heads)
+        return product * num_heads / (8 * (head + 1))

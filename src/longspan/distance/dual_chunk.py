@@ -5,8 +5,12 @@
                      c − j mod t                           ⌊i/t⌋ ≥ ⌊j/t⌋ + 2      earlier chunks
     t = c − l: so the last l tokens of the previous chunk are at their true distance for every query
 
-Source: An et al. 2024, "Training-Free Long-Context Scaling of Large Language Models", arXiv:2402.17463.
-Differs from the paper: the largest position is c, as in the authors' code; the paper has c − 1.
+Source: An et al. 2024, "Training-Free Long-Context Scaling of Large Language Models", arXiv:2402.17463; authors' code:
+github.com/HKUNLP/ChunkLlama.
+Differs from the paper: the largest position is c, as in the authors' code; the paper has c − 1. For earlier chunks the
+code places the query at min(2t − 1, c), which is below c where l ≥ c / 2. Beyond the trained length L the code also
+multiplies queries and keys by 0.05 · ln(N / L) + 1, which the paper's results leave out; add
+`log_length(form=gain)` for it.
 """
 
 from dataclasses import dataclass, replace

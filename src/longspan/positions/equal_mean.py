@@ -5,7 +5,8 @@
     n ~ exponential              without a span
     n ~ S · Beta(1, S/M − 1)     with a span S: never above it, and the exponential as S grows
 
-Source: Su 2023, "Transformer upgrade road 9: a new idea for global length extrapolation", kexue.fm/archives/9603.
+Source: Su 2023, "Transformer upgrade road 8: length extrapolation and position robustness", kexue.fm/archives/9444;
+"road 9: a new idea for global length extrapolation", kexue.fm/archives/9603 (why it does not suit decoding).
 Differs from the paper: the shape of the Beta distribution is ours; the article leaves it open.
 """
 

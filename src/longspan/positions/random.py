@@ -4,7 +4,9 @@
 
 Source: Ruoss et al. 2023, "Randomized Positional Encodings Boost Length Generalization of Transformers",
 arXiv:2305.16843, section 3.
-Differs from the paper: all layers and both of query and key share one draw; the authors' code draws anew per layer.
+Differs from the paper: each call is one draw, to be used in all layers; the authors' code draws anew in each layer with
+rotation (once for its queries and keys), for which call this once per layer. For ALiBi and relative vectors their code
+draws not the positions but the distances, independently of each other; that is not offered.
 """
 
 import torch
@@ -21,7 +23,7 @@ def random(
 
     Arguments:
         span: S, tokens; at least the longest text that will be read.
-        rows: 1 for one draw that the batch shares (the paper's), the batch's size for one draw per row.
+        rows: 1 for one draw that the batch shares (as in the authors' code), the batch's size for one draw per row.
 
     >>> random(4, 4).tolist()
     [[0, 1, 2, 3]]

@@ -1,41 +1,46 @@
 """Cosine attention (CosA): only the angle between query and key counts.
 
-    score(i, j) = λ · cos(q_i, k_j)                 λ = 4 · ln 256
+    score(i, j) = λ · cos(q_i, k_j)                 λ = 4 · ln n,  n = L / 2
 
-With `log_length(256, form=training)` the factor becomes 4 · ln n, the article's CosA-logn.
+With `log_length(n, form=training)`, of the same n, the factor becomes 4 · ln of the keys that the query sees: the
+article's CosA-logn.
 
 Source: Su 2023, "Transformer upgrade road 15: Key normalization helps length extrapolation", kexue.fm/archives/9859.
 """
 
-from dataclasses import dataclass
-from math import log
+from dataclasses import dataclass, replace
 
 from jaxtyping import Float
 from torch import Tensor
 
+from longspan.geometry import Geometry
 from longspan.qk_norm.key_norm import unit
-from longspan.scale.constant import Constant
+from longspan.scale.max_gradient import MaxGradient
 from longspan.slots import QKNorm, Weights
-
-USUAL_LENGTH = 256
-"""n in λ = 4 ln n: half of the 512 tokens that the article trained on."""
 
 
 @dataclass(frozen=True)
 class Cosine(QKNorm):
-    """Neutral: none. Brings `constant(multiplier · ln 256)`.
+    """Neutral: none. Brings `max_gradient(multiplier, length)`.
 
     Arguments:
         multiplier: λ / ln n; 4 flattens the entropy over lengths at head_dim 128.
+        length: n, keys (left open: half of the trained length L; 256 where no geometry is given either).
 
-    >>> round(Cosine().brings().value, 4)
-    22.1807
+    >>> Cosine(length=1024).brings()
+    MaxGradient(multiplier=4.0, length=1024)
     """
 
     multiplier: float = 4.0
+    length: int | None = None
 
     def __post_init__(self) -> None:
         self.require(self.multiplier > 0, "multiplier", "above 0")
+        self.require(self.length is None or self.length >= 2, "length", "at least 2")
+
+    def fill(self, geometry: Geometry, length: int) -> "Cosine":
+        """The length of the scale that it brings."""
+        return replace(self, length=self.brings().fill(geometry, length).length)
 
     def query(self, query: Float[Tensor, "*batch d"], weights: Weights) -> Float[Tensor, "*batch d"]:
         """The query at length one."""
@@ -45,6 +50,6 @@ class Cosine(QKNorm):
         """The key at length one."""
         return unit(key)
 
-    def brings(self) -> Constant:
+    def brings(self) -> MaxGradient:
         """λ."""
-        return Constant(self.multiplier * log(USUAL_LENGTH))
+        return MaxGradient(self.multiplier, self.length)

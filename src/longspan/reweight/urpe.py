@@ -4,7 +4,9 @@
 
 Source: Luo et al. 2022, "Your Transformer May Not be as Powerful as You Expect", arXiv:2205.13401, eq. 8; factors that
 start at one: the authors' code.
-Differs from the paper: distances beyond K share a factor, so that any length is defined.
+Differs from the paper: distances beyond K share a factor, so that any length is defined. The authors' code can also let
+distances of one bucket, as in T5, share a factor: give `factors` as `table[:, bucket]` with
+`bucket = T5(64, 128, sides="both").bucket(torch.arange(K, -K - 1, -1))`; what is learned is then the table.
 """
 
 from dataclasses import dataclass

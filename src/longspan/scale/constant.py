@@ -2,7 +2,7 @@
 
     scale(i) = value
 
-Source: Su 2023, kexue.fm/archives/9859 (4 · ln 256 with cosine attention); 10 with cosine attention in x-transformers.
+Source: github.com/lucidrains/x-transformers, where it is 10 with cosine attention.
 """
 
 from dataclasses import dataclass
