@@ -50,6 +50,18 @@ def test_a_folder_is_replaced_whole_or_not_at_all_whenever_the_writer_is_killed(
             replace(folder, "new")
         recover_folder(folder)
         assert content(folder) in ((old, {"new"}) if faulty.failed else ({"new"},))
+        if folder.parent.exists():
+            assert os.listdir(folder.parent) == ["model"] * folder.exists()
+
+
+@pytest.mark.parametrize("old", [{"old"}, set()], ids=["old", "none"])
+def test_the_next_writer_needs_no_recovery(tmp_path: Path, old: set[str]) -> None:
+    for faulty in at_every_change(killed_after, least=12):
+        folder = tmp_path / str(faulty.last) / "model"
+        for text in old:
+            make(folder, text)
+        with faulty.mounted():
+            replace(folder, "new")
         replace(folder, "newer")
         assert content(folder) == {"newer"}
         assert os.listdir(folder.parent) == ["model"]
@@ -175,11 +187,14 @@ def test_a_link_is_followed_by_a_new_folder_and_replaced_by_another(tmp_path: Pa
     assert content(tmp_path / "elsewhere") == {"new"}
 
 
+@pytest.mark.parametrize("write", [new_folder, replaced_folder])
 @pytest.mark.parametrize("umask", [0o000, 0o002, 0o022, 0o027, 0o077])
-def test_files_and_folders_have_the_modes_that_the_umask_gives(tmp_path: Path, umask: int) -> None:
+def test_files_and_folders_have_the_modes_that_the_umask_gives(
+    tmp_path: Path, umask: int, write: Callable[[Path], AbstractContextManager[Path]]
+) -> None:
     before = os.umask(umask)
     try:
-        with new_folder(tmp_path / "model") as fresh:
+        with write(tmp_path / "model") as fresh:
             fill(fresh, "text")
             (fresh / "deep/weights").chmod(0o600)  # as some libraries leave their files
             (fresh / "script").touch(0o700)
@@ -188,6 +203,13 @@ def test_files_and_folders_have_the_modes_that_the_umask_gives(tmp_path: Path, u
     modes = {path.name: path.stat().st_mode & 0o777 for path in [tmp_path / "model", *(tmp_path / "model").rglob("*")]}
     file, folder = 0o666 & ~umask, 0o777 & ~umask
     assert modes == {"model": folder, "deep": folder, "config.json": file, "weights": file, "script": file | 0o700}
+
+
+def test_a_disk_without_modes_is_not_asked_for_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Some refuse every change of a mode; files there have all the modes that they can have."""
+    monkeypatch.setattr(os, "chmod", lambda *_, **__: pytest.fail("a mode was changed"))
+    make(tmp_path / "model", "text")
+    assert content(tmp_path / "model") == {"text"}
 
 
 @given(st.binary(), st.lists(st.integers(1, 5)))
