@@ -46,7 +46,10 @@ def test_a_torn_last_line_is_dropped_and_nothing_else(tmp_path: Path, torn: str)
     assert path.read_text() == '{"key": "a"}\n{"key":"c"}\n'
 
 
-@pytest.mark.parametrize("line", ["nonsense", "", "[]", "{}", '{"key":5}', '{"key":"x"} nonsense', '"{"key":"x"}'])
+@pytest.mark.parametrize(
+    "line",
+    ["nonsense", "", "[]", "{}", '{"key":5}', '{"key":"x"} nonsense', '"{"key":"x"}', '{"key":"cut{"key":5}'],
+)
 def test_a_strange_line_is_named_and_the_file_left_alone(tmp_path: Path, line: str) -> None:
     path = tmp_path / "results.jsonl"
     text = '{"key": "a"}\n' + line + '\n{"key": "b"}\ntorn'
@@ -212,6 +215,15 @@ def test_a_file_holds_the_old_text_or_the_new_one(tmp_path: Path, disk: Any) -> 
         if disk is full_after:
             assert os.listdir(path.parent) == ["summary.json"]
             assert not faulty.refusal or faulty.refusal.startswith(f"cannot write {path}: No space left on device (")
+
+
+def test_all_of_the_text_is_forced_to_disk_before_it_takes_its_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    forced = []
+    monkeypatch.setattr(os, "fsync", lambda file: forced.append((os.fstat(file).st_size, os.listdir(tmp_path))))
+    write_atomically(tmp_path / "summary.json", "text")
+    assert forced == [(4, [f".summary.json.{os.getpid()}"])]
 
 
 @pytest.mark.parametrize("umask", [0o002, 0o077])

@@ -133,5 +133,5 @@ def write_atomically(path: Path, text: str) -> None:
             os.replace(temporary, path)
         except BaseException:
             with suppress(OSError):
-                temporary.unlink(missing_ok=True)
+                temporary.unlink()
             raise
