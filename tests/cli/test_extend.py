@@ -2,10 +2,13 @@
 
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +21,7 @@ from longspan.pretrained.save import load
 
 METHOD = "rerope(window=16) + log_length"
 FILLED = "rerope(window=16) + log_length(trained_length=64)"
+FILES = ["model", "report.html", "results.jsonl", "run.json", "summary.json"]
 SOURCE = Path(__file__).parents[2] / "src"
 
 
@@ -95,6 +99,54 @@ def test_a_second_call_measures_nothing_again(longspan: Any, model: Path, texts:
     assert longspan(*command, "--method", "window(sinks=4)").code == 0
     assert lines(out)[: len(before)] == before
     assert len(lines(out)) > len(before)
+
+
+@contextmanager
+def room_for(size: int) -> Iterator[None]:
+    """The system itself cuts what makes a file larger than that."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def test_a_disk_that_fills_up_is_one_line_and_the_same_command_goes_on(
+    longspan: Any, model: Path, texts: Path, tmp_path: Path
+) -> None:
+    """It cuts the records first, then the model, then the report: each is smaller than the one that comes after it."""
+    out = tmp_path / "out"
+    command = arguments(model, texts, out, "--method", METHOD, "--docs", "2")
+    refusal = "longspan: cannot write {}: File too large: choose a place that can be written to"
+    for room, name in ((10_000, "results.jsonl"), (60_000, "model")):
+        kept = lines(out)
+        with room_for(room):
+            outcome = longspan(*command)
+        assert outcome.code == 2
+        assert outcome.out == ""
+        assert outcome.err.splitlines()[-1] == refusal.format(out / name)
+        assert lines(out)[: len(kept)] == kept
+        assert len(lines(out)) > len(kept)
+        assert all(json.loads(line)["key"] for line in lines(out))
+        assert sorted(path.name for path in out.iterdir()) == ["results.jsonl", "run.json"]
+    kept = lines(out)
+    assert longspan(*command).code == 0
+    assert lines(out) == kept
+    (out / "report.html").unlink()
+    with room_for(60_000):
+        outcome = longspan(*command)
+    assert outcome.err.splitlines()[-1] == refusal.format(out / "report.html")
+    assert sorted(path.name for path in out.iterdir()) == ["model", "results.jsonl", "run.json", "summary.json"]
+    (out / "model" / "model.safetensors").unlink()  # as an older version left a model that it was replacing
+    with (out / "results.jsonl").open("a") as file:
+        file.write('{"key": "torn by a ki')
+    (out / ".summary.json.12").write_text("half")
+    outcome = longspan(*command)
+    assert outcome.code == 0
+    assert f"dropped 21 bytes at the end of {out / 'results.jsonl'}: no whole record" in outcome.err.splitlines()
+    assert sorted(path.name for path in out.iterdir()) == FILES
+    assert load(out / "model")
 
 
 def started(command: list[str]) -> "subprocess.Popen[str]":

@@ -1,10 +1,12 @@
 """Every bad input is one clear line and exit code 2, and nothing is lost or overwritten."""
 
+import os
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from faulty_disk import read_only_after
 from longspan.measure import memory
 from tiny import llama, save_model, write_texts
 
@@ -111,3 +113,18 @@ def test_a_folder_with_other_results_is_left_alone(longspan: Any, model: Path, t
     before = {path: path.read_bytes() for path in (tmp_path / "out").rglob("*") if path.is_file()}
     one_line(longspan(*common, "--to", 256, "--method", "rerope"), "holds other results (length 128, not 256)")
     assert {path: path.read_bytes() for path in (tmp_path / "out").rglob("*") if path.is_file()} == before
+
+
+def test_a_folder_that_cannot_be_written(longspan: Any, model: Path, texts: Path, tmp_path: Path) -> None:
+    common = ("extend", model, "--to", 256, "--text", texts, "--dtype", "float32", "--method", "rerope")
+    disk = read_only_after(0)
+    with disk.mounted():
+        outcome = longspan(*common, "--out", tmp_path / "out")
+    assert disk.failed
+    one_line(outcome, f"cannot write {tmp_path / 'out'}: Read-only file system: choose a place that can be written to")
+    one_line(longspan(*common, "--out", texts / "text-00.txt" / "out"), "text-00.txt/out: Not a directory")
+    (tmp_path / "out").mkdir()
+    with read_only_after(0).mounted():
+        outcome = longspan(*common, "--out", tmp_path / "out")
+    one_line(outcome, f"cannot write {tmp_path / 'out' / 'results.jsonl'}: Read-only file system")
+    assert os.listdir(tmp_path / "out") == []

@@ -1,4 +1,7 @@
 import json
+import os
+import re
+import resource
 import subprocess
 import sys
 from pathlib import Path
@@ -7,11 +10,14 @@ import gguf
 import numpy as np
 import pytest
 import torch
-from transformers import AutoModelForCausalLM
+from tokenizers import Tokenizer, models
+from transformers import AutoModelForCausalLM, PreTrainedTokenizerFast
 from transformers.quantizers import quantizer_gguf
 
 import longspan
-from longspan.errors import RefusalError
+from faulty_disk import at_every_change, full_after, killed_after
+from longspan.errors import InputError, RefusalError
+from longspan.pretrained.save import overwrite
 from pretrained.models import logits, tiny_llama, tokens
 
 WORDS = tokens(2, 70)
@@ -89,6 +95,83 @@ def test_nothing_is_overwritten(tmp_path):
     (tmp_path / "model" / "mine").write_text("")
     with pytest.raises(RefusalError, match="exists already"):
         longspan.save(tiny_llama(), tmp_path / "model")
+
+
+@pytest.mark.parametrize("umask", [0o002, 0o022, 0o077])
+def test_everything_has_the_mode_that_the_umask_gives(tmp_path, umask):
+    before = os.umask(umask)
+    try:
+        folder = longspan.save(longspan.extend(tiny_llama(), "rerope(8)"), tmp_path / "models" / "model")
+    finally:
+        os.umask(before)
+    files = {path.stat().st_mode & 0o777 for path in folder.iterdir()}
+    folders = {path.stat().st_mode & 0o777 for path in (folder, folder.parent)}
+    assert (files, folders) == ({0o666 & ~umask}, {0o777 & ~umask})
+
+
+@pytest.fixture(scope="module")
+def large_tokenizer() -> PreTrainedTokenizerFast:
+    """Larger on disk than `tiny_llama`."""
+    words = {f"word{number}" * 5: number for number in range(20_000)}
+    return PreTrainedTokenizerFast(tokenizer_object=Tokenizer(models.WordLevel(words, unk_token="word0" * 5)))
+
+
+@pytest.mark.parametrize("room", [500, 20_000, 500_000], ids=["config", "weights", "tokenizer"])
+@pytest.mark.parametrize("write", [longspan.save, overwrite])
+def test_a_disk_that_cannot_hold_it_is_one_line(tmp_path, large_tokenizer, write, room):
+    """The system cuts a file at `room` bytes: transformers, safetensors and tokenizers report it in their own ways."""
+    folder = tmp_path / "model"
+    if write is overwrite:
+        longspan.save(tiny_llama(), folder)
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*.*") if path.is_file()}
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (room, limits[1]))
+    try:
+        with pytest.raises(InputError) as raised:
+            write(longspan.extend(tiny_llama(1), "rerope(8)"), folder, tokenizer=large_tokenizer)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert str(raised.value) == f"cannot write {folder}: File too large: choose a place that can be written to"
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*.*") if path.is_file()} == before
+    assert os.listdir(tmp_path) == ["model"] * (write is overwrite)
+
+
+def test_a_full_disk_is_one_line_that_names_the_room(tmp_path):
+    words = re.escape(f"cannot write {tmp_path / 'model'}: No space left on device (")
+    for faulty in at_every_change(full_after, least=5):
+        with faulty.mounted():
+            longspan.save(longspan.extend(tiny_llama(), "rerope(8)"), tmp_path / "model")
+        if faulty.failed:
+            assert re.fullmatch(words + r".* free, .* needed\): free some space, or .*", str(faulty.refusal))
+            assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize("write", [longspan.save, overwrite])
+def test_the_same_call_succeeds_after_a_kill_at_any_moment(tmp_path, write):
+    model = longspan.extend(tiny_llama(), "rerope(8)")
+    whole = {path.name: path.read_bytes() for path in longspan.save(model, tmp_path / "whole").iterdir()}
+    for faulty in at_every_change(killed_after, least=12):
+        folder = tmp_path / str(faulty.last) / "model"
+        if write is overwrite:
+            longspan.save(tiny_llama(), folder)
+        with faulty.mounted():
+            write(model, folder)
+        if write is longspan.save and folder.exists():
+            with pytest.raises(RefusalError, match="exists already"):
+                write(model, folder)
+        else:
+            write(model, folder)
+        assert {path.name: path.read_bytes() for path in folder.iterdir()} == whole
+        assert os.listdir(folder.parent) == ["model"]
+
+
+def test_two_writers_of_one_folder(tmp_path, monkeypatch):
+    """The second comes while the first writes."""
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=Tokenizer(models.WordLevel({"a": 0}, unk_token="a")))
+    monkeypatch.setattr(tokenizer, "save_pretrained", lambda _: longspan.save(tiny_llama(1), tmp_path / "model"))
+    with pytest.raises(InputError, match=r"another process is writing .*model: wait for it"):
+        longspan.save(tiny_llama(), tmp_path / "model", tokenizer=tokenizer)
+    assert os.listdir(tmp_path) == []
 
 
 def test_a_newer_extension_is_refused(tmp_path):

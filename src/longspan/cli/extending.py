@@ -2,7 +2,6 @@
 
 import json
 import shlex
-import shutil
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +23,7 @@ from longspan.measure.memory import gigabytes, require_memory
 from longspan.measure.pace import Pace
 from longspan.measure.source import DTYPES, check_length, check_tokenizer, choose_dtype, geometry_of
 from longspan.measure.verdict import FEWEST_DOCUMENTS
-from longspan.pretrained.save import load, save
+from longspan.pretrained.save import load, overwrite
 from longspan.report.page import page
 from longspan.report.study import Study, identity_of
 from longspan.report.summary import race, summarize
@@ -122,6 +121,8 @@ def _study(request: Request) -> dict[str, Any]:
         f"{request.length}; {dtype}, about {gigabytes(memory)} beside the model; results in {request.folder}"
     )
     with Study(request.folder, grid) as study:
+        for loss in study.records.dropped:
+            say(f"dropped {loss}")
         pace = _pace(study, judged[0])
         planned = _affordable(request, grid, methods, raced, judged, pace)
         show(study, "race", planned.race_measurements(grid), pace)
@@ -242,25 +243,16 @@ def _write_model(request: Request, loaded: Bench, method: str) -> Path:
     if _extension(folder) == [method, request.length]:
         return folder
     model = load(located(request.model), method, length=request.length)
-    fresh = folder.with_name(".model")
-    _remove(fresh)
-    save(model, fresh, tokenizer=loaded.tokenizer)
-    _remove(folder)
-    fresh.rename(folder)
-    return folder
+    return overwrite(model, folder, tokenizer=loaded.tokenizer)
 
 
 def _extension(folder: Path) -> list[Any] | None:
+    """The extension of the model that is there; None where there is none, or no weights."""
     try:
         found = json.loads((folder / "config.json").read_text())["context_extension"]
-    except (OSError, ValueError, KeyError):
+    except (OSError, ValueError, KeyError, TypeError):
         return None
-    return [found.get("scheme"), found.get("length")]
-
-
-def _remove(folder: Path) -> None:
-    if folder.exists():
-        shutil.rmtree(folder)
+    return [found.get("scheme"), found.get("length")] if any(folder.glob("*.safetensors")) else None
 
 
 def _out_of_memory(request: Request) -> str:

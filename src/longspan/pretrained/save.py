@@ -6,8 +6,6 @@ short and long factors; for all else the folder's card says that stock loaders i
 """
 
 import json
-import shutil
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +13,7 @@ import torch
 from torch import nn
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedConfig, PreTrainedModel
 
+from longspan.disk import new_folder, recover_folder, replaced_folder, writing
 from longspan.errors import RefusalError
 from longspan.pretrained.attach import Attachment, attachment_of, extend
 from longspan.pretrained.export import stock_config
@@ -33,11 +32,32 @@ def save(model: PreTrainedModel, folder: Path | str, *, tokenizer: Any = None) -
         tokenizer: written beside it where given.
 
     Errors: RefusalError where the folder holds something already, the model is a wrapper that must be merged first, or
-    its weights can no longer be written as they came.
+    its weights can no longer be written as they came; InputError where the folder cannot be written. Nothing is left of
+    it then.
     """
     folder = Path(folder)
+    with writing(folder):
+        recover_folder(folder)
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise RefusalError(f"{folder} exists already: choose another folder")
+    _require_savable(model)
+    with writing(folder, model.get_memory_footprint()), new_folder(folder) as fresh:
+        _write(model, fresh, tokenizer)
+    return folder
+
+
+def overwrite(model: PreTrainedModel, folder: Path, *, tokenizer: Any = None) -> Path:
+    """Write a model as `save` does, in the place of whatever the folder holds; that is lost once the new one is whole.
+
+    Errors: as `save`; the folder then holds what it held.
+    """
+    _require_savable(model)
+    with writing(folder, model.get_memory_footprint()), replaced_folder(folder) as fresh:
+        _write(model, fresh, tokenizer)
+    return folder
+
+
+def _require_savable(model: PreTrainedModel) -> None:
     if not isinstance(model, PreTrainedModel):
         raise RefusalError(f"{type(model).__name__} wraps a model: merge it first (merge_and_unload), then save")
     if any(map(_packed, model.modules())):
@@ -45,23 +65,15 @@ def save(model: PreTrainedModel, folder: Path | str, *, tokenizer: Any = None) -
             "bitsandbytes has packed these weights for this processor and would write them wrongly: extend and save "
             "the checkpoint they came from, and quantize when you load that"
         )
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    partial = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
-    try:
-        model.save_pretrained(partial)
-        if tokenizer is not None:
-            tokenizer.save_pretrained(partial)
-        attachment = attachment_of(model)
-        if attachment is not None:
-            _write_extension(partial, attachment)
-        if folder.exists():
-            folder.rmdir()
-        partial.chmod(0o755)
-        partial.replace(folder)
-    except BaseException:
-        shutil.rmtree(partial, ignore_errors=True)
-        raise
-    return folder
+
+
+def _write(model: PreTrainedModel, folder: Path, tokenizer: Any) -> None:
+    model.save_pretrained(folder)
+    if tokenizer is not None:
+        tokenizer.save_pretrained(folder)
+    attachment = attachment_of(model)
+    if attachment is not None:
+        _write_extension(folder, attachment)
 
 
 def _packed(module: nn.Module) -> bool:

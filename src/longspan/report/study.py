@@ -8,11 +8,13 @@ model/            the extended model
 """
 
 import json
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from longspan.disk import recover_folder, remove, writing
 from longspan.errors import InputError
 from longspan.measure.grid import Grid
 from longspan.measure.kinds import Measurement
@@ -20,28 +22,40 @@ from longspan.measure.measurement import bench
 from longspan.report.record import Records, write_atomically
 
 FORMAT = 2
+RESULTS = "results.jsonl"
+BEGUN = re.compile(r"\.run\.json\.\d+")
+LEFT = re.compile(r"\.(run\.json|summary\.json|report\.html)\.\d+|\.model|\.\.model\..+")
+"""What a killed run leaves behind; the last two names are those of older versions."""
 
 
 class Study:
     """A folder of measurements, held by one process.
 
-    Errors: InputError where the folder holds other results, or anything else.
+    The folder is locked before anything is written into it, so that a run that comes second leaves no trace.
+
+    Errors: InputError where the folder holds other results, or anything else, where another run holds it, or where it
+    cannot be written.
     """
 
     def __init__(self, folder: Path, grid: Grid) -> None:
         self.folder, self.grid = folder, grid
-        identity = {"format": FORMAT, **asdict(grid)}
-        present = identity_of(folder)
-        if present is None:
-            if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-                raise InputError(f"{folder} exists and holds no results of this command: give another --out")
+        self._refuse_others()
+        with writing(folder):
             folder.mkdir(parents=True, exist_ok=True)
-            write_atomically(folder / "run.json", json.dumps(identity, indent=2) + "\n")
-        elif present != identity:
-            differ = sorted(name for name in {*present, *identity} if present.get(name) != identity.get(name))
-            told = ", ".join(f"{name} {present.get(name)!r}, not {identity.get(name)!r}" for name in differ)
-            raise InputError(f"{folder} holds other results ({told}): give another --out")
-        self.records = Records(folder / "results.jsonl")
+        self.records = Records(folder / RESULTS)
+        try:
+            self._refuse_others()  # another run may have come and gone before the lock was taken
+            self._tidy()
+            if identity_of(folder) is None:
+                self.write("run.json", json.dumps(self.identity, indent=2) + "\n")
+        except BaseException:
+            self.records.close()
+            raise
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What the folder's run.json says."""
+        return {"format": FORMAT, **asdict(self.grid)}
 
     def __enter__(self) -> "Study":
         return self
@@ -76,12 +90,45 @@ class Study:
         write_atomically(self.folder / name, text)
         return self.folder / name
 
+    def _refuse_others(self) -> None:
+        may_begin = _may_begin(self.folder)  # asked first: another run may write its run.json meanwhile
+        present = identity_of(self.folder)
+        if present is None and not may_begin:
+            raise InputError(f"{self.folder} exists and holds no results of this command: give another --out")
+        if present is not None and present != self.identity:
+            names = sorted({*present, *self.identity})
+            pairs = [(name, present.get(name), self.identity.get(name)) for name in names]
+            told = ", ".join(f"{name} {found!r}, not {wanted!r}" for name, found, wanted in pairs if found != wanted)
+            raise InputError(f"{self.folder} holds other results ({told}): give another --out")
+
+    def _tidy(self) -> None:
+        """Clear away what a killed run has left; no other run can be at work while this one holds the folder."""
+        with writing(self.folder):
+            recover_folder(self.folder / "model")
+            for path in self.folder.iterdir():
+                if LEFT.fullmatch(path.name):
+                    remove(path)
+
+
+def _may_begin(folder: Path) -> bool:
+    """Whether a folder without run.json is new, or was left so by a run that was killed before it had written that."""
+    try:
+        left = [path for path in folder.iterdir() if not BEGUN.fullmatch(path.name)]
+    except FileNotFoundError:
+        return True
+    except NotADirectoryError:
+        return not folder.exists()  # what is no folder may lie above it
+    return not left or (left == [folder / RESULTS] and left[0].stat().st_size == 0)
+
 
 def identity_of(folder: Path) -> dict[str, Any] | None:
     """What a folder's run.json says; None where there is none."""
     try:
-        return json.loads((folder / "run.json").read_text(encoding="utf-8"))
+        found = json.loads((folder / "run.json").read_text(encoding="utf-8"))
     except (FileNotFoundError, NotADirectoryError):
         return None
     except ValueError:
-        raise InputError(f"{folder / 'run.json'} is not readable: give another --out") from None
+        found = None
+    if not isinstance(found, dict):
+        raise InputError(f"{folder / 'run.json'} is not readable: give another --out")
+    return found
