@@ -253,9 +253,9 @@ def _write_model(request: Request, loaded: Bench, method: str) -> Path:
 def _extension(folder: Path) -> list[Any] | None:
     try:
         found = json.loads((folder / "config.json").read_text())["context_extension"]
-    except (OSError, ValueError, KeyError):
+        return [found["scheme"], found["length"]]
+    except (OSError, ValueError, LookupError, TypeError):  # not what `save` writes
         return None
-    return [found.get("scheme"), found.get("length")]
 
 
 def _remove(folder: Path) -> None:

@@ -18,11 +18,11 @@ def geometry(config: PreTrainedConfig) -> Geometry:
     """
     text = config.get_text_config(decoder=True)
     heads = _number(text, "num_attention_heads")
-    head_dim = getattr(text, "head_dim", None) or _number(text, "hidden_size") // heads
-    kv_heads = getattr(text, "num_key_value_heads", None) or heads
+    head_dim = _number(text, "head_dim") if getattr(text, "head_dim", None) else _number(text, "hidden_size") // heads
+    kv_heads = _number(text, "num_key_value_heads") if getattr(text, "num_key_value_heads", None) else heads
     if heads % kv_heads:
         kv_heads = heads
-    return Geometry(heads, kv_heads, int(head_dim), trained_length(config), theta(config), unscaled_length(config))
+    return Geometry(heads, kv_heads, head_dim, trained_length(config), theta(config), unscaled_length(config))
 
 
 def trained_length(config: PreTrainedConfig) -> int:
@@ -36,7 +36,11 @@ def trained_length(config: PreTrainedConfig) -> int:
 def theta(config: PreTrainedConfig) -> float | None:
     """The base of the rotary frequencies; None for a model without rotation."""
     value = rope_parameters(config).get("rope_theta")
-    return None if value is None else float(value)
+    if value is None:
+        return None
+    if not isinstance(value, int | float) or not value > 0:
+        raise RefusalError(f"rope_theta of {type(config).__name__} must be a number above 0, got {value!r:.100}")
+    return float(value)
 
 
 def unscaled_length(config: PreTrainedConfig) -> int | None:
@@ -56,9 +60,10 @@ def rope_parameters(config: PreTrainedConfig) -> dict[str, Any]:
 
 
 def _number(config: PreTrainedConfig, name: str) -> int:
+    """A size, the largest where every layer has its own."""
     value = getattr(config, name, None)
-    if isinstance(value, list | tuple):  # one per layer
-        value = max(value)
-    if not isinstance(value, int) or value < 1:
-        raise RefusalError(f"{type(config).__name__} has no {name}: its attention cannot be extended")
-    return value
+    sizes = value if isinstance(value, list | tuple) else [value]
+    size = max((each for each in sizes if isinstance(each, int) and not isinstance(each, bool)), default=0)
+    if size < 1:
+        raise RefusalError(f"{type(config).__name__} has no {name} to go by: its attention cannot be extended")
+    return size
