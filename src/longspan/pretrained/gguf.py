@@ -69,7 +69,7 @@ def _unused(path: Path, model: PreTrainedModel) -> list[str]:
 
 
 def check_whole(path: Path) -> None:
-    """Raise unless the file holds every tensor that its header names."""
+    """Raise unless the file holds every tensor that its header names, and no fewer tensors than it says layers."""
     from gguf import GGUFReader
 
     if not path.is_file():
@@ -77,10 +77,14 @@ def check_whole(path: Path) -> None:
     try:
         reader = GGUFReader(path)
         end = max((tensor.data_offset + tensor.n_bytes for tensor in reader.tensors), default=0)
+        layers = [field.contents() for name, field in reader.fields.items() if name.endswith(".block_count")]
     except Exception as error:  # the reader raises whatever numpy does on a cut file
         raise RefusalError(f"{path} is no whole GGUF file ({one_line(error)}): fetch it again") from error
     if end > path.stat().st_size:
         raise RefusalError(f"{path} ends after {path.stat().st_size} bytes of {end}: fetch it again")
+    for count in layers:
+        if isinstance(count, int) and count > len(reader.tensors):  # transformers would make them all
+            raise RefusalError(f"{path} says {count} layers and holds {len(reader.tensors)} tensors: fetch it again")
 
 
 def forget_quantizer(model: PreTrainedModel) -> None:
