@@ -65,5 +65,5 @@ def test_a_token_that_the_model_does_not_have_is_named() -> None:
 def test_a_model_that_fails_on_its_first_tokens_is_refused() -> None:
     model = llama(60)
     model.model.norm.variance_epsilon = "x"  # type: ignore[assignment]
-    with pytest.raises(RefusalError, match="the model cannot be read with: TypeError"):
+    with pytest.raises(RefusalError, match="the model fails on its first tokens: TypeError"):
         Reader(model)

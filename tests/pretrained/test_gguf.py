@@ -35,7 +35,7 @@ def added(name: str, size: int) -> Callable[[Tensors], Tensors]:
 WRONG: dict[str, tuple[Callable[[Tensors], Tensors], int, str]] = {
     "a layer too few": (lambda tensors: tensors, 3, r"lacks weights .*layers\.2\."),
     "a layer too many": (lambda tensors: tensors, 1, r"does not use: blk\.1\..* and 6 more"),
-    "layers without number": (lambda tensors: tensors, 2**31, r"says 2147483648 layers and holds 21 tensors"),
+    "layers without number": (lambda tensors: tensors, 2**31, r"has 2147483648 layers and only 21 tensors"),
     "a tensor lost": (without("blk.1.ffn_up.weight"), 2, r"lacks weights .*layers\.1\.mlp\.up_proj"),
     "a tensor renamed": (renamed("blk.1.attn_k.weight", "blk.1.attn_kk.weight"), 2, r"lacks weights .*k_proj"),
     "a head renamed": (renamed("output.weight", "out.weight"), 2, r"does not use: out\.weight"),
@@ -44,7 +44,7 @@ WRONG: dict[str, tuple[Callable[[Tensors], Tensors], int, str]] = {
     "an embedding cut": (
         lambda tensors: {**tensors, "token_embd.weight": tensors["token_embd.weight"][:-1]},
         2,
-        r"other sizes .*\(96, 64\), not \(97, 64\)",
+        r"not have the sizes .*\(96, 64\), not \(97, 64\)",
     ),
 }
 

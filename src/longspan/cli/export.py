@@ -26,7 +26,7 @@ def export(
     chosen = method or (saved or {}).get("scheme")
     if chosen is None:
         raise SchemeError(f"{model} was not saved with an extension: name one with --method")
-    with refusing(f"the config of {model} makes no sense"):
+    with refusing(f"the config of {model} cannot be used"):
         told = tell(config, chosen, to or (saved or {}).get("length"))
     if as_json:
         typer.echo(json.dumps([asdict(each) for each in told], indent=2))

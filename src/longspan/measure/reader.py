@@ -27,7 +27,7 @@ class Reader:
     hidden states; InputError for a token id that the model does not have.
     """
 
-    @refusing("the model cannot be read with")
+    @refusing("the model fails on its first tokens")
     def __init__(self, model: Any) -> None:
         self.model = model.eval()
         self.body = model.base_model

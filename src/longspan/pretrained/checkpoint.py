@@ -29,7 +29,7 @@ NAMED = 3
 def refusing(failure: str) -> Iterator[None]:
     """Turn whatever a loader raises into a RefusalError of one line that begins with `failure`.
 
-    Errors of this library pass, and so does running out of memory, for which the checkpoint is not to blame.
+    Errors of this library pass unchanged, and so do MemoryError and the accelerator's OutOfMemoryError.
     """
     try:
         yield
@@ -40,8 +40,8 @@ def refusing(failure: str) -> Iterator[None]:
 
 
 def one_line(error: BaseException) -> str:
-    """The message of an error, shortened, with the error's type where the message alone may say nothing."""
-    message = " ".join(str(error).split())[:300]
+    """The message of an error, shortened and printable, after its type where the message may not be a sentence."""
+    message = "".join(filter(str.isprintable, " ".join(str(error).split())))[:300]
     return message if message and isinstance(error, OSError | ValueError) else f"{type(error).__name__}: {message}"
 
 
@@ -93,8 +93,8 @@ def require_safetensors(source: Path | str, config: PreTrainedConfig, settings: 
     """Refuse a checkpoint whose weights transformers would read from anything but safetensors files inside it.
 
     The file names come from the checkpoint itself, and transformers unpickles what does not end in .safetensors.
-    Only names are judged: in the cache of the Hub, files are links to places outside the folder. A config of more
-    layers than there are tensors is refused as well.
+    Only names are judged: in the cache of the Hub, files are links to places outside the folder. A config with more
+    layers than the checkpoint has tensors is refused here too, before transformers builds them all.
     """
     if _find(source, ADAPTER_CONFIG_NAME, settings):
         raise RefusalError(
@@ -116,8 +116,11 @@ def require_safetensors(source: Path | str, config: PreTrainedConfig, settings: 
         with safe_open(found, framework="pt") as file:
             tensors = file.keys()
     layers = getattr(config.get_text_config(decoder=True), "num_hidden_layers", None)
-    if isinstance(layers, int) and layers > len(tensors):  # transformers would make them all before it noticed
-        raise RefusalError(f"the config of {source} says {layers} layers, and its weights are {len(tensors)} tensors")
+    if isinstance(layers, int) and layers > len(tensors):
+        raise RefusalError(
+            f"the config of {source} has {layers} layers and its weights are only {len(tensors)} tensors: correct "
+            "num_hidden_layers"
+        )
 
 
 def _find(source: Path | str, name: str, settings: dict[str, Any]) -> str | None:
@@ -159,22 +162,25 @@ def load_weights(folder: Path | str, name: Path | str, **arguments: Any) -> PreT
 
 
 def _require_all_used(model: PreTrainedModel, report: dict[str, Any], source: Path | str) -> None:
-    """Refuse what a loader reports, which leaves out what a family may lack."""
+    """Refuse a model by the loader's report, which does not list weights that its family may lack."""
     if report["missing_keys"]:
         raise RefusalError(
             f"{source} lacks weights of the model that its config describes: {_some(report['missing_keys'])}; "
             "they would be random numbers: fetch the checkpoint again, or correct its config"
         )
     if report["mismatched_keys"]:
-        sizes = [f"{name} is {tuple(found)}, not {tuple(said)}" for name, found, said in report["mismatched_keys"]]
-        raise RefusalError(f"the weights in {source} have other sizes than its config says: {_some(sizes)}")
+        sizes = [f"{name} is {tuple(has)}, not {tuple(needs)}" for name, has, needs in report["mismatched_keys"]]
+        raise RefusalError(
+            f"the weights in {source} do not have the sizes of the model that its config describes: {_some(sizes)}; "
+            "fetch the checkpoint again, or correct its config"
+        )
     unused = [name for name in report["unexpected_keys"] if _is_inside_a_part(model, name)]
     if unused:
         raise unused_weights(source, unused)
 
 
 def unused_weights(source: Path | str, names: Iterable[str]) -> RefusalError:
-    """The refusal of weights that the model has no place for."""
+    """The error for weights that the model has no place for."""
     return RefusalError(
         f"{source} has weights that the model of its config does not use: {_some(names)}; correct the config, or load "
         "the checkpoint with transformers and extend that model if they are not wanted"
@@ -182,11 +188,11 @@ def unused_weights(source: Path | str, names: Iterable[str]) -> RefusalError:
 
 
 def _is_inside_a_part(model: PreTrainedModel, name: str) -> bool:
-    """Whether a weight belongs into a part that the model has.
+    """Whether an unused weight belongs to a part that the model has.
 
-    A whole part may be left over, such as a vision tower or a head for another task: its parent is a model. Layers
-    beyond the last and biases of a projection without one are weights that the model should use. A number of a buffer
-    that is computed anew is no weight.
+    A checkpoint may hold whole parts that the model does not have, such as a vision tower or a head for another task:
+    the parent of such a part is a model. The model should use a layer beyond its last, or a bias of a projection that
+    it has. Buffers that the model computes itself are not weights.
     """
     modules = dict(model.named_modules())
     buffers = {buffer for buffer, _ in model.named_buffers()}
@@ -199,6 +205,6 @@ def _is_inside_a_part(model: PreTrainedModel, name: str) -> bool:
 
 
 def _some(names: Iterable[str]) -> str:
-    ordered = sorted(names)
+    ordered = sorted(name if name.isprintable() else repr(name) for name in names)
     rest = f" and {len(ordered) - NAMED} more" if len(ordered) > NAMED else ""
     return ", ".join(ordered[:NAMED]) + rest

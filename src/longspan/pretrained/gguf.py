@@ -69,7 +69,7 @@ def _unused(path: Path, model: PreTrainedModel) -> list[str]:
 
 
 def check_whole(path: Path) -> None:
-    """Raise unless the file holds every tensor that its header names, and no fewer tensors than it says layers."""
+    """Raise unless the file holds every tensor that its header names, and at least one tensor per layer."""
     from gguf import GGUFReader
 
     if not path.is_file():
@@ -83,8 +83,8 @@ def check_whole(path: Path) -> None:
     if end > path.stat().st_size:
         raise RefusalError(f"{path} ends after {path.stat().st_size} bytes of {end}: fetch it again")
     for count in layers:
-        if isinstance(count, int) and count > len(reader.tensors):  # transformers would make them all
-            raise RefusalError(f"{path} says {count} layers and holds {len(reader.tensors)} tensors: fetch it again")
+        if isinstance(count, int) and count > len(reader.tensors):  # transformers would build them all
+            raise RefusalError(f"{path} has {count} layers and only {len(reader.tensors)} tensors: fetch it again")
 
 
 def forget_quantizer(model: PreTrainedModel) -> None:

@@ -91,24 +91,22 @@ def load(
     Errors: RefusalError for a source that is not there, for weights other than safetensors and GGUF, for a file that
     is damaged, for weights that do not fit the config, and for an extension that a newer longspan wrote.
     """
-    failure = f"cannot load {source}"
-    if _is_gguf(source):
-        with refusing(failure):
-            model = load_gguf(Path(source), dtype)
-            return model if scheme is None else extend(model, scheme, length=length, backend=backend)
-    settings = hub_settings(source)
-    config, extension = _config(source, trust_remote_code, settings)
-    with refusing(failure):
-        require_safetensors(source, config, settings)
-        model = load_weights(
-            source,
-            source,
-            config=config,
-            dtype=dtype or "auto",
-            use_safetensors=True,
-            trust_remote_code=trust_remote_code,
-            **settings,
-        )
+    with refusing(f"cannot load {source}"):
+        if _is_gguf(source):
+            model, extension = load_gguf(Path(source), dtype), None
+        else:
+            settings = hub_settings(source)
+            config, extension = _config(source, trust_remote_code, settings)
+            require_safetensors(source, config, settings)
+            model = load_weights(
+                source,
+                source,
+                config=config,
+                dtype=dtype or "auto",
+                use_safetensors=True,
+                trust_remote_code=trust_remote_code,
+                **settings,
+            )
         if scheme is None and extension is not None:
             scheme, length = extension["scheme"], length or extension.get("length")
         return model if scheme is None else extend(model, scheme, length=length, backend=backend)
@@ -121,18 +119,17 @@ def read_config(
 
     Errors: RefusalError where there is none that can be read.
     """
-    if _is_gguf(source):
-        with refusing(f"cannot read the config of {source}"):
+    with refusing(f"cannot read the config of {source}"):
+        if _is_gguf(source):
             return read_gguf_config(Path(source)), None
-    return _config(source, trust_remote_code, hub_settings(source))
+        return _config(source, trust_remote_code, hub_settings(source))
 
 
 def _config(
     source: Path | str, trust_remote_code: bool, settings: dict[str, Any]
 ) -> tuple[PreTrainedConfig, dict[str, Any] | None]:
-    with refusing(f"cannot read the config of {source}"):
-        config = AutoConfig.from_pretrained(source, trust_remote_code=trust_remote_code, **settings)
-        return config, _taken_out(config, source)
+    config = AutoConfig.from_pretrained(source, trust_remote_code=trust_remote_code, **settings)
+    return config, _taken_out(config, source)
 
 
 def load_tokenizer(source: Path | str, *, trust_remote_code: bool = False) -> Any:
