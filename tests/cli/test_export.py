@@ -8,7 +8,7 @@ from typer.testing import CliRunner
 
 import longspan
 from longspan.cli.main import app
-from longspan.errors import SchemeError
+from longspan.errors import RefusalError, SchemeError
 from pretrained.models import TRAINED, logits, tiny_llama, tokens
 
 WORDS = tokens(1, 70)
@@ -70,3 +70,20 @@ def test_the_saved_extension_is_told(tmp_path):
 def test_without_an_extension_one_must_be_named(folder):
     with pytest.raises(SchemeError, match="name one with --method"):
         run(str(folder))
+
+
+def test_a_model_that_is_not_there_is_refused_at_once(monkeypatch):
+    monkeypatch.setattr("longspan.pretrained.checkpoint.get_hf_file_metadata", lambda url: pytest.fail(url))
+    for name in ("./nowhere", "a/b/c", "nowhere.gguf"):
+        with pytest.raises(RefusalError, match=f"there is no f.* {name}"):
+            run(name, "--method", "yarn")
+
+
+@pytest.mark.parametrize("rope", [{"rope_theta": [0]}, {"partial_rotary_factor": "x"}, {"partial_rotary_factor": [2]}])
+def test_a_config_without_sense_is_one_line(folder, tmp_path, rope):
+    config = json.loads((folder / "config.json").read_text())
+    config["rope_parameters"] |= rope
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    with pytest.raises(RefusalError, match=r"rope_theta of|cannot be used|cannot read the config") as raised:
+        run(str(tmp_path), "--method", "yarn", "--to", "128")
+    assert "\n" not in str(raised.value)

@@ -8,7 +8,10 @@ import pytest
 
 from faulty_disk import read_only_after
 from longspan.measure import memory
-from tiny import llama, save_model, write_texts
+from longspan.pretrained import attach
+from longspan.pretrained.save import save
+from pretrained import damage
+from tiny import llama, save_model, words_tokenizer, write_texts
 
 LINES: dict[str, tuple[list[str], str]] = {
     "no length": ([], "say how many tokens the model shall read: --to N"),
@@ -65,6 +68,45 @@ def test_a_file_that_is_no_text(longspan: Any, model: Path, tmp_path: Path) -> N
     (tmp_path / "photo.jpg").write_bytes(b"\xff\xd8" * 300)
     out = tmp_path / "out"
     one_line(longspan("extend", model, "--to", 256, "--text", tmp_path / "photo.jpg", "--out", out), "is no UTF-8 text")
+
+
+@pytest.fixture
+def no_hub(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A Hub that must not be asked."""
+    monkeypatch.setattr("longspan.pretrained.checkpoint.get_hf_file_metadata", lambda url: pytest.fail(url))
+
+
+@pytest.mark.usefixtures("no_hub")
+@pytest.mark.parametrize("name", ["nowhere/", "./nowhere", "a/b/c", "nowhere.gguf"])
+@pytest.mark.parametrize("dtype", ["auto", "float32"])
+def test_a_model_that_is_not_there(longspan: Any, texts: Path, name: str, dtype: str) -> None:
+    one_line(longspan("extend", name, "--to", 256, "--text", texts, "--dtype", dtype), f"{name}")
+
+
+@pytest.mark.parametrize("dtype", ["auto", "float32"])
+def test_a_model_with_a_layer_of_random_numbers(longspan: Any, texts: Path, tmp_path: Path, dtype: str) -> None:
+    folder = damage.change_config(save_model(tmp_path / "model"), num_hidden_layers=3, layer_types=None)
+    outcome = longspan("extend", folder, "--to", 256, "--text", texts, "--out", tmp_path / "out", "--dtype", dtype)
+    one_line(outcome, "lacks weights of the model that its config describes: model.layers.2.")
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("kind", [kind for kind in damage.KINDS if kind != "gguf"])
+def test_a_damaged_checkpoint(longspan: Any, tmp_path: Path, kind: str) -> None:
+    """Refused, or read after all; then the text is too short."""
+    tokenizer = words_tokenizer()
+    model = attach.extend(llama(len(tokenizer)), "rope(theta=1e6)", length=128)
+    whole = save(model, tmp_path / "whole", tokenizer=tokenizer)
+    short = write_texts(tmp_path / "short", 1, 70)
+    lines = set()
+    for seed in range(12):
+        folder = damage.copied(whole, tmp_path / f"model-{seed}")  # a process loads what it has a name for once
+        damage.damage(folder, kind, seed)
+        common = ("--text", short, "--out", tmp_path / "out", "--dtype", "float32")
+        outcome = longspan("extend", folder, "--to", 256, "--method", "rerope", *common)
+        one_line(outcome, "")
+        lines.add(outcome.err.splitlines()[-1])
+    assert len(lines) > 3
 
 
 def test_a_tokenizer_of_another_model(longspan: Any, texts: Path, tmp_path: Path) -> None:

@@ -60,3 +60,10 @@ def test_a_question_leaves_the_cache_as_it_was(make: Any) -> None:
 def test_a_token_that_the_model_does_not_have_is_named() -> None:
     with pytest.raises(InputError, match="gives token 60 and the model has 60"):
         Reader(llama(60)).ids([3, 60])
+
+
+def test_a_model_that_fails_on_its_first_tokens_is_refused() -> None:
+    model = llama(60)
+    model.model.norm.variance_epsilon = "x"  # type: ignore[assignment]
+    with pytest.raises(RefusalError, match="the model fails on its first tokens: TypeError"):
+        Reader(model)

@@ -18,6 +18,7 @@ def export(
 ) -> None:
     """Print the flags that vLLM and llama.cpp need, or which method comes nearest to what they cannot express."""
     from longspan.errors import SchemeError
+    from longspan.pretrained.checkpoint import refusing
     from longspan.pretrained.runtimes import tell
     from longspan.pretrained.save import read_config
 
@@ -25,7 +26,8 @@ def export(
     chosen = method or (saved or {}).get("scheme")
     if chosen is None:
         raise SchemeError(f"{model} was not saved with an extension: name one with --method")
-    told = tell(config, chosen, to or (saved or {}).get("length"))
+    with refusing(f"the config of {model} cannot be used"):
+        told = tell(config, chosen, to or (saved or {}).get("length"))
     if as_json:
         typer.echo(json.dumps([asdict(each) for each in told], indent=2))
         return

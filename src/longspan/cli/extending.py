@@ -250,9 +250,10 @@ def _extension(folder: Path) -> list[Any] | None:
     """The extension of the model that is there; None where there is none, or no weights."""
     try:
         found = json.loads((folder / "config.json").read_text())["context_extension"]
-    except (OSError, ValueError, KeyError, TypeError):
+        extension = [found["scheme"], found["length"]]
+    except (OSError, ValueError, LookupError, TypeError):  # not what `save` writes
         return None
-    return [found.get("scheme"), found.get("length")] if any(folder.glob("*.safetensors")) else None
+    return extension if any(folder.glob("*.safetensors")) else None
 
 
 def _out_of_memory(request: Request) -> str:

@@ -7,8 +7,8 @@ from typing import Any
 
 import torch
 
-from longspan.errors import InputError
 from longspan.pretrained import save as checkpoint
+from longspan.pretrained.checkpoint import refusing
 
 BUNDLED = "bundled"
 
@@ -25,16 +25,8 @@ def bundled_documents() -> tuple[Path, ...]:
 
 
 def located(name: str) -> str:
-    """Where the model is.
-
-    Errors: InputError for what looks like a path and is not there.
-    """
-    if name == BUNDLED:
-        return str(bundled("model"))
-    path = Path(name)
-    if not path.exists() and (path.suffix == ".gguf" or name.startswith((".", "/", "~")) or name.count("/") > 1):
-        raise InputError(f"no model {name!r}: give a folder, a .gguf file, a Hugging Face id, or 'bundled'")
-    return name
+    """What the library is given for the name."""
+    return str(bundled("model")) if name == BUNDLED else name
 
 
 def load(name: str, dtype: str | None = None) -> Any:
@@ -43,12 +35,11 @@ def load(name: str, dtype: str | None = None) -> Any:
 
 
 def load_tokenizer(name: str) -> Any:
-    """Its tokenizer.
+    """Its tokenizer, which has encoded a text.
 
-    Errors: InputError where there is none.
+    Errors: RefusalError where there is none that can be read and used.
     """
-    try:
-        return checkpoint.load_tokenizer(located(name))
-    except (OSError, ValueError, KeyError) as error:
-        words = " ".join(str(error).split())[:200]
-        raise InputError(f"{name} has no tokenizer that can be read: {words}") from None
+    tokenizer = checkpoint.load_tokenizer(located(name))
+    with refusing(f"the tokenizer of {name} cannot encode a text"):
+        tokenizer("a b c . 0 é")
+    return tokenizer

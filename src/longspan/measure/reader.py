@@ -14,6 +14,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from longspan.errors import InputError, RefusalError
+from longspan.pretrained.checkpoint import refusing
 
 SLICE_BYTES = 64 * 2**20
 """Logits held at once, as float32."""
@@ -22,10 +23,11 @@ SLICE_BYTES = 64 * 2**20
 class Reader:
     """A model that reads token ids.
 
-    Errors: RefusalError where the model's logits are not what its head makes of its hidden states; InputError for a
-    token id that the model does not have.
+    Errors: RefusalError where the model fails on its first tokens, or its logits are not what its head makes of its
+    hidden states; InputError for a token id that the model does not have.
     """
 
+    @refusing("the model fails on its first tokens")
     def __init__(self, model: Any) -> None:
         self.model = model.eval()
         self.body = model.base_model

@@ -18,7 +18,7 @@ from longspan.pretrained.frame import Arguments, Frame, Installed
 from longspan.pretrained.inspect import rope_origin, theta
 from longspan.pretrained.mask import padding_of
 from longspan.pretrained.precise import in_float32
-from longspan.pretrained.probe import Anatomy, Layer, calm, probe, probe_tokens, run_text, swap_configs
+from longspan.pretrained.probe import Anatomy, Layer, calm, probe, probe_tokens, swap_configs, token_outputs
 from longspan.pretrained.rescaling import Origin
 from longspan.pretrained.step import Called, Steps
 from longspan.pretrained.temperature import Scaling
@@ -29,7 +29,7 @@ from longspan.scheme import Scheme
 ATTACHMENT = "longspan_attachment"
 """The attribute of an extended model that holds its `Attachment`."""
 ALLOWED = {torch.float32: 1e-3, torch.float64: 1e-3, torch.bfloat16: 5e-2, torch.float16: 2e-2}
-"""What plain rotation through our path may differ from the model, in units of the logits' deviation.
+"""What plain rotation through our path may differ from the model, in units of its outputs' deviation.
 
 Models are read in float32 for this wherever that is possible; the two last are for those where it is not.
 """
@@ -266,13 +266,13 @@ def _self_test(model: nn.Module, anatomy: Anatomy, work: Work, backend: str) -> 
     real[1, :7] = False
     precise = nullcontext() if any("flash" in layer.implementation for layer in anatomy.layers) else in_float32(model)
     with calm(model), precise, torch.no_grad():
-        before = run_text(model, tokens, real.long())[real].float()
+        before = token_outputs(model, anatomy.base, tokens, real.long())[real].float()
         plain = Attachment(
             model, anatomy, Plan.everywhere(Scheme(rotation=RoPE())), plainly(anatomy, work), None, backend
         )
         plain.install()
         try:
-            after = run_text(model, tokens, real.long())[real].float()
+            after = token_outputs(model, anatomy.base, tokens, real.long())[real].float()
         finally:
             plain.remove()
         _compare(before, after, run_dtype(model))
@@ -287,6 +287,6 @@ def _compare(before: Tensor, after: Tensor, dtype: torch.dtype) -> None:
     difference = float((before - after).abs().max() / before.std())
     if not difference <= ALLOWED[dtype]:
         raise RefusalError(
-            f"plain rotation through this path differs from the model by {difference:.1e} of its logits' deviation "
+            f"plain rotation through this path differs from the model by {difference:.1e} of its outputs' deviation "
             f"(allowed {ALLOWED[dtype]:.0e}): the model does something with positions that longspan does not know"
         )

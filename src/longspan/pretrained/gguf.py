@@ -1,45 +1,90 @@
 """Reading a GGUF file as a model of transformers, its weights unpacked."""
 
 from pathlib import Path
+from typing import Any
 
 import torch
-from transformers import AutoModelForCausalLM, GgufConfig, PreTrainedModel
+from transformers import AutoConfig, AutoTokenizer, GgufConfig, PreTrainedConfig, PreTrainedModel
 
 from longspan.errors import RefusalError
+from longspan.pretrained.checkpoint import load_weights, one_line, unused_weights
 
 
 def load_gguf(path: Path, dtype: torch.dtype | None = None) -> PreTrainedModel:
     """The model in a GGUF file.
 
-    Errors: RefusalError for a file that is no GGUF or ends too early.
+    Errors: RefusalError for a file that is no GGUF or ends too early, and for tensors that are missing or left over.
     """
     check_whole(path)
-    try:
-        # Left packed, the weights would be multiplied by code that transformers fetches.
-        model = AutoModelForCausalLM.from_pretrained(
-            path.parent,
-            gguf_file=path.name,
-            dtype=dtype or torch.float32,
-            local_files_only=True,
-            quantization_config=GgufConfig(dequantize=True),
-        )
-    except (OSError, ValueError, KeyError) as error:
-        raise RefusalError(f"{path} is a GGUF file that transformers cannot read: {_one_line(error)}") from error
+    # Left packed, the weights would be multiplied by code that transformers fetches.
+    model = load_weights(
+        path.parent,
+        path,
+        dtype=dtype or torch.float32,
+        quantization_config=GgufConfig(dequantize=True),
+        **_file(path),
+    )
+    unused = _unused(path, model)
+    if unused:
+        raise unused_weights(path, unused)
     forget_quantizer(model)
     return model
 
 
+def read_gguf_config(path: Path) -> PreTrainedConfig:
+    """The config that transformers makes of the header of a GGUF file."""
+    return AutoConfig.from_pretrained(path.parent, **_file(path))
+
+
+def load_gguf_tokenizer(path: Path) -> Any:
+    """The tokenizer that transformers makes of the header of a GGUF file."""
+    return AutoTokenizer.from_pretrained(path.parent, **_file(path))
+
+
+def _file(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        raise RefusalError(f"there is no file {path}")
+    return {"gguf_file": path.name, "local_files_only": True}
+
+
+def _unused(path: Path, model: PreTrainedModel) -> list[str]:
+    """Tensors of the file that the older of transformers' two readers leaves out without a word."""
+    from gguf import GGUFReader
+    from transformers.integrations.gguf.utils import is_gguf_arch_supported
+    from transformers.modeling_gguf_pytorch_utils import (
+        TENSOR_PROCESSORS,
+        TensorProcessor,
+        get_gguf_hf_weights_map,
+        read_field,
+    )
+
+    reader = GGUFReader(path)
+    architecture = str(*read_field(reader, "general.architecture"))
+    if is_gguf_arch_supported(architecture):
+        return []  # the newer reader has reported them
+    processor = TENSOR_PROCESSORS.get(architecture, TensorProcessor)(config=model.config.to_dict())
+    used = get_gguf_hf_weights_map(model, processor)
+    # Experts are mapped without a suffix.
+    return [t.name for t in reader.tensors if t.name not in used and t.name.removesuffix(".weight") not in used]
+
+
 def check_whole(path: Path) -> None:
-    """Raise unless the file holds every tensor that its header names."""
+    """Raise unless the file holds every tensor that its header names, and at least one tensor per layer."""
     from gguf import GGUFReader
 
+    if not path.is_file():
+        raise RefusalError(f"there is no file {path}")
     try:
         reader = GGUFReader(path)
         end = max((tensor.data_offset + tensor.n_bytes for tensor in reader.tensors), default=0)
+        layers = [field.contents() for name, field in reader.fields.items() if name.endswith(".block_count")]
     except Exception as error:  # the reader raises whatever numpy does on a cut file
-        raise RefusalError(f"{path} is no whole GGUF file ({_one_line(error)}): fetch it again") from error
+        raise RefusalError(f"{path} is no whole GGUF file ({one_line(error)}): fetch it again") from error
     if end > path.stat().st_size:
         raise RefusalError(f"{path} ends after {path.stat().st_size} bytes of {end}: fetch it again")
+    for count in layers:
+        if isinstance(count, int) and count > len(reader.tensors):  # transformers would build them all
+            raise RefusalError(f"{path} has {count} layers and only {len(reader.tensors)} tensors: fetch it again")
 
 
 def forget_quantizer(model: PreTrainedModel) -> None:
@@ -50,7 +95,3 @@ def forget_quantizer(model: PreTrainedModel) -> None:
     if hasattr(model.config, "quantization_config"):
         delattr(model.config, "quantization_config")
     model.is_quantized = False  # type: ignore[attr-defined]
-
-
-def _one_line(error: BaseException) -> str:
-    return " ".join(str(error).split())[:200] or type(error).__name__

@@ -20,11 +20,11 @@ def geometry(config: PreTrainedConfig) -> Geometry:
     start = rope_origin(config)
     text = _far_layer(config.get_text_config(decoder=True))
     heads = _number(text, "num_attention_heads")
-    head_dim = getattr(text, "head_dim", None) or _number(text, "hidden_size") // heads
-    kv_heads = getattr(text, "num_key_value_heads", None) or heads
+    head_dim = _number(text, "head_dim") if getattr(text, "head_dim", None) else _number(text, "hidden_size") // heads
+    kv_heads = _number(text, "num_key_value_heads") if getattr(text, "num_key_value_heads", None) else heads
     if heads % kv_heads:
         kv_heads = heads
-    return Geometry(heads, kv_heads, int(head_dim), start.trained_length, theta(config), start.unscaled_length)
+    return Geometry(heads, kv_heads, head_dim, start.trained_length, theta(config), start.unscaled_length)
 
 
 def trained_length(config: PreTrainedConfig) -> int:
@@ -38,15 +38,28 @@ def trained_length(config: PreTrainedConfig) -> int:
 def theta(config: PreTrainedConfig, layer_type: str | None = None) -> float | None:
     """The base of the rotary frequencies; None for a model without rotation."""
     value = rope_parameters(config, layer_type).get("rope_theta")
-    return None if value is None else float(value)
+    if value is None:
+        return None
+    if not isinstance(value, int | float) or not value > 0:
+        raise RefusalError(f"rope_theta of {type(config).__name__} must be a number above 0, got {value!r:.100}")
+    return float(value)
 
 
 def rope_origin(config: PreTrainedConfig, layer_type: str | None = None) -> Origin:
     """What a rotation that is named on the model starts from.
 
-    Errors: RefusalError where the config names no length.
+    Errors: RefusalError where the config names no length, or its rope_parameters are not what their rope_type needs.
     """
-    return origin(rope_parameters(config, layer_type), trained_length(config), nested=bool(_by_layer_type(config)))
+    given = rope_parameters(config, layer_type)
+    try:
+        return origin(given, trained_length(config), nested=bool(_by_layer_type(config)))
+    except RefusalError:
+        raise
+    except (LookupError, TypeError, ValueError, ArithmeticError) as error:
+        raise RefusalError(
+            f"rope_parameters of {type(config).__name__} cannot be used ({type(error).__name__}: {error}): "
+            f"got {given!r:.200}"
+        ) from error
 
 
 def rope_parameters(config: PreTrainedConfig, layer_type: str | None = None) -> dict[str, Any]:
@@ -78,9 +91,10 @@ def _by_layer_type(config: PreTrainedConfig) -> dict[str, dict[str, Any]]:
 
 
 def _number(config: PreTrainedConfig, name: str) -> int:
+    """A size, the largest where every layer has its own."""
     value = getattr(config, name, None)
-    if isinstance(value, list | tuple):  # one per layer
-        value = max(value)
-    if not isinstance(value, int) or value < 1:
-        raise RefusalError(f"{type(config).__name__} has no {name}: its attention cannot be extended")
-    return value
+    sizes = value if isinstance(value, list | tuple) else [value]
+    size = max((each for each in sizes if isinstance(each, int) and not isinstance(each, bool)), default=0)
+    if size < 1:
+        raise RefusalError(f"{type(config).__name__} has no {name} to go by: its attention cannot be extended")
+    return size

@@ -382,6 +382,18 @@ def _configs(model: nn.Module) -> list[PreTrainedConfig]:
     return list(found.values())
 
 
-def run_text(model: nn.Module, tokens: Tensor, attention_mask: Tensor | None = None) -> Tensor:
-    """Logits without a cache."""
-    return model(input_ids=tokens, attention_mask=attention_mask, use_cache=False).logits
+def run_text(model: nn.Module, tokens: Tensor, attention_mask: Tensor | None = None) -> Any:
+    """What a model returns without a cache."""
+    return model(input_ids=tokens, attention_mask=attention_mask, use_cache=False)
+
+
+def token_outputs(model: nn.Module, base: nn.Module, tokens: Tensor, attention_mask: Tensor) -> Tensor:
+    """Logits of each token; the text model's hidden states where a head gives none, as one that labels whole texts.
+
+    Arguments:
+        base: the text model, a part of `model` or the model itself.
+    """
+    head = getattr(model, "get_output_embeddings", None)
+    if head is None or head() is None:
+        return run_text(base, tokens, attention_mask).last_hidden_state
+    return run_text(model, tokens, attention_mask).logits

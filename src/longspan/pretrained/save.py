@@ -11,13 +11,14 @@ from typing import Any
 
 import torch
 from torch import nn
-from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedConfig, PreTrainedModel
+from transformers import AutoConfig, AutoTokenizer, PreTrainedConfig, PreTrainedModel
 
 from longspan.disk import new_folder, recover_folder, replaced_folder, writing
 from longspan.errors import RefusalError
 from longspan.pretrained.attach import Attachment, attachment_of, extend
+from longspan.pretrained.checkpoint import hub_settings, load_weights, refusing, require_safetensors
 from longspan.pretrained.export import stock_config
-from longspan.pretrained.gguf import load_gguf
+from longspan.pretrained.gguf import load_gguf, load_gguf_tokenizer, read_gguf_config
 
 FIELD = "context_extension"
 VERSION = 1
@@ -99,47 +100,63 @@ def load(
         dtype: of the weights; as stored where left out (float32 for GGUF).
         trust_remote_code: whether code that comes with the checkpoint may run.
 
-    Errors: RefusalError for weights other than safetensors and GGUF, for a cut file, and for an extension that a newer
-    longspan wrote.
+    Errors: RefusalError for a source that is not there, for weights other than safetensors and GGUF, for a file that
+    is damaged, for weights that do not fit the config, and for an extension that a newer longspan wrote.
     """
-    path = Path(source)
-    if path.suffix == ".gguf":
-        if not path.is_file():
-            raise RefusalError(f"there is no file {path}")
-        model = load_gguf(path, dtype)
+    with refusing(f"cannot load {source}"):
+        if _is_gguf(source):
+            model, extension = load_gguf(Path(source), dtype), None
+        else:
+            settings = hub_settings(source)
+            config, extension = _config(source, trust_remote_code, settings)
+            require_safetensors(source, config, settings)
+            model = load_weights(
+                source,
+                source,
+                config=config,
+                dtype=dtype or "auto",
+                use_safetensors=True,
+                trust_remote_code=trust_remote_code,
+                **settings,
+            )
+        if scheme is None and extension is not None:
+            scheme, length = extension["scheme"], length or extension.get("length")
         return model if scheme is None else extend(model, scheme, length=length, backend=backend)
-    config, extension = read_config(source, trust_remote_code=trust_remote_code)
-    try:
-        model = AutoModelForCausalLM.from_pretrained(
-            source, config=config, dtype=dtype or "auto", use_safetensors=True, trust_remote_code=trust_remote_code
-        )
-    except OSError as error:
-        raise RefusalError(f"cannot load {source}: {' '.join(str(error).split())[:300]}") from error
-    if scheme is None and extension is not None:
-        scheme, length = extension["scheme"], length or extension.get("length")
-    return model if scheme is None else extend(model, scheme, length=length, backend=backend)
 
 
 def read_config(
     source: Path | str, *, trust_remote_code: bool = False
 ) -> tuple[PreTrainedConfig, dict[str, Any] | None]:
-    """The unextended model's config, and the extension that it was saved with."""
-    path = Path(source)
-    try:
-        if path.suffix == ".gguf":
-            return AutoConfig.from_pretrained(path.parent, gguf_file=path.name, local_files_only=True), None
-        config = AutoConfig.from_pretrained(source, trust_remote_code=trust_remote_code)
-    except (OSError, ValueError) as error:
-        raise RefusalError(f"cannot read the config of {source}: {' '.join(str(error).split())[:300]}") from error
+    """The unextended model's config, and the extension that it was saved with.
+
+    Errors: RefusalError where there is none that can be read.
+    """
+    with refusing(f"cannot read the config of {source}"):
+        if _is_gguf(source):
+            return read_gguf_config(Path(source)), None
+        return _config(source, trust_remote_code, hub_settings(source))
+
+
+def _config(
+    source: Path | str, trust_remote_code: bool, settings: dict[str, Any]
+) -> tuple[PreTrainedConfig, dict[str, Any] | None]:
+    config = AutoConfig.from_pretrained(source, trust_remote_code=trust_remote_code, **settings)
     return config, _taken_out(config, source)
 
 
 def load_tokenizer(source: Path | str, *, trust_remote_code: bool = False) -> Any:
-    """The tokenizer of a folder, a .gguf file or a Hugging Face id."""
-    path = Path(source)
-    if path.suffix == ".gguf":
-        return AutoTokenizer.from_pretrained(path.parent, gguf_file=path.name, local_files_only=True)
-    return AutoTokenizer.from_pretrained(source, trust_remote_code=trust_remote_code)
+    """The tokenizer of a folder, a .gguf file or a Hugging Face id.
+
+    Errors: RefusalError where there is none that can be read.
+    """
+    with refusing(f"cannot load the tokenizer of {source}"):
+        if _is_gguf(source):
+            return load_gguf_tokenizer(Path(source))
+        return AutoTokenizer.from_pretrained(source, trust_remote_code=trust_remote_code, **hub_settings(source))
+
+
+def _is_gguf(source: Path | str) -> bool:
+    return Path(source).suffix == ".gguf"
 
 
 def _taken_out(config: PreTrainedConfig, source: Path | str) -> dict[str, Any] | None:
@@ -147,17 +164,41 @@ def _taken_out(config: PreTrainedConfig, source: Path | str) -> dict[str, Any] |
     extension = getattr(config, FIELD, None)
     if extension is None:
         return None
-    version = extension.get("version")
-    if not isinstance(version, int) or version > VERSION:
-        raise RefusalError(
-            f"{source} was extended by a newer longspan (version {version} of {FIELD}, this one reads up to "
-            f"{VERSION}): update longspan"
-        )
+    _check_extension(extension, source)
     delattr(config, FIELD)
     text = config.get_text_config(decoder=True)
     for name, value in extension.get("original", {}).items():
         setattr(text, name, value)
     return extension
+
+
+def _check_extension(extension: Any, source: Path | str) -> None:
+    """Refuse an extension that `save` did not write: what it holds goes into the model's config."""
+    version = extension.get("version") if isinstance(extension, dict) else None
+    if not isinstance(version, int) or not _is_count(version):
+        raise RefusalError(f"{FIELD} in the config of {source} was not written by longspan: it has no version")
+    if version > VERSION:
+        raise RefusalError(
+            f"{source} was extended by a newer longspan (version {version} of {FIELD}, this one reads up to "
+            f"{VERSION}): update longspan"
+        )
+    scheme, length, original = extension.get("scheme"), extension.get("length"), extension.get("original", {})
+    if not isinstance(scheme, str) or not (length is None or _is_count(length)):
+        raise RefusalError(
+            f"{FIELD} in the config of {source} must name a scheme, and a length in tokens or none: "
+            f"got {scheme!r:.100} and {length!r:.100}"
+        )
+    if not isinstance(original, dict) or not original.keys() <= set(ORIGINAL):
+        raise RefusalError(
+            f"{FIELD} in the config of {source} may bring back {' and '.join(ORIGINAL)} and nothing else: "
+            f"got {original!r:.100}"
+        )
+    if not isinstance(original.get(ORIGINAL[0], {}), dict) or not _is_count(original.get(ORIGINAL[1], 1)):
+        raise RefusalError(f"{FIELD} in the config of {source} brings back values of a wrong type: {original!r:.100}")
+
+
+def _is_count(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value > 0
 
 
 def _write_extension(folder: Path, attachment: Attachment) -> None:
