@@ -77,7 +77,7 @@ def test_not_enough_memory(
 ) -> None:
     monkeypatch.setattr(memory, "available", lambda device: memory.WORKING + 200_000)
     outcome = longspan("extend", model, "--to", 256, "--text", texts, "--out", tmp_path / "out", "--dtype", "float32")
-    one_line(outcome, "would fit, or --dtype bfloat16")
+    one_line(outcome, ", or try --dtype bfloat16")
 
 
 def test_memory_that_runs_out_all_the_same(

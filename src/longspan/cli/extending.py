@@ -107,11 +107,11 @@ def _study(request: Request) -> dict[str, Any]:
     loaded = bench(request.model, dtype)
     geometry = geometry_of(loaded.model, request.trained_length)
     check_length(request.length, geometry)
+    memory = require_memory(loaded.model, request.length, geometry.trained_length)
     check_tokenizer(loaded)
     methods = _methods(request, geometry)
     for method in methods if request.methods else ():
         loaded.attach(method)  # a method that was asked for by name and cannot be had is an error now, not a row later
-    memory = require_memory(loaded.model, request.length, geometry.trained_length)
     races = len(methods) > FINALISTS
     wanted = request.docs + (RACE_DOCUMENTS if races else 0)
     texts = library(request.paths, loaded.tokenizer, request.length, wanted)
