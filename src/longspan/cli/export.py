@@ -25,7 +25,7 @@ def export(
     chosen = method or (saved or {}).get("scheme")
     if chosen is None:
         raise SchemeError(f"{model} was not saved with an extension: name one with --method")
-    told = tell(config, chosen, to or (saved or {}).get("length"))
+    told = tell(config, chosen, (saved or {}).get("length") if to is None else to)
     if as_json:
         typer.echo(json.dumps([asdict(each) for each in told], indent=2))
         return

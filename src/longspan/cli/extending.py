@@ -5,12 +5,14 @@ import shlex
 import shutil
 import sys
 from dataclasses import dataclass
+from math import inf
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from longspan.cli.progress import say, show
+from longspan.cli.progress import show
+from longspan.cli.terminal import answer, say
 from longspan.errors import InputError
 from longspan.geometry import Geometry
 from longspan.measure.budget import FINALISTS, Plan, plan
@@ -52,11 +54,11 @@ class Request:
 
     def __post_init__(self) -> None:
         if self.length < 1:
-            raise InputError("say how many tokens the model shall read: --to N")
+            raise InputError(f"--to must be at least 1 token, got {self.length}")
         if self.docs < 1:
             raise InputError(f"--docs must be at least 1, got {self.docs}")
-        if not self.tolerance >= 0:
-            raise InputError(f"--tolerance must be at least 0, got {self.tolerance:g}")
+        if not 0 <= self.tolerance < inf:
+            raise InputError(f"--tolerance must be at least 0 and finite, got {self.tolerance:g}")
         if not self.budget > 0:
             raise InputError(f"--budget must be above 0 minutes, got {self.budget:g}")
         if self.dtype not in ("auto", *DTYPES):
@@ -95,10 +97,10 @@ def run(request: Request, as_json: bool) -> None:
     if as_json:
         print(json.dumps(summary, indent=2, allow_nan=False))
     else:
-        print(verdict(summary))
-        print(f"\nreport: {request.folder.resolve() / 'report.html'}")
+        answer(verdict(summary))
+        answer(f"\nreport: {request.folder.resolve() / 'report.html'}")
         if summary["model"]:
-            print(f"model:  {Path(summary['model']).resolve()}")
+            answer(f"model:  {Path(summary['model']).resolve()}")
 
 
 def _study(request: Request) -> dict[str, Any]:

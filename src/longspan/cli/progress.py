@@ -1,11 +1,11 @@
 """Progress on stderr: what is being measured, how far it is, and the time left."""
 
-import sys
 from collections.abc import Iterable
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from longspan.cli.terminal import say
 from longspan.measure.kinds import Measurement
 from longspan.measure.pace import Pace
 from longspan.report.study import Study
@@ -36,8 +36,3 @@ def show(study: Study, stage: str, planned: Iterable[Measurement], pace: Pace) -
                 progress.update(task, description=str(missing[number]))
             if not console.is_terminal and (number % 20 == 0 or number == len(missing)):
                 say(f"{stage}: {number} of {len(missing)}")
-
-
-def say(text: str) -> None:
-    """A line for people, beside the results."""
-    print(text, file=sys.stderr, flush=True)

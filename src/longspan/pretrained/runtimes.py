@@ -5,6 +5,7 @@ vLLM takes any fixed frequencies as a LongRoPE config; llama.cpp takes a linear 
 
 import json
 from dataclasses import dataclass
+from math import isfinite
 from typing import Any
 
 import torch
@@ -12,7 +13,7 @@ from torch import Tensor
 from transformers import PreTrainedConfig
 
 from longspan.distance.true import TrueDistance
-from longspan.errors import RefusalError
+from longspan.errors import LongspanError, RefusalError, SchemeError
 from longspan.plan import Plan
 from longspan.pretrained.inspect import geometry, rope_parameters
 from longspan.pretrained.layout import ChannelLayout
@@ -22,6 +23,7 @@ from longspan.scheme import Scheme
 from longspan.slots import Rotation, geometric
 
 FAR = 2**40
+"""Tokens that no text has."""
 SAME = 1e-6
 """Relative difference below which two sets of frequencies are one."""
 
@@ -46,16 +48,32 @@ class Told:
 def tell(config: PreTrainedConfig, scheme: Plan | Scheme | str, length: int | None = None) -> tuple[Told, ...]:
     """What vLLM and llama.cpp are told for a model under a scheme.
 
-    Errors: as of `extend`; RefusalError where the config names no rotary base.
+    Errors: as of `extend`; RefusalError where the config names no rotary base; SchemeError for a length or a factor
+    that no runtime takes.
     """
+    if length is not None and not 1 <= length <= FAR:
+        raise SchemeError(f"the number of tokens to read must be 1 … {FAR}, got {length}")
     text = config.get_text_config(decoder=True)
     size = geometry(config)
     if size.theta is None:
         raise RefusalError(f"{type(config).__name__} names no rope_theta: there is no rotation to tell of")
     partial = float(rope_parameters(config).get("partial_rotary_factor", 1.0))
     layout = ChannelLayout("half", int(size.head_dim * partial), size.head_dim)
-    plan = close(scheme, Target(size, layout, length), text.num_hidden_layers)
-    return tuple(_told(runtime, plan, text, layout, length) for runtime in ("vllm", "llama.cpp"))
+    try:
+        plan = close(scheme, Target(size, layout, length), text.num_hidden_layers)
+        _require_finite(plan, layout)
+        return tuple(_told(runtime, plan, text, layout, length) for runtime in ("vllm", "llama.cpp"))
+    except LongspanError:
+        raise
+    except (ArithmeticError, ValueError, RuntimeError) as error:  # nothing but numbers is computed here
+        raise SchemeError(f"{scheme}: a number is too large or too small ({error}): change it") from None
+
+
+def _require_finite(plan: Plan, layout: ChannelLayout) -> None:
+    """Raise unless every frequency and gain is a number that JSON holds."""
+    for rotation in {scheme.rotation for scheme in plan.schemes}:
+        if not (isfinite(rotation.gain) and rotation.frequencies(layout.rotary_dim).isfinite().all()):
+            raise SchemeError(f"{rotation.name}: its numbers give frequencies that are not finite: lower them")
 
 
 def _told(runtime: str, plan: Plan, text: PreTrainedConfig, layout: ChannelLayout, length: int | None) -> Told:
@@ -63,7 +81,7 @@ def _told(runtime: str, plan: Plan, text: PreTrainedConfig, layout: ChannelLayou
     reason = _not_fixed(plan)
     if not reason:
         rotation = plan.schemes[0].rotation
-        reach = max(length or 0, int(trained * (getattr(rotation, "factor", None) or 1)))
+        reach = _reach(rotation, trained, length)
         if runtime == "vllm":
             return Told(runtime, _vllm(rotation, text, layout, reach))
         flags = _llama_cpp(rotation, geometry(text).theta or 0.0, layout, reach)
@@ -72,6 +90,14 @@ def _told(runtime: str, plan: Plan, text: PreTrainedConfig, layout: ChannelLayou
         reason = f"llama.cpp takes a linear factor, another base or YaRN, and {rotation.name} is none of them"
     factor = max(1.0, (length or 4 * trained) / trained)
     return Told(runtime, reason=reason, nearest=f"yarn(factor={factor:g})")
+
+
+def _reach(rotation: Rotation, trained: int, length: int | None) -> int:
+    """The length that a runtime reads up to."""
+    factor = getattr(rotation, "factor", None) or 1.0
+    if not trained * factor <= FAR:
+        raise SchemeError(f"{rotation.name}: factor {factor!r} times {trained} tokens is more than {FAR}: lower it")
+    return max(length or 0, int(trained * factor))
 
 
 def _not_fixed(plan: Plan) -> str:
