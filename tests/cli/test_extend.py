@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,8 @@ from transformers import AutoTokenizer
 
 from longspan.pretrained.attach import attachment_of
 from longspan.pretrained.save import load
+from longspan.report.printable import printable
+from tiny import prose
 
 METHOD = "rerope(window=16) + log_length"
 FILLED = "rerope(window=16) + log_length(trained_length=64)"
@@ -95,6 +98,34 @@ def test_a_second_call_measures_nothing_again(longspan: Any, model: Path, texts:
     assert longspan(*command, "--method", "window(sinks=4)").code == 0
     assert lines(out)[: len(before)] == before
     assert len(lines(out)) > len(before)
+
+
+NAMES = ["\x1b[31m[bold]red", "two\nlines", "\udcff\udcfe", "[link=x]", "{brace} <b>", "\u202egnp", "${\u00e9}"]
+
+
+def test_names_are_printed_literally_and_read_whatever_they_hold(longspan: Any, model: Path, tmp_path: Path) -> None:
+    """In messages, verdict, records and page: nothing that a terminal acts on, and nothing is lost."""
+    texts, out = tmp_path / "texts", tmp_path / "\x1b[31m[bold]red \u202e{brace} <b>"
+    texts.mkdir()
+    for number, name in enumerate(NAMES):
+        (texts / f"{name}.txt").write_text(prose(256, number))
+    short = texts / "".join(NAMES)
+    short.write_text("the sun rose . " * 30)
+    outcome = longspan(*arguments(model, texts, out, "--text", str(short), "--method", METHOD, "--docs", "7"))
+    assert outcome.code == 0, outcome.err
+    page = (out / "report.html").read_text(encoding="utf-8")
+    for text in (outcome.out, outcome.err, page):
+        assert all(line.isprintable() for line in text.splitlines())
+    said = str(tmp_path) + r"/\x1b[31m[bold]red \u202e{brace} <b>"
+    assert f"results in {said}\n" in outcome.err
+    assert f"report: {said}/report.html\n" in outcome.out
+    dropped = r"\x1b[31m[bold]redtwo\nlines\udcff\udcfe[link=x]{brace} <b>\u202egnp${é}: 120 tokens, fewer than 256"
+    assert f"/{dropped}\n" in outcome.err
+    assert f"/{escape(dropped)}</p>" in page
+    judged = json.loads((out / "summary.json").read_text())["setting"]["documents"]
+    assert sorted(judged) == sorted(f"{name}.txt" for name in NAMES)
+    for name in judged:
+        assert escape(printable(name)) in page
 
 
 def started(command: list[str]) -> "subprocess.Popen[str]":

@@ -98,6 +98,16 @@ def test_a_model_that_returns_nan(longspan: Any, texts: Path, tmp_path: Path) ->
     assert '"result":null' in (tmp_path / "out" / "results.jsonl").read_text()
 
 
+@pytest.mark.parametrize("given", ["\udcff", "\udcff/out"])
+def test_a_folder_that_no_model_can_be_written_to(
+    longspan: Any, model: Path, texts: Path, tmp_path: Path, given: str
+) -> None:
+    """Safetensors writes to names of valid text only; that is said before anything is measured."""
+    outcome = longspan("extend", model, "--to", 256, "--text", texts, "--out", tmp_path / given, "--dtype", "float32")
+    one_line(outcome, rf"--out {tmp_path}/{given}: ".replace("\udcff", r"\udcff"))
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_folder_with_other_things_is_left_alone(longspan: Any, model: Path, texts: Path, tmp_path: Path) -> None:
     (tmp_path / "thesis.tex").write_text("all of it")
     outcome = longspan("extend", model, "--to", 256, "--text", texts, "--out", tmp_path, "--dtype", "float32")

@@ -17,7 +17,7 @@ FIGURES = {"context": loss_by_context, "gain": gain_by_context, "position": loss
 class Balance(HTMLParser):
     """Fails where a tag is closed that was not opened last."""
 
-    ALONE = ("meta", "br", "path", "use", "line")
+    ALONE = ("meta", "br", "wbr", "path", "use", "line")
 
     def __init__(self) -> None:
         super().__init__()

@@ -67,6 +67,12 @@ class Request:
             raise InputError(f"--trained-length must be at least 8, got {self.trained_length}")
         if not self.texts and self.model != BUNDLED:
             raise InputError("give your documents: --text PATH, files or folders, each file longer than --to tokens")
+        try:
+            str(self.folder.resolve()).encode()
+        except UnicodeEncodeError:
+            raise InputError(
+                f"--out {self.folder}: no model can be written to a name that is not valid UTF-8"
+            ) from None
         for path in self.texts:
             if not path.exists():
                 raise InputError(f"no file or folder {str(path)!r}: give --text paths that exist")

@@ -36,4 +36,4 @@ def main() -> None:
         if message := error.format_message():  # empty where the help was printed instead
             say(f"longspan: {message.rstrip('.')}; --help lists what there is")
         code = error.exit_code
-    raise SystemExit(code)
+    raise SystemExit(code or 0)
