@@ -47,6 +47,8 @@ def test_the_whole_way(longspan: Any, model: Path, texts: Path, tmp_path: Path) 
     outcome = longspan(*arguments(model, texts, out, "--budget", "0.0001"))
     assert outcome.code == 0
     assert "left out, to keep to --budget 0.0001: " in outcome.err
+    assert "speed: 2 of 2 done in 0:00:0" in outcome.err
+    assert "\x1b" not in outcome.err
     summary = json.loads((out / "summary.json").read_text())
     assert summary["judged"]
     assert len(summary["race"]["rows"]) >= 5

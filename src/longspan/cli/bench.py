@@ -47,6 +47,7 @@ def bench(
 
     from longspan.bench.alternatives import alternatives
     from longspan.bench.attention import PREFILL, Row, conditions, growth, measure
+    from longspan.cli.terminal import Ticker
     from longspan.errors import InputError, NotationError, nearest
     from longspan.report.record import write_atomically
 
@@ -62,7 +63,7 @@ def bench(
     if out and not out.absolute().parent.is_dir():
         raise InputError(f"no folder {str(out.parent)!r} to write --out to: create it, or give another path")
     dtypes = [getattr(torch, name) for name in dtype or list(Precision)]
-    told = lambda line: print(f"\r\x1b[K{line}", end="", file=sys.stderr, flush=True)  # noqa: E731
+    told = Ticker()
     rows: list[Row] = []
     found: dict[str, Any] = {**conditions(), "command": "longspan " + " ".join(sys.argv[1:])}
     for tokens in lengths:
@@ -76,7 +77,7 @@ def bench(
         rows += alternatives(8192, torch.float32, 2, told)
         found |= growth(told)
     found["rows"] = [asdict(row) for row in rows]
-    print("\r\x1b[K", end="", file=sys.stderr)
+    told.clear()
     if out:
         write_atomically(out, json.dumps(found, indent=1) + "\n")
     if as_json:

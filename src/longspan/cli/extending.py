@@ -187,8 +187,9 @@ def _pace(study: Study, document: Document) -> Pace:
     Errors: InputError where the plain model fails.
     """
     grid, timed = study.grid, []
-    for asked in (grid.ask(Truncation, document), grid.ask(Reading, document)):
-        show(study, "speed", [asked], Pace(1.0))
+    both = grid.ask(Truncation, document), grid.ask(Reading, document)
+    show(study, "speed", both)
+    for asked in both:
         record = study.record(asked)
         assert record is not None
         if failed := record.get("failed"):
