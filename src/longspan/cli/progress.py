@@ -65,7 +65,7 @@ def _lines(
     """Arguments: `timed` is whether the shares are seconds."""
     began = told = clock()
     expected = f", about {_duration(sum(shares))}" if timed else ""
-    say(f"{stage}: {len(names)} measurements{expected}; first {names[0]}")
+    say(f"{stage}: {len(names)} measurement{'s' if len(names) > 1 else ''}{expected}; first {names[0]}")
     for number, _ in enumerate(made, start=1):
         now = clock()
         if number < len(names) and now - told >= PERIOD:
