@@ -66,7 +66,7 @@ def test_the_whole_way(longspan: Any, model: Path, texts: Path, tmp_path: Path) 
     assert len({record["key"] for record in records}) == len(records)
     assert not list(out.glob(".*"))
     if summary["winner"] is None:
-        assert "Nothing beats truncation here" in outcome.out
+        assert "keep the last 64 tokens" in outcome.out
         assert not (out / "model").exists()
 
 

@@ -6,7 +6,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from longspan.report.figure import gain_by_context, heat, loss_by_context, loss_by_position
+from longspan.report.figure import gain_by_context, heat, loss_by_context, loss_by_position, several_contexts
 from longspan.report.palette import css
 from longspan.report.printable import printable
 from longspan.report.verdict import PLAIN, TRUNCATION, few, grounds, headline, nats, percent, signed
@@ -24,12 +24,9 @@ def page(summary: Mapping[str, Any]) -> str:
     )
     environment.filters |= {"few": few, "nats": nats, "percent": percent, "signed": signed, "short": short}
     whole = all(row["failed"] is None for row in summary["methods"] if row["method"] in (PLAIN, TRUNCATION))
-    figures = {
-        "context": loss_by_context,
-        "gain": gain_by_context,
-        "position": loss_by_position,
-        "heat": heat,
-    }
+    figures = {"position": loss_by_position, "heat": heat}
+    if several_contexts(summary):
+        figures |= {"context": loss_by_context, "gain": gain_by_context}
     return environment.get_template("page.html").render(
         summary=summary,
         colors=Markup(css()),
