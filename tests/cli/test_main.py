@@ -6,6 +6,7 @@ from collections.abc import Callable
 from contextlib import redirect_stderr, redirect_stdout
 from inspect import signature
 from pathlib import Path
+from runpy import run_path
 from typing import Any, get_args, get_type_hints
 from unittest.mock import patch
 
@@ -13,6 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import longspan
 from longspan.catalogue import methods
 from longspan.cli import bench, export, extend, main
 from longspan.cli.terminal import answer, print_anything
@@ -155,6 +157,15 @@ def test_without_a_verb_the_help_is_shown() -> None:
     assert code == 2
     assert "Usage: longspan" in out
     assert err == ""
+
+
+def test_the_package_is_a_program() -> None:
+    """Its file runs as `python -m longspan` runs it."""
+    out, argv = io.StringIO(), ["longspan", "methods", "yarn"]
+    with redirect_stdout(out), patch.object(sys, "argv", argv), pytest.raises(SystemExit) as stop:
+        run_path(str(Path(longspan.__file__).with_name("__main__.py")), run_name="__main__")
+    assert stop.value.code == 0
+    assert out.getvalue().startswith("yarn (rotation): ")
 
 
 def test_a_terminal_without_our_signs_gets_escapes() -> None:

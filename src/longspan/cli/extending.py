@@ -71,7 +71,7 @@ class Request:
             str(self.folder.resolve()).encode()
         except UnicodeEncodeError:
             raise InputError(
-                f"--out {self.folder}: no model can be written to a name that is not valid UTF-8"
+                f"no model can be written to {self.folder}, whose name is not valid UTF-8: give another --out"
             ) from None
         for path in self.texts:
             if not path.exists():
