@@ -8,14 +8,15 @@ A part stands between `<!-- NAME -->` and `<!-- end -->`: one study, and the lis
 import json
 import re
 from collections import defaultdict
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from longspan.catalogue import methods
-from longspan.report.figure import loss_by_context, loss_by_position
+from longspan.report.figure import loss_by_context, loss_by_position, several_contexts
 from longspan.report.palette import standalone
 from longspan.report.table import table
-from longspan.report.verdict import grounds, headline
+from longspan.report.verdict import bargain, grounds, headline
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "experiments" / "results"
@@ -29,7 +30,9 @@ PART = re.compile(r"<!-- (results|methods) -->\n.*?<!-- end -->", re.DOTALL)
 def generated() -> dict[Path, str]:
     """Every generated file and what it must hold."""
     summaries = {path.parent.name: json.loads(path.read_text()) for path in sorted(RESULTS.glob("*/summary.json"))}
-    parts = {"results": _study(README_STUDY, summaries[README_STUDY], "docs/", ["position"]), "methods": _methods()}
+    shown = summaries[README_STUDY]
+    results = _study(README_STUDY, shown, "docs/", ["position"], bargain(shown))
+    parts = {"results": results, "methods": _methods()}
     readme = ROOT / "README.md"
     text = PART.sub(lambda found: f"<!-- {found[1]} -->\n{parts[found[1]]}<!-- end -->", readme.read_text())
     figures = {
@@ -51,12 +54,12 @@ def _results(summaries: dict[str, Any]) -> str:
     return text
 
 
-def _study(name: str, summary: dict[str, Any], folder: str, figures: list[str]) -> str:
+def _study(name: str, summary: dict[str, Any], folder: str, figures: list[str], sentences: Sequence[str] = ()) -> str:
     """Verdict, table and figures."""
     setting = summary["setting"]
     drawn = "".join(f"\n![{CAPTIONS[kind]}]({folder}figures/{name}-{kind}.svg)\n" for kind in figures)
     return (
-        f"**{headline(summary)}** (`{setting['command']}`: {setting['model']}, trained on "
+        f"{' '.join([f'**{headline(summary)}**', *sentences])} (`{setting['command']}`: {setting['model']}, trained on "
         f"{setting['trained_length']} tokens; {len(setting['documents'])} documents, 95 % intervals; "
         f"chance is 25 %; {setting['dtype']}, {setting['hardware']}, torch {setting['versions']['torch']})\n\n"
         f"{table(summary)}\n{drawn}"
@@ -65,8 +68,7 @@ def _study(name: str, summary: dict[str, Any], folder: str, figures: list[str]) 
 
 def _figures(summary: dict[str, Any]) -> list[str]:
     """A line through one context is none."""
-    several = any(len(row.get("loss", ())) > 1 and row["method"] != "truncation" for row in summary["methods"])
-    return ["position", "context"] if several else ["position"]
+    return ["position", "context"] if several_contexts(summary) else ["position"]
 
 
 def _methods() -> str:

@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,8 @@ from transformers import AutoTokenizer
 
 from longspan.pretrained.attach import attachment_of
 from longspan.pretrained.save import load
+from longspan.report.printable import printable
+from tiny import prose
 
 METHOD = "rerope(window=16) + log_length"
 FILLED = "rerope(window=16) + log_length(trained_length=64)"
@@ -48,6 +51,8 @@ def test_the_whole_way(longspan: Any, model: Path, texts: Path, tmp_path: Path) 
     outcome = longspan(*arguments(model, texts, out, "--budget", "0.0001"))
     assert outcome.code == 0
     assert "left out, to keep to --budget 0.0001: " in outcome.err
+    assert "speed: 2 of 2 done in 0:00:0" in outcome.err
+    assert "\x1b" not in outcome.err
     summary = json.loads((out / "summary.json").read_text())
     assert summary["judged"]
     assert len(summary["race"]["rows"]) >= 5
@@ -65,7 +70,7 @@ def test_the_whole_way(longspan: Any, model: Path, texts: Path, tmp_path: Path) 
     assert len({record["key"] for record in records}) == len(records)
     assert not list(out.glob(".*"))
     if summary["winner"] is None:
-        assert "Nothing beats truncation here" in outcome.out
+        assert "keep the last 64 tokens" in outcome.out
         assert not (out / "model").exists()
 
 
@@ -147,6 +152,34 @@ def test_a_disk_that_fills_up_is_one_line_and_the_same_command_goes_on(
     assert f"dropped 21 bytes at the end of {out / 'results.jsonl'}: no whole record" in outcome.err.splitlines()
     assert sorted(path.name for path in out.iterdir()) == FILES
     assert load(out / "model")
+
+
+NAMES = ["\x1b[31m[bold]red", "two\nlines", "\udcff\udcfe", "[link=x]", "{brace} <b>", "\u202egnp", "${\u00e9}"]
+
+
+def test_names_are_printed_literally_and_read_whatever_they_hold(longspan: Any, model: Path, tmp_path: Path) -> None:
+    """In messages, verdict, records and page: nothing that a terminal acts on, and nothing is lost."""
+    texts, out = tmp_path / "texts", tmp_path / "\x1b[31m[bold]red \u202e{brace} <b>"
+    texts.mkdir()
+    for number, name in enumerate(NAMES):
+        (texts / f"{name}.txt").write_text(prose(256, number))
+    short = texts / "".join(NAMES)
+    short.write_text("the sun rose . " * 30)
+    outcome = longspan(*arguments(model, texts, out, "--text", str(short), "--method", METHOD, "--docs", "7"))
+    assert outcome.code == 0, outcome.err
+    page = (out / "report.html").read_text(encoding="utf-8")
+    for text in (outcome.out, outcome.err, page):
+        assert all(line.isprintable() for line in text.splitlines())
+    said = str(tmp_path) + r"/\x1b[31m[bold]red \u202e{brace} <b>"
+    assert f"results in {said}\n" in outcome.err
+    assert f"report: {said}/report.html\n" in outcome.out
+    dropped = r"\x1b[31m[bold]redtwo\nlines\udcff\udcfe[link=x]{brace} <b>\u202egnp${é}: 120 tokens, fewer than 256"
+    assert f"/{dropped}\n" in outcome.err
+    assert f"/{escape(dropped)}</p>" in page
+    judged = json.loads((out / "summary.json").read_text())["setting"]["documents"]
+    assert sorted(judged) == sorted(f"{name}.txt" for name in NAMES)
+    for name in judged:
+        assert escape(printable(name)) in page
 
 
 def started(command: list[str]) -> "subprocess.Popen[str]":

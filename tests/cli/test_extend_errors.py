@@ -14,7 +14,7 @@ from pretrained import damage
 from tiny import llama, save_model, words_tokenizer, write_texts
 
 LINES: dict[str, tuple[list[str], str]] = {
-    "no length": ([], "say how many tokens the model shall read: --to N"),
+    "no length": ([], "give the number of tokens to read: --to N"),
     "nothing to extend": (["--to", "64"], "--to 64 changes nothing: the model was trained on 64 tokens"),
     "unknown method": (["--to", "256", "--method", "rerpoe"], "unknown method 'rerpoe'"),
     "bad argument": (["--to", "256", "--method", "rerope(widow=3)"], "did you mean 'window'?"),
@@ -121,7 +121,7 @@ def test_not_enough_memory(
 ) -> None:
     monkeypatch.setattr(memory, "available", lambda device: memory.WORKING + 200_000)
     outcome = longspan("extend", model, "--to", 256, "--text", texts, "--out", tmp_path / "out", "--dtype", "float32")
-    one_line(outcome, "would fit, or --dtype bfloat16")
+    one_line(outcome, ", or try --dtype bfloat16")
 
 
 def test_memory_that_runs_out_all_the_same(
@@ -140,6 +140,16 @@ def test_a_model_that_returns_nan(longspan: Any, texts: Path, tmp_path: Path) ->
     outcome = longspan("extend", folder, "--to", 256, "--text", texts, "--out", tmp_path / "out", "--dtype", "float32")
     one_line(outcome, "plain, the model without any method, failed: the model returned NaN or infinity")
     assert '"result":null' in (tmp_path / "out" / "results.jsonl").read_text()
+
+
+@pytest.mark.parametrize("given", ["\udcff", "\udcff/out"])
+def test_a_folder_that_no_model_can_be_written_to(
+    longspan: Any, model: Path, texts: Path, tmp_path: Path, given: str
+) -> None:
+    """Safetensors writes to names of valid text only; that is said before anything is measured."""
+    outcome = longspan("extend", model, "--to", 256, "--text", texts, "--out", tmp_path / given, "--dtype", "float32")
+    one_line(outcome, rf"no model can be written to {tmp_path}/{given}, whose name".replace("\udcff", r"\udcff"))
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_folder_with_other_things_is_left_alone(longspan: Any, model: Path, texts: Path, tmp_path: Path) -> None:

@@ -1,5 +1,7 @@
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
 from longspan.errors import InputError
 from longspan.measure.memory import WORKING, needed, require_memory
@@ -15,16 +17,20 @@ def test_the_cache_is_what_transformers_keeps() -> None:
     assert needed(model, 0) == WORKING
 
 
-def test_too_much_says_what_would_fit() -> None:
-    model = llama(60)
-    free = needed(model, 1000)
-    assert require_memory(model, 1000, 64, free) == free
-    with pytest.raises(InputError, match=r"--to (\d+) would fit") as error:
-        require_memory(model, 2000, 64, free)
-    fits = int(str(error.value).split("--to ")[1].split()[0])
-    assert needed(model, fits) <= free < needed(model, fits + 64)
+MODEL = llama(60)
 
 
-def test_nothing_fits() -> None:
-    with pytest.raises(InputError, match="no length beyond the trained one fits"):
-        require_memory(llama(60), 2000, 64, 1)
+@given(length=st.integers(100, 10**400), free=st.integers(0, 2**60))
+def test_too_much_names_the_greatest_length_that_fits(length: int, free: int) -> None:
+    """In constant time, however absurd the length."""
+    if needed(MODEL, length) <= free:
+        assert require_memory(MODEL, length, 64, free) == needed(MODEL, length)
+        return
+    with pytest.raises(InputError, match=f"reading {length} tokens takes about .* GiB beside the model") as error:
+        require_memory(MODEL, length, 64, free)
+    advice = str(error.value).split(": ")[1]
+    if needed(MODEL, 65) > free:
+        assert advice.startswith("no length beyond the trained one fits")
+    else:
+        fits = int(advice.removeprefix("give at most --to ").split(",")[0])
+        assert needed(MODEL, fits) <= free < needed(MODEL, fits + 1)

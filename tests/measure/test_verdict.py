@@ -1,4 +1,4 @@
-from longspan.measure.verdict import Scores, assess, winner
+from longspan.measure.verdict import Scores, assess, tied
 
 NOISE = [0.01, -0.02, 0.0, 0.02, -0.01, 0.015, -0.015, 0.005]
 PLAIN_SHORT = [3.0 + n for n in NOISE]
@@ -11,8 +11,12 @@ def method(loss: float, short: float = 3.0, beyond: float = 0.25, wobble: float 
     return Scores([loss + n for n in noise], [short + n for n in NOISE], [beyond + n for n in noise])
 
 
+def ranked(**methods: Scores) -> list[str]:
+    return tied(methods, {name: assess(scores, PLAIN_SHORT, TRUNCATION) for name, scores in methods.items()})
+
+
 def best(**methods: Scores) -> str | None:
-    return winner(methods, {name: assess(scores, PLAIN_SHORT, TRUNCATION) for name, scores in methods.items()})
+    return next(iter(ranked(**methods)), None)
 
 
 def test_the_lowest_loss_wins() -> None:
@@ -38,6 +42,12 @@ def test_a_window_that_only_keeps_the_loss_does_not_hide_a_method_that_reads() -
 
 def test_ties_in_loss_go_to_the_better_memory() -> None:
     assert best(first=method(2.700, beyond=0.4), second=method(2.705, beyond=0.7, wobble=3.0)) == "second"
+
+
+def test_who_is_tied_with_the_best_is_named_after_it() -> None:
+    first, second, far = method(2.700, beyond=0.4), method(2.705, beyond=0.7, wobble=3.0), method(2.8)
+    assert ranked(far=far, first=first, second=second) == ["second", "first"]
+    assert ranked(same=method(3.0)) == []
 
 
 def test_a_sure_difference_in_loss_is_no_tie() -> None:

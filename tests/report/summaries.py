@@ -89,3 +89,9 @@ def summary(winner: str | None = "rerope(window=256)", **changes: Any) -> dict[s
         ],
         **changes,
     }
+
+
+def nothing() -> dict[str, Any]:
+    """A summary in which no method beats truncation."""
+    rows = [row("truncation", 3.0, 0.25), row("plain", 5.0, 0.1), judged("dual_chunk", 2.99, 0.25, 0.0)]
+    return summary(winner=None, methods=rows)

@@ -30,6 +30,8 @@ from longspan.scheme import Scheme
 
 HEADS, KV_HEADS, HEAD_DIM = 9, 9, 64
 DECODE_KV_HEADS, LAYERS, STEPS = 3, 4, 64
+TENSORS = 8
+"""Queries, keys, values and the output, and as many that any scheme makes meanwhile."""
 
 PREFILL = {
     "rerope": "rerope(1024)",
@@ -75,6 +77,11 @@ class Row:
     seconds: float
     baseline_seconds: float
     rounds: int
+
+
+def needed(length: int) -> int:
+    """Bytes that a forward pass of so many tokens takes at the very least, in float32."""
+    return TENSORS * HEADS * HEAD_DIM * 4 * length
 
 
 def measure(

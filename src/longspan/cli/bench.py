@@ -22,12 +22,17 @@ class Precision(StrEnum):
     bfloat16 = "bfloat16"
 
 
+SHORTEST = 8
+"""Tokens of the shortest forward pass: every row then has its three segments."""
+MOST_ROUNDS = 10_000
+
+
 def bench(
     what: Annotated[What, typer.Argument(help="What to measure.")] = What.attention,
     length: Annotated[list[int] | None, typer.Option(help="Tokens of the forward pass. May be repeated.")] = None,
     dtype: Annotated[list[Precision] | None, typer.Option(help="May be repeated; both when left out.")] = None,
     scheme: Annotated[list[str] | None, typer.Option(help="Rows to measure; all when left out.")] = None,
-    rounds: Annotated[int, typer.Option(min=2, help="Interleaved rounds; the median ratio is reported.")] = 5,
+    rounds: Annotated[int, typer.Option(help="Interleaved rounds; the median ratio is reported.")] = 5,
     quick: Annotated[bool, typer.Option("--quick", help="Forward passes only: no backward, decode, memory.")] = False,
     out: Annotated[Path | None, typer.Option(help="Write the JSON here as well.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of the table.")] = False,
@@ -42,7 +47,8 @@ def bench(
 
     from longspan.bench.alternatives import alternatives
     from longspan.bench.attention import PREFILL, Row, conditions, growth, measure
-    from longspan.errors import NotationError, nearest
+    from longspan.cli.terminal import Ticker
+    from longspan.errors import InputError, NotationError, nearest
     from longspan.report.record import write_atomically
 
     names = scheme or list(PREFILL)
@@ -50,8 +56,14 @@ def bench(
         if name not in PREFILL:
             raise NotationError(f"unknown row {name!r}{nearest(name, PREFILL)}; there are {', '.join(PREFILL)}")
     lengths = length or [8192, 16384]
+    if not 2 <= rounds <= MOST_ROUNDS:
+        raise InputError(f"--rounds must be 2 … {MOST_ROUNDS}, got {rounds}")
+    for tokens in lengths:
+        _check_length(tokens)
+    if out and not out.absolute().parent.is_dir():
+        raise InputError(f"no folder {str(out.parent)!r} to write --out to: create it, or give another path")
     dtypes = [getattr(torch, name) for name in dtype or list(Precision)]
-    told = lambda line: print(f"\r\x1b[K{line}", end="", file=sys.stderr, flush=True)  # noqa: E731
+    told = Ticker()
     rows: list[Row] = []
     found: dict[str, Any] = {**conditions(), "command": "longspan " + " ".join(sys.argv[1:])}
     for tokens in lengths:
@@ -65,13 +77,34 @@ def bench(
         rows += alternatives(8192, torch.float32, 2, told)
         found |= growth(told)
     found["rows"] = [asdict(row) for row in rows]
-    print("\r\x1b[K", end="", file=sys.stderr)
+    told.clear()
     if out:
         write_atomically(out, json.dumps(found, indent=1) + "\n")
     if as_json:
         typer.echo(json.dumps(found, indent=1))
     else:
         show(found)
+
+
+def _check_length(tokens: int) -> None:
+    """Refuse a length that cannot be timed before anything is.
+
+    Errors: InputError.
+    """
+    import torch
+
+    from longspan.bench.attention import needed
+    from longspan.errors import InputError
+    from longspan.measure.memory import available, gigabytes
+
+    if tokens < SHORTEST:
+        raise InputError(f"--length must be at least {SHORTEST} tokens, got {tokens}")
+    free = available(torch.device("cpu"))
+    if free is not None and needed(tokens) > free:
+        raise InputError(
+            f"--length {tokens} takes at least {gigabytes(needed(tokens))} and {gigabytes(free)} are free: "
+            "give a smaller one"
+        )
 
 
 def show(found: dict[str, Any]) -> None:
@@ -87,7 +120,7 @@ def show(found: dict[str, Any]) -> None:
             (row["task"], row["length"], row["dtype"]): f"{row['ratio']:.2f}" for row in rows if row["name"] == name
         }
         table.add_row(name, *(cells.get(task, "") for task in tasks))
-    console = Console(highlight=False)
+    console = Console(highlight=False, markup=False)
     console.print(table)
     console.print(f"time over that of rope + one plain causal attention; {found['hardware']}, torch {found['torch']}")
     if "memory" in found:

@@ -27,7 +27,7 @@ def export(
     if chosen is None:
         raise SchemeError(f"{model} was not saved with an extension: name one with --method")
     with refusing(f"the config of {model} cannot be used"):
-        told = tell(config, chosen, to or (saved or {}).get("length"))
+        told = tell(config, chosen, (saved or {}).get("length") if to is None else to)
     if as_json:
         typer.echo(json.dumps([asdict(each) for each in told], indent=2))
         return

@@ -6,12 +6,15 @@ from typing import Annotated
 
 import typer
 
+from longspan.cli.terminal import say
+from longspan.errors import InputError
+
 Dtype = Annotated[str, typer.Option(help="auto, float32, bfloat16 or float16; auto takes the faster exact enough one.")]
 
 
 def extend(
     model: Annotated[str, typer.Argument(help="A Hugging Face id, a folder, a .gguf file, or 'bundled'.")] = "bundled",
-    to: Annotated[int, typer.Option("--to", help="N: how many tokens the model shall read.")] = 0,
+    to: Annotated[int | None, typer.Option("--to", help="N: the number of tokens to read.")] = None,
     method: Annotated[
         list[str] | None, typer.Option("--method", help="A scheme to try, as in 'rerope + log_length'; repeatable.")
     ] = None,
@@ -37,6 +40,8 @@ def extend(
     for bars in ("HF_HUB_DISABLE_PROGRESS_BARS", "TQDM_DISABLE"):  # the libraries' own, of loading and writing
         os.environ.setdefault(bars, "1")
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    if to is None:
+        raise InputError("give the number of tokens to read: --to N")
     try:
         from longspan.cli.extending import Request, run
 
@@ -54,7 +59,5 @@ def extend(
         )
         run(request, as_json)
     except KeyboardInterrupt:
-        typer.echo(
-            "longspan: interrupted; what was measured is kept, and the same command goes on from there", err=True
-        )
+        say("longspan: interrupted; what was measured is kept, and the same command goes on from there")
         raise typer.Exit(130) from None

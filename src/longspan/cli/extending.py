@@ -4,12 +4,14 @@ import json
 import shlex
 import sys
 from dataclasses import dataclass
+from math import inf
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from longspan.cli.progress import say, show
+from longspan.cli.progress import show
+from longspan.cli.terminal import answer, say
 from longspan.errors import InputError
 from longspan.geometry import Geometry
 from longspan.measure.budget import FINALISTS, Plan, plan
@@ -51,11 +53,11 @@ class Request:
 
     def __post_init__(self) -> None:
         if self.length < 1:
-            raise InputError("say how many tokens the model shall read: --to N")
+            raise InputError(f"--to must be at least 1 token, got {self.length}")
         if self.docs < 1:
             raise InputError(f"--docs must be at least 1, got {self.docs}")
-        if not self.tolerance >= 0:
-            raise InputError(f"--tolerance must be at least 0, got {self.tolerance:g}")
+        if not 0 <= self.tolerance < inf:
+            raise InputError(f"--tolerance must be at least 0 and finite, got {self.tolerance:g}")
         if not self.budget > 0:
             raise InputError(f"--budget must be above 0 minutes, got {self.budget:g}")
         if self.dtype not in ("auto", *DTYPES):
@@ -64,6 +66,12 @@ class Request:
             raise InputError(f"--trained-length must be at least 8, got {self.trained_length}")
         if not self.texts and self.model != BUNDLED:
             raise InputError("give your documents: --text PATH, files or folders, each file longer than --to tokens")
+        try:
+            str(self.folder.resolve()).encode()
+        except UnicodeEncodeError:
+            raise InputError(
+                f"no model can be written to {self.folder}, whose name is not valid UTF-8: give another --out"
+            ) from None
         for path in self.texts:
             if not path.exists():
                 raise InputError(f"no file or folder {str(path)!r}: give --text paths that exist")
@@ -94,10 +102,10 @@ def run(request: Request, as_json: bool) -> None:
     if as_json:
         print(json.dumps(summary, indent=2, allow_nan=False))
     else:
-        print(verdict(summary))
-        print(f"\nreport: {request.folder.resolve() / 'report.html'}")
+        answer(verdict(summary))
+        answer(f"\nreport: {request.folder.resolve() / 'report.html'}")
         if summary["model"]:
-            print(f"model:  {Path(summary['model']).resolve()}")
+            answer(f"model:  {Path(summary['model']).resolve()}")
 
 
 def _study(request: Request) -> dict[str, Any]:
@@ -106,11 +114,11 @@ def _study(request: Request) -> dict[str, Any]:
     loaded = bench(request.model, dtype)
     geometry = geometry_of(loaded.model, request.trained_length)
     check_length(request.length, geometry)
+    memory = require_memory(loaded.model, request.length, geometry.trained_length)
     check_tokenizer(loaded)
     methods = _methods(request, geometry)
     for method in methods if request.methods else ():
         loaded.attach(method)  # a method that was asked for by name and cannot be had is an error now, not a row later
-    memory = require_memory(loaded.model, request.length, geometry.trained_length)
     races = len(methods) > FINALISTS
     wanted = request.docs + (RACE_DOCUMENTS if races else 0)
     texts = library(request.paths, loaded.tokenizer, request.length, wanted)
@@ -180,8 +188,9 @@ def _pace(study: Study, document: Document) -> Pace:
     Errors: InputError where the plain model fails.
     """
     grid, timed = study.grid, []
-    for asked in (grid.ask(Truncation, document), grid.ask(Reading, document)):
-        show(study, "speed", [asked], Pace(1.0))
+    both = grid.ask(Truncation, document), grid.ask(Reading, document)
+    show(study, "speed", both)
+    for asked in both:
         record = study.record(asked)
         assert record is not None
         if failed := record.get("failed"):

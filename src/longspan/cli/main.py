@@ -3,6 +3,7 @@
 import typer
 
 from longspan.cli import bench, export, extend, methods
+from longspan.cli.terminal import print_anything, say
 
 app = typer.Typer(
     help="Make Transformers read far beyond the length they were trained on, and measure honestly how well it works.",
@@ -25,8 +26,14 @@ def main() -> None:
     """Run the command line; a known error is one clear line and exit code 2."""
     from longspan.errors import LongspanError
 
+    print_anything()
     try:
-        app()
+        code = app(prog_name="longspan", standalone_mode=False)
     except LongspanError as error:
-        typer.echo(f"longspan: {error}", err=True)
-        raise SystemExit(2) from None
+        say(f"longspan: {error}")
+        code = 2
+    except typer.TyperException as error:
+        if message := error.format_message():  # empty where the help was printed instead
+            say(f"longspan: {message.rstrip('.')}; --help lists what there is")
+        code = error.exit_code
+    raise SystemExit(code or 0)

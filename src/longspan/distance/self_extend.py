@@ -56,7 +56,7 @@ class SelfExtend(Distance):
                 f"beyond a window of {window}: give group, or a window below {geometry.trained_length / 2:g}"
             )
         group = ceil(far / room) if far > 0 else 1
-        group = next((divisor for divisor in range(group, 2 * group) if window % divisor == 0), group)
+        group = next((divisor for divisor in range(group, min(2 * group, window + 1)) if window % divisor == 0), group)
         return replace(self, window=window, group=group)
 
     def capacity(self, trained_length: int) -> int:

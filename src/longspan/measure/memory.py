@@ -1,6 +1,7 @@
 """Memory: what reading N tokens will take, known before it is tried."""
 
 from contextlib import suppress
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,12 @@ WORKING = 400 * 2**20
 
 
 def needed(model: Any, length: int) -> int:
-    """Bytes beyond the model's own for reading `length` tokens with a cache.
+    """Bytes beyond the model's own for reading `length` tokens with a cache."""
+    return WORKING + length * per_token(model)
+
+
+def per_token(model: Any) -> int:
+    """Bytes that each token of a text takes.
 
     Keys and values of every layer (twice, because a cache grows by copying), and one layer's hidden states, queries
     and inner activations.
@@ -23,10 +29,9 @@ def needed(model: Any, length: int) -> int:
     heads = config.num_attention_heads
     kv_heads = getattr(config, "num_key_value_heads", None) or heads
     head_dim = getattr(config, "head_dim", None) or config.hidden_size // heads
-    cache = 2 * config.num_hidden_layers * kv_heads * head_dim * length * size
+    cache = 2 * (config.num_hidden_layers + 1) * kv_heads * head_dim * size
     inner = getattr(config, "intermediate_size", None) or 4 * config.hidden_size
-    layer = (6 * config.hidden_size + 8 * heads * head_dim + 3 * inner) * length * max(size, 4)
-    return cache + cache // config.num_hidden_layers + layer + WORKING
+    return cache + (6 * config.hidden_size + 8 * heads * head_dim + 3 * inner) * max(size, 4)
 
 
 def available(device: torch.device) -> int | None:
@@ -46,18 +51,17 @@ def available(device: torch.device) -> int | None:
 def require_memory(model: Any, length: int, trained_length: int, free: int | None = None) -> int:
     """The bytes needed.
 
-    Errors: InputError where there are not as many, saying which length would fit.
+    Errors: InputError where fewer are free; it names the greatest length that fits.
     """
     wanted = needed(model, length)
     free = available(next(model.parameters()).device) if free is None else free
     if free is not None and wanted > free:
-        fits = length
-        while fits > trained_length and needed(model, fits) > free:
-            fits -= max(1, trained_length // 8)
-        advice = f"--to {fits} would fit" if fits > trained_length else "no length beyond the trained one fits"
+        fits = (free - WORKING) // per_token(model)
+        advice = f"give at most --to {fits}" if fits > trained_length else "no length beyond the trained one fits"
+        smaller = ", or try --dtype bfloat16" if next(model.parameters()).element_size() > 2 else ""
         raise InputError(
             f"reading {length} tokens takes about {gigabytes(wanted)} beside the model and {gigabytes(free)} are free: "
-            f"{advice}, or --dtype bfloat16"
+            f"{advice}{smaller}"
         )
     return wanted
 
@@ -68,4 +72,4 @@ def gigabytes(size: int) -> str:
     >>> gigabytes(3 * 2**29)
     '1.5 GiB'
     """
-    return f"{size / 2**30:.1f} GiB"
+    return f"{Decimal(size) / 2**30:,.1f} GiB"

@@ -68,15 +68,18 @@ def assess(
     return Assessment(price, gain, retrieval, price.value <= tolerance, gain.below_zero, retrieval.above_zero)
 
 
-def winner(scores: Mapping[str, Scores], assessments: Mapping[str, Assessment]) -> str | None:
-    """The method to use; None where nothing beats truncation at a tolerable price."""
+def tied(scores: Mapping[str, Scores], assessments: Mapping[str, Assessment]) -> list[str]:
+    """The method to use, and after it the others whose loss is not surely higher than the lowest.
+
+    Empty where nothing beats truncation at a tolerable price.
+    """
     worth = [name for name, found in assessments.items() if found.affordable and found.beats]
     if not worth:
-        return None
+        return []
 
     def average(values: Sequence[float]) -> float:
         return sum(values) / len(values)
 
     best = min(worth, key=lambda name: average(scores[name].loss))
-    tied = [name for name in worth if not paired(scores[name].loss, scores[best].loss).above_zero]
-    return max(tied, key=lambda name: (average(scores[name].beyond), -average(scores[name].loss)))
+    near = [name for name in worth if not paired(scores[name].loss, scores[best].loss).above_zero]
+    return sorted(near, key=lambda name: (-average(scores[name].beyond), average(scores[name].loss)))

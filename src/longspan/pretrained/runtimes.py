@@ -5,6 +5,7 @@ vLLM takes any fixed frequencies as a LongRoPE config; llama.cpp takes a linear 
 
 import json
 from dataclasses import dataclass, replace
+from math import isfinite
 from typing import Any, TypeGuard
 
 import torch
@@ -12,7 +13,7 @@ from torch import Tensor
 from transformers import PreTrainedConfig
 
 from longspan.distance.true import TrueDistance
-from longspan.errors import RefusalError
+from longspan.errors import LongspanError, RefusalError, SchemeError
 from longspan.plan import Plan
 from longspan.pretrained.inspect import geometry, rope_origin, rope_parameters
 from longspan.pretrained.layout import ChannelLayout
@@ -23,6 +24,7 @@ from longspan.scheme import Scheme
 from longspan.slots import Rotation, geometric
 
 FAR = 2**40
+"""Tokens that no text has."""
 FACTORS = ("llama3", "longrope", "proportional")
 """Kinds of rescaling that the converter to GGUF writes as one factor per pair (`rope_freqs`)."""
 SAME = 1e-6
@@ -50,8 +52,11 @@ class Told:
 def tell(config: PreTrainedConfig, scheme: Plan | Scheme | str, length: int | None = None) -> tuple[Told, ...]:
     """What vLLM and llama.cpp are told for a model under a scheme.
 
-    Errors: as of `extend`; RefusalError where the config names no rotary base.
+    Errors: as of `extend`; RefusalError where the config names no rotary base; SchemeError for a length or a factor
+    that no runtime takes.
     """
+    if length is not None and not 1 <= length <= FAR:
+        raise SchemeError(f"the number of tokens to read must be 1 … {FAR}, got {length}")
     text = config.get_text_config(decoder=True)
     size, start = geometry(config), rope_origin(config)
     if size.theta is None:
@@ -60,8 +65,21 @@ def tell(config: PreTrainedConfig, scheme: Plan | Scheme | str, length: int | No
     layout = ChannelLayout("half", int(size.head_dim * partial), size.head_dim)
     kind = f"starts from the model's original frequencies, which its rope_type {_kind(config)!r} does not give"
     target = Target(size, layout, start, length, kind if start.own is None else None)
-    plan = close(scheme, target, text.num_hidden_layers)
-    return tuple(_told(runtime, plan, config, target) for runtime in ("vllm", "llama.cpp"))
+    try:
+        plan = close(scheme, target, text.num_hidden_layers)
+        _require_finite(plan, layout)
+        return tuple(_told(runtime, plan, config, target) for runtime in ("vllm", "llama.cpp"))
+    except LongspanError:
+        raise
+    except (ArithmeticError, ValueError, RuntimeError) as error:  # nothing but numbers is computed here
+        raise SchemeError(f"{scheme}: a number is too large or too small ({error}): change it") from None
+
+
+def _require_finite(plan: Plan, layout: ChannelLayout) -> None:
+    """Raise unless every frequency and gain is a number that JSON holds."""
+    for rotation in {scheme.rotation for scheme in plan.schemes}:
+        if not (isfinite(rotation.gain) and rotation.frequencies(layout.rotary_dim).isfinite().all()):
+            raise SchemeError(f"{rotation.name}: its numbers give frequencies that are not finite: lower them")
 
 
 def _kind(config: PreTrainedConfig) -> str:
@@ -73,6 +91,8 @@ def _told(runtime: str, plan: Plan, config: PreTrainedConfig, target: Target) ->
     reason = _not_fixed(plan)
     if not reason:
         reach = start.reach(rotation, target.length)
+        if reach > FAR:
+            raise SchemeError(f"{rotation.name}: its factor asks for {reach} tokens, more than {FAR}: lower it")
         flags, reason = (_vllm if runtime == "vllm" else _llama_cpp)(rotation, config, target, reach)
         if flags:
             return Told(runtime, flags)

@@ -75,6 +75,11 @@ def loss_by_context(summary: Mapping[str, Any]) -> str:
         return _svg(figure, "Loss of the same last tokens against context")
 
 
+def several_contexts(summary: Mapping[str, Any]) -> bool:
+    """Whether any line of the figures by context has more than one point; truncation's is level anyway."""
+    return any(len(row.get("loss", ())) > 1 for row in summary["methods"] if row["method"] != "truncation")
+
+
 def gain_by_context(summary: Mapping[str, Any]) -> str:
     """The same as paired differences to truncation, with 95 % intervals over documents.
 

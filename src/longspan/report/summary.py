@@ -15,7 +15,7 @@ from longspan.measure.grid import Grid, Measurements
 from longspan.measure.interval import mean, paired, share, wilson
 from longspan.measure.kinds import PLAIN, Context, Measurement, Reading, Retrieval, Short, Truncation
 from longspan.measure.loss import BINS
-from longspan.measure.verdict import FEWEST_DOCUMENTS, Assessment, Scores, assess, winner
+from longspan.measure.verdict import FEWEST_DOCUMENTS, Assessment, Scores, assess, tied
 from longspan.report.study import Study
 from longspan.tasks.documents import Document
 
@@ -100,7 +100,7 @@ def summarize(study: Study, plan: Plan, raced: Race, tolerance: float, setting: 
         for name in raced.finalists:
             if name in scores:
                 found[name] = assess(scores[name], scores[PLAIN].short, scores[TRUNCATION], tolerance)
-    best = winner({name: scores[name] for name in found}, found) if judged else None
+    best = tied({name: scores[name] for name in found}, found) if judged else []
     return {
         "setting": {**setting, "tolerance": tolerance, "documents": [document.name for document in plan.judge]},
         "race": {
@@ -111,7 +111,8 @@ def summarize(study: Study, plan: Plan, raced: Race, tolerance: float, setting: 
         },
         "left_out": list(plan.left_out),
         "judged": judged,
-        "winner": best,
+        "winner": best[0] if best else None,
+        "tied": best[1:],
         "methods": [
             _row(grid, name, methods[name], scores.get(TRUNCATION), found.get(name))
             for name in (TRUNCATION, PLAIN, *raced.finalists)

@@ -11,9 +11,9 @@ def table(summary: Mapping[str, Any]) -> str:
     setting = summary["setting"]
     head = (
         "method",
-        f"loss at {setting['length']} minus truncation's, nats",
-        f"facts beyond {setting['trained_length']} found",
-        "price on short texts, nats",
+        f"fluency: loss at {setting['length']} minus truncation's, nats",
+        f"facts beyond {setting['trained_length']} tokens found",
+        "cost on short texts, nats",
         "tokens/s",
     )
     lines = [_line(head), _line(["---"] * len(head))]

@@ -6,6 +6,7 @@ is a file cut into several disjoint parts, and then the reader is told, because 
 
 import hashlib
 import json
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -128,7 +129,7 @@ def _files(paths: Sequence[str | Path]) -> list[tuple[Path, Path, bool]]:
         else:
             raise InputError(f"no file or folder {str(given)!r}: give --text paths that exist")
     files = [(path, *seen) for path, seen in found.items()]
-    return sorted(files, key=lambda file: hashlib.sha256(file[0].name.encode()).digest())
+    return sorted(files, key=lambda file: hashlib.sha256(os.fsencode(file[0].name)).digest())
 
 
 @lru_cache(maxsize=64)
