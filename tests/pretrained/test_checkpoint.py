@@ -2,6 +2,7 @@
 
 import json
 import pickle
+import re
 import shutil
 import tempfile
 from pathlib import Path
@@ -91,6 +92,13 @@ def test_layers_without_number_are_refused_before_they_are_made(tmp_path, shards
         damage.change_config(tmp_path, num_hidden_layers=10**12, layer_types=None),
         "has 10{12} layers and its weights are only 21 tensors",
     )
+
+
+def test_a_name_in_a_checkpoint_cannot_write_lines_of_its_own(tmp_path):
+    tiny_llama().save_pretrained(tmp_path)
+    weights = load_file(tmp_path / "model.safetensors") | {"model.layers.\n\x1b[2Jdone": torch.ones(2)}
+    save_file(weights, tmp_path / "model.safetensors", {"format": "pt"})
+    refused(tmp_path, re.escape(r"does not use: 'model.layers.\n\x1b[2Jdone'"))
 
 
 @pytest.mark.parametrize("lost", sorted(TIED))
