@@ -68,7 +68,7 @@ class Scheme:
             if part.causal_only and not self.direction.causal:
                 raise SchemeError(f"{part.name} is causal only: leave out 'bidirectional'")
         if self.rotation.num_axes > 1:
-            if not isinstance(self.distance, TrueDistance):
+            if not self.distance.is_true:
                 raise SchemeError(
                     f"{self.distance.name} maps one axis, {self.rotation.name} has {self.rotation.num_axes}: "
                     "leave out the distance term"

@@ -23,6 +23,7 @@ from torch import Tensor
 
 from longspan.errors import SchemeError
 from longspan.geometry import Geometry
+from longspan.position_map import Identity, PositionMap
 
 _T = TypeVar("_T")
 
@@ -236,14 +237,6 @@ def geometric(theta: float | None, rotary_dim: int) -> Float64[Tensor, " pairs"]
 
 # --- distance ---------------------------------------------------------------------------------------------------------
 
-PlaceMap = Callable[[Tensor], Tensor]
-"""Elementwise map of coordinates (int64 or float64)."""
-
-
-def identity(place: Tensor) -> Tensor:
-    """The place itself."""
-    return place
-
 
 @dataclass(frozen=True)
 class Band:
@@ -266,11 +259,14 @@ EVERYWHERE = Band()
 
 @dataclass(frozen=True)
 class Branch:
-    """Where `holds`, the query is said to stand at `query(i)` and the key at `key(j)`."""
+    """Where `holds`, the query is rotated to `query(i)` and the key to `key(j)`."""
 
-    query: PlaceMap
-    key: PlaceMap
+    query: PositionMap
+    key: PositionMap
     holds: Band
+
+
+TRUE_BRANCHES = (Branch(Identity(), Identity(), EVERYWHERE),)
 
 
 @dataclass(frozen=True)
@@ -287,6 +283,11 @@ class Distance(Part):
     @abstractmethod
     def branches(self) -> tuple[Branch, ...]:
         """The same as plain rotations: exactly one branch holds for each pair."""
+
+    @property
+    def is_true(self) -> bool:
+        """Whether every pair is as far apart as it is."""
+        return self.branches() == TRUE_BRANCHES
 
 
 # --- qk_norm, scale, cap ----------------------------------------------------------------------------------------------

@@ -18,7 +18,7 @@ from longspan.compute.reference import reference
 from longspan.compute.rotate import rotate
 from longspan.compute.tiled import tiles
 from longspan.errors import RefusalError, SchemeError, ShapeError
-from longspan.slots import PlaceMap, identity
+from longspan.position_map import ZERO, Divide, Floor, Identity, PositionMap
 
 X = torch.randn(2, 4, 6, 8)
 
@@ -122,14 +122,14 @@ def test_inputs_may_come_turned(text: str, queries: int, monkeypatch: pytest.Mon
     raw = Inputs(q[:, :, -queries:], k, v, scheme, query_places, key_places, {}, 0.3)
     spectrum = scheme.rotation.spectrum(8)
 
-    def turned(x: Tensor, at: Places, frame: PlaceMap | None, grows: int) -> Tensor:
+    def turned(x: Tensor, at: Places, frame: PositionMap | None, grows: int) -> Tensor:
         if frame is None:
             return x
         place = frame(at.coordinate)
         return rotate(x, place, spectrum, -grows * place[..., 0] if spectrum.decays else None)
 
     monkeypatch.setattr(softmax, "decay_span", lambda *_: 4)  # several origins in few tokens
-    frames: list[PlaceMap | None] = [None, identity, torch.zeros_like, lambda p: p // 4, lambda p: p.double() / 3]
+    frames: list[PositionMap | None] = [None, Identity(), ZERO, Floor(4), Divide(3.0)]
     for a, b in product(frames, frames):
         query, key = turned(raw.query, query_places, a, -1), turned(raw.key, key_places, b, 1)
         x = replace(raw, query=query, key=key, query_frame=a, key_frame=b)
@@ -140,9 +140,9 @@ def test_inputs_may_come_turned(text: str, queries: int, monkeypatch: pytest.Mon
 def test_a_frame_needs_frequencies_that_stay() -> None:
     where = places(6, 6)
     with pytest.raises(SchemeError, match="keys must come unturned"):
-        Inputs(X, X, X, parse("dynamic_ntk(trained_length=4)"), *where, {}, 1.0, None, identity)
+        Inputs(X, X, X, parse("dynamic_ntk(trained_length=4)"), *where, {}, 1.0, None, Identity())
     with pytest.raises(SchemeError, match="shaw multiplies vectors with queries: they must come unturned"):
-        Inputs(X, X, X, parse("rope + shaw"), *where, parse("shaw").initial_weights(4, 8), 1.0, identity)
+        Inputs(X, X, X, parse("rope + shaw"), *where, parse("shaw").initial_weights(4, 8), 1.0, Identity())
 
 
 @pytest.mark.parametrize("bad", [float("nan"), float("inf")])

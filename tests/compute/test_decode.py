@@ -1,6 +1,5 @@
 """One or few queries against a cache: the reference, reading the cache where it lies and turning a window at most."""
 
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -19,7 +18,7 @@ from longspan.compute.places import places
 from longspan.compute.reference import reference
 from longspan.compute.rotate import rotate
 from longspan.compute.step import FEW, step
-from longspan.slots import identity
+from longspan.position_map import ZERO, Divide, Floor, Identity, Modulo, PositionMap
 
 KEYS = 1503
 SCHEMES = [
@@ -177,14 +176,14 @@ def test_gradients_go_the_general_way() -> None:
         assert decode(x) is not None
 
 
-FRAMES: dict[str, Callable[[Tensor], Tensor]] = {
-    "rerope(100)": torch.zeros_like,
-    "leaky_rerope(100, 3)": lambda place: place.double() / 3,
-    "self_extend(96, 8)": lambda place: place // 8,
-    "dual_chunk(160, 32)": lambda place: place % 128,
-    "rope + window(100, sinks=4)": identity,
-    "rope": identity,
-    "alibi": torch.zeros_like,
+FRAMES: dict[str, PositionMap] = {
+    "rerope(100)": ZERO,
+    "leaky_rerope(100, 3)": Divide(3.0),
+    "self_extend(96, 8)": Floor(8),
+    "dual_chunk(160, 32)": Modulo(128),
+    "rope + window(100, sinks=4)": Identity(),
+    "rope": Identity(),
+    "alibi": ZERO,
 }
 
 

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 import longspan
 from longspan import parse
 from longspan.compute.standing import UNTURNED, Standing, standing
+from longspan.position_map import Divide
 from longspan.pretrained import division
 from longspan.pretrained.attach import attachment_of
 from pretrained.models import in_parts, logits, tiny_llama, tokens
@@ -34,7 +35,7 @@ TABLE = {
 @pytest.mark.parametrize("scheme", TABLE)
 def test_the_table(scheme):
     place = torch.arange(LATE)
-    assert torch.equal(standing([parse(scheme)])(place).double(), TABLE[scheme](place).double())
+    assert torch.equal(standing([parse(scheme)]).position(place).double(), TABLE[scheme](place).double())
 
 
 @pytest.mark.parametrize("scheme", TABLE)
@@ -47,7 +48,7 @@ def test_a_late_step_turns_at_most_the_near_keys(scheme):
     seen = made.mask(query, keys, causal=True)
     moved = torch.zeros(LATE, dtype=torch.bool)
     for branch in made.distance.branches():
-        moved |= branch.holds(query, keys) & seen & (branch.key(keys) != standing([made])(keys))
+        moved |= branch.holds(query, keys) & seen & (branch.key(keys) != standing([made]).position(keys))
     assert moved.sum() <= W
 
 
@@ -90,7 +91,7 @@ def test_a_padded_row_is_told_what_it_would_be_told_alone():
 
 def test_layers_that_share_frequencies_stand_where_most_of_their_keys_do():
     near, far = parse("rope + window(12)"), parse("leaky_rerope(8, k=4)")
-    assert standing([near, near, far]) == standing([far]) == Standing(far.rotation, far.distance, 1)
+    assert standing([near, near, far]) == standing([far]) == Standing(far.rotation, Divide(4.0))
     assert standing([parse("rope(theta=1e6)"), far]) == UNTURNED
 
 

@@ -21,8 +21,9 @@ from longspan.compute.standing import frame
 from longspan.compute.step import CHUNK, FEW, Turn, Turning
 from longspan.errors import RefusalError, ShapeError
 from longspan.notation import parse
+from longspan.position_map import PositionMap
 from longspan.scheme import Scheme
-from longspan.slots import PlaceMap, Rotation, Segment, Spectrum, Weights
+from longspan.slots import Rotation, Segment, Spectrum, Weights
 
 ROOM = 4
 """A full cache grows by one part in so many."""
@@ -193,7 +194,7 @@ class Call:
         return self._run(query, keys, values, self._served, self._frame, weights)
 
     def _run(
-        self, query: Tensor, key: Tensor, value: Tensor, scheme: Scheme, frame: PlaceMap | None, weights: Weights
+        self, query: Tensor, key: Tensor, value: Tensor, scheme: Scheme, frame: PositionMap | None, weights: Weights
     ) -> Tensor:
         asked = tuple(Look.of(tensor) for tensor in (value, *weights.values()))
         step = self._steps.get(asked)
@@ -230,7 +231,7 @@ class Call:
         return replace(self.scheme, rotation=self.segment.rotation)
 
     @cached_property
-    def _frame(self) -> PlaceMap | None:
+    def _frame(self) -> PositionMap | None:
         return frame(self._served, self.key.shape[3], self.key.dtype)
 
     @cached_property

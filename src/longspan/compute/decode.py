@@ -23,8 +23,9 @@ from longspan.compute.remembered import Remembered, spelled
 from longspan.compute.scaling import Sharpness, sharpness
 from longspan.compute.spans import Patch, patches
 from longspan.compute.step import FEW, Piece, Step, Turning, step
+from longspan.position_map import PositionMap
 from longspan.scheme import Scheme
-from longspan.slots import PlaceMap, ScoreBias, Weights
+from longspan.slots import ScoreBias, Weights
 
 _lines = Remembered(2**26)
 
@@ -115,7 +116,7 @@ class Decoding:
     """
 
     scheme: Scheme
-    frames: tuple[PlaceMap | None, PlaceMap | None]
+    frames: tuple[PositionMap | None, PositionMap | None]
     span: Span
     base_scale: float
     queries: Look

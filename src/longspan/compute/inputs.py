@@ -10,8 +10,9 @@ from torch import Tensor
 
 from longspan.compute.places import Places
 from longspan.errors import SchemeError, ShapeError
+from longspan.position_map import PositionMap
 from longspan.scheme import Scheme
-from longspan.slots import UNBOUNDED, Part, PlaceMap, Spectrum, VectorBias, Weights
+from longspan.slots import UNBOUNDED, Part, Spectrum, VectorBias, Weights
 
 
 class Look(NamedTuple):
@@ -56,8 +57,8 @@ class Inputs:
     keys: Places
     weights: Mapping[str, Tensor]
     base_scale: float
-    query_frame: PlaceMap | None = None
-    key_frame: PlaceMap | None = None
+    query_frame: PositionMap | None = None
+    key_frame: PositionMap | None = None
 
     def __post_init__(self) -> None:
         check_tensors(self.query, self.key, self.value)
@@ -106,7 +107,7 @@ class Inputs:
                 )
 
 
-def to_turn(said: Tensor, place: Tensor, frame: PlaceMap | None, spectrum: Spectrum) -> tuple[Tensor, Spectrum]:
+def to_turn(said: Tensor, place: Tensor, frame: PositionMap | None, spectrum: Spectrum) -> tuple[Tensor, Spectrum]:
     """How far tokens at `place` in a frame, said to stand at `said`, still have to turn, and in which spectrum."""
     return (said, spectrum) if frame is None else (said - frame(place), replace(spectrum, gain=1.0))
 

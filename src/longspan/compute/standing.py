@@ -21,12 +21,11 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import torch
-from torch import Tensor
 
 from longspan.compute.rotate import decay_span
-from longspan.distance.true import TrueDistance
+from longspan.position_map import ZERO, Identity, Modulo, PositionMap
 from longspan.scheme import Scheme
-from longspan.slots import Branch, Distance, PlaceMap, Rotation, identity
+from longspan.slots import Branch, Rotation
 
 FAR = 2**40
 """The order of a late query, and longer than any call: a rotation with more than one segment changes on the way."""
@@ -37,32 +36,23 @@ BLOCK = 2**14
 
 @dataclass(frozen=True)
 class Standing:
-    """The position that a rotary module is told, as a map of the true one. Equal standings are interchangeable caches.
+    """How cached keys are rotated. Caches of equal standings are interchangeable.
 
     Arguments:
-        rotation: what turns queries and keys before they are cached; None where nothing does.
-        distance, branch: they are turned to where this branch of this distance says that keys stand.
+        rotation: what rotates queries and keys before they are cached; None where nothing does.
+        position: the mapped position that they are rotated to.
     """
 
     rotation: Rotation | None
-    distance: Distance = TrueDistance()
-    branch: int = 0
-
-    def __call__(self, place: Tensor) -> Tensor:
-        """The position that is told."""
-        return self._told(place)
+    position: PositionMap = Identity()
 
     @property
     def true(self) -> bool:
-        """Whether it is told the true position."""
-        return self._told is identity
-
-    @property
-    def _told(self) -> PlaceMap:
-        return torch.zeros_like if self.rotation is None else self.distance.branches()[self.branch].key
+        """Whether they are rotated to their true position."""
+        return self.position == Identity()
 
 
-UNTURNED = Standing(None)
+UNTURNED = Standing(None, ZERO)
 
 
 def standing(schemes: list[Scheme]) -> Standing:
@@ -72,39 +62,21 @@ def standing(schemes: list[Scheme]) -> Standing:
         return UNTURNED
     settled: Counter[Standing] = Counter()
     for scheme in schemes:
-        for index, branch in enumerate(scheme.distance.branches()):
-            settled[_standing(scheme, index, branch)] += _keys(scheme, branch)
+        for branch in scheme.distance.branches():
+            found = UNTURNED if branch.key == ZERO else Standing(scheme.rotation, branch.key)
+            settled[found] += _keys(scheme, branch)
     return settled.most_common(1)[0][0]
 
 
-@dataclass(frozen=True)
-class Block:
-    """The place in its block of so many."""
-
-    size: int
-
-    def __call__(self, place: Tensor) -> Tensor:
-        """Counted from the first of the block."""
-        return place % self.size
-
-
 @lru_cache(maxsize=64)
-def frame(scheme: Scheme, head_dim: int, dtype: torch.dtype) -> PlaceMap | None:
-    """Where one layer's keys are best turned to before they are kept; None where they stay unturned."""
+def frame(scheme: Scheme, head_dim: int, dtype: torch.dtype) -> PositionMap | None:
+    """The mapped position to which one layer's keys are best rotated before they are kept; None for unrotated keys."""
     found, spectrum = standing([scheme]), scheme.rotation.spectrum(head_dim)
     if found.rotation is None or not spectrum.rotary_dim:
         return None
     if not spectrum.decays:
-        return found
-    return Block(decay_span(spectrum, dtype, BLOCK)) if found.true else None
-
-
-def _standing(scheme: Scheme, index: int, branch: Branch) -> Standing:
-    if branch.key is identity:
-        return Standing(scheme.rotation)
-    if branch.key is torch.zeros_like:
-        return UNTURNED
-    return Standing(scheme.rotation, scheme.distance, index)
+        return found.position
+    return Modulo(decay_span(spectrum, dtype, BLOCK)) if found.true else None
 
 
 def _keys(scheme: Scheme, branch: Branch) -> int:

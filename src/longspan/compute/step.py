@@ -15,9 +15,9 @@ from torch import Tensor
 from longspan.compute.lowering import Span, band_keys, visible_keys
 from longspan.compute.remembered import Remembered, spelled
 from longspan.compute.rotate import Tables, decay_span, ready, tables, turned
-from longspan.distance.true import TrueDistance
+from longspan.position_map import PositionMap
 from longspan.scheme import Scheme
-from longspan.slots import Distance, Layout, PlaceMap, Spectrum
+from longspan.slots import Branch, Layout, Spectrum
 
 FEW = 8
 """More queries than this are no decoding step."""
@@ -130,7 +130,7 @@ class Step:
 
 
 def step(
-    scheme: Scheme, frames: tuple[PlaceMap | None, PlaceMap | None], span: Span, head_dim: int, dtype: torch.dtype
+    scheme: Scheme, frames: tuple[PositionMap | None, PositionMap | None], span: Span, head_dim: int, dtype: torch.dtype
 ) -> Step | None:
     """The step of a span; None where its rows share no spectrum, or where a row sees nothing.
 
@@ -141,7 +141,7 @@ def step(
     high, low = int(place[0]), int(place[-1])
     segment = next(s for s in scheme.rotation.segments(high + 1) if s.start <= high < s.stop)
     spectrum = segment.rotation.spectrum(head_dim)
-    if low < segment.start or (spectrum.decays and not isinstance(scheme.distance, TrueDistance)):
+    if low < segment.start or (spectrum.decays and not scheme.distance.is_true):
         return None
     chunk = decay_span(spectrum, dtype, CHUNK) if spectrum.decays else CHUNK if spectrum.rotary_dim else span.keys
     query_frame, key_frame = frames
@@ -149,13 +149,13 @@ def step(
     key_spectrum, query_spectrum = replace(spectrum, gain=1.0), replace(spectrum, gain=gain)
     pieces: list[Piece] = []
     queries: list[Tensor] = []
-    offset, distance = span.first_key + span.shift, scheme.distance
+    offset = span.first_key + span.shift
     for branch, first, end, rows in _keys(scheme, span, place):
-        for keys, back, left in _turns(distance, branch, key_frame, range(offset + first, offset + end), chunk):
+        for keys, back, left in _turns(branch.key, key_frame, range(offset + first, offset + end), chunk):
             turns = None if left is None or not spectrum.rotary_dim else Turn(left[None, :, None], key_spectrum, -1)
             start, stop = keys.start - offset, keys.stop - offset
             pieces.append(Piece(start, stop, _seen(rows, start, stop), turns))
-            queries.append(_left(distance.branches()[branch].query, query_frame, place).double() - back)
+            queries.append(_left(branch.query, query_frame, place).double() - back)
     if not pieces or set(range(span.queries)).intersection(*(piece.blind for piece in pieces)):
         return None
     left = _shared(pieces, torch.stack(queries))[..., None]
@@ -178,11 +178,11 @@ def _shared(pieces: list[Piece], queries: Shaped[Tensor, "pieces rows"]) -> Shap
     return queries[standing[:1]]
 
 
-def _keys(scheme: Scheme, span: Span, place: Tensor) -> Iterator[tuple[int, int, int, Seen]]:
+def _keys(scheme: Scheme, span: Span, place: Tensor) -> Iterator[tuple[Branch, int, int, Seen]]:
     """Branch, first key, one past the last, and what rows see there and beside it."""
     areas = [(low.flip(0), high.flip(0)) for low, high in visible_keys(scheme, span)]
-    for branch, part in enumerate(scheme.distance.branches()):
-        a, b = band_keys(part.holds, place, span)
+    for branch in scheme.distance.branches():
+        a, b = band_keys(branch.holds, place, span)
         for low, high in areas:
             starts, stops = torch.maximum(a, low).tolist(), torch.minimum(b, high).tolist()
             rows = tuple(zip(starts, stops, strict=True))
@@ -210,11 +210,11 @@ def _seen(rows: Seen, start: int, stop: int) -> Seen | None:
 
 
 def _turns(
-    distance: Distance, branch: int, frame: PlaceMap | None, keys: range, chunk: int
+    said: PositionMap, frame: PositionMap | None, keys: range, chunk: int
 ) -> Iterator[tuple[range, float, Tensor | None]]:
     """Keys, how far the first of them still turns, and by how much more the others do; None where all turn alike."""
     blocks = range(keys.start // TOGETHER, (keys.stop - 1) // TOGETHER + 1)
-    alike = [_alike(distance, branch, frame, block) for block in blocks]
+    alike = [_alike(said, frame, block) for block in blocks]
     if all(alike):
         runs = [run for some in alike for run in some]
         changes = [runs[0], *(run for before, run in pairwise(runs) if run[1] != before[1])]
@@ -226,19 +226,19 @@ def _turns(
         some = keys[start : start + chunk]
         # Up to a power of two, so that the angles of a growing cache last for a while.
         count = 1 << (len(some) - 1).bit_length()
-        left = _left(distance.branches()[branch].key, frame, torch.arange(some.start, some.start + count))
+        left = _left(said, frame, torch.arange(some.start, some.start + count))
         yield some, left[0].item(), left - left[0]
 
 
-def _left(said: PlaceMap, frame: PlaceMap | None, place: Tensor) -> Tensor:
+def _left(said: PositionMap, frame: PositionMap | None, place: Tensor) -> Tensor:
     return said(place) if frame is None else said(place) - frame(place)
 
 
 @lru_cache(maxsize=4096)
-def _alike(distance: Distance, branch: int, frame: PlaceMap | None, block: int) -> tuple[tuple[int, float], ...]:
+def _alike(said: PositionMap, frame: PositionMap | None, block: int) -> tuple[tuple[int, float], ...]:
     """First keys of runs that turn alike in a block of coordinates, and how far they do; empty where runs are short."""
     place = torch.arange(block * TOGETHER, (block + 1) * TOGETHER)
-    left = _left(distance.branches()[branch].key, frame, place)
+    left = _left(said, frame, place)
     starts = torch.cat([torch.zeros(1, dtype=torch.int64), left.diff().nonzero()[:, 0] + 1])
     if len(starts) > TOGETHER // WORTH:
         return ()

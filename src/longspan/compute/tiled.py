@@ -15,7 +15,6 @@ from longspan.compute.decompose import attention
 from longspan.compute.inputs import Inputs
 from longspan.compute.softmax import SpanSoftmax, nothing
 from longspan.compute.spans import Patch, patches
-from longspan.distance.true import TrueDistance
 from longspan.scheme import Scheme
 from longspan.slots import Rotation, VectorBias
 
@@ -34,7 +33,7 @@ def _scheme_refusal(scheme: Scheme) -> str | None:
         return f"{scheme.cap.name} changes scores inside the kernel"
     if isinstance(scheme.bias, VectorBias):
         return _vectors_refusal(scheme, scheme.bias)
-    if not isinstance(scheme.distance, TrueDistance) and _decays(scheme.rotation):
+    if not scheme.distance.is_true and _decays(scheme.rotation):
         return f"{scheme.rotation.name} decays and {scheme.distance.name} maps its distances"
     return None
 
@@ -60,7 +59,7 @@ def _patches(x: Inputs) -> list[Patch] | str:
 
 @cache
 def _needs_regular_coordinates(scheme: Scheme) -> bool:
-    plain = isinstance(scheme.distance, TrueDistance) and not _decays(scheme.rotation)
+    plain = scheme.distance.is_true and not _decays(scheme.rotation)
     seen = scheme.bias is not None or scheme.reweight is not None
     return not plain or seen or len(scheme.rotation.segments(2**40)) > 1
 

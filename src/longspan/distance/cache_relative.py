@@ -15,7 +15,8 @@ import torch
 from torch import Tensor
 
 from longspan.geometry import Geometry
-from longspan.slots import Band, Branch, Distance, identity
+from longspan.position_map import Clamp, Identity
+from longspan.slots import Band, Branch, Distance
 
 
 @dataclass(frozen=True)
@@ -52,15 +53,9 @@ class CacheRelative(Distance):
         """Recent pairs turn as they are; the others by their index inside the cache."""
         size = self.known(self.size, "size")
 
-        def last(place: Tensor) -> Tensor:
-            return place.clamp(max=size - 1)
-
-        def gap(place: Tensor) -> Tensor:
-            return place.clamp(max=self.sinks)
-
         return (
-            Branch(identity, identity, Band(-inf, size - self.sinks)),
-            Branch(last, gap, Band(size - self.sinks, inf)),
+            Branch(Identity(), Identity(), Band(-inf, size - self.sinks)),
+            Branch(Clamp(size - 1), Clamp(self.sinks), Band(size - self.sinks, inf)),
         )
 
     @property

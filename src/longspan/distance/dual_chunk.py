@@ -21,6 +21,7 @@ import torch
 from torch import Tensor
 
 from longspan.geometry import Geometry
+from longspan.position_map import Constant, Modulo
 from longspan.slots import Band, Branch, Distance
 
 
@@ -68,19 +69,11 @@ class DualChunk(Distance):
         """Keys always turn by their place in the chunk; queries have three places."""
         chunk, period = self.known(self.chunk, "chunk"), self.period
 
-        def within(place: Tensor) -> Tensor:
-            return place % period
-
-        def next_chunk(place: Tensor) -> Tensor:
-            return (place % period + period).clamp(max=chunk)
-
-        def farthest(place: Tensor) -> Tensor:
-            return torch.full_like(place, chunk)
-
+        within = Modulo(period)
         return (
             Branch(within, within, Band(-inf, 1, period)),
-            Branch(next_chunk, within, Band(1, 2, period)),
-            Branch(farthest, within, Band(2, inf, period)),
+            Branch(Modulo(period, shift=period, limit=chunk), within, Band(1, 2, period)),
+            Branch(Constant(chunk), within, Band(2, inf, period)),
         )
 
     @property

@@ -16,7 +16,8 @@ from torch import Tensor
 
 from longspan.errors import SchemeError
 from longspan.geometry import Geometry
-from longspan.slots import Band, Branch, Distance, identity
+from longspan.position_map import Divide, Identity
+from longspan.slots import Band, Branch, Distance
 
 
 @dataclass(frozen=True)
@@ -68,14 +69,9 @@ class LeakyReRoPE(Distance):
         """Near pairs turn as they are; far ones by p / k, and the later token by w − w / k more."""
         window, k = self.known(self.window, "window"), self.known(self.k, "k")
 
-        def slow(place: Tensor) -> Tensor:
-            return place.double() / k
-
-        def ahead(place: Tensor) -> Tensor:
-            return place.double() / k + (window - window / k)
-
+        slow, ahead = Divide(k), Divide(k, shift=window - window / k)
         return (
-            Branch(identity, identity, Band(-window, window)),
+            Branch(Identity(), Identity(), Band(-window, window)),
             Branch(ahead, slow, Band(window, inf)),
             Branch(slow, ahead, Band(-inf, -window)),
         )

@@ -10,11 +10,11 @@ Differs from the paper: the article's code multiplies queries by max(1, log_L n)
 from dataclasses import dataclass, replace
 from math import inf
 
-import torch
 from torch import Tensor
 
 from longspan.geometry import Geometry
-from longspan.slots import Band, Branch, Distance, identity
+from longspan.position_map import ZERO, Constant, Identity
+from longspan.slots import Band, Branch, Distance
 
 
 @dataclass(frozen=True)
@@ -24,6 +24,7 @@ class ReRoPE(Distance):
     Arguments:
         window: w, tokens; between a quarter and a half of the trained length works (left open: a quarter).
 
+    >>> import torch
     >>> ReRoPE(window=4)(torch.tensor([3, 4, 9]), torch.tensor(0)).tolist()
     [3, 4, 4]
     """
@@ -45,14 +46,10 @@ class ReRoPE(Distance):
     def branches(self) -> tuple[Branch, ...]:
         """Near pairs turn as they are; of the far ones only the later token turns, by the window."""
         window = self.known(self.window, "window")
-
-        def at_window(place: Tensor) -> Tensor:
-            return torch.full_like(place, window)
-
         return (
-            Branch(identity, identity, Band(-window, window)),
-            Branch(at_window, torch.zeros_like, Band(window, inf)),
-            Branch(torch.zeros_like, at_window, Band(-inf, -window)),
+            Branch(Identity(), Identity(), Band(-window, window)),
+            Branch(Constant(window), ZERO, Band(window, inf)),
+            Branch(ZERO, Constant(window), Band(-inf, -window)),
         )
 
     def changes_nothing(self, length: int) -> bool:

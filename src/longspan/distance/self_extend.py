@@ -17,7 +17,8 @@ from torch import Tensor
 
 from longspan.errors import SchemeError
 from longspan.geometry import Geometry
-from longspan.slots import Band, Branch, Distance, identity
+from longspan.position_map import Floor, Identity
+from longspan.slots import Band, Branch, Distance
 
 
 @dataclass(frozen=True)
@@ -77,16 +78,9 @@ class SelfExtend(Distance):
     def branches(self) -> tuple[Branch, ...]:
         """Neighbors turn as they are; beyond, both by their group, and the query by w − ⌊w/G⌋ more."""
         window, group = self.known(self.window, "window"), self.known(self.group, "group")
-
-        def grouped(place: Tensor) -> Tensor:
-            return place // group
-
-        def ahead(place: Tensor) -> Tensor:
-            return place // group + (window - window // group)
-
         return (
-            Branch(identity, identity, Band(-inf, window)),
-            Branch(ahead, grouped, Band(window, inf)),
+            Branch(Identity(), Identity(), Band(-inf, window)),
+            Branch(Floor(group, shift=window - window // group), Floor(group), Band(window, inf)),
         )
 
     @property

@@ -157,7 +157,8 @@ class Attachment:
                 if (changed := temperature.install(layer, own, rotation)) is not None:
                     self._installed.append(changed)
         for module in dict.fromkeys(source.module for source in self.anatomy.sources()):
-            told = {s.layer_type: each for s, each in work.standings.items() if s.module is module and not each.true}
+            moved = {s: each.position for s, each in work.standings.items() if s.module is module and not each.true}
+            told = {source.layer_type: position for source, position in moved.items()}
             self._hooks.append(module.register_forward_pre_hook(Frame(module, self.steps, told), with_kwargs=True))
         if self.model is not base:
             caller = Caller(self.model, self.steps)

@@ -15,11 +15,11 @@ from longspan.compute.inputs import Inputs, Look
 from longspan.compute.run import decoding, run
 from longspan.errors import RefusalError
 from longspan.normalizer.softmax_plus_one import SoftmaxPlusOne
+from longspan.position_map import PositionMap
 from longspan.pretrained.layout import ChannelLayout
 from longspan.pretrained.mask import LazyMask, lazy_mask
 from longspan.pretrained.step import Steps
 from longspan.scheme import Scheme
-from longspan.slots import PlaceMap
 
 IMPLEMENTATION = "longspan"
 """Under this name transformers finds our functions; it must hold none of `sdpa`, `flash`, `flex_attention`."""
@@ -98,7 +98,7 @@ class Extended:
 
     scheme: Scheme
     layout: ChannelLayout | None
-    told: PlaceMap | None
+    told: PositionMap | None
     steps: Steps
     backend: str = "auto"
 

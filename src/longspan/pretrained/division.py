@@ -10,12 +10,13 @@ from longspan.errors import RefusalError
 from longspan.mask.all import All
 from longspan.mask.window import Window
 from longspan.plan import Plan
+from longspan.position_map import Identity, PositionMap
 from longspan.pretrained.frame import Source
 from longspan.pretrained.probe import Anatomy, Layer
 from longspan.pretrained.wanted import fitted, names_rotation
 from longspan.rotation.nope import NoPE
 from longspan.scheme import Scheme
-from longspan.slots import PlaceMap, Rotation, identity
+from longspan.slots import Rotation
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,12 +47,14 @@ class Work:
         """Sources that do all the turning, with other frequencies than their own."""
         return {source: each.rotation for source, each in self.standings.items() if each.rotation and each.true}
 
-    def told(self, layer: Layer) -> PlaceMap | None:
+    def told(self, layer: Layer) -> PositionMap | None:
         """Where a layer's queries and keys are turned to before they come; None where they come unturned."""
         if layer.source is None:
             return None
         found = self.standings.get(layer.source)
-        return identity if found is None else found if found.rotation else None
+        if found is None:
+            return Identity()
+        return found.position if found.rotation else None
 
     def frame(self, sources: tuple[Source, ...]) -> Any:
         """What keys in the cache depend on; None where a plain model's cache is the same."""
@@ -75,7 +78,7 @@ def divide(anatomy: Anatomy, plan: Plan) -> Work:
             found = UNTURNED
         if found != Standing(anatomy.layers[users[0]].spectrum()):
             standings[source] = found
-        if not found.true or any(wanted[i].distance != TrueDistance() for i in users):
+        if not found.true or not all(wanted[i].distance.is_true for i in users):
             _check_known([anatomy.layers[i] for i in users])
             _check_fixed(source, all(names_rotation(plan.layer(i, depth)) for i in users))
     _check_turning(anatomy, plan)
@@ -135,7 +138,7 @@ def _wanted(layer: Layer, closed: Scheme) -> Scheme:
 
 
 def _rest(layer: Layer, scheme: Scheme, standing: Standing | None) -> Scheme | None:
-    if scheme.distance == TrueDistance() and (standing is None or standing.true):
+    if scheme.distance.is_true and (standing is None or standing.true):
         scheme = replace(scheme, rotation=NoPE())
     return None if scheme == unturned(layer) else scheme
 
@@ -163,7 +166,7 @@ def _check_turning(anatomy: Anatomy, plan: Plan) -> None:
     asked = [plan.layer(i, depth) for i in far]
     if any(anatomy.layers[i].source for i in far):
         return
-    if any(names_rotation(scheme) or scheme.distance != TrueDistance() for scheme in asked):
+    if any(names_rotation(scheme) or not scheme.distance.is_true for scheme in asked):
         raise RefusalError(
             "the layers of this model that see everything do not turn with position, and those that turn see only a "
             "window: there are no distances to change, only masks and log_length act on it"

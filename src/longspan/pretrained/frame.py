@@ -14,8 +14,9 @@ import torch
 from torch import Tensor, nn
 
 from longspan.errors import RefusalError
+from longspan.position_map import PositionMap
 from longspan.pretrained.step import Steps
-from longspan.slots import PlaceMap, Rotation
+from longspan.slots import Rotation
 
 FREQUENCIES = "inv_freq"
 RESOLUTION = 1e-4
@@ -141,7 +142,7 @@ class Frame:
         told: where tokens are said to stand, by layer type; a set that is not named is told what was given.
     """
 
-    def __init__(self, module: nn.Module, steps: Steps, told: Mapping[str | None, PlaceMap]) -> None:
+    def __init__(self, module: nn.Module, steps: Steps, told: Mapping[str | None, PositionMap]) -> None:
         self.arguments, self.steps, self.told = Arguments(module), steps, told
         if "position_ids" not in self.arguments.names:
             raise RefusalError(f"{type(module).__name__} takes no position_ids: its rotation cannot be steered")

@@ -12,7 +12,6 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedConfig
 
-from longspan.distance.true import TrueDistance
 from longspan.errors import LongspanError, RefusalError, SchemeError
 from longspan.plan import Plan
 from longspan.pretrained.inspect import geometry, rope_origin, rope_parameters
@@ -110,7 +109,7 @@ def _not_fixed(plan: Plan) -> str:
     if scheme != plain:
         slots = ("distance", "scale", "mask")
         named = next(part for slot in slots if (part := getattr(scheme, slot)) != getattr(plain, slot))
-        what = "says other distances" if scheme.distance != TrueDistance() else "changes more than frequencies"
+        what = "says other distances" if not scheme.distance.is_true else "changes more than frequencies"
         return f"{named.name} {what}, which no runtime's flags can say"
     if len(scheme.rotation.segments(FAR)) > 1:
         return (

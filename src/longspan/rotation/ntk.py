@@ -42,7 +42,8 @@ class NTK(Rotation):
 
     def frequencies(self, rotary_dim: int) -> Float64[Tensor, " pairs"]:
         """The more slowed down the slower they are."""
-        pair, rotating = torch.arange(rotary_dim // 2, dtype=torch.float64), self.rotating(rotary_dim)
+        pair = torch.arange(rotary_dim // 2, dtype=torch.float64)
+        rotating = max(self.rotating(rotary_dim), 1)
         exponent = {
             "aware": pair / max(rotating - 1, 1),
             "base": pair / rotating,

@@ -41,7 +41,7 @@ class NTKMixed(Rotation):
     def frequencies(self, rotary_dim: int) -> Float64[Tensor, " pairs"]:
         """The slowest pair is slower by the whole factor, each other one by its share."""
         digit = torch.arange(1, rotary_dim // 2 + 1, dtype=torch.float64)
-        share = (digit / self.rotating(rotary_dim)) ** self.exponent
+        share = (digit / max(self.rotating(rotary_dim), 1)) ** self.exponent
         return self.original(rotary_dim) * self.known(self.factor, "factor") ** -share
 
     def changes_nothing(self, length: int) -> bool:

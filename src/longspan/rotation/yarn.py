@@ -38,8 +38,9 @@ class YaRN(Rotation):
         slow: turns within L up to which a pair is fully interpolated (left open: the checkpoint's, else 1).
         ramp: how the pairs in between are blended (left open: the checkpoint's, else "index").
         attention_factor: the gain itself, where a checkpoint names one (left open: the formula's).
-        mscale, mscale_all_dim: m and a of DeepSeek's split gain, without effect unless both are above 0. Attention must
-            then multiply its scale by `score_factor`, which an extension of a DeepSeek model does.
+        mscale: m of DeepSeek's split gain, which counts where both m and a are above 0.
+        mscale_all_dim: a of it; attention must then multiply its scale by `score_factor`, which an extension of a
+            DeepSeek model does.
 
     >>> YaRN(factor=4, trained_length=4096).ends(128)
     (20, 46)
