@@ -1,7 +1,7 @@
 """The equation as literal loops in float64: one statement of truth, slow on purpose.
 
 It shares no code with `compute/`: pairs are visited one by one, rotation is written out with cos and sin of the *said
-distance* (the backends rotate queries and keys separately, branch by branch).
+distance* (the backends rotate queries and keys separately, branch by branch), tokens are counted one by one.
 """
 
 from collections.abc import Mapping
@@ -36,6 +36,21 @@ def oracle(
                 tensors = query[b, :, i], key[b], value[b]
                 out[b, :, i] = _row(*tensors, scheme, queries, keys, weights, base_scale, b, i, seen)
     return out
+
+
+def counted(count: int, documents: Tensor | None, padding: Tensor | None, positions: Tensor | None) -> Places:
+    """Where tokens stand, counted one by one: real tokens of one document follow each other, whatever lies between."""
+    batch = max(len(given) for given in (documents, padding, torch.zeros(1)) if given is not None)
+    order, document = torch.zeros(2, batch, count, dtype=torch.int64)
+    for b in range(batch):
+        seen: dict[int, int] = {}
+        for j in range(count):
+            number = 0 if documents is None else int(documents[min(b, len(documents) - 1), j])
+            padded = padding is not None and bool(padding[min(b, len(padding) - 1), j])
+            order[b, j] = seen.get(number, 0)
+            document[b, j] = -1 if padded else number
+            seen[number] = seen.get(number, 0) + (not padded)
+    return Places(order, order[..., None] if positions is None else positions, document)
 
 
 def _at(places: Places, b: int) -> int:

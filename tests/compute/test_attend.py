@@ -81,7 +81,6 @@ def test_values_may_be_wider_or_narrower_than_queries() -> None:
         ({"query": X[:, :, :0]}, "query must not be empty"),
         ({"query": X.long(), "key": X.long(), "value": X.long()}, "floating point"),
         ({"padding": torch.zeros(2, 5, dtype=torch.bool)}, r"padding must be \(batch, 6\)"),
-        ({"documents": torch.tensor([[0, 0, 1, 1, 0, 0]])}, "contiguous"),
         ({"documents": -torch.ones(1, 6, dtype=torch.long)}, "numbered from 0"),
         ({"key_positions": torch.arange(5)}, r"key_positions must be \(batch, 6\)"),
         ({"query_positions": torch.arange(6.0)}, "need key_positions too"),

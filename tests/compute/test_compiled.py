@@ -37,6 +37,7 @@ LEFT = torch.arange(30)[None] < torch.tensor([[3], [7]])
         ("rope", {}),
         ("rerope(5) + log_length(8)", {"scale": 0.4}),
         ("rope + window(4)", {"padding": LEFT}),
+        ("rerope(5)", {"padding": LEFT.flip(1) ^ LEFT.roll(4, 1), "documents": torch.arange(30)[None] // 9 % 2}),
         ("rope", {"key_positions": 3 * torch.arange(30), "documents": LEFT.long()}),
         ("alibi + l2", {}),
         ("t5 + urpe(4)", {}),

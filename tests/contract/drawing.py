@@ -100,18 +100,43 @@ class Shape:
 
 
 @st.composite
+def paddings(draw: st.DrawFn, batch: int, keys: int) -> Tensor | None:
+    """Any padding: none, or in each row a run on the left, on the right or in the middle, all of it, or many holes."""
+    if not draw(st.booleans()):
+        return None
+    place = torch.arange(keys)
+    rows = []
+    for _ in range(batch):
+        if draw(st.booleans()):
+            a, b = sorted((draw(st.integers(0, keys)), draw(st.integers(0, keys))))
+            rows.append((place >= a) & (place < b))
+        else:
+            generator = torch.Generator().manual_seed(draw(st.integers(0, 2**31)))
+            rows.append(torch.rand(keys, generator=generator) < draw(st.sampled_from([0.2, 0.5, 0.8])))
+    return torch.stack(rows)
+
+
+@st.composite
+def documents_of(draw: st.DrawFn, batch: int, keys: int) -> Tensor | None:
+    """Any documents: none, one behind the other, or runs and tokens of several in any order (1 1 2 1)."""
+    if not draw(st.booleans()):
+        return None
+    generator = torch.Generator().manual_seed(draw(st.integers(0, 2**31)))
+    runs = (torch.rand(batch, keys, generator=generator) < draw(st.sampled_from([0.1, 0.3, 1.0]))).long().cumsum(1)
+    if draw(st.booleans()):
+        return runs
+    numbers = torch.randint(0, draw(st.integers(2, 4)), (batch, keys + 1), generator=generator)
+    return numbers.gather(1, runs)
+
+
+@st.composite
 def inputs(draw: st.DrawFn, scheme: Scheme, dtype: torch.dtype = torch.float64, max_keys: int = 12) -> Inputs:
     """One call: sizes, padding, documents and positions drawn, tensors random from a drawn seed."""
     keys = draw(st.integers(1, max_keys))
     queries = draw(st.sampled_from(sorted({1, keys, max(1, keys // 2)})))
     batch, kv_heads, group = draw(st.integers(1, 2)), draw(st.integers(1, 2)), draw(st.integers(1, 3))
     generator = torch.Generator().manual_seed(draw(st.integers(0, 2**31)))
-    padding = documents = positions = None
-    if draw(st.booleans()):
-        left = torch.tensor(draw(st.lists(st.integers(0, keys), min_size=batch, max_size=batch)))
-        padding = torch.arange(keys)[None] < left[:, None]
-    if draw(st.booleans()):
-        documents = (torch.rand(batch, keys, generator=generator) < 0.3).long().cumsum(1)
+    padding, documents, positions = draw(paddings(batch, keys)), draw(documents_of(batch, keys)), None
     axes = scheme.rotation.num_axes
     if axes > 1 or draw(st.booleans()):
         steps = torch.randint(1, 5, (batch, keys, axes), generator=generator)

@@ -1,6 +1,7 @@
 """What every scheme keeps when it is computed: relative only, never the future, the same in every way of calling."""
 
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Any, ClassVar
 
 import pytest
@@ -17,8 +18,10 @@ from contract.drawing import (
     PER_METHOD,
     Shape,
     default,
+    documents_of,
     initial_weights,
     inputs,
+    paddings,
     schemes,
     tensors,
 )
@@ -117,6 +120,41 @@ def test_decoding_chunks_padding_and_packing_agree(name: str, data: st.DataObjec
         # Coordinates of a second document start again where order does: at zero.
         packed = attend(scheme=scheme, **padded, documents=(~mark).long())
         torch.testing.assert_close(packed[:, :, pad:], whole, **EXACT)
+
+
+@pytest.mark.parametrize("name", PARTS)
+@settings(max_examples=PER_METHOD)
+@given(data=st.data())
+def test_a_document_is_read_as_it_would_be_alone(name: str, data: st.DataObject) -> None:
+    """Wherever its tokens lie between padding and other documents, at once and token by token."""
+    scheme = data.draw(schemes(with_part=name))
+    if scheme.rotation.num_axes > 1:
+        return
+    arguments, _ = call(scheme, seed=data.draw(st.integers(0, 99)))
+    given_documents, padding = data.draw(documents_of(2, KEYS)), data.draw(paddings(2, KEYS))
+    documents = torch.zeros(2, KEYS).long() if given_documents is None else given_documents
+    real = torch.ones_like(documents, dtype=torch.bool) if padding is None else ~padding
+    query, key, value, weights = arguments.values()
+    found = [attend(query, key, value, scheme, weights=weights, documents=documents, padding=padding)]
+    first = data.draw(st.integers(1, KEYS))
+    if scheme.direction.causal:
+        parts = [
+            attend(
+                query[:, :, start:stop], key[:, :, :stop], value[:, :, :stop], scheme, weights=weights,
+                documents=documents[:, :stop], padding=None if padding is None else padding[:, :stop],
+            )
+            for start, stop in pairwise([0, *range(first, KEYS + 1)])
+        ]  # fmt: skip
+        found.append(torch.cat(parts, 2))
+    wanted = torch.zeros_like(found[0])
+    for b in range(2):
+        for number in documents[b].unique():
+            where = (documents[b] == number) & real[b]
+            if where.any():
+                q, k, v = (x[b : b + 1, :, where] for x in (query, key, value))
+                wanted[b : b + 1, :, where] = attend(q, k, v, scheme, weights=weights, backend="reference")
+    for out in found:
+        torch.testing.assert_close(out, wanted, **EXACT)
 
 
 @pytest.mark.parametrize("name", PARTS)

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from contract.drawing import HEAD_DIM, PARTS, PER_METHOD, Shape, initial_weights, schemes, tensors
+from contract.drawing import HEAD_DIM, PARTS, PER_METHOD, Shape, initial_weights, paddings, schemes, tensors
 from longspan.compute import cache as cache_module
 from longspan.compute import standing as standing_module
 from longspan.compute import step as step_module
@@ -64,20 +64,21 @@ def test_parts_are_the_whole(name: str, device: torch.device, data: st.DataObjec
     batch, kv_heads, group = data.draw(st.integers(1, 2)), data.draw(st.integers(1, 2)), data.draw(st.integers(1, 3))
     count = sum(parts)
     generator = torch.Generator().manual_seed(data.draw(st.integers(0, 2**31)))
-    padding = None
-    if data.draw(st.booleans()):
-        left = torch.tensor(data.draw(st.lists(st.integers(0, count), min_size=batch, max_size=batch)))
-        padding = (torch.arange(count)[None] < left[:, None]).to(device)
+    padding = data.draw(paddings(batch, count))
+    padding = None if padding is None else padding.to(device)
     x = [t.to(device) for t in tensors(Shape(batch, kv_heads, group, count, count), torch.float64, generator)]
     weights = {n: t.to(device) for n, t in initial_weights(scheme, kv_heads * group, generator).items()}
     crop = data.draw(st.integers(max(0, count - 4), count - 1))
+    rows = torch.tensor(data.draw(st.lists(st.integers(0, batch - 1), min_size=1, max_size=3)), device=device)
     with small():
         cache = Cache(scheme, weights=weights)
         out = read(cache, parts, (x[0], x[1], x[2]), padding)
         cache.crop(crop)
-        query, key, value = (t[:, :, crop:] for t in x)
-        rest = read(cache, [1] * (count - crop), (query, key, value), None if padding is None else padding[:, crop:])
+        cache.select(rows)
+        query, key, value = (t[rows, :, crop:] for t in x)
+        hidden = None if padding is None else padding[rows, crop:]
+        rest = read(cache, [1] * (count - crop), (query, key, value), hidden)
     where = places(count, count, padding=padding, device=device)
     wanted = reference(Inputs(x[0], x[1], x[2], scheme, *where, weights, HEAD_DIM**-0.5))
     torch.testing.assert_close(out, wanted, rtol=1e-10, atol=1e-10)
-    torch.testing.assert_close(rest, wanted[:, :, crop:], rtol=1e-10, atol=1e-10)
+    torch.testing.assert_close(rest, wanted[rows, :, crop:], rtol=1e-10, atol=1e-10)

@@ -118,6 +118,20 @@ def test_detach_restores_every_bit(model, words):
             assert not module._forward_hooks
 
 
+def test_eager_attention_in_float64_is_extended(words):
+    """The model itself gives NaN for a row behind padding there."""
+    model = tiny_llama().double()
+    model.set_attn_implementation("eager")
+    plain = logits(model, words)
+    padded = torch.cat([torch.zeros_like(words[:1, :9]), words[:1]], 1)
+    mask = (torch.arange(padded.shape[1]) >= 9).long()[None]
+    assert logits(model, padded, attention_mask=mask).isnan().all()
+    with longspan.attached(model, "rerope(window=1000)"):
+        torch.testing.assert_close(logits(model, words), plain, rtol=0, atol=1e-5)
+        found = logits(model, padded, attention_mask=mask)
+        torch.testing.assert_close(found[:, 9:], plain[:1], rtol=0, atol=1e-5)
+
+
 def test_attach_twice_is_attach_once(words):
     model = tiny_llama()
     plain = logits(model, words)

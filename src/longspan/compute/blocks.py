@@ -53,9 +53,10 @@ def _visible_keys(x: Inputs, queries) -> tuple[int, int]:
     """A range of keys that holds all that these queries can see."""
     count = x.key.shape[2]
     low, high = x.scheme.mask.interval(queries.order, x.scheme.direction.causal)
+    order, sinks = x.keys.order, x.scheme.mask.sinks
     if x.scheme.direction.causal:
         high = torch.minimum(high, queries.order + 1)
-    order = x.keys.order
-    needed = ((order >= low.min()) | (order < x.scheme.mask.sinks)) & (order < high.max())
+        sinks = min(sinks, int(queries.order.max()) + 1)
+    needed = ((order >= low.min()) & (order < high.max())) | (order < sinks)
     where = needed.any(0).nonzero()
     return (int(where[0]), int(where[-1]) + 1) if len(where) else (0, min(1, count))

@@ -81,10 +81,9 @@ class Patchwork:
         """The output."""
         out = torch.zeros_like(query)
         for patch, part in self.parts:
-            rows = slice(patch.queries, patch.queries + patch.span.queries)
-            keys = slice(patch.keys, patch.keys + patch.span.keys)
-            some = (query[patch.rows, :, rows], key[patch.rows, :, keys], value[patch.rows, :, keys])
-            out[patch.rows, :, rows] = part(*some, weights)
+            rows = patch.rows
+            some = (patch.queries.of(query[rows]), patch.keys.of(key[rows]), patch.keys.of(value[rows]))
+            out[rows, :, patch.queries.index] = part(*some, weights)
         return out
 
 

@@ -119,11 +119,10 @@ def places(
         document = _checked(documents, "documents", keys)
         if (document < 0).any():
             raise ShapeError("documents must be numbered from 0 up; mark padding with padding=")
-        if any(len(row.unique_consecutive()) != len(row.unique()) for row in document):
-            raise ShapeError("documents must be contiguous: a number that ended may not come again in its row")
     real = torch.ones_like(document, dtype=torch.bool) if padding is None else ~_checked(padding, "padding", keys)
     document = document.expand(real.shape[0], -1) if len(document) == 1 else document
-    order = _order(document, real.expand_as(document))
+    real = real.expand_as(document)
+    order = _before(real) if documents is None else _order(document, real)
     document = document.masked_fill(~real, PADDING)
     key = Places(
         order, order[..., None] if key_positions is None else _coordinate(key_positions, "key", keys), document
@@ -160,12 +159,21 @@ def _coordinate(given: Tensor, name: str, wanted: int) -> Tensor:
     return shaped.to(torch.float64 if shaped.is_floating_point() else torch.int64)
 
 
-def _order(document: Tensor, real: Tensor) -> Tensor:
-    """How many real tokens of the same document come before."""
-    before = real.cumsum(1) - real.long()
+def _before(real: Bool[Tensor, "batch places"]) -> Int64[Tensor, "batch places"]:
+    """How many real tokens come before."""
+    return real.cumsum(1) - real.long()
+
+
+def _order(
+    document: Shaped[Tensor, "batch places"], real: Bool[Tensor, "batch places"]
+) -> Int64[Tensor, "batch places"]:
+    """How many real tokens of the same document come before, whatever lies between them."""
+    together = document.argsort(dim=1, stable=True)  # the tokens of each document side by side, in their order
+    document, before = document.gather(1, together), _before(real.gather(1, together))
     starts = torch.ones_like(document, dtype=torch.bool)
     starts[:, 1:] = document[:, 1:] != document[:, :-1]
-    return before - before.masked_fill(~starts, 0).cummax(1).values
+    order = before - before.masked_fill(~starts, 0).cummax(1).values
+    return torch.empty_like(order).scatter_(1, together, order)
 
 
 def visible(query: Places, key: Places, mask, causal: bool) -> Bool[Tensor, "batch 1 queries keys"]:

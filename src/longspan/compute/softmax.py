@@ -46,14 +46,14 @@ class SpanSoftmax:
     def of(cls, x: Inputs, patch: Patch, strip: int | None) -> "SpanSoftmax":
         """What stands in one patch of a call."""
         span, norm = patch.span, x.scheme.qk_norm
-        query = x.query[patch.rows, :, patch.queries : patch.queries + span.queries]
-        key, value = (t[patch.rows, :, patch.keys : patch.keys + span.keys] for t in (x.key, x.value))
+        query = patch.queries.of(x.query[patch.rows])
+        key, value = (patch.keys.of(t[patch.rows]) for t in (x.key, x.value))
         if norm:
             query, key = norm.query(query, x.weights_of(norm)), norm.key(key, x.weights_of(norm))
         query, scale = scaled(x, query, span)
         at = [
-            places.coordinate[patch.rows if len(places.order) > 1 else slice(0, 1), start : start + count]
-            for places, start, count in ((x.queries, patch.queries, span.queries), (x.keys, patch.keys, span.keys))
+            places.coordinate[patch.rows if len(places.order) > 1 else slice(0, 1), tokens.index]
+            for places, tokens in ((x.queries, patch.queries), (x.keys, patch.keys))
         ]
         return cls(x, span, query, key, value, at[0], at[1], scale, strip)
 

@@ -100,6 +100,5 @@ def _tiles(x: Inputs, strip: int | None) -> Tensor:
         return attention(SpanSoftmax.of(x, found[0], strip))
     out = nothing(x.query, x.value.shape[-1])
     for patch in found:
-        rows = slice(patch.queries, patch.queries + patch.span.queries)
-        out[patch.rows, :, rows] = attention(SpanSoftmax.of(x, patch, strip))
+        out[patch.rows, :, patch.queries.index] = attention(SpanSoftmax.of(x, patch, strip))
     return out

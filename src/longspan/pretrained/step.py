@@ -1,6 +1,7 @@
 """One forward pass after another: the positions it was given, and those of every token in its cache."""
 
 import functools
+import threading
 from dataclasses import dataclass
 from typing import Any
 
@@ -111,14 +112,19 @@ class Called:
     Arguments:
         explicit: whether he gave positions.
         padding: which tokens are real, by his mask.
+        outer: the call that this one is part of.
     """
 
     explicit: bool
     padding: Tensor | None
+    outer: "Called | None" = None
 
 
-class Steps:
+class Steps(threading.local):
     """The step that an extended model is in; shared by its hooks and its attention layers.
+
+    Each thread that calls the model is in a step of its own. A step outlives its forward pass, because gradient
+    checkpointing calls layers again in the backward pass; a pass inside another one gives way to it when it ends.
 
     Arguments:
         frame: in which frame keys are cached; None where it is the plain model's own.
@@ -129,9 +135,23 @@ class Steps:
         self.frame, self.pairwise = frame, pairwise
         self.now: Step | None = None
         self.called: Called | None = None
+        self._outer: list[Step | None] = []
+
+    def __reduce__(self) -> tuple[type["Steps"], tuple[Any, bool]]:
+        """A copy of a model is in no step."""
+        return Steps, (self.frame, self.pairwise)
+
+    def call(self, explicit: bool, padding: Tensor | None) -> None:
+        """A call of the whole model starts."""
+        self.called = Called(explicit, padding, self.called)
+
+    def hang_up(self) -> None:
+        """It ended, or failed."""
+        self.called = None if self.called is None else self.called.outer
 
     def begin(self, cache: Any, explicit: bool, padding: Tensor | None) -> None:
         """A forward pass starts with this cache."""
+        self._outer.append(self.now)  # first of all: `end` follows also where this fails
         record = getattr(cache, RECORD, None)
         if record is None:
             if (self.frame is not None or self.pairwise) and cache is not None and _holds_tokens(cache):
@@ -163,11 +183,13 @@ class Steps:
 
     def end(self, cache: Any) -> None:
         """A forward pass returned this cache, or failed."""
-        if self.now is None:
-            return
-        self.now.record.reading = False
-        if cache is not None and getattr(cache, RECORD, None) is None:
-            self.now.record.keep(cache)
+        if self.now is not None:
+            self.now.record.reading = False
+            if cache is not None and getattr(cache, RECORD, None) is None:
+                self.now.record.keep(cache)
+        outer = self._outer.pop() if self._outer else None
+        if self._outer:
+            self.now = outer
 
 
 class _Guarded:

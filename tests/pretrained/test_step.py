@@ -1,0 +1,115 @@
+"""Forward passes side by side and inside each other: each is in a step of its own."""
+
+import copy
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+import torch
+from torch import Tensor
+from transformers import PreTrainedModel
+
+import longspan
+from longspan.errors import RefusalError
+from longspan.pretrained.attach import attachment_of
+from pretrained.families import small_model
+from pretrained.models import logits, tiny_llama, tokens
+from pretrained.test_attach import generate
+
+THREADS = 4
+
+
+def padded(left: int) -> dict[str, Tensor]:
+    mask = torch.ones(2, 30, dtype=torch.long)
+    mask[1, :left] = 0
+    return {"attention_mask": mask}
+
+
+def side_by_side(model: PreTrainedModel, call: Callable[[int], Tensor]) -> None:
+    """Each thread calls with a number of its own, all wait for each other in the middle, and nobody notices."""
+    wanted = [call(number) for number in range(THREADS)]
+    together = threading.Barrier(THREADS, timeout=60)
+
+    def wait(*_: object) -> None:
+        together.wait()
+
+    found = attachment_of(model)
+    assert found is not None
+    stops = [model.get_input_embeddings(), *(layer.module for layer in found.anatomy.layers[:2])]
+    handles = [stop.register_forward_pre_hook(wait) for stop in stops]
+    with ThreadPoolExecutor(THREADS) as pool:
+        outs = list(pool.map(call, range(THREADS)))
+    for handle in handles:
+        handle.remove()
+    assert [torch.equal(out, alone) for out, alone in zip(outs, wanted, strict=True)] == [True] * THREADS
+
+
+@pytest.mark.parametrize(
+    "scheme", ["rerope(window=8)", "self_extend(window=8, group=4)", "leaky_rerope(window=8, k=4)", "dynamic_ntk"]
+)
+def test_threads_with_different_padding_share_a_model(scheme):
+    model, words = tiny_llama(), tokens(2, 30)
+    with longspan.attached(model, scheme):
+        side_by_side(model, lambda number: logits(model, words, **padded(5 * number)))
+
+
+def test_threads_share_a_wrapper_that_makes_up_positions():
+    model, words = small_model("gemma4"), tokens(2, 30)
+    with longspan.attached(model, "self_extend(window=6, group=2)"):
+        side_by_side(model, lambda number: logits(model, words, **padded(5 * number)))
+
+
+def test_threads_generate_with_one_model():
+    model, words = tiny_llama(), tokens(2, 30)
+
+    def call(number: int) -> Tensor:
+        return generate(model, words, padded(5 * number)["attention_mask"], max_new_tokens=2)
+
+    with longspan.attached(model, "rerope(window=8)"):
+        side_by_side(model, call)
+
+
+def test_a_pass_inside_another_changes_nothing():
+    """The same model is called in the middle of its own pass, on other tokens behind other padding."""
+    model, words = tiny_llama(), tokens(2, 30)
+    inner: list[Tensor] = []
+
+    def call_again(*_: object) -> None:
+        handle.remove()
+        inner.append(logits(model, words.flip(1), **padded(13)))
+
+    with longspan.attached(model, "rerope(window=8)"):
+        wanted, other = logits(model, words, **padded(4)), logits(model, words.flip(1), **padded(13))
+        handle = model.model.layers[0].register_forward_pre_hook(call_again)
+        found = logits(model, words, **padded(4))
+    assert torch.equal(inner[0], other)
+    assert torch.equal(found, wanted)
+
+
+def test_a_failed_pass_inside_another_gives_way_to_it():
+    model, words = tiny_llama(), tokens(2, 30)
+    with longspan.attached(model, "rerope(window=8)"):
+        cache = model(input_ids=words, use_cache=True).past_key_values
+
+    def fail(*_: object) -> None:
+        with pytest.raises(RefusalError):
+            logits(model, words[:, :1], past_key_values=cache)
+
+    with longspan.attached(model, "self_extend(window=8, group=4)"):
+        alone = logits(model, words, **padded(4))
+        handle = model.model.layers[0].register_forward_pre_hook(fail)
+        found = logits(model, words, **padded(4))
+        handle.remove()
+    assert torch.equal(found, alone)
+
+
+def test_a_copy_is_in_no_step():
+    model = longspan.extend(tiny_llama(), "rerope(8)")
+    logits(model, tokens(2, 30), **padded(4))
+    made, copied = attachment_of(model), attachment_of(copy.deepcopy(model))
+    assert made is not None
+    assert copied is not None
+    assert made.steps.now is not None
+    assert copied.steps.now is None
+    assert (copied.steps.frame, copied.steps.pairwise) == (made.steps.frame, made.steps.pairwise)
