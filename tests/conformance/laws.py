@@ -130,14 +130,16 @@ def _moved(model: PreTrainedModel, words: Tensor, plain: Tensor, method: str, le
 
 @contextmanager
 def precise(model: nn.Module) -> Iterator[None]:
-    """Angles in float64 in the model's own rotary modules, which ask for float32 whatever the model's dtype."""
-    with mock.patch.multiple(nn.Module, __call__=_in_double(set(rotary_modules(model)), nn.Module.__call__)):
+    """Angles and scores in float64 in the model's own modules, some of which ask for float32 whatever its dtype."""
+    modules = {*rotary_modules(model), *(m for m in model.modules() if type(m).__name__.endswith("Attention"))}
+    with mock.patch.multiple(nn.Module, __call__=_in_double(modules, nn.Module.__call__)):
         yield
 
 
 def _in_double(modules: set[nn.Module], called: Any) -> Any:
     def call(self: nn.Module, *args: Any, **kwargs: Any) -> Any:
-        if self not in modules or args[0].dtype != torch.float64:
+        given = (*args, *kwargs.values())
+        if self not in modules or not any(isinstance(x, Tensor) and x.dtype == torch.float64 for x in given):
             return called(self, *args, **kwargs)
         with _Double():
             return called(self, *args, **kwargs)

@@ -128,6 +128,7 @@ SPECIAL: dict[str, dict[str, Any]] = {
     "lfm2_moe": {"layer_types": ["conv", "full_attention"] * 2},
     "mamba2": {"num_heads": 8, "head_dim": 16},
     "ministral": {"layer_types": ["sliding_attention", "full_attention"] * 2},
+    "mimo_v2_flash": {"head_dim": 24},  # of which 0.334 rotate: an even number of channels, as in the real model
     "mistral": {"sliding_window": None},
     "qwen4_exp_text": {
         "indexer_n_heads": 2,
