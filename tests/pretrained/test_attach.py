@@ -1,5 +1,6 @@
 import contextlib
 import copy
+import itertools
 
 import pytest
 import torch
@@ -76,6 +77,32 @@ def test_left_padding_changes_nothing(model, words, scheme):
     for found in (batch, parts):
         torch.testing.assert_close(found[1:, padding:], alone, rtol=0, atol=5e-5)
         torch.testing.assert_close(found[:1], long, rtol=0, atol=5e-5)
+
+
+@pytest.mark.parametrize("positions", [False, True])
+@pytest.mark.parametrize("scheme", ["rope", *SCHEMES])
+def test_padding_anywhere_changes_nothing(model, scheme, positions):
+    """A prompt padded on the right, with a hole, behind padding, in many places; and the tokens that follow it."""
+    words, prompt = tokens(4, 60), 54
+    mask = torch.ones_like(words)
+    mask[0, 20:prompt] = 0
+    mask[1, 13:30] = 0
+    mask[2, :9] = mask[2, 30:35] = 0
+    mask[3, :prompt] = torch.rand(prompt, generator=torch.Generator().manual_seed(0)) < 0.6
+    given = {"position_ids": (mask.cumsum(1) - 1).clamp(min=0)} if positions else {}
+    with longspan.attached(model, scheme), torch.no_grad():
+        at_once = logits(model, words, attention_mask=mask, **given)
+        cache, parts = DynamicCache(), []
+        for start, stop in itertools.pairwise([0, prompt, *range(prompt + 1, 61)]):
+            now = {name: each[:, start:stop] for name, each in given.items()}
+            known = mask[:, :stop]
+            out = model(input_ids=words[:, start:stop], attention_mask=known, past_key_values=cache, **now)
+            parts.append(out.logits)
+        for row in range(4):
+            real = mask[row].bool()
+            alone = logits(model, words[row : row + 1, real])[0]
+            for found in (at_once, torch.cat(parts, 1)):
+                torch.testing.assert_close(found[row, real], alone, rtol=0, atol=5e-5)
 
 
 @pytest.mark.parametrize("scheme", SCHEMES)

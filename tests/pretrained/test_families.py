@@ -50,6 +50,21 @@ def test_family(family):
     assert torch.equal(logits(model, WORDS), plain)
 
 
+@pytest.mark.parametrize("family", ["cohere", "deepseek_v3", "gpt_neox", "llama", "olmo2", "phi3", "qwen3_moe"])
+def test_a_prompt_padded_anywhere_goes_on_as_it_would_alone(family):
+    model, words, prompt = small_model(family), WORDS.repeat(2, 1), 36
+    mask = torch.ones_like(words)
+    mask[0, 20:prompt] = 0
+    mask[1, :3] = mask[1, 9:17] = 0
+    for scheme in ("rope", "rerope(window=6)", "log_length(trained_length=8)", "streaming_llm(sinks=2, size=10)"):
+        with longspan.attached(model, scheme):
+            parts = in_parts(model, words, [prompt, *[1] * 4], mask=mask)
+            for row in range(2):
+                real = mask[row].bool()
+                alone = logits(model, words[row : row + 1, real])
+                torch.testing.assert_close(parts[row : row + 1, real], alone, rtol=0, atol=1e-3 * float(alone.std()))
+
+
 @pytest.mark.parametrize("family", ["fuyu", "gemma4"])
 def test_a_wrapper_that_makes_up_positions_may_count_padding(family):
     model = small_model(family)

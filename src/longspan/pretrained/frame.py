@@ -139,7 +139,7 @@ class Frame:
     """A hook before one rotary module: notes the positions, and tells each set of frequencies its own.
 
     Arguments:
-        told: where tokens are said to stand, by layer type; a set that is not named is told what was given.
+        told: where tokens are said to stand, by layer type; a set that is not named is told where they truly stand.
     """
 
     def __init__(self, module: nn.Module, steps: Steps, told: Mapping[str | None, PositionMap]) -> None:
@@ -151,4 +151,5 @@ class Frame:
         """Called by torch before the module's forward."""
         true = self.steps.note(self.arguments.get("position_ids", args, kwargs))
         told = self.told.get(self.arguments.get("layer_type", args, kwargs))
-        return None if told is None else self.arguments.put("position_ids", told(true), args, kwargs)
+        positions = self.steps.counted_from_first(true) if told is None else told(true)
+        return None if positions is None else self.arguments.put("position_ids", positions, args, kwargs)

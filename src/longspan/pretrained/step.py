@@ -65,6 +65,7 @@ class Step:
     ) -> None:
         self.record, self.pairwise, self.explicit, self.padding = record, pairwise, explicit, padding
         self.made_up = made_up
+        self.first = None if explicit or padding is None else padding.long().argmax(1, keepdim=True)
         self.positions: Tensor | None = None
         self.written = False
 
@@ -86,6 +87,14 @@ class Step:
         if self.positions is None:
             self.positions = true[None] if true.ndim == 1 else true
         return true
+
+    def counted_from_first(self, true: Tensor) -> Tensor | None:
+        """What a rotary module takes for true positions; None for what it was given.
+
+        Tokens are counted from the slot of the first one of their row, so that a cache behind left padding remains the
+        plain model's own.
+        """
+        return None if self.first is None else true + self.first.to(true.device)
 
     def coordinates(self, offset: int | Tensor, slots: Tensor, counted: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
         """Where the queries stand, and where the keys in these slots stand.
@@ -180,6 +189,10 @@ class Steps(threading.local):
     def note(self, given: Tensor) -> Tensor:
         """As of the step."""
         return given if self.now is None else self.now.note(given)
+
+    def counted_from_first(self, true: Tensor) -> Tensor | None:
+        """As of the step."""
+        return None if self.now is None else self.now.counted_from_first(true)
 
     def end(self, cache: Any) -> None:
         """A forward pass returned this cache, or failed."""
