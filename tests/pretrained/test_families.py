@@ -65,6 +65,21 @@ def test_a_prompt_padded_anywhere_goes_on_as_it_would_alone(family):
                 torch.testing.assert_close(parts[row : row + 1, real], alone, rtol=0, atol=1e-3 * float(alone.std()))
 
 
+@pytest.mark.parametrize("family", ["gemma3_text", "gemma4_text", "gpt_oss", "ministral"])
+@pytest.mark.parametrize("scheme", ["rope", "yarn(factor=2)", "rerope(window=6)", "window(size=8)"])
+def test_sliding_layers_refuse_padding_between_tokens(family, scheme):
+    """Their window, of 16 tokens here, is counted in slots by transformers: the model itself is wrong there."""
+    model, mask = small_model(family), torch.ones_like(WORDS)
+    mask[0, 20:30] = 0
+    with longspan.attached(model, scheme):
+        with pytest.raises(RefusalError, match="pad on the left"):
+            logits(model, WORDS, attention_mask=mask)
+        for padded in (mask[:, :30], mask[:, 22:], mask[:, :20]):  # on the right, on the left, none
+            logits(model, WORDS[:, : padded.shape[1]], attention_mask=padded)
+        narrow = mask[:, 18:32]  # no wider than the window
+        logits(model, WORDS[:, : narrow.shape[1]], attention_mask=narrow)
+
+
 @pytest.mark.parametrize("family", ["fuyu", "gemma4"])
 def test_a_wrapper_that_makes_up_positions_may_count_padding(family):
     model = small_model(family)

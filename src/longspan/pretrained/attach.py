@@ -164,7 +164,8 @@ class Attachment:
             caller = Caller(self.model, self.steps)
             self._hooks.append(self.model.register_forward_pre_hook(caller.begin, with_kwargs=True))
             self._hooks.append(self.model.register_forward_hook(caller.end, always_call=True))
-        forward = Forward(base, self.steps)
+        windows = [layer.local_size for layer in self.anatomy.layers if layer.local_size]
+        forward = Forward(base, self.steps, min(windows, default=None))
         self._hooks.append(base.register_forward_pre_hook(forward.begin, with_kwargs=True))
         self._hooks.append(base.register_forward_hook(forward.end, always_call=True))
 
@@ -201,16 +202,33 @@ class Caller:
 
 
 class Forward:
-    """Hooks around the text model: which cache this pass reads, and which one it made."""
+    """Hooks around the text model: which cache this pass reads, and which one it made.
 
-    def __init__(self, base: nn.Module, steps: Steps) -> None:
-        self.arguments, self.steps = Arguments(base), steps
+    Arguments:
+        window: tokens that the narrowest sliding layer sees; None where no layer slides.
+    """
+
+    def __init__(self, base: nn.Module, steps: Steps, window: int | None) -> None:
+        self.arguments, self.steps, self.window = Arguments(base), steps, window
 
     def begin(self, module: nn.Module, args: tuple, kwargs: dict) -> None:
         """Before the forward."""
         explicit = self.arguments.get("position_ids", args, kwargs) is not None
         padding = padding_of(self.arguments.get("attention_mask", args, kwargs))
+        self._check_sliding(padding)
         self.steps.begin(self.arguments.get("past_key_values", args, kwargs), explicit, padding)
+
+    def _check_sliding(self, padding: Tensor | None) -> None:
+        """transformers counts a window in slots: padding between tokens takes the place of tokens there."""
+        if self.window is None or padding is None or padding.shape[1] <= self.window:
+            return
+        real = padding.bool()
+        runs = (real[:, 1:] & ~real[:, :-1]).sum(1) + real[:, 0]
+        if (runs > 1).any():
+            raise RefusalError(
+                f"padding lies between tokens, and sliding layers of this model count it in their window of "
+                f"{self.window}: they would see fewer tokens than without it; pad on the left"
+            )
 
     def end(self, module: nn.Module, args: tuple, output: Any) -> None:
         """After it."""
