@@ -35,6 +35,7 @@ class Cosine(QKNorm):
     multiplier: float = 4.0
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         self.require(self.multiplier > 0, "multiplier", "above 0")
 
     def query(self, query: Float[Tensor, "*batch d"], weights: Weights) -> Float[Tensor, "*batch d"]:
