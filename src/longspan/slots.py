@@ -14,7 +14,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from functools import cache
-from math import inf
+from math import inf, nan
 from sys import float_info
 from typing import ClassVar, Literal, TypeVar
 
@@ -477,9 +477,13 @@ class Normalizer(Part):
 def in_rows_with_keys(
     normalize: Callable[[Tensor], Tensor], scores: Float[Tensor, "batch heads queries keys"]
 ) -> Float[Tensor, "batch heads queries keys"]:
-    """`normalize(scores)`, but zeros for rows of nothing but −inf, and no NaN from them in any gradient."""
-    empty = (scores == -inf).all(-1, keepdim=True)
-    return normalize(scores.masked_fill(empty, 0.0)).masked_fill(empty, 0.0)
+    """`normalize(scores)`, but zeros for rows of nothing but −inf, and no NaN from them in any gradient.
+
+    Rows with a NaN or +inf give NaN, as softmax does, and never reach `normalize`.
+    """
+    empty, spoiled = (scores == -inf).all(-1, keepdim=True), ~(scores < inf).all(-1, keepdim=True)
+    weights = normalize(scores.masked_fill(empty | spoiled, 0.0)).masked_fill(empty, 0.0)
+    return weights.masked_fill(spoiled, nan)
 
 
 @dataclass(frozen=True)

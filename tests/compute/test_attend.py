@@ -159,6 +159,23 @@ def test_bad_numbers_spread_no_further_than_in_plain_attention(text: str, bad: f
             assert not out[0, 0, 20].isfinite().all()
 
 
+@pytest.mark.parametrize("backend", ["auto", "blocks", "reference"])
+@pytest.mark.parametrize("count", [1, 5, 8, 20])
+@pytest.mark.parametrize("text", ["rope", "rope + window(2)", "rope + softmax_plus_one", "entmax", "sparsemax + rope"])
+def test_a_nan_is_neither_hidden_nor_spread(text: str, count: int, backend: str) -> None:
+    """Of the first key: all rows that see it. Of the last value: the last row alone."""
+    q, k, v = torch.randn(3, 1, 1, count, 8)
+    clean, sees = attend(q, k, v, text, backend=backend), parse(text).mask(torch.arange(count), torch.tensor(0), True)
+    first, last = k.clone(), v.clone()
+    first[..., 0, 3] = last[..., -1, 3] = torch.nan
+    out = attend(q, first, v, text, backend=backend)
+    assert torch.equal(out.isnan().any(-1)[0, 0], sees)
+    torch.testing.assert_close(out[:, :, ~sees], clean[:, :, ~sees])
+    out = attend(q, k, last, text, backend=backend)
+    assert out[:, :, -1].isnan().any()
+    torch.testing.assert_close(out[:, :, :-1], clean[:, :, :-1])
+
+
 @pytest.mark.parametrize("text", ["nope", "rerope(5)", "alibi + window(4)"])
 @pytest.mark.parametrize("queries", [30, 1])
 def test_channels_need_not_lie_side_by_side(text: str, queries: int) -> None:

@@ -30,8 +30,8 @@ def hwfa(num_layers: int, trained_length: int, window: int | None = None, alpha:
     """
     if not 2 <= num_layers <= MOST_LAYERS:
         raise SchemeError(f"hwfa needs 2 … {MOST_LAYERS} layers, got {shown(num_layers)}")
-    if not 0 < alpha <= 1:
-        raise SchemeError(f"hwfa: alpha must be in (0, 1], got {shown(alpha)}")
+    if not 0 <= alpha <= 1:
+        raise SchemeError(f"hwfa: alpha must be in [0, 1], got {shown(alpha)}")
     full = Scheme(scale=LogLength(trained_length, form="training"))
     if window is None:
         window = int((alpha * trained_length - 1) // (num_layers - 1)) + 1
