@@ -11,7 +11,7 @@ from math import copysign, inf
 from string import ascii_letters, ascii_lowercase, ascii_uppercase
 from sys import float_info
 from types import NoneType, UnionType
-from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+from typing import Any, Literal, TypeGuard, Union, get_args, get_origin, get_type_hints
 
 from longspan.catalogue import RECIPE, Method, methods
 from longspan.errors import NotationError, nearest, shown
@@ -250,10 +250,7 @@ def _holds_part(hint: Any) -> bool:
 
 
 def _value(method: Method, name: str, node: ast.expr, text: str, hint: Any) -> Any:
-    try:
-        value = ast.literal_eval(node)
-    except (ValueError, TypeError):
-        value = _source(node, text)  # a bare word, as in variant=fixed
+    value = _literal(node, text)
     for kind in get_args(hint) if get_origin(hint) in (Union, UnionType) else (hint,):
         if kind is float and _is_number(value):
             return _float(value)
@@ -269,7 +266,14 @@ def _value(method: Method, name: str, node: ast.expr, text: str, hint: Any) -> A
     raise NotationError(f"{method.name}: {name} must be {wanted}, got {shown(value)}")
 
 
-def _is_number(value: Any) -> bool:
+def _literal(node: ast.expr, text: str) -> Any:
+    try:
+        return ast.literal_eval(node)
+    except (ValueError, TypeError):
+        return _source(node, text)  # a bare word, as in variant=fixed
+
+
+def _is_number(value: object) -> TypeGuard[float]:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
