@@ -4,13 +4,14 @@ from dataclasses import replace
 from itertools import product
 from typing import Any
 
+import jaxtyping
 import pytest
 import torch
 from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
 from torch.utils.checkpoint import checkpoint
 
-from longspan import Scheme, attend, parse
+from longspan import Plan, Scheme, attend, parse
 from longspan.compute import softmax
 from longspan.compute.inputs import Inputs
 from longspan.compute.places import Places, places
@@ -18,6 +19,7 @@ from longspan.compute.reference import reference
 from longspan.compute.rotate import rotate
 from longspan.compute.tiled import tiles
 from longspan.errors import RefusalError, SchemeError, ShapeError
+from longspan.rotation.rope import RoPE
 from longspan.slots import PlaceMap, identity
 
 X = torch.randn(2, 4, 6, 8)
@@ -91,6 +93,39 @@ def test_values_may_be_wider_or_narrower_than_queries() -> None:
 def test_shapes_that_do_not_fit(arguments: dict[str, Any], message: str) -> None:
     with pytest.raises(ShapeError, match=message):
         attend(**{"query": X, "key": X, "value": X, "scheme": "rope", **arguments})
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        ({"scheme": None}, SchemeError, "scheme must be a Scheme or its text, got None; Scheme.of"),
+        ({"scheme": 3}, SchemeError, "scheme must be a Scheme or its text, got 3"),
+        ({"scheme": Plan.everywhere(Scheme())}, SchemeError, r"scheme must be .*plan\.layer\(index, num_layers\)"),
+        ({"scheme": RoPE}, SchemeError, "scheme must be a Scheme or its text, got <class"),
+        ({"scheme": RoPE()}, SchemeError, r"scheme must be .*Scheme\.of\(part\)"),
+        ({"query": X.tolist()}, ShapeError, "query must be a tensor, got list"),
+        ({"key": X.numpy()}, ShapeError, "key must be a tensor, got ndarray"),
+        ({"value": None}, ShapeError, "value must be a tensor, got NoneType"),
+        ({"padding": [[True] * 6]}, ShapeError, "padding must be a tensor, got list"),
+        ({"key_positions": range(6)}, ShapeError, "key_positions must be a tensor, got range"),
+        ({"weights": [X]}, SchemeError, "weights must map names to tensors, .*got list"),
+        ({"weights": X}, SchemeError, "weights must map names to tensors, .*got Tensor"),
+        ({"weights": {"bias.table": [1.0]}}, SchemeError, "weights must map .*got 'bias.table' for list"),
+        ({"scale": "1"}, SchemeError, "scale must be a finite number, got '1'"),
+        ({"scale": float("nan")}, SchemeError, "scale must be a finite number, got nan"),
+        ({"backend": 3}, RefusalError, "unknown backend 3; there are reference, blocks, tiles"),
+        ({"backend": ["tiles"]}, RefusalError, "unknown backend .*there are"),
+        ({"backend": None}, RefusalError, "unknown backend None"),
+    ],
+)
+def test_arguments_of_another_type(
+    arguments: dict[str, Any], error: type[Exception], message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever uses the library has no checks of annotations, as the tests do."""
+    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)
+    with pytest.raises(error, match=message) as refused:
+        attend(**{"query": X, "key": X, "value": X, "scheme": "rope", **arguments})
+    assert "\n" not in str(refused.value)
 
 
 def test_learned_numbers_must_be_given_and_fit() -> None:
