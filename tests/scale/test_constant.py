@@ -1,6 +1,5 @@
 """Outside source: PyTorch's scaled dot-product attention with a scale of its own."""
 
-
 import pytest
 import torch
 from torch.nn.functional import scaled_dot_product_attention
