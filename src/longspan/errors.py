@@ -13,6 +13,9 @@ Each message says what was wrong, what was given and what to do.
 from collections.abc import Iterable
 from difflib import get_close_matches
 
+LONGEST = 200
+"""Characters of what somebody gave that an error repeats."""
+
 
 class LongspanError(ValueError):
     """Base of all errors of this library."""
@@ -42,3 +45,12 @@ def nearest(word: str, words: Iterable[str]) -> str:
     """`"; did you mean 'rope'?"`, or an empty string when nothing is near."""
     matches = get_close_matches(word, list(words), n=1)
     return f"; did you mean {matches[0]!r}?" if matches else ""
+
+
+def shown(value: object) -> str:
+    """What somebody gave, on one line of bounded length."""
+    try:
+        text = repr(value)
+    except ValueError:  # Python does not write out whole numbers of more than a few thousand digits
+        return f"{type(value).__name__} with too many digits to repeat"
+    return text if len(text) <= LONGEST else f"{text[:LONGEST]}…"

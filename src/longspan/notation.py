@@ -7,12 +7,14 @@ positional in the order of the method's fields. The text is read with Python's o
 import ast
 import inspect
 from dataclasses import fields
+from math import copysign, inf
 from string import ascii_letters, ascii_lowercase, ascii_uppercase
+from sys import float_info
 from types import NoneType, UnionType
-from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+from typing import Any, Literal, TypeGuard, Union, get_args, get_origin, get_type_hints
 
 from longspan.catalogue import RECIPE, Method, methods
-from longspan.errors import NotationError, nearest
+from longspan.errors import NotationError, nearest, shown
 from longspan.geometry import Geometry
 from longspan.plan import Plan
 from longspan.rotation.nope import NoPE
@@ -20,16 +22,21 @@ from longspan.rotation.rope import RoPE
 from longspan.scheme import Scheme
 from longspan.slots import Part
 
+DEEPEST = 100
+"""Terms and levels of nesting that a text may have: no scheme needs as many, and Python's reader has a limit too."""
+
 
 def parse(text: str, geometry: Geometry | None = None, length: int | None = None) -> Scheme:
-    """The scheme that a text describes.
+    """The scheme that a text describes; `format_scheme` writes the text of every scheme it returns.
 
     With a geometry, what the text leaves open is closed for reading `length` tokens (the trained length where None).
 
     >>> parse("rerope(1024) + window(512, sinks=4)").mask.sinks
     4
 
-    Errors: NotationError for an unknown name, argument or syntax; SchemeError for what fits no equation.
+    Errors: NotationError for an unknown name, argument or syntax, and for anything that is no text; SchemeError for
+    what fits no equation, and for numbers out of range: all of them are finite, whole numbers at most 2^62. No text
+    raises anything else.
     """
     scheme = Scheme.of(*parts(text, geometry))
     if geometry is None:
@@ -49,7 +56,7 @@ def parse_plan(
 
     Errors: as of `parse`, and SchemeError for a pattern that does not fit its schemes or the model's depth.
     """
-    tree = _read(text)
+    text, tree = _read(text)
     plan = _plan(tree, text, geometry, num_layers)
     if num_layers is not None:
         plan.layer(0, num_layers)  # raises where the plan is made for another depth
@@ -60,7 +67,8 @@ def parse_plan(
 
 def parts(text: str, geometry: Geometry | None = None) -> tuple[Part, ...]:
     """The parts that a text names, recipes spelled out, in the order of its terms."""
-    return _parts(_read(text), text, geometry)
+    text, tree = _read(text)
+    return _parts(tree, text, geometry)
 
 
 def format_scheme(scheme: Scheme) -> str:
@@ -91,7 +99,7 @@ def format_plan(plan: Plan) -> str:
     "tile('AAB', A=rope, B=nope)"
     """
     distinct = list(dict.fromkeys(plan.schemes))
-    if len(distinct) == 1 and plan.num_layers is None:
+    if len(plan.schemes) == 1 and plan.num_layers is None:
         return format_scheme(distinct[0])
     if len(distinct) > len(ascii_letters):
         raise NotationError(f"the text form of a plan has {len(ascii_letters)} letters, got {len(distinct)} schemes")
@@ -108,32 +116,64 @@ def _format_part(part: Part) -> str:
     return part.name + (f"({', '.join(f'{name}={value!r}' for name, value in shown.items())})" if shown else "")
 
 
-def _read(text: str) -> ast.expr:
-    try:
-        return ast.parse(text.strip(), mode="eval").body
-    except SyntaxError as error:
+def _read(text: str) -> tuple[str, ast.expr]:
+    """A text without the space around it, and its tree."""
+    if not isinstance(text, str):
         raise NotationError(
-            f"cannot read {text!r}: {error.msg} at character {error.offset}; write 'name(argument=value) + name'"
-        ) from None
+            f"a scheme is read from text, got {type(text).__name__}; write 'name(argument=value) + name'"
+        )
+    text = text.strip()
+    try:
+        tree = ast.parse(text, mode="eval").body
+    except SyntaxError as error:
+        where = "" if error.offset is None else f" at character {error.offset}"
+        raise _unreadable(text, f"{error.msg}{where}") from None
+    except UnicodeEncodeError as error:
+        raise _unreadable(text, f"character {error.start + 1} is half of a surrogate pair") from None
+    except (RecursionError, MemoryError):
+        raise _unreadable(text, f"more than {DEEPEST} terms or levels of nesting") from None
+    if _deeper(tree, DEEPEST):
+        raise _unreadable(text, f"more than {DEEPEST} terms or levels of nesting")
+    return text, tree
+
+
+def _unreadable(text: str, why: str) -> NotationError:
+    return NotationError(f"cannot read {shown(text)}: {why}; write 'name(argument=value) + name'")
+
+
+def _deeper(tree: ast.AST, levels: int) -> bool:
+    level = [tree]
+    for _ in range(levels):
+        level = [child for node in level for child in ast.iter_child_nodes(node)]
+    return bool(level)
+
+
+def _source(node: ast.expr, text: str) -> str:
+    return ast.get_source_segment(text, node) or ""
 
 
 def _plan(tree: ast.expr, text: str, geometry: Geometry | None, num_layers: int | None) -> Plan:
     name = tree.func if isinstance(tree, ast.Call) else tree
     if isinstance(name, ast.Name):
         if isinstance(tree, ast.Call) and name.id in ("tile", "per_layer"):
-            return _pattern(tree, text, geometry)
+            return _pattern(name.id, tree, text, geometry)
         if (method := methods().get(name.id)) and method.makes_plan:
             known = {"num_layers": num_layers, "trained_length": geometry and geometry.trained_length}
-            return _made(method, tree, known)
+            return _made(method, tree, text, known)
     return Plan.everywhere(Scheme.of(*_parts(tree, text, geometry)))
 
 
-def _pattern(call: ast.Call, text: str, geometry: Geometry | None) -> Plan:
-    name = ast.unparse(call.func)
+def _pattern(name: str, call: ast.Call, text: str, geometry: Geometry | None) -> Plan:
     pattern = call.args[0].value if len(call.args) == 1 and isinstance(call.args[0], ast.Constant) else None
-    if not isinstance(pattern, str) or not all(keyword.arg for keyword in call.keywords):
-        raise NotationError(f"cannot read {text!r}: write {name}('SSL', S=scheme, L=scheme)")
-    schemes = {str(each.arg): Scheme.of(*_parts(each.value, text, geometry)) for each in call.keywords}
+    letters = [keyword.arg or "**" for keyword in call.keywords]
+    if not isinstance(pattern, str) or not set(letters) <= set(ascii_letters):
+        raise NotationError(f"cannot read {shown(text)}: write {name}('SSL', S=scheme, L=scheme), a scheme per letter")
+    if twice := [letter for letter in letters if letters.count(letter) > 1]:
+        raise NotationError(f"{name}: {twice[0]} is given twice")
+    schemes = {
+        letter: Scheme.of(*_parts(each.value, text, geometry))
+        for letter, each in zip(letters, call.keywords, strict=True)
+    }
     tiled = Plan.tile(pattern, **schemes)
     return tiled if name == "tile" else Plan.per_layer(tiled.schemes)
 
@@ -147,29 +187,33 @@ def _terms(tree: ast.expr, text: str) -> list[ast.expr]:
         return [*_terms(tree.left, text), *_terms(tree.right, text)]
     if isinstance(tree, (ast.Name, ast.Call)):
         return [tree]
-    raise NotationError(f"cannot read {ast.unparse(tree)!r} in {text!r}: write 'name(argument=value)', joined by ' + '")
+    raise NotationError(
+        f"cannot read {shown(_source(tree, text))} in {shown(text)}: write 'name(argument=value)', joined by ' + '"
+    )
 
 
 def _parts_of(term: ast.expr, text: str, geometry: Geometry | None) -> tuple[Part, ...]:
     name = term.func if isinstance(term, ast.Call) else term
     if not isinstance(name, ast.Name):
-        raise NotationError(f"cannot read {ast.unparse(term)!r} in {text!r}: a term starts with a method's name")
+        raise NotationError(
+            f"cannot read {shown(_source(term, text))} in {shown(text)}: a term starts with a method's name"
+        )
     method = methods().get(name.id)
     if method is None:
         near = nearest(name.id, methods())
-        raise NotationError(f"unknown method {name.id!r} in {text!r}{near}; 'longspan methods' lists all")
+        raise NotationError(f"unknown method {shown(name.id)} in {shown(text)}{near}; 'longspan methods' lists all")
     if method.makes_plan:
         raise NotationError(
             f"{method.name} is a plan: it gives layers different schemes, so it is no term of one scheme; "
             "give it alone where a plan is wanted (parse_plan)"
         )
-    made = _made(method, term, {"trained_length": geometry and geometry.trained_length})
+    made = _made(method, term, text, {"trained_length": geometry and geometry.trained_length})
     return made if isinstance(made, tuple) else (made,)
 
 
-def _made(method: Method, term: ast.expr, known: dict[str, int | None]) -> Any:
+def _made(method: Method, term: ast.expr, text: str, known: dict[str, int | None]) -> Any:
     """What the method makes of the term's arguments; a recipe takes what is known of the model where left open."""
-    given = _arguments(method, term) if isinstance(term, ast.Call) else {}
+    given = _arguments(method, term, text) if isinstance(term, ast.Call) else {}
     if method.slot != RECIPE:
         return method.make(**given)
     parameters = inspect.signature(method.make).parameters
@@ -179,7 +223,7 @@ def _made(method: Method, term: ast.expr, known: dict[str, int | None]) -> Any:
     return method.make(**given)
 
 
-def _arguments(method: Method, call: ast.Call) -> dict[str, Any]:
+def _arguments(method: Method, call: ast.Call, text: str) -> dict[str, Any]:
     parameters = inspect.signature(method.make).parameters
     hints = get_type_hints(method.make if inspect.isfunction(method.make) else method.make.__init__)
     hints = {name: hints[name] for name in parameters if not _holds_part(hints[name])}
@@ -192,37 +236,50 @@ def _arguments(method: Method, call: ast.Call) -> dict[str, Any]:
     nodes = dict(zip(positional, call.args, strict=False))
     for keyword in call.keywords:
         if keyword.arg not in hints:
-            near = nearest(str(keyword.arg), hints)
-            taken = ", ".join(hints) or "none"
-            raise NotationError(f"{method.name} has no argument {keyword.arg!r}{near}; it takes {taken}")
+            unknown, taken = keyword.arg or "**", ", ".join(hints) or "none"
+            near = nearest(unknown, hints)
+            raise NotationError(f"{method.name} has no argument {shown(unknown)}{near}; it takes {taken}")
         if keyword.arg in nodes:
             raise NotationError(f"{method.name}: {keyword.arg} is given twice")
         nodes[keyword.arg] = keyword.value
-    return {name: _value(method, name, node, hints[name]) for name, node in nodes.items()}
+    return {name: _value(method, name, node, text, hints[name]) for name, node in nodes.items()}
 
 
 def _holds_part(hint: Any) -> bool:
     return any(inspect.isclass(kind) and issubclass(kind, Part) for kind in (hint, *get_args(hint)))
 
 
-def _value(method: Method, name: str, node: ast.expr, hint: Any) -> Any:
-    try:
-        value = ast.literal_eval(node)
-    except ValueError:
-        value = ast.unparse(node)  # a bare word, as in variant=fixed
+def _value(method: Method, name: str, node: ast.expr, text: str, hint: Any) -> Any:
+    value = _literal(node, text)
     for kind in get_args(hint) if get_origin(hint) in (Union, UnionType) else (hint,):
-        if kind is float and isinstance(value, int | float) and not isinstance(value, bool):
-            return float(value)
-        if kind is int and isinstance(value, int | float) and not isinstance(value, bool) and float(value).is_integer():
+        if kind is float and _is_number(value):
+            return _float(value)
+        if kind is int and _is_number(value) and (isinstance(value, int) or value.is_integer()):
             return int(value)
-        if get_origin(kind) is tuple and isinstance(value, tuple | list):
-            return tuple(float(item) for item in value)
+        if get_origin(kind) is tuple and isinstance(value, tuple | list) and all(map(_is_number, value)):
+            return tuple(map(_float, value))
         if get_origin(kind) is Literal and value in get_args(kind):
             return value
         if kind in (str, bool, NoneType) and isinstance(value, kind):
             return value
     wanted = ", ".join(repr(word) for word in get_args(hint)) if get_origin(hint) is Literal else _readable(hint)
-    raise NotationError(f"{method.name}: {name} must be {wanted}, got {value!r}")
+    raise NotationError(f"{method.name}: {name} must be {wanted}, got {shown(value)}")
+
+
+def _literal(node: ast.expr, text: str) -> Any:
+    try:
+        return ast.literal_eval(node)
+    except (ValueError, TypeError):
+        return _source(node, text)  # a bare word, as in variant=fixed
+
+
+def _is_number(value: object) -> TypeGuard[float]:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _float(number: float) -> float:
+    """The same number; a whole number beyond all floats is infinite, as 1e999 is."""
+    return float(number) if abs(number) <= float_info.max else copysign(inf, number > 0 or -1)
 
 
 def _readable(hint: Any) -> str:

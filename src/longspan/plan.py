@@ -3,9 +3,12 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from longspan.errors import SchemeError
+from longspan.errors import SchemeError, shown
 from longspan.geometry import Geometry
 from longspan.scheme import Scheme
+
+MOST_LAYERS = 2**16
+"""Layers that a recipe writes out; no model has as many."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +36,7 @@ class Plan:
         return cls((scheme,))
 
     @classmethod
-    def tile(cls, pattern: str, **schemes: Scheme) -> "Plan":
+    def tile(cls, pattern: str, /, **schemes: Scheme) -> "Plan":
         """A pattern of letters, repeated over the layers; each letter names a scheme.
 
         >>> window, full = Scheme(), Scheme.of()
@@ -44,9 +47,9 @@ class Plan:
         """
         for letter in pattern:
             if letter not in schemes:
-                raise SchemeError(f"pattern {pattern!r} has {letter!r} but no scheme for it: add {letter}=...")
+                raise SchemeError(f"pattern {shown(pattern)} has {letter!r} but no scheme for it: add {letter}=...")
         if unused := [name for name in schemes if name not in pattern]:
-            raise SchemeError(f"pattern {pattern!r} does not use {', '.join(unused)}: leave it out, or put it in")
+            raise SchemeError(f"pattern {shown(pattern)} does not use {', '.join(unused)}: leave it out, or put it in")
         return cls(tuple(schemes[letter] for letter in pattern))
 
     @classmethod

@@ -14,14 +14,15 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from functools import cache
-from math import inf
+from math import inf, nan
+from sys import float_info
 from typing import ClassVar, Literal, TypeVar
 
 import torch
 from jaxtyping import Bool, Float, Float64, Int64
 from torch import Tensor
 
-from longspan.errors import SchemeError
+from longspan.errors import SchemeError, shown
 from longspan.geometry import Geometry
 from longspan.position_map import Identity, PositionMap
 
@@ -35,6 +36,13 @@ UNBOUNDED = 2**62
 """An order that no document reaches; leaves room for adding offsets in int64."""
 
 
+def representable(value: object) -> bool:
+    """Whether a tensor can hold a value, if it is a number: NaN, infinities and whole numbers above 2^62 are not."""
+    if not isinstance(value, int | float):
+        return True
+    return abs(value) <= (UNBOUNDED if isinstance(value, int) else float_info.max)
+
+
 @dataclass(frozen=True)
 class Part(ABC):
     """One answer to one slot."""
@@ -43,13 +51,28 @@ class Part(ABC):
     optional_weights: ClassVar[bool] = False
     """True where learned numbers may be left out because their initial value is the plain method."""
 
+    def __post_init__(self) -> None:
+        """Refuse numbers that are not finite, and whole numbers that int64 cannot add to an order.
+
+        A subclass that checks its own fields calls this first.
+        """
+        for f in fields(self):
+            value = getattr(self, f.name)
+            for number in value if isinstance(value, tuple) else (value,):
+                self.require(representable(number), f.name, "at most 2^62" if isinstance(number, int) else "finite")
+
     @property
     def name(self) -> str:
         """The method's name: the name of its file."""
         return type(self).__module__.rpartition(".")[2]
 
     def fill(self, geometry: Geometry, length: int) -> "Part":
-        """Close the open fields from a model's geometry and the wanted length in tokens."""
+        """Close the open fields from a model's geometry and the wanted length in tokens.
+
+        Errors: SchemeError for a length that is not 1 … 2^62.
+        """
+        if not 1 <= length <= UNBOUNDED:
+            raise SchemeError(f"the wanted length must be 1 … 2^62 tokens, got {shown(length)}")
         trained_length = getattr(self, "trained_length", None) or geometry.trained_length
         known = {
             "theta": geometry.theta,
@@ -73,7 +96,7 @@ class Part(ABC):
     def require(self, holds: bool, name: str, allowed: str) -> None:
         """Raise unless a field's value lies in its range."""
         if not holds:
-            raise SchemeError(f"{self.name}: {name} must be {allowed}, got {getattr(self, name)!r}")
+            raise SchemeError(f"{self.name}: {name} must be {allowed}, got {shown(getattr(self, name))}")
 
     def initial_weights(
         self, num_heads: int, head_dim: int, generator: torch.Generator | None = None
@@ -156,6 +179,7 @@ class Rotation(Part):
     proportion: float = field(default=1.0, kw_only=True)
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         self.require(self.theta is None or self.theta > 1, "theta", "above 1")
         self.require(self.layout in ("half", "interleaved"), "layout", "'half' or 'interleaved'")
         self.require(0 < self.partial <= 1, "partial", "in (0, 1]")
@@ -413,6 +437,7 @@ class Mask(Part):
     sinks: int = field(default=0, kw_only=True)
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         self.require(self.sinks >= 0, "sinks", "at least 0")
 
     @abstractmethod
@@ -467,9 +492,13 @@ class Normalizer(Part):
 def in_rows_with_keys(
     normalize: Callable[[Tensor], Tensor], scores: Float[Tensor, "batch heads queries keys"]
 ) -> Float[Tensor, "batch heads queries keys"]:
-    """`normalize(scores)`, but zeros for rows of nothing but −inf, and no NaN from them in any gradient."""
-    empty = (scores == -inf).all(-1, keepdim=True)
-    return normalize(scores.masked_fill(empty, 0.0)).masked_fill(empty, 0.0)
+    """`normalize(scores)`, but zeros for rows of nothing but −inf, and no NaN from them in any gradient.
+
+    Rows with a NaN or +inf give NaN, as softmax does, and never reach `normalize`.
+    """
+    empty, spoiled = (scores == -inf).all(-1, keepdim=True), ~(scores < inf).all(-1, keepdim=True)
+    weights = normalize(scores.masked_fill(empty | spoiled, 0.0)).masked_fill(empty, 0.0)
+    return weights.masked_fill(spoiled, nan)
 
 
 @dataclass(frozen=True)

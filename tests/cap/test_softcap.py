@@ -39,7 +39,7 @@ def test_a_limit_below_one() -> None:
     assert Softcap(0.5)(torch.tensor(0.25)).item() == pytest.approx(0.5 * (e - 1) / (e + 1), rel=1e-6)
 
 
-@pytest.mark.parametrize("limit", [0.0, -1.0, torch.inf])
+@pytest.mark.parametrize("limit", [0.0, -1.0])
 def test_refuses_what_is_no_limit(limit: float) -> None:
-    with pytest.raises(SchemeError, match="above 0 and finite"):
+    with pytest.raises(SchemeError, match="softcap: limit must be above 0"):
         Softcap(limit)

@@ -4,13 +4,14 @@ from dataclasses import replace
 from itertools import product
 from typing import Any
 
+import jaxtyping
 import pytest
 import torch
 from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
 from torch.utils.checkpoint import checkpoint
 
-from longspan import Scheme, attend, parse
+from longspan import Plan, Scheme, attend, parse
 from longspan.compute import softmax
 from longspan.compute.inputs import Inputs
 from longspan.compute.places import Places, places
@@ -19,6 +20,7 @@ from longspan.compute.rotate import rotate
 from longspan.compute.tiled import tiles
 from longspan.errors import RefusalError, SchemeError, ShapeError
 from longspan.position_map import ZERO, Divide, Floor, Identity, PositionMap
+from longspan.rotation.rope import RoPE
 
 X = torch.randn(2, 4, 6, 8)
 
@@ -92,6 +94,39 @@ def test_shapes_that_do_not_fit(arguments: dict[str, Any], message: str) -> None
         attend(**{"query": X, "key": X, "value": X, "scheme": "rope", **arguments})
 
 
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        ({"scheme": None}, SchemeError, "scheme must be a Scheme or its text, got None; Scheme.of"),
+        ({"scheme": 3}, SchemeError, "scheme must be a Scheme or its text, got 3"),
+        ({"scheme": Plan.everywhere(Scheme())}, SchemeError, r"scheme must be .*plan\.layer\(index, num_layers\)"),
+        ({"scheme": RoPE}, SchemeError, "scheme must be a Scheme or its text, got <class"),
+        ({"scheme": RoPE()}, SchemeError, r"scheme must be .*Scheme\.of\(part\)"),
+        ({"query": X.tolist()}, ShapeError, "query must be a tensor, got list"),
+        ({"key": X.numpy()}, ShapeError, "key must be a tensor, got ndarray"),
+        ({"value": None}, ShapeError, "value must be a tensor, got NoneType"),
+        ({"padding": [[True] * 6]}, ShapeError, "padding must be a tensor, got list"),
+        ({"key_positions": range(6)}, ShapeError, "key_positions must be a tensor, got range"),
+        ({"weights": [X]}, SchemeError, "weights must map names to tensors, .*got list"),
+        ({"weights": X}, SchemeError, "weights must map names to tensors, .*got Tensor"),
+        ({"weights": {"bias.table": [1.0]}}, SchemeError, "weights must map .*got 'bias.table' for list"),
+        ({"scale": "1"}, SchemeError, "scale must be a finite number, got '1'"),
+        ({"scale": float("nan")}, SchemeError, "scale must be a finite number, got nan"),
+        ({"backend": 3}, RefusalError, "unknown backend 3; there are reference, blocks, tiles"),
+        ({"backend": ["tiles"]}, RefusalError, "unknown backend .*there are"),
+        ({"backend": None}, RefusalError, "unknown backend None"),
+    ],
+)
+def test_arguments_of_another_type(
+    arguments: dict[str, Any], error: type[Exception], message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever uses the library has no checks of annotations, as the tests do."""
+    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)
+    with pytest.raises(error, match=message) as refused:
+        attend(**{"query": X, "key": X, "value": X, "scheme": "rope", **arguments})
+    assert "\n" not in str(refused.value)
+
+
 def test_learned_numbers_must_be_given_and_fit() -> None:
     with pytest.raises(SchemeError, match=r"t5 learns table: pass weights=\{'bias.table'"):
         attend(X, X, X, "t5")
@@ -156,6 +191,23 @@ def test_bad_numbers_spread_no_further_than_in_plain_attention(text: str, bad: f
             out = attend(q, k, v, text, backend=backend)
             assert not (out.isfinite() < plain.isfinite())[:, :, :20].any()
             assert not out[0, 0, 20].isfinite().all()
+
+
+@pytest.mark.parametrize("backend", ["auto", "blocks", "reference"])
+@pytest.mark.parametrize("count", [1, 5, 8, 20])
+@pytest.mark.parametrize("text", ["rope", "rope + window(2)", "rope + softmax_plus_one", "entmax", "sparsemax + rope"])
+def test_a_nan_is_neither_hidden_nor_spread(text: str, count: int, backend: str) -> None:
+    """Of the first key: all rows that see it. Of the last value: the last row alone."""
+    q, k, v = torch.randn(3, 1, 1, count, 8)
+    clean, sees = attend(q, k, v, text, backend=backend), parse(text).mask(torch.arange(count), torch.tensor(0), True)
+    first, last = k.clone(), v.clone()
+    first[..., 0, 3] = last[..., -1, 3] = torch.nan
+    out = attend(q, first, v, text, backend=backend)
+    assert torch.equal(out.isnan().any(-1)[0, 0], sees)
+    torch.testing.assert_close(out[:, :, ~sees], clean[:, :, ~sees])
+    out = attend(q, k, last, text, backend=backend)
+    assert out[:, :, -1].isnan().any()
+    torch.testing.assert_close(out[:, :, :-1], clean[:, :, :-1])
 
 
 @pytest.mark.parametrize("text", ["nope", "rerope(5)", "alibi + window(4)"])

@@ -25,7 +25,7 @@ from longspan.compute import blocks as blocks_module
 from longspan.compute import softmax
 from longspan.compute.inputs import Inputs
 from longspan.compute.lowering import Cut
-from longspan.compute.places import places
+from longspan.compute.places import places, visible
 from longspan.compute.run import choose, run
 from longspan.compute.tiled import refusal
 from longspan.scheme import Scheme
@@ -74,6 +74,32 @@ def test_tiles_in_float32_are_the_reference(name: str, device: torch.device, dat
     for found, plain in zip([out, *grads], [wanted, *wanted_grads], strict=True):
         size = max(1.0, float(plain.detach().abs().max()))
         torch.testing.assert_close(found.cpu().double() / size, plain / size, rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", PARTS)
+@settings(max_examples=max(2, PER_METHOD // 2))
+@given(data=st.data())
+def test_a_nan_is_seen_in_the_rows_that_see_it_and_in_no_other(
+    name: str, device: torch.device, data: st.DataObject
+) -> None:
+    """Of a key or a value: the rows whose mask holds it; of a query: its own. All others are as without it."""
+    scheme = data.draw(schemes(with_part=name))
+    x = on(data.draw(inputs(scheme, max_keys=data.draw(st.sampled_from([6, 40])))), device)
+    which = data.draw(st.sampled_from(["query", "key", "value"]))
+    spoiled = getattr(x, which).clone()
+    b, head, at, channel = (data.draw(st.integers(0, size - 1)) for size in spoiled.shape)
+    spoiled[b, head, at, channel] = torch.nan
+    wanted, bad = run(x, "reference"), torch.zeros(x.query.shape[:3], dtype=torch.bool, device=device)
+    exists = visible(x.queries, x.keys, scheme.mask, scheme.direction.causal).expand(len(x.query), -1, -1, -1)
+    if which == "query":
+        bad[b, head, at] = exists[b, 0, at].any()
+    else:
+        group = x.query.shape[1] // x.key.shape[1]
+        bad[b, head * group : (head + 1) * group] = exists[b, 0, :, at]
+    for backend in ("auto", "blocks", "reference"):
+        out = run(replace(x, **{which: spoiled}), backend)
+        assert torch.equal(out.isnan().any(-1), bad), backend
+        torch.testing.assert_close(out[~bad], wanted[~bad], rtol=1e-11, atol=1e-11)
 
 
 ROUNDINGS = 3

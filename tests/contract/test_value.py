@@ -1,7 +1,8 @@
 """A part is a value: frozen, hashable, equal to what its text says; its file explains it."""
 
 from dataclasses import FrozenInstanceError, fields
-from typing import Literal, get_origin, get_type_hints
+from math import inf, nan
+from typing import ClassVar, Literal, get_args, get_origin, get_type_hints
 
 import pytest
 from hypothesis import given
@@ -47,7 +48,27 @@ def test_an_unknown_option_is_refused(name: str) -> None:
             part = default(name)
             object.__setattr__(part, option, "another")
             with pytest.raises(SchemeError, match=f"{name}: {option} must be .* got 'another'"):
-                part.__post_init__()  # pyright: ignore[reportAttributeAccessIssue]
+                part.__post_init__()
+
+
+@pytest.mark.parametrize("number", [nan, inf, -inf, 2**62 + 1, 10**4000])
+@pytest.mark.parametrize("name", PARTS)
+def test_a_number_that_no_tensor_holds_is_refused(name: str, number: float) -> None:
+    """In every field that takes numbers, in a list too; by the part itself, however it is made."""
+    for option, hint in get_type_hints(PARTS[name]).items():
+        kinds = {*get_args(hint), hint} & {int, float, tuple[float, ...]}
+        if not kinds or get_origin(hint) in (ClassVar, Literal):
+            continue
+        part = default(name)
+        object.__setattr__(part, option, (1.0, number) if tuple[float, ...] in kinds else number)
+        with pytest.raises(SchemeError, match=f"{name}: {option} must be (finite|at most)"):
+            part.__post_init__()
+
+
+@pytest.mark.parametrize("length", [0, -1, 2**62 + 1, 10**400])
+def test_a_length_that_no_text_has_is_refused(length: int) -> None:
+    with pytest.raises(SchemeError, match="the wanted length must be 1"):
+        Scheme().fill(GEOMETRY, length)
 
 
 @pytest.mark.parametrize("name", PARTS)

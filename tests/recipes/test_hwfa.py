@@ -31,7 +31,7 @@ def test_layers() -> None:
 
 
 def test_refusals() -> None:
-    with pytest.raises(SchemeError, match="at least 2 layers, got 1"):
+    with pytest.raises(SchemeError, match="hwfa needs 2 … 65536 layers, got 1"):
         hwfa(1, 512)
     with pytest.raises(SchemeError, match="size must be at least 1"):
         hwfa(4, 8, alpha=0.0)

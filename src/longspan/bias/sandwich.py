@@ -29,6 +29,7 @@ class Sandwich(ScoreBias):
     width: int = 128
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         self.require(self.width >= 2 and self.width % 2 == 0, "width", "even and at least 2")
 
     def __call__(

@@ -30,6 +30,7 @@ class Shaw(VectorBias):
     clip: int = 16
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         self.require(self.clip >= 0, "clip", "at least 0")
 
     def row(self, relative: Tensor) -> Int64[Tensor, "..."]:

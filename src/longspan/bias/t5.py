@@ -42,6 +42,7 @@ class T5(ScoreBias):
     sides: Literal["past", "both"] = "past"
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         self.require(self.sides in ("past", "both"), "sides", "'past' or 'both'")
         least = 2 if self.sides == "past" else 4
         self.require(self.buckets >= least, "buckets", f"at least {least} for sides={self.sides!r}")

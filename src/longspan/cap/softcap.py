@@ -7,7 +7,6 @@ Source: Gemma team 2024, "Gemma 2: Improving Open Language Models at a Practical
 """
 
 from dataclasses import dataclass
-from math import isfinite
 
 from jaxtyping import Float
 from torch import Tensor
@@ -30,7 +29,8 @@ class Softcap(Cap):
     limit: float = 50.0
 
     def __post_init__(self) -> None:
-        self.require(isfinite(self.limit) and self.limit > 0, "limit", "above 0 and finite")
+        super().__post_init__()
+        self.require(self.limit > 0, "limit", "above 0")
 
     def __call__(self, scores: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
         """Slope one at zero, flat far out."""

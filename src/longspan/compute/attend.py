@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from longspan.compute import compiled
+from longspan.compute import compiled, transformed
 from longspan.compute.run import call
 from longspan.scheme import Scheme
 
@@ -45,13 +45,24 @@ def attend(
     compiled, its backward pass computes the forward pass again, as gradient checkpointing does, and there is no second
     derivative. A scheme given as an object compiles again for each object, given as text once.
 
-    Errors: ShapeError, SchemeError, and RefusalError where a named backend cannot serve the scheme.
+    The same holds for `torch.func.grad`, `vjp` and `jacrev`. `torch.vmap` adds the mapped dimension to the batch; where
+    positions or weights are mapped as well, the calls follow one another. Forward-mode derivatives are refused. Tensors
+    without data (the device "meta", `FakeTensorMode`) give an empty tensor of the output's shape.
+
+    A row of the output is NaN exactly where its query is NaN or it sees a key or a value that is; all other rows are
+    as without it.
+
+    Errors: ShapeError for tensors that do not fit, or are none; SchemeError for a scheme, weights or a scale that mean
+    nothing; RefusalError for an unknown backend, one that cannot serve the scheme, and a derivative that is not there.
 
     >>> import torch
     >>> x = torch.ones(1, 2, 5, 4)
     >>> attend(x, x, x, "rope + window(2)").shape
     torch.Size([1, 2, 5, 4])
     """
-    attended = compiled.attend if torch.compiler.is_compiling() else call
+    if torch.compiler.is_compiling():
+        attended = compiled.attend
+    else:
+        attended = transformed.attend if transformed.is_needed(query) else call
     positions = query_positions, key_positions, documents, padding
-    return attended(query, key, value, scheme, positions, weights or {}, scale, backend)
+    return attended(query, key, value, scheme, positions, {} if weights is None else weights, scale, backend)

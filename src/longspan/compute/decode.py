@@ -9,7 +9,7 @@ take a step each.
 
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
-from math import isfinite
+from math import isfinite, nan
 
 import torch
 from jaxtyping import Float
@@ -26,6 +26,9 @@ from longspan.compute.step import FEW, Piece, Step, Turning, step
 from longspan.position_map import PositionMap
 from longspan.scheme import Scheme
 from longspan.slots import ScoreBias, Weights
+
+VECTOR = 16
+"""With fewer keys than this the kernel may give zeros for a row that sees nothing but NaN, instead of showing it."""
 
 _lines = Remembered(2**26)
 
@@ -127,8 +130,8 @@ class Decoding:
     ) -> Float[Tensor, "batch heads queries value_dim"]:
         """The output.
 
-        Keys that only some rows see are masked by adding −inf, which a NaN or an inf survives: where several rows show
-        one, each is done by itself.
+        A row is NaN exactly where it sees a NaN. Keys that only some rows see are masked by adding −inf, which a NaN or
+        an inf survives: where several rows show one, each is done by itself.
         """
         out, rows = self._attended(query, key, value, weights), self.span.queries
         if rows == 1 or isfinite(out.sum(dtype=torch.promote_types(out.dtype, torch.float32)).item()):
@@ -176,6 +179,8 @@ class Decoding:
         mask = self._mask(piece, parts, weights) if self.scheme.bias else read.mask
         query = query.expand(parts.number, -1, -1, -1) if parts.number > 1 else query
         out, lse = flash(query, key, value, scale, False, mask)
+        if parts.size < VECTOR or piece.seen:
+            out = out.masked_fill(_sums(query, key).isnan()[..., None], nan)
         for row in piece.blind:  # the kernel's word on them means nothing
             out[:, :, row :: self.span.queries], lse[:, :, row :: self.span.queries] = 0.0, -float("inf")
         return out, lse
@@ -283,6 +288,12 @@ class Decoding:
             unseen = torch.stack([(key < a) | (key >= b) for a, b in piece.seen])
             added = added.masked_fill(unseen.to(device), -float("inf"))
         return added
+
+
+def _sums(query: Float[Tensor, "batch packed rows d"], key: Float[Tensor, "batch kv_heads keys d"]) -> Tensor:
+    """The scores of each row, summed: NaN where one of them is."""
+    groups = query.shape[1] // key.shape[1]
+    return (query @ (key.repeat_interleave(groups, 1) if groups > 1 else key).mT).sum(-1)
 
 
 @lru_cache(maxsize=16)

@@ -22,10 +22,6 @@ MANY = 16
 """So many causal tiles a thread are dealt out evenly enough."""
 
 
-VECTOR = 16
-"""With fewer keys than this the kernel gives zeros for a query that is no number, instead of showing it."""
-
-
 def flash(
     query: Float[Tensor, "batch heads queries d"],
     key: Float[Tensor, "batch kv_heads keys d"],
@@ -33,11 +29,11 @@ def flash(
     scale: float,
     causal: bool,
     mask: Float[Tensor, "..."] | None = None,
-    joins: bool = False,
 ) -> tuple[Float[Tensor, "batch heads queries d"], Float[Tensor, "batch heads queries"]]:
     """Output and log-sum-exp; causal lets query t see keys 0 … t.
 
-    What joins an output that shows queries which are no numbers need not show them again.
+    A row of NaN scores alone may come out as zeros, where the kernel's vectors are longer than it is. A NaN of a value
+    may come out in rows that do not see it. Callers look for both.
 
     Few queries without a mask are packed: those of all heads that share a key head become rows of one head, so that
     keys are read once.
@@ -49,13 +45,8 @@ def flash(
     if queries <= FEW and groups > 1 and not causal and mask is None:
         packed = query.reshape(batch, key.shape[1], groups * queries, -1)
         out, lse = _forward(packed, key, value, 0.0, False, scale=scale)
-        out, lse = out.reshape(query.shape), lse.reshape(query.shape[:3])
-    else:
-        out, lse = _forward(query, key, value, 0.0, causal, attn_mask=mask, scale=scale)
-    if key.shape[2] < VECTOR and not joins:
-        nothing = query.sum(-1, dtype=lse.dtype) * 0.0
-        return out + nothing[..., None].to(out.dtype), lse + nothing
-    return out, lse
+        return out.reshape(query.shape), lse.reshape(query.shape[:3])
+    return _forward(query, key, value, 0.0, causal, attn_mask=mask, scale=scale)
 
 
 def flash_backward(

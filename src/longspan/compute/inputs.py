@@ -3,13 +3,15 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cache
+from math import isfinite
+from numbers import Real
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from longspan.compute.places import Places
-from longspan.errors import SchemeError, ShapeError
+from longspan.errors import SchemeError, ShapeError, shown
 from longspan.position_map import PositionMap
 from longspan.scheme import Scheme
 from longspan.slots import UNBOUNDED, Part, Spectrum, VectorBias, Weights
@@ -116,6 +118,31 @@ def to_turn(said: Tensor, place: Tensor, frame: PositionMap | None, spectrum: Sp
 def _learned_shapes(part: Part, num_heads: int, head_dim: int) -> Mapping[str, torch.Size]:
     values = part.initial_weights(num_heads, head_dim, torch.Generator())
     return {name: value.shape for name, value in values.items()}
+
+
+def check_arguments(
+    query: object, key: object, value: object, positions: tuple[object, ...], weights: object, scale: object
+) -> None:
+    """Refuse arguments of a call that are of another type than tensors, a mapping of tensors and a number.
+
+    Errors: ShapeError for tensors, SchemeError for weights and scale.
+    """
+    names = ("query", "key", "value", "query_positions", "key_positions", "documents", "padding")
+    for name, given in zip(names, (query, key, value, *positions), strict=True):
+        if not isinstance(given, Tensor) and (given is not None or name in names[:3]):
+            raise ShapeError(f"{name} must be a tensor, got {type(given).__name__}; torch.as_tensor makes one")
+    if not isinstance(weights, Mapping):
+        raise SchemeError(
+            f"weights must map names to tensors, as Scheme.initial_weights does, got {type(weights).__name__}"
+        )
+    for name, given in weights.items():
+        if not isinstance(name, str) or not isinstance(given, Tensor):
+            raise SchemeError(
+                f"weights must map names to tensors, got {shown(name)} for {type(given).__name__}; torch.as_tensor "
+                "makes a tensor"
+            )
+    if scale is not None and not (isinstance(scale, Real) and isfinite(scale)):
+        raise SchemeError(f"scale must be a finite number, got {shown(scale)}")
 
 
 def check_tensors(query: Tensor, key: Tensor, value: Tensor) -> None:

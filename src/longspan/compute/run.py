@@ -7,11 +7,11 @@ from torch import Tensor
 
 from longspan.compute.blocks import blocks
 from longspan.compute.decode import Decoding, Patchwork
-from longspan.compute.inputs import Inputs
+from longspan.compute.inputs import Inputs, check_arguments
 from longspan.compute.places import places
 from longspan.compute.reference import reference
 from longspan.compute.tiled import refusal, step, tiles
-from longspan.errors import RefusalError, ShapeError, nearest
+from longspan.errors import RefusalError, SchemeError, ShapeError, nearest, shown
 from longspan.notation import format_scheme, parse
 from longspan.scheme import Scheme
 
@@ -32,7 +32,8 @@ def call(
     backend: str,
 ) -> Float[Tensor, "batch heads queries value_dim"]:
     """`longspan.attend`, without a compiler around it."""
-    scheme = parse(scheme) if isinstance(scheme, str) else scheme
+    scheme = known_scheme(scheme)
+    check_arguments(query, key, value, positions, weights, scale)
     if query.ndim != 4 or key.ndim != 4:
         raise ShapeError(
             f"query and key must be (batch, heads, places, head_dim), got {tuple(query.shape)} and {tuple(key.shape)}"
@@ -52,6 +53,21 @@ def call(
     return run(inputs, backend)
 
 
+def known_scheme(given: Scheme | str) -> Scheme:
+    """The scheme that a caller gave, as an object or as its text.
+
+    Errors: SchemeError for anything else; NotationError for a text that is no scheme.
+    """
+    if isinstance(given, str):
+        return parse(given)
+    if not isinstance(given, Scheme):
+        raise SchemeError(
+            f"scheme must be a Scheme or its text, got {shown(given)}; Scheme.of(part) makes one of parts, "
+            "plan.layer(index, num_layers) takes one from a plan"
+        )
+    return given
+
+
 def run(inputs: Inputs, backend: str = "auto") -> Float[Tensor, "batch heads queries value_dim"]:
     """The output of one checked call on a backend, by name.
 
@@ -69,9 +85,11 @@ def decoding(inputs: Inputs, backend: str = "auto") -> Decoding | Patchwork | No
 
 
 def _chosen(inputs: Inputs, backend: str) -> str:
-    chosen, _ = choose(inputs) if backend == "auto" else (backend, "")
-    if chosen not in BACKENDS:
-        raise RefusalError(f"unknown backend {chosen!r}{nearest(chosen, BACKENDS)}; there are {', '.join(BACKENDS)}")
+    chosen, _ = choose(inputs) if isinstance(backend, str) and backend == "auto" else (backend, "")
+    if not isinstance(chosen, str) or chosen not in BACKENDS:
+        raise RefusalError(
+            f"unknown backend {shown(chosen)}{nearest(str(chosen), BACKENDS)}; there are {', '.join(BACKENDS)}"
+        )
     if chosen == "tiles" and backend != "auto" and (reason := refusal(inputs)):
         raise RefusalError(f'tiles refuses {format_scheme(inputs.scheme)}: {reason}; backend="blocks" accepts it')
     return chosen

@@ -71,8 +71,8 @@ def _decays(rotation: Rotation) -> bool:
 def tiles(x: Inputs) -> Float[Tensor, "batch heads queries value_dim"]:
     """Attention over flash tiles; memory grows with queries and keys, never with their product.
 
-    A masked tile adds −inf to the scores of pairs that do not exist, which a NaN or an inf survives. Where the output
-    shows one, all is done again without masked tiles, so that rows that do not see it stay clean.
+    A kernel may show a NaN or an inf in rows that do not see it, and hide a NaN from a row that sees nothing else.
+    Where the output, the queries or the keys hold one, blocks compute all again.
     """
     if any(tensor.stride(3) != 1 for tensor in (x.query, x.key, x.value)):  # the kernel would read other numbers
         x = replace(x, query=x.query.contiguous(), key=x.key.contiguous(), value=x.value.contiguous())
@@ -80,10 +80,9 @@ def tiles(x: Inputs) -> Float[Tensor, "batch heads queries value_dim"]:
     if found is not None:
         return found(x.query, x.key, x.value, x.weights)
     out = _tiles(x, flash.strip(x.query.dtype, x.query.device))
-    total = torch.promote_types(out.dtype, torch.float32)
-    if isfinite(out.detach().sum(dtype=total).item()):
-        return out
-    return blocks(x) if x.scheme.bias or x.scheme.reweight else _tiles(x, strip=None)
+    dtype = torch.promote_types(out.dtype, torch.float32)
+    total = sum(tensor.detach().sum(dtype=dtype) for tensor in (out, x.query, x.key))
+    return out if isfinite(total) else blocks(x)
 
 
 def step(x: Inputs) -> Decoding | Patchwork | None:

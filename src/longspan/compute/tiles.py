@@ -151,14 +151,13 @@ def _tile_forward(
     tile: Tile, plan: Lowering, operands: Operands, scale: float, diagonal: Tensor | None
 ) -> tuple[Tensor, Tensor]:
     q, k, v = operands
-    joins = plan.complete and not tile.fresh
     if tile.shape == "anticausal":
-        out, lse = flash(q.flip(2), k.flip(2), v.flip(2), scale, causal=True, joins=joins)
+        out, lse = flash(q.flip(2), k.flip(2), v.flip(2), scale, causal=True)
         return out.flip(2), lse.flip(2)
     if diagonal is not None:
         k, v = (k.flip(2), v.flip(2)) if toeplitz.reverses(tile) else (k, v)
-        return flash(q, k, v, scale, False, toeplitz.mask(tile, plan.span, diagonal), joins)
-    return flash(q, k, v, scale, tile.shape == "causal", _mask(tile, q), joins)
+        return flash(q, k, v, scale, False, toeplitz.mask(tile, plan.span, diagonal))
+    return flash(q, k, v, scale, tile.shape == "causal", _mask(tile, q))
 
 
 def _tile_backward(

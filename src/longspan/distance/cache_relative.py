@@ -36,6 +36,7 @@ class CacheRelative(Distance):
     size: int | None = None
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         self.require(self.sinks >= 0, "sinks", "at least 0")
         self.require(self.size is None or self.size > self.sinks, "size", f"above sinks = {self.sinks}")
 

@@ -42,6 +42,7 @@ class DualChunk(Distance):
     local: int | None = None
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         self.require(self.chunk is None or self.chunk >= 1, "chunk", "at least 1")
         self.require(self.local is None or self.local >= 0, "local", "at least 0")
         if self.chunk is not None and self.local is not None:

@@ -39,8 +39,9 @@ class LeakyReRoPE(Distance):
     k: float | None = None
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         self.require(self.window is None or self.window >= 0, "window", "at least 0")
-        self.require(self.k is None or 0 < self.k < inf, "k", "above 0 and finite")
+        self.require(self.k is None or self.k > 0, "k", "above 0")
 
     def fill(self, geometry: Geometry, length: int) -> "LeakyReRoPE":
         """The window is a quarter of the trained length, and k keeps distances within half of it, where left open.

@@ -32,6 +32,7 @@ class ReRoPE(Distance):
     window: int | None = None
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         self.require(self.window is None or self.window >= 0, "window", "at least 0")
 
     def fill(self, geometry: Geometry, length: int) -> "ReRoPE":

@@ -39,6 +39,7 @@ class SelfExtend(Distance):
     group: int | None = None
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         self.require(self.window is None or self.window >= 0, "window", "at least 0")
         self.require(self.group is None or self.group >= 1, "group", "at least 1")
 
@@ -57,7 +58,8 @@ class SelfExtend(Distance):
                 f"beyond a window of {window}: give group, or a window below {geometry.trained_length / 2:g}"
             )
         group = ceil(far / room) if far > 0 else 1
-        group = next((divisor for divisor in range(group, min(2 * group, window + 1)) if window % divisor == 0), group)
+        divisors = range(group, min(2 * group, window + 1))
+        group = next((divisor for divisor in divisors if window % divisor == 0), group)
         return replace(self, window=window, group=group)
 
     def capacity(self, trained_length: int) -> int:

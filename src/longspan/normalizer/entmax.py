@@ -30,6 +30,7 @@ class Entmax(Normalizer):
     alpha: float = 1.5
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         self.require(1 < self.alpha <= 2, "alpha", "above 1 and at most 2 (write softmax for 1)")
 
     def __call__(

@@ -30,6 +30,7 @@ class RMS(QKNorm):
     eps: float = 1e-6
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         self.require(self.eps >= 0, "eps", "at least 0")
 
     def query(self, query: Float[Tensor, "*batch d"], weights: Weights) -> Float[Tensor, "*batch d"]:

@@ -12,9 +12,9 @@ from math import ceil
 
 from longspan.distance.rerope import ReRoPE
 from longspan.distance.true import TrueDistance
-from longspan.errors import SchemeError
+from longspan.errors import SchemeError, shown
 from longspan.mask.window import Window
-from longspan.plan import Plan
+from longspan.plan import MOST_LAYERS, Plan
 from longspan.rotation.rope import RoPE
 from longspan.scale.log_length import LogLength
 from longspan.scheme import Scheme
@@ -30,7 +30,7 @@ def hwfa2(
     """A plan; it must be trained in, with `rerope` left out.
 
     Arguments:
-        num_layers: ℓ.
+        num_layers: ℓ, at most 65536.
         trained_length: L, tokens.
         window: w, tokens (left open: 2 L / ℓ, rounded up).
         full_layers: how many layers see everything, evenly between the first and the last.
@@ -41,13 +41,17 @@ def hwfa2(
 
     Errors: SchemeError where the layers are too few for the full ones.
     """
+    if not 2 <= num_layers <= MOST_LAYERS:
+        raise SchemeError(f"hwfa2 needs 2 … {MOST_LAYERS} layers, got {shown(num_layers)}")
     if not 1 <= full_layers < num_layers:
-        raise SchemeError(f"hwfa2: full_layers must be 1 … {num_layers - 1} of {num_layers} layers, got {full_layers}")
-    near = Scheme(rotation=RoPE(), mask=Window(ceil(2 * trained_length / num_layers) if window is None else window))
+        raise SchemeError(
+            f"hwfa2: full_layers must be 1 … {num_layers - 1} of {num_layers} layers, got {shown(full_layers)}"
+        )
     full = Scheme(
         rotation=RoPE(),
         distance=TrueDistance() if rerope is None else ReRoPE(rerope),
         scale=LogLength(trained_length, form="training"),
     )
+    near = Scheme(rotation=RoPE(), mask=Window(ceil(2 * trained_length / num_layers) if window is None else window))
     where = {num_layers * (i + 1) // (full_layers + 1) for i in range(full_layers)}
     return Plan.per_layer([full if layer in where else near for layer in range(num_layers)])

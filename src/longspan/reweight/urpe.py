@@ -33,6 +33,7 @@ class URPE(Reweight):
     max_distance: int = 128
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         self.require(self.max_distance >= 0, "max_distance", "at least 0")
 
     def __call__(

@@ -6,7 +6,6 @@ Source: github.com/lucidrains/x-transformers, where it is 10 with cosine attenti
 """
 
 from dataclasses import dataclass
-from math import isfinite
 
 from jaxtyping import Int64
 from torch import Tensor
@@ -25,7 +24,8 @@ class Constant(Scale):
     value: float = 1.0
 
     def __post_init__(self) -> None:
-        self.require(isfinite(self.value) and self.value >= 0, "value", "at least 0 and finite")
+        super().__post_init__()
+        self.require(self.value >= 0, "value", "at least 0")
 
     def __call__(self, visible: Int64[Tensor, "batch 1 queries"], base: float, weights: Weights) -> float:
         """The value, whatever the model's own number."""

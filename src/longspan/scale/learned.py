@@ -9,7 +9,7 @@ per head instead of a single one.
 """
 
 from dataclasses import dataclass, replace
-from math import isfinite, log2
+from math import log2
 
 import torch
 from jaxtyping import Float64, Int64
@@ -31,9 +31,6 @@ class Learned(Scale):
     """
 
     initial: float | None = None
-
-    def __post_init__(self) -> None:
-        self.require(self.initial is None or isfinite(self.initial), "initial", "finite")
 
     def fill(self, geometry: Geometry, length: int) -> "Learned":
         """The paper's start where left open."""

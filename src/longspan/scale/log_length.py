@@ -40,6 +40,7 @@ class LogLength(Scale):
     base: Scale | None = None
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         self.require(self.trained_length is None or self.trained_length >= 2, "trained_length", "at least 2")
         self.require(self.form in ("inference", "training", "gain"), "form", "'inference', 'training' or 'gain'")
 
