@@ -9,7 +9,7 @@ take a step each.
 
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
-from math import isfinite, nan
+from math import inf, isfinite, nan
 
 import torch
 from jaxtyping import Float
@@ -28,7 +28,7 @@ from longspan.scheme import Scheme
 from longspan.slots import ScoreBias, Weights
 
 VECTOR = 16
-"""With fewer keys than this the kernel may give zeros for a row that sees nothing but NaN, instead of showing it."""
+"""With fewer keys than this the kernel may give zeros, the log-sum-exp as well, for a row of nothing but NaN."""
 
 _lines = Remembered(2**26)
 
@@ -179,10 +179,10 @@ class Decoding:
         mask = self._mask(piece, parts, weights) if self.scheme.bias else read.mask
         query = query.expand(parts.number, -1, -1, -1) if parts.number > 1 else query
         out, lse = flash(query, key, value, scale, False, mask)
-        if parts.size < VECTOR or piece.seen:
+        if (parts.size < VECTOR or piece.seen) and not bool(lse.all()):
             out = out.masked_fill(_sums(query, key).isnan()[..., None], nan)
         for row in piece.blind:  # the kernel's word on them means nothing
-            out[:, :, row :: self.span.queries], lse[:, :, row :: self.span.queries] = 0.0, -float("inf")
+            out[:, :, row :: self.span.queries], lse[:, :, row :: self.span.queries] = 0.0, -inf
         return out, lse
 
     def _merged(self, out: Tensor, lse: Tensor, weights: Weights) -> Float[Tensor, "batch heads rows d"]:
@@ -286,7 +286,7 @@ class Decoding:
         if piece.seen is not None:
             key = torch.arange(piece.first, piece.end)
             unseen = torch.stack([(key < a) | (key >= b) for a, b in piece.seen])
-            added = added.masked_fill(unseen.to(device), -float("inf"))
+            added = added.masked_fill(unseen.to(device), -inf)
         return added
 
 
