@@ -52,7 +52,7 @@ def parse_plan(
     `tile` repeats its pattern over any number of layers, `per_layer` spells out all of them.
 
     >>> parse_plan("tile('SSL', S=rope + window(512), L=nope + log_length(512))").layer(2, num_layers=6).rotation
-    NoPE(theta=None, layout='half', partial=1.0)
+    NoPE(theta=None, layout='half', partial=1.0, proportion=1.0)
 
     Errors: as of `parse`, and SchemeError for a pattern that does not fit its schemes or the model's depth.
     """

@@ -1,6 +1,6 @@
 """What every scheme keeps when it is computed: relative only, never the future, the same in every way of calling."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from itertools import pairwise
 from typing import Any, ClassVar
 
@@ -170,7 +170,7 @@ def test_what_claims_to_change_nothing_changes_nothing(name: str, data: st.DataO
 
 def _neutral(part: Part, scheme: Scheme) -> Part | None:
     if part.slot == "rotation":
-        return RoPE(scheme.rotation.theta, layout=scheme.rotation.layout, partial=scheme.rotation.partial)
+        return RoPE(**{f.name: getattr(scheme.rotation, f.name) for f in fields(RoPE)})
     return scheme.scale.multiplies if part.slot == "scale" else getattr(Scheme(), part.slot)
 
 

@@ -51,7 +51,9 @@ def test_an_unknown_option_is_refused(name: str) -> None:
                 part.__post_init__()
 
 
-@pytest.mark.parametrize("number", [nan, inf, -inf, 2**62 + 1, 10**4000])
+@pytest.mark.parametrize(
+    "number", [nan, inf, -inf, 2**62 + 1, 10**4000], ids=["nan", "inf", "-inf", "2^62 + 1", "10^4000"]
+)
 @pytest.mark.parametrize("name", PARTS)
 def test_a_number_that_no_tensor_holds_is_refused(name: str, number: float) -> None:
     """In every field that takes numbers, in a list too; by the part itself, however it is made."""
@@ -65,7 +67,7 @@ def test_a_number_that_no_tensor_holds_is_refused(name: str, number: float) -> N
             part.__post_init__()
 
 
-@pytest.mark.parametrize("length", [0, -1, 2**62 + 1, 10**400])
+@pytest.mark.parametrize("length", [0, -1, 2**62 + 1, 10**400], ids=["0", "-1", "2^62 + 1", "10^400"])
 def test_a_length_that_no_text_has_is_refused(length: int) -> None:
     with pytest.raises(SchemeError, match="the wanted length must be 1"):
         Scheme().fill(GEOMETRY, length)

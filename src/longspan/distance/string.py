@@ -39,6 +39,7 @@ class STRING(Distance):
     local: int | None = None
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         self.require(self.offset is None or self.offset >= 1, "offset", "at least 1")
         self.require(self.local is None or self.local >= 0, "local", "at least 0")
         if self.offset is not None and self.local is not None:

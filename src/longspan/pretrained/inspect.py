@@ -51,6 +51,7 @@ def rope_origin(config: PreTrainedConfig, layer_type: str | None = None) -> Orig
     Errors: RefusalError where the config names no length, or its rope_parameters are not what their rope_type needs.
     """
     given = rope_parameters(config, layer_type)
+    theta(config, layer_type)  # raises where it is no base
     try:
         return origin(given, trained_length(config), nested=bool(_by_layer_type(config)))
     except RefusalError:

@@ -35,6 +35,7 @@ class MaxGradient(Scale):
     length: int | None = None
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         self.require(self.multiplier > 0, "multiplier", "above 0")
         self.require(self.length is None or self.length >= 2, "length", "at least 2")
 
