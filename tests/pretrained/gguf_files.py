@@ -6,7 +6,7 @@ import gguf
 import numpy as np
 from transformers import LlamaForCausalLM
 
-from pretrained.models import tiny_llama
+from pretrained.models import TRAINED, tiny_llama
 
 Tensors = dict[str, np.ndarray]
 LAYERS = 2
@@ -27,10 +27,10 @@ def tensors_of(model: LlamaForCausalLM) -> Tensors:
     return found
 
 
-def write(path: Path, tensors: Tensors, layers: int = LAYERS) -> Path:
+def write(path: Path, tensors: Tensors, layers: int = LAYERS, length: int = TRAINED) -> Path:
     config = tiny_llama().config
     writer = gguf.GGUFWriter(path, "llama")
-    writer.add_context_length(config.max_position_embeddings)
+    writer.add_context_length(length)
     writer.add_embedding_length(config.hidden_size)
     writer.add_feed_forward_length(config.intermediate_size)
     writer.add_block_count(layers)

@@ -8,6 +8,8 @@ import torch
 
 import longspan
 from longspan.errors import RefusalError
+from longspan.pretrained.runtimes import tell
+from longspan.pretrained.save import read_config
 from pretrained.gguf_files import Tensors, tensors_of, write
 from pretrained.models import logits, tiny_llama, tokens
 
@@ -32,6 +34,41 @@ def added(name: str, size: int) -> Callable[[Tensors], Tensors]:
     return lambda tensors: {**tensors, name: np.ones(size, np.float32)}
 
 
+STRANGE = np.array([1, 2, 1, 4, 1, 8, 1, 8], np.float32)
+LLAMA3 = {
+    "rope_type": "llama3",
+    "rope_theta": 10000.0,
+    "factor": 8.0,
+    "low_freq_factor": 1.0,
+    "high_freq_factor": 4.0,
+    "original_max_position_embeddings": 64,
+}
+
+
+def converted(pairs: int) -> np.ndarray:
+    """As llama.cpp's converter computes them: what divides the frequency of each pair."""
+    factors = []
+    for wavelength in 2 * np.pi * 10000.0 ** (np.arange(pairs) / pairs):
+        smooth = (64 / wavelength - 1) / 3
+        factors.append(1 if wavelength < 16 else 8 if wavelength > 64 else 1 / ((1 - smooth) / 8 + smooth))
+    return np.array(factors, np.float32)
+
+
+def test_the_rescaling_of_llama_3_comes_back(tmp_path):
+    model = tiny_llama(rope_parameters=LLAMA3, max_position_embeddings=1024)
+    tensors = {**tensors_of(model), "rope_freqs.weight": converted(8)}
+    path = write(tmp_path / "llama3.gguf", tensors, length=1024)
+    loaded = longspan.load(path).eval()
+    assert loaded.config.rope_parameters == LLAMA3
+    expected = logits(model, WORDS)
+    assert (expected - logits(tiny_llama(), WORDS)).abs().max() > 0.1  # what it would be without
+    torch.testing.assert_close(logits(loaded, WORDS), expected, rtol=0, atol=1e-4)
+    vllm, llama_cpp = tell(read_config(path)[0], "yarn", 2048)
+    assert vllm.flags[-1] == "2048"
+    assert "on top of every flag" in llama_cpp.reason
+    assert tell(read_config(path)[0], "rope", 1024)[1].flags == ("-c", "1024")
+
+
 WRONG: dict[str, tuple[Callable[[Tensors], Tensors], int, str]] = {
     "a layer too few": (lambda tensors: tensors, 3, r"lacks weights .*layers\.2\."),
     "a layer too many": (lambda tensors: tensors, 1, r"does not use: blk\.1\..* and 6 more"),
@@ -40,7 +77,7 @@ WRONG: dict[str, tuple[Callable[[Tensors], Tensors], int, str]] = {
     "a tensor renamed": (renamed("blk.1.attn_k.weight", "blk.1.attn_kk.weight"), 2, r"lacks weights .*k_proj"),
     "a head renamed": (renamed("output.weight", "out.weight"), 2, r"does not use: out\.weight"),
     "a bias without a place": (added("blk.0.attn_q.bias", 64), 2, r"does not use: blk\.0\.attn_q\.bias"),
-    "factors on frequencies": (added("rope_freqs.weight", 8), 2, r"does not use: rope_freqs\.weight"),
+    "factors on frequencies": (lambda tensors: {**tensors, "rope_freqs.weight": STRANGE}, 2, "not those of Llama 3"),
     "an embedding cut": (
         lambda tensors: {**tensors, "token_embd.weight": tensors["token_embd.weight"][:-1]},
         2,

@@ -4,10 +4,17 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from jaxtyping import Float64
+from torch import Tensor
 from transformers import AutoConfig, AutoTokenizer, GgufConfig, PreTrainedConfig, PreTrainedModel
 
 from longspan.errors import RefusalError
 from longspan.pretrained.checkpoint import load_weights, one_line, unused_weights
+from longspan.pretrained.inspect import rope_parameters, trained_length
+from longspan.pretrained.rescaling import llama3_parameters
+
+FACTORS = "rope_freqs.weight"
+"""The tensor in which a converted Llama 3.1, 3.2 or 3.3 keeps its rescaling; transformers leaves it out."""
 
 
 def load_gguf(path: Path, dtype: torch.dtype | None = None) -> PreTrainedModel:
@@ -16,15 +23,17 @@ def load_gguf(path: Path, dtype: torch.dtype | None = None) -> PreTrainedModel:
     Errors: RefusalError for a file that is no GGUF or ends too early, and for tensors that are missing or left over.
     """
     check_whole(path)
+    config = read_gguf_config(path)
     # Left packed, the weights would be multiplied by code that transformers fetches.
     model = load_weights(
         path.parent,
         path,
+        config=config,
         dtype=dtype or torch.float32,
         quantization_config=GgufConfig(dequantize=True),
         **_file(path),
     )
-    unused = _unused(path, model)
+    unused = [name for name in _unused(path, model) if name != FACTORS]  # the config holds what they say
     if unused:
         raise unused_weights(path, unused)
     forget_quantizer(model)
@@ -32,8 +41,29 @@ def load_gguf(path: Path, dtype: torch.dtype | None = None) -> PreTrainedModel:
 
 
 def read_gguf_config(path: Path) -> PreTrainedConfig:
-    """The config that transformers makes of the header of a GGUF file."""
-    return AutoConfig.from_pretrained(path.parent, **_file(path))
+    """The config that transformers makes of the header of a GGUF file, and of Llama 3's factors on frequencies.
+
+    Errors: RefusalError for factors that are not Llama 3's.
+    """
+    config = AutoConfig.from_pretrained(path.parent, **_file(path))
+    factors = _factors(path)
+    if factors is not None and rope_parameters(config).get("rope_type", "default") == "default":
+        rescaled = llama3_parameters(rope_parameters(config), factors, trained_length(config))
+        if rescaled is None:
+            raise RefusalError(
+                f"{path} has factors on its frequencies ({FACTORS}) that are not those of Llama 3: "
+                "longspan does not know them; load the checkpoint that the file was made of"
+            )
+        config.rope_parameters = rescaled
+    return config
+
+
+def _factors(path: Path) -> Float64[Tensor, " pairs"] | None:
+    """What the file divides each frequency by; None where it divides none."""
+    from gguf import GGUFReader
+
+    found = [tensor for tensor in GGUFReader(path).tensors if tensor.name == FACTORS]
+    return torch.tensor(found[0].data.tolist(), dtype=torch.float64) if found else None
 
 
 def load_gguf_tokenizer(path: Path) -> Any:

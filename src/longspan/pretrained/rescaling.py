@@ -19,6 +19,10 @@ Source: the functions of transformers/modeling_rope_utils.py, one per rope_type.
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
+import torch
+from jaxtyping import Float64
+from torch import Tensor
+
 from longspan.rotation.dynamic_ntk import DynamicNTK
 from longspan.rotation.linear import Linear
 from longspan.rotation.llama3 import Llama3
@@ -95,6 +99,31 @@ def origin(parameters: dict[str, Any], trained_length: int, *, nested: bool = Fa
     elif isinstance(own, Linear):
         original = parameters.get("original_max_position_embeddings") or round(trained_length / (own.factor or 1.0))
     return Origin(own, trained_length, max(1, int(original)))
+
+
+def llama3_parameters(
+    parameters: dict[str, Any], factors: Float64[Tensor, " pairs"], trained_length: int
+) -> dict[str, Any] | None:
+    """The `rope_parameters` of type llama3 that divide each frequency by these factors; None where none do.
+
+    The length before the rescaling is a power of two; the ends are those of all published models.
+    """
+    factor, rotary_dim = round(float(factors.max()), 3), 2 * len(factors)
+    original = trained_length
+    while original >= 2 and factor >= 1:
+        rescaled = {
+            **parameters,
+            "rope_type": "llama3",
+            "factor": factor,
+            "low_freq_factor": 1.0,
+            "high_freq_factor": 4.0,
+            "original_max_position_embeddings": original,
+        }
+        own = _llama3(rescaled, trained_length, False)
+        if torch.allclose(own.original(rotary_dim) / own.frequencies(rotary_dim), factors, rtol=1e-4):
+            return rescaled
+        original = 1 << (original - 1).bit_length() - 1
+    return None
 
 
 def _theta(parameters: dict[str, Any]) -> float:
