@@ -15,7 +15,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from longspan.compute.flash import flash
+from longspan.compute.flash import VECTOR, flash
 from longspan.compute.inputs import Inputs, Look
 from longspan.compute.lowering import Span
 from longspan.compute.parts import Parts
@@ -26,9 +26,6 @@ from longspan.compute.step import FEW, Piece, Step, Turning, step
 from longspan.position_map import PositionMap
 from longspan.scheme import Scheme
 from longspan.slots import ScoreBias, Weights
-
-VECTOR = 16
-"""With fewer keys than this the kernel may give zeros, the log-sum-exp as well, for a row of nothing but NaN."""
 
 _lines = Remembered(2**26)
 

@@ -18,6 +18,8 @@ FEW = 16
 """So few queries are packed; more fill the kernel's blocks by themselves."""
 
 
+VECTOR = 16
+"""With fewer keys than this the kernel may give zeros, the log-sum-exp as well, for a row of nothing but NaN."""
 MANY = 16
 """So many causal tiles a thread are dealt out evenly enough."""
 
@@ -32,8 +34,8 @@ def flash(
 ) -> tuple[Float[Tensor, "batch heads queries d"], Float[Tensor, "batch heads queries"]]:
     """Output and log-sum-exp; causal lets query t see keys 0 … t.
 
-    A row of NaN scores alone may come out as zeros, where the kernel's vectors are longer than it is. A NaN of a value
-    may come out in rows that do not see it. Callers look for both.
+    With fewer than `VECTOR` keys, a row of NaN scores alone may come out as zeros. A NaN of a value may come out in
+    rows that do not see it. Callers look for both.
 
     Few queries without a mask are packed: those of all heads that share a key head become rows of one head, so that
     keys are read once.

@@ -12,7 +12,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from longspan.compute import toeplitz
-from longspan.compute.flash import band_mask_dtype, flash, flash_backward
+from longspan.compute.flash import VECTOR, band_mask_dtype, flash, flash_backward
 from longspan.compute.lowering import Lowering, Span, Tile
 from longspan.compute.toeplitz import Operands, Rows
 
@@ -152,12 +152,18 @@ def _tile_forward(
 ) -> tuple[Tensor, Tensor]:
     q, k, v = operands
     if tile.shape == "anticausal":
-        out, lse = flash(q.flip(2), k.flip(2), v.flip(2), scale, causal=True)
-        return out.flip(2), lse.flip(2)
-    if diagonal is not None:
-        k, v = (k.flip(2), v.flip(2)) if toeplitz.reverses(tile) else (k, v)
-        return flash(q, k, v, scale, False, toeplitz.mask(tile, plan.span, diagonal))
-    return flash(q, k, v, scale, tile.shape == "causal", _mask(tile, q))
+        out, lse = (x.flip(2) for x in flash(q.flip(2), k.flip(2), v.flip(2), scale, causal=True))
+    elif diagonal is not None:
+        far, value = (k.flip(2), v.flip(2)) if toeplitz.reverses(tile) else (k, v)
+        out, lse = flash(q, far, value, scale, False, toeplitz.mask(tile, plan.span, diagonal))
+    else:
+        out, lse = flash(q, k, v, scale, tile.shape == "causal", _mask(tile, q))
+    if k.shape[2] < VECTOR:  # shows what the kernel may hide, in more rows than see it
+        hidden = k.sum((2, 3), dtype=lse.dtype).repeat_interleave(q.shape[1] // k.shape[1], 1)[..., None] * 0.0
+        if tile.fresh or not plan.complete:  # else another tile of the same rows shows their queries
+            hidden = hidden + q.sum(-1, dtype=lse.dtype) * 0.0
+        out, lse = out + hidden[..., None].to(out.dtype), lse + hidden
+    return out, lse
 
 
 def _tile_backward(
