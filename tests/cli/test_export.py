@@ -67,6 +67,10 @@ def test_the_saved_extension_is_told(tmp_path):
     assert "--rope-scaling linear --rope-scale 2" in run(str(folder))
 
 
+def test_the_bundled_model_is_known_by_its_name():
+    assert "-c 2048 --rope-scaling linear --rope-scale 4" in run("bundled", "--method", "linear", "--to", "2048")
+
+
 def test_without_an_extension_one_must_be_named(folder):
     with pytest.raises(SchemeError, match="name one with --method"):
         run(str(folder))

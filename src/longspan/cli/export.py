@@ -9,7 +9,7 @@ import typer
 
 
 def export(
-    model: Annotated[str, typer.Argument(help="A folder, a .gguf file or a Hugging Face id.")],
+    model: Annotated[str, typer.Argument(help="A folder, a .gguf file, a Hugging Face id, or bundled.")],
     method: Annotated[
         str | None, typer.Option(help="A scheme; left out, the one that the model was saved with.")
     ] = None,
@@ -18,11 +18,12 @@ def export(
 ) -> None:
     """Print the flags that vLLM and llama.cpp need, or which method comes nearest to what they cannot express."""
     from longspan.errors import SchemeError
+    from longspan.measure.loading import located
     from longspan.pretrained.checkpoint import refusing
     from longspan.pretrained.runtimes import tell
     from longspan.pretrained.save import read_config
 
-    config, saved = read_config(model)
+    config, saved = read_config(located(model))
     chosen = method or (saved or {}).get("scheme")
     if chosen is None:
         raise SchemeError(f"{model} was not saved with an extension: name one with --method")
