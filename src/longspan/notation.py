@@ -254,6 +254,8 @@ def _value(method: Method, name: str, node: ast.expr, text: str, hint: Any) -> A
     for kind in get_args(hint) if get_origin(hint) in (Union, UnionType) else (hint,):
         if kind is float and _is_number(value):
             return _float(value)
+        if kind is float and value == "inf":  # the part refuses it where it means nothing
+            return inf
         if kind is int and _is_number(value) and (isinstance(value, int) or value.is_integer()):
             return int(value)
         if get_origin(kind) is tuple and isinstance(value, tuple | list) and all(map(_is_number, value)):

@@ -36,6 +36,10 @@ UNBOUNDED = 2**62
 """An order that no document reaches; leaves room for adding offsets in int64."""
 
 
+INFINITE = "infinite"
+"""Marks a field whose infinity is a setting of its method, as the one that changes nothing."""
+
+
 def representable(value: object) -> bool:
     """Whether a tensor can hold a value, if it is a number: NaN, infinities and whole numbers above 2^62 are not."""
     if not isinstance(value, int | float):
@@ -54,12 +58,13 @@ class Part(ABC):
     def __post_init__(self) -> None:
         """Refuse numbers that are not finite, and whole numbers that int64 cannot add to an order.
 
-        A subclass that checks its own fields calls this first.
+        A subclass that checks its own fields calls this first. A field with `INFINITE` among its metadata may be inf.
         """
         for f in fields(self):
             value = getattr(self, f.name)
             for number in value if isinstance(value, tuple) else (value,):
-                self.require(representable(number), f.name, "at most 2^62" if isinstance(number, int) else "finite")
+                holds = representable(number) or (number == inf and INFINITE in f.metadata)
+                self.require(holds, f.name, "at most 2^62" if isinstance(number, int) else "finite")
 
     @property
     def name(self) -> str:

@@ -8,6 +8,7 @@ from called import EXACT, PLACES, output
 from longspan.compute.attend import attend
 from longspan.errors import SchemeError
 from longspan.mask.bidirectional import Bidirectional
+from longspan.notation import format_scheme, parse
 from longspan.rotation.rope import RoPE
 from longspan.rotation.xpos import XPos
 from longspan.scheme import Scheme
@@ -46,6 +47,7 @@ def test_gamma_without_bound_is_rope() -> None:
     for backend in ("reference", "auto"):
         torch.testing.assert_close(output(XPos(gamma=1e15), backend=backend), output(RoPE()), **EXACT)
     assert XPos(gamma=inf).changes_nothing(10**6)
+    assert parse("xpos(gamma=inf)") == parse(format_scheme(parse("xpos(gamma=1e999)"))) == Scheme(rotation=XPos(inf))
     assert not XPos().changes_nothing(1)
 
 

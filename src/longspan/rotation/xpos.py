@@ -8,14 +8,14 @@ Differs from the paper: only ζ^(r/B) is meant; how it is shared out between q a
 middle of the text that keeps it from overflowing, are left to the backend.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import inf
 
 import torch
 from jaxtyping import Float64
 from torch import Tensor
 
-from longspan.slots import Rotation
+from longspan.slots import INFINITE, Rotation
 
 
 @dataclass(frozen=True)
@@ -23,14 +23,14 @@ class XPos(Rotation):
     """Neutral: gamma = inf is `rope`.
 
     Arguments:
-        gamma: γ; the smaller, the faster the fast pairs fade.
+        gamma: γ; the smaller, the faster the fast pairs fade; inf for none.
         scale_base: B, tokens after which pair i has faded to ζ_i.
 
     >>> (XPos(gamma=1, scale_base=512).log_decay(4) * 512).exp().tolist()
     [0.5, 0.75]
     """
 
-    gamma: float = 0.4
+    gamma: float = field(default=0.4, metadata={INFINITE: True})
     scale_base: int = 512
 
     def __post_init__(self) -> None:
