@@ -4,6 +4,7 @@ import builtins
 import errno
 import io
 import os
+import resource
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -126,3 +127,14 @@ def at_every_change(disk: Callable[[int], Disk], least: int = 0) -> Iterator[Dis
         if not faulty.failed:
             assert changes >= least
             return
+
+
+@contextmanager
+def room_for(size: int) -> Iterator[None]:
+    """The system itself cuts what makes a file larger than that."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)

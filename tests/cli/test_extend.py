@@ -2,13 +2,10 @@
 
 import json
 import os
-import resource
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -17,6 +14,7 @@ import pytest
 import torch
 from transformers import AutoTokenizer
 
+from faulty_disk import room_for
 from longspan.pretrained.attach import attachment_of
 from longspan.pretrained.save import load
 from longspan.report.printable import printable
@@ -104,17 +102,6 @@ def test_a_second_call_measures_nothing_again(longspan: Any, model: Path, texts:
     assert longspan(*command, "--method", "window(sinks=4)").code == 0
     assert lines(out)[: len(before)] == before
     assert len(lines(out)) > len(before)
-
-
-@contextmanager
-def room_for(size: int) -> Iterator[None]:
-    """The system itself cuts what makes a file larger than that."""
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 def test_a_disk_that_fills_up_is_one_line_and_the_same_command_goes_on(

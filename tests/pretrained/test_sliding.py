@@ -104,8 +104,20 @@ from pretrained.models import logits
 words, model = torch.arange(3, 67)[None], small_model("gemma3_text")
 with longspan.attached(model, "yarn(factor=4)"), torch.no_grad():
     expected = logits(model, words)
-    found = torch.compile(model, backend="eager", fullgraph=True)(input_ids=words, use_cache=False).logits
-torch.testing.assert_close(found, expected, rtol=0, atol=5e-5 * float(expected.std()))
+    graph = torch.compile(model, backend="eager", fullgraph=True)
+    found = graph(input_ids=words, use_cache=False).logits
+    left, between = torch.ones(2, 1, 64, dtype=torch.long)
+    left[:, :5] = between[:, 20:40] = 0
+    padded = logits(model, words, attention_mask=left)[:, 5:]
+    graphed = graph(input_ids=words, attention_mask=left, use_cache=False).logits[:, 5:]
+    try:
+        graph(input_ids=words, attention_mask=between, use_cache=False)
+    except RuntimeError as error:
+        assert "pad on the left" in str(error)
+    else:
+        raise AssertionError("padding between tokens is read")
+for one, other in ((found, expected), (graphed, padded)):
+    torch.testing.assert_close(one, other, rtol=0, atol=5e-5 * float(expected.std()))
 """
 
 

@@ -1,9 +1,6 @@
 import errno
 import json
 import os
-import resource
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from faulty_disk import at_every_change, full_after, killed_after, read_only_after
+from faulty_disk import at_every_change, full_after, killed_after, read_only_after, room_for
 from longspan.errors import InputError
 from longspan.report.record import Records, write_atomically
 
@@ -122,17 +119,6 @@ def test_nan_is_never_written(tmp_path: Path) -> None:
     with Records(tmp_path / "results.jsonl") as records, pytest.raises(ValueError, match="JSON compliant"):
         records.append({"key": "a", "result": float("nan")})
     assert (tmp_path / "results.jsonl").read_text() == ""
-
-
-@contextmanager
-def room_for(size: int) -> Iterator[None]:
-    """The system itself cuts what makes a file larger than that."""
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 @pytest.mark.parametrize("room", [0, 1, 100, 219])

@@ -224,11 +224,15 @@ class Forward:
             return
         real = padding.bool()
         runs = (real[:, 1:] & ~real[:, :-1]).sum(1) + real[:, 0]
-        if (runs > 1).any():
-            raise RefusalError(
-                f"padding lies between tokens, and sliding layers of this model count it in their window of "
-                f"{self.window}: they would see fewer tokens than without it; pad on the left"
-            )
+        between = (runs > 1).any()
+        message = (
+            f"padding lies between tokens, and sliding layers of this model count it in their window of {self.window}: "
+            "they would see fewer tokens than without it; pad on the left"
+        )
+        if torch.compiler.is_compiling():  # one graph stays one graph, and looks when it runs
+            torch._assert_async(~between, message)  # pyright: ignore[reportPrivateImportUsage]
+        elif between:
+            raise RefusalError(message)
 
     def end(self, module: nn.Module, args: tuple, output: Any) -> None:
         """After it."""
@@ -259,10 +263,9 @@ def _unnamable(far: list[Layer], start: Origin, theta: float | None) -> str | No
     """Why no rotation can be named on a model: its own one is not what its config describes, or not one."""
     if theta is None:
         return "rescales rotary frequencies, and this model's config names no rope_theta"
-    kinds = sorted({layer.source.kind for layer in far if layer.source})
-    if start.own is None:
-        return f"starts from the model's original frequencies, which its rope_type {kinds[0]!r} does not give"
     for layer in far:
+        if start.own is None:
+            return start.unknown(layer.source.kind if layer.source else "default")
         if layer.source and layer.layout and not layer.source.rotates_like(fitted(start.own, layer.layout)):
             return (
                 "starts from the model's original frequencies, and this model does not rotate as its config says "

@@ -56,6 +56,12 @@ class Origin:
         """Whether the checkpoint came with a rescaling."""
         return not isinstance(self.own, RoPE)
 
+    def unknown(self, kind: str) -> str | None:
+        """Why no rotation can be named where the rope_type gives none to start from; None where it does."""
+        if self.own is not None:
+            return None
+        return f"starts from the model's original frequencies, which its rope_type {kind!r} does not give"
+
     def reach(self, rotation: Rotation, length: int | None) -> int:
         """The tokens that a rotation is for: those asked for, else what its factor makes of the original length."""
         if length is not None:

@@ -62,8 +62,7 @@ def tell(config: PreTrainedConfig, scheme: Plan | Scheme | str, length: int | No
         raise RefusalError(f"{type(config).__name__} names no rope_theta: there is no rotation to tell of")
     partial = 1.0 if _kind(config) == "proportional" else float(rope_parameters(config).get("partial_rotary_factor", 1))
     layout = ChannelLayout("half", int(size.head_dim * partial), size.head_dim)
-    kind = f"starts from the model's original frequencies, which its rope_type {_kind(config)!r} does not give"
-    target = Target(size, layout, start, length, kind if start.own is None else None)
+    target = Target(size, layout, start, length, start.unknown(_kind(config)))
     try:
         plan = close(scheme, target, text.num_hidden_layers)
         _require_finite(plan, layout)
