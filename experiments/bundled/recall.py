@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
-PACKAGE = Path(__file__).resolve().parents[2] / "src" / "longspan" / "pretrained" / "bundled"
+PACKAGE = Path(__file__).resolve().parents[2] / "src" / "longspan" / "bundled"
 
 Ids = NDArray[np.int64]
 Weights = NDArray[np.float32]

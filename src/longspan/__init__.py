@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from longspan.pretrained.attach import attached as attached
     from longspan.pretrained.attach import detach as detach
     from longspan.pretrained.attach import extend as extend
-    from longspan.pretrained.save import load as load
-    from longspan.pretrained.save import save as save
+    from longspan.pretrained.storing.save import load as load
+    from longspan.pretrained.storing.save import save as save
     from longspan.scheme import Scheme as Scheme
 
 _HOMES = {
@@ -29,10 +29,10 @@ _HOMES = {
     "attend": "compute.attend",
     "detach": "pretrained.attach",
     "extend": "pretrained.attach",
-    "load": "pretrained.save",
+    "load": "pretrained.storing.save",
     "methods": "catalogue",
     "parse": "notation",
-    "save": "pretrained.save",
+    "save": "pretrained.storing.save",
 }
 
 __all__ = [

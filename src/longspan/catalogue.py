@@ -10,12 +10,12 @@ import re
 import textwrap
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
 from importlib import import_module
 from types import ModuleType
 from typing import get_type_hints
 
 from longspan.errors import SchemeError
+from longspan.memo import remember
 from longspan.plan import Plan
 from longspan.slots import Part
 
@@ -58,7 +58,7 @@ class Method:
         return inspect.isfunction(self.make) and get_type_hints(self.make)["return"] is Plan
 
 
-@cache
+@remember(None)
 def methods() -> dict[str, Method]:
     """All methods and recipes by name, in the order of the slots."""
     found: dict[str, Method] = {}

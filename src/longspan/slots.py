@@ -13,7 +13,6 @@ A field left at None is *open*: `fill` closes it from a model's geometry and the
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, replace
-from functools import cache
 from math import inf, nan
 from sys import float_info
 from typing import ClassVar, Literal, TypeVar
@@ -24,6 +23,7 @@ from torch import Tensor
 
 from longspan.errors import SchemeError, shown
 from longspan.geometry import Geometry
+from longspan.memo import remember
 from longspan.position_map import Identity, PositionMap
 
 _T = TypeVar("_T")
@@ -240,7 +240,7 @@ class Rotation(Part):
         return _spectrum(self, head_dim)
 
 
-@cache
+@remember(None)
 def _spectrum(rotation: Rotation, head_dim: int) -> Spectrum:
     rotary_dim = int(head_dim * rotation.partial)
     if rotary_dim % 2:

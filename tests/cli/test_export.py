@@ -77,7 +77,7 @@ def test_without_an_extension_one_must_be_named(folder):
 
 
 def test_a_model_that_is_not_there_is_refused_at_once(monkeypatch):
-    monkeypatch.setattr("longspan.pretrained.checkpoint.get_hf_file_metadata", lambda url: pytest.fail(url))
+    monkeypatch.setattr("longspan.pretrained.storing.checkpoint.get_hf_file_metadata", lambda url: pytest.fail(url))
     for name in ("./nowhere", "a/b/c", "nowhere.gguf"):
         with pytest.raises(RefusalError, match=f"there is no f.* {name}"):
             run(name, "--method", "yarn")

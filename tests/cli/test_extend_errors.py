@@ -9,7 +9,7 @@ import pytest
 from faulty_disk import read_only_after
 from longspan.measure import memory
 from longspan.pretrained import attach
-from longspan.pretrained.save import save
+from longspan.pretrained.storing.save import save
 from pretrained import damage
 from tiny import llama, save_model, words_tokenizer, write_texts
 
@@ -73,7 +73,7 @@ def test_a_file_that_is_no_text(longspan: Any, model: Path, tmp_path: Path) -> N
 @pytest.fixture
 def no_hub(monkeypatch: pytest.MonkeyPatch) -> None:
     """A Hub that must not be asked."""
-    monkeypatch.setattr("longspan.pretrained.checkpoint.get_hf_file_metadata", lambda url: pytest.fail(url))
+    monkeypatch.setattr("longspan.pretrained.storing.checkpoint.get_hf_file_metadata", lambda url: pytest.fail(url))
 
 
 @pytest.mark.usefixtures("no_hub")

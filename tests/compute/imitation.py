@@ -10,7 +10,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from longspan.compute import flash, flash_cuda
+from longspan.compute.kernels import cpu as flash
+from longspan.compute.kernels import cuda as flash_cuda
 
 
 def install(patch: pytest.MonkeyPatch, ampere: bool = True) -> None:

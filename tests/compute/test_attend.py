@@ -12,12 +12,12 @@ from torch.nn.functional import scaled_dot_product_attention
 from torch.utils.checkpoint import checkpoint
 
 from longspan import Plan, Scheme, attend, parse
-from longspan.compute import softmax
+from longspan.compute.dense.reference import reference
 from longspan.compute.inputs import Inputs
 from longspan.compute.places import Places, places
-from longspan.compute.reference import reference
 from longspan.compute.rotate import rotate
-from longspan.compute.tiled import tiles
+from longspan.compute.tiling import softmax
+from longspan.compute.tiling.backend import tiles
 from longspan.errors import RefusalError, SchemeError, ShapeError
 from longspan.position_map import ZERO, Divide, Floor, Identity, PositionMap
 from longspan.rotation.rope import RoPE

@@ -8,8 +8,8 @@ from torch import Tensor
 
 from longspan import Cache, Scheme, attend, parse
 from longspan.compute import cache as cache_module
-from longspan.compute import decode as decode_module
-from longspan.compute.step import FEW
+from longspan.compute.decoding import prepared as decode_module
+from longspan.compute.decoding.step import FEW
 from longspan.errors import RefusalError, ShapeError
 from longspan.rotation.longrope import LongRoPE
 

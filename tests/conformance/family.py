@@ -17,7 +17,7 @@ from transformers import Cache, PreTrainedModel, StaticCache
 import longspan
 from conformance.laws import laws
 from conformance.reviewed import IN_LAYER, METHODS, NO_ROTATION, reason
-from longspan.compute.standing import UNTURNED
+from longspan.compute.decoding.frame import UNTURNED
 from longspan.errors import LongspanError
 from longspan.pretrained import attach, division
 from pretrained.models import logits

@@ -19,11 +19,11 @@ import longspan
 from conformance.reviewed import reason
 from longspan.errors import LongspanError
 from longspan.pretrained import attach
-from longspan.pretrained.export import stock_config
-from longspan.pretrained.frame import rotary_modules
-from longspan.pretrained.inspect import rope_origin
-from longspan.pretrained.rescaling import Origin
-from longspan.pretrained.runtimes import tell
+from longspan.pretrained.anatomy.inspect import rope_origin
+from longspan.pretrained.anatomy.rescaling import Origin
+from longspan.pretrained.running.frame import rotary_modules
+from longspan.pretrained.storing.export import stock_config
+from longspan.pretrained.storing.runtimes import tell
 from pretrained.models import logits
 
 FAR = 1000

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from longspan.pretrained import attach
-from longspan.pretrained.frame import Frame
+from longspan.pretrained.running.frame import Frame
 
 
 class WrongFrame(Frame):

@@ -26,8 +26,8 @@ from contract.drawing import (
     tensors,
 )
 from longspan.compute.attend import attend
+from longspan.compute.dense.reference import reference
 from longspan.compute.places import Places
-from longspan.compute.reference import reference
 from longspan.rotation.rope import RoPE
 from longspan.scheme import Scheme
 from longspan.slots import Normalizer, Part, Weights

@@ -21,13 +21,13 @@ from contract.drawing import (
     schemes,
     tensors,
 )
-from longspan.compute import blocks as blocks_module
-from longspan.compute import softmax
+from longspan.compute.dense import blocks as blocks_module
 from longspan.compute.inputs import Inputs
-from longspan.compute.lowering import Cut
 from longspan.compute.places import places, visible
 from longspan.compute.run import choose, run
-from longspan.compute.tiled import refusal
+from longspan.compute.tiling import softmax
+from longspan.compute.tiling.backend import refusal
+from longspan.compute.tiling.lowering import Cut
 from longspan.scheme import Scheme
 
 

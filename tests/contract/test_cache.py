@@ -11,13 +11,14 @@ from torch import Tensor
 
 from contract.drawing import HEAD_DIM, PARTS, PER_METHOD, Shape, initial_weights, paddings, schemes, tensors
 from longspan.compute import cache as cache_module
-from longspan.compute import standing as standing_module
-from longspan.compute import step as step_module
 from longspan.compute.cache import Cache
+from longspan.compute.decoding import frame as standing_module
+from longspan.compute.decoding import step as step_module
+from longspan.compute.dense.reference import reference
 from longspan.compute.inputs import Inputs
 from longspan.compute.places import places
-from longspan.compute.reference import reference
 from longspan.errors import RefusalError
+from longspan.memo import forget
 from longspan.scheme import Scheme
 
 
@@ -35,16 +36,13 @@ def read(cache: Cache, parts: list[int], x: tuple[Tensor, Tensor, Tensor], paddi
 @contextmanager
 def small() -> Iterator[None]:
     """Several chunks, blocks and runs in few tokens."""
-    known = cache_module._known, standing_module.frame, step_module._alike
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(cache_module, "CHUNK", 5)
         patch.setattr(standing_module, "BLOCK", 8)
         patch.setattr(step_module, "WORTH", 2)
-        for found in known:
-            found.cache_clear()
+        forget()
         yield
-    for found in known:  # what was found with these numbers must not be found again
-        found.cache_clear()
+    forget()  # what was found with these numbers must not be found again
 
 
 def has_no_cache(scheme: Scheme) -> bool:

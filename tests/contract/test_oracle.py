@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from contract.drawing import PARTS, PER_METHOD, documents_of, inputs, paddings, schemes
 from longspan.compute.attend import attend
-from longspan.compute.reference import reference
+from longspan.compute.dense.reference import reference
 from oracle import counted, oracle
 
 

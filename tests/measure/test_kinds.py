@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from longspan.measure.grid import Grid
 from longspan.measure.kinds import Context, Measurement, Reading, Retrieval, Short, Truncation
+from longspan.study.grid import Grid
 from longspan.tasks.documents import Document
 
 GRID = Grid("m", "float32", "0" * 16, 512, 4096)

@@ -6,12 +6,13 @@ import pytest
 import torch
 
 from longspan.errors import InputError
-from longspan.measure.grid import Grid
 from longspan.measure.kinds import Context, Measurement, Reading, Retrieval, Short, Truncation
 from longspan.measure.loading import load
-from longspan.measure.measurement import Bench, bench, loaded, measure
+from longspan.measure.measurement import Bench, bench, measure
 from longspan.measure.reader import Reader
 from longspan.measure.token_nll import token_nll
+from longspan.memo import forget
+from longspan.study.grid import Grid
 from longspan.tasks.documents import Document, library
 from longspan.tasks.retrieval import haystack
 from tiny import save_model, words_tokenizer, write_texts
@@ -56,7 +57,7 @@ def test_a_measurement_is_a_function_of_its_arguments(grid: Grid, document: Docu
     for asked in every_kind(grid, document, method):
         first = measure(asked.arguments)
         assert json.loads(json.dumps(first)) == first
-        loaded.cache_clear()
+        forget()
         measure(grid.ask(Reading, document, "window(size=64)").arguments)
         second = measure(json.loads(json.dumps(asked.arguments)))
         assert first["result"] == second["result"]

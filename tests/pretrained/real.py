@@ -6,7 +6,7 @@ from pathlib import Path
 
 from torch import Tensor
 
-from longspan.pretrained.save import load_tokenizer
+from longspan.pretrained.storing.save import load_tokenizer
 
 CACHE = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "longspan"
 SMOLLM2 = CACHE / "SmolLM2-135M-Instruct.Q4_1.gguf"

@@ -9,7 +9,7 @@ from transformers import DynamicCache, LlamaConfig, LlamaForCausalLM, StaticCach
 
 import longspan
 from longspan.errors import NotationError, RefusalError, SchemeError
-from longspan.pretrained import attention
+from longspan.pretrained.running import attention
 from pretrained.models import TRAINED, in_parts, logits, tiny_llama, tokens
 
 LENGTH = 2 * TRAINED + 6
@@ -436,7 +436,7 @@ def test_a_model_without_rope_is_refused():
 
 @pytest.mark.parametrize("scheme", ["rerope(8)", "leaky_rerope(window=8, k=4)", "streaming_llm(sinks=2, size=16)"])
 def test_a_wrong_frame_fails_the_self_test(monkeypatch, scheme):
-    from longspan.pretrained import frame
+    from longspan.pretrained.running import frame
 
     class Tilted(frame.Frame):
         def __call__(self, module, args, kwargs):

@@ -9,7 +9,7 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-BUNDLED = Path(str(files("longspan.pretrained") / "bundled"))
+BUNDLED = Path(str(files("longspan.bundled")))
 RESULTS = Path(__file__).parents[2] / "experiments" / "bundled" / "results" / "bundled.json"
 
 

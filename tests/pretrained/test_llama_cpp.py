@@ -10,7 +10,7 @@ import pytest
 import torch
 
 import longspan
-from longspan.pretrained.runtimes import tell
+from longspan.pretrained.storing.runtimes import tell
 from pretrained.models import logits
 from pretrained.real import SMOLLM2, words_of
 

@@ -13,13 +13,13 @@ import longspan
 from conformance.family import words
 from conformance.laws import ROUNDED, apart, laws, precise
 from longspan.errors import RefusalError
-from longspan.measure.candidates import candidates
 from longspan.notation import parts
 from longspan.pretrained import attach
+from longspan.pretrained.anatomy.inspect import geometry, rope_origin
 from longspan.pretrained.attach import attachment_of
-from longspan.pretrained.inspect import geometry, rope_origin
-from longspan.pretrained.runtimes import tell
+from longspan.pretrained.storing.runtimes import tell
 from longspan.rotation.ntk import NTK
+from longspan.study.candidates import candidates
 from pretrained.families import model_of, small_config, small_model
 from pretrained.models import logits
 

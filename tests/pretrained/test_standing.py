@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 import longspan
 from longspan import parse
-from longspan.compute.standing import UNTURNED, Standing, standing
+from longspan.compute.decoding.frame import UNTURNED, Standing, standing
 from longspan.position_map import Divide
 from longspan.pretrained import division
 from longspan.pretrained.attach import attachment_of

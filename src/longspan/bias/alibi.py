@@ -9,16 +9,16 @@ Differs from the paper: under a bidirectional mask the penalty is symmetric, so 
 """
 
 from dataclasses import dataclass
-from functools import cache
 
 import torch
 from jaxtyping import Float, Float64, Int64
 from torch import Tensor
 
+from longspan.memo import remember
 from longspan.slots import ScoreBias, Weights
 
 
-@cache
+@remember(None)
 def slopes(num_heads: int) -> Float64[Tensor, " heads"]:
     """The penalty per token of each head.
 

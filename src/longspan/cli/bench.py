@@ -49,7 +49,7 @@ def bench(
     from longspan.bench.attention import PREFILL, Row, conditions, growth, measure
     from longspan.cli.terminal import Ticker
     from longspan.errors import InputError, NotationError, nearest
-    from longspan.report.record import write_atomically
+    from longspan.study.records import write_atomically
 
     names = scheme or list(PREFILL)
     for name in names:

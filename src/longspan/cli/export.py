@@ -19,9 +19,9 @@ def export(
     """Print the flags that vLLM and llama.cpp need, or which method comes nearest to what they cannot express."""
     from longspan.errors import SchemeError
     from longspan.measure.loading import located
-    from longspan.pretrained.checkpoint import refusing
-    from longspan.pretrained.runtimes import tell
-    from longspan.pretrained.save import read_config
+    from longspan.pretrained.storing.checkpoint import refusing
+    from longspan.pretrained.storing.runtimes import tell
+    from longspan.pretrained.storing.save import read_config
 
     config, saved = read_config(located(model))
     chosen = method or (saved or {}).get("scheme")

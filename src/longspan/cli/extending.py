@@ -14,22 +14,22 @@ from longspan.cli.progress import show
 from longspan.cli.terminal import answer, say
 from longspan.errors import InputError
 from longspan.geometry import Geometry
-from longspan.measure.budget import FINALISTS, Plan, plan
-from longspan.measure.candidates import candidates, filled
-from longspan.measure.grid import Grid
 from longspan.measure.kinds import Reading, Truncation
 from longspan.measure.loading import BUNDLED, bundled_documents, load_tokenizer, located
 from longspan.measure.machine import hardware
 from longspan.measure.measurement import Bench, bench, versions
 from longspan.measure.memory import gigabytes, require_memory
-from longspan.measure.pace import Pace
 from longspan.measure.source import DTYPES, check_length, check_tokenizer, choose_dtype, geometry_of
-from longspan.measure.verdict import FEWEST_DOCUMENTS
-from longspan.pretrained.save import load, overwrite
+from longspan.pretrained.storing.save import load, overwrite
 from longspan.report.page import page
-from longspan.report.study import Study, identity_of
-from longspan.report.summary import race, summarize
 from longspan.report.verdict import verdict
+from longspan.study.budget import FINALISTS, Plan, plan
+from longspan.study.candidates import candidates, filled
+from longspan.study.decision import FEWEST_DOCUMENTS
+from longspan.study.folder import Study, identity_of
+from longspan.study.grid import Grid
+from longspan.study.pace import Pace
+from longspan.study.summary import race, summarize
 from longspan.tasks.documents import Document, Library, library, tokenize
 
 RACE_DOCUMENTS = 3

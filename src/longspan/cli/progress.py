@@ -14,9 +14,9 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 
 from longspan.cli.terminal import PERIOD, is_live, say
 from longspan.measure.kinds import Measurement
-from longspan.measure.pace import Pace
 from longspan.report.printable import printable
-from longspan.report.study import Study
+from longspan.study.folder import Study
+from longspan.study.pace import Pace
 
 TOKENS = Pace(1.0)
 """As if a token took a second: shares of a stage's time before anything was timed."""

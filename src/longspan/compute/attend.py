@@ -6,8 +6,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from longspan.compute import compiled, transformed
 from longspan.compute.run import call
+from longspan.compute.traced import compiled, transformed
 from longspan.scheme import Scheme
 
 

@@ -7,19 +7,20 @@ where it decays, they stand in blocks, each with an origin of its own.
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from functools import cached_property, lru_cache
+from functools import cached_property
 
 import torch
 from jaxtyping import Bool, Float, Int64, Shaped
 from torch import Tensor
 
-from longspan.compute.decode import Decoding, Patchwork
+from longspan.compute.decoding.frame import frame
+from longspan.compute.decoding.prepared import Decoding, Patchwork
+from longspan.compute.decoding.step import CHUNK, FEW, Turn, Turning
 from longspan.compute.inputs import Inputs, Look, check_tensors
 from longspan.compute.places import Places, places
 from longspan.compute.run import decoding, run
-from longspan.compute.standing import frame
-from longspan.compute.step import CHUNK, FEW, Turn, Turning
 from longspan.errors import RefusalError, ShapeError
+from longspan.memo import remember
 from longspan.notation import parse
 from longspan.position_map import PositionMap
 from longspan.scheme import Scheme
@@ -258,13 +259,13 @@ def _turn(keys: Tensor, turnings: Iterable[Turning]) -> None:
         some.copy_(turning(some))
 
 
-@lru_cache(maxsize=4)  # a step's schemes: places of a large batch take their room
+@remember(4)  # a step's schemes: places of a large batch take their room
 def _known(call: Call) -> Call:
     """The same one as before, with all that it found."""
     return call
 
 
-@lru_cache(maxsize=64)
+@remember(64)
 def _between(old: Rotation | None, new: Rotation | None, head_dim: int) -> Spectrum:
     """What turns from a frame of one rotation to the same frame of another; None is no rotation.
 

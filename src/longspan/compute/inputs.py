@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from functools import cache
 from math import isfinite
 from numbers import Real
 from typing import NamedTuple
@@ -12,6 +11,7 @@ from torch import Tensor
 
 from longspan.compute.places import Places
 from longspan.errors import SchemeError, ShapeError, shown
+from longspan.memo import remember
 from longspan.position_map import PositionMap
 from longspan.scheme import Scheme
 from longspan.slots import UNBOUNDED, Part, Spectrum, VectorBias, Weights
@@ -114,7 +114,7 @@ def to_turn(said: Tensor, place: Tensor, frame: PositionMap | None, spectrum: Sp
     return (said, spectrum) if frame is None else (said - frame(place), replace(spectrum, gain=1.0))
 
 
-@cache
+@remember(None)
 def _learned_shapes(part: Part, num_heads: int, head_dim: int) -> Mapping[str, torch.Size]:
     values = part.initial_weights(num_heads, head_dim, torch.Generator())
     return {name: value.shape for name, value in values.items()}

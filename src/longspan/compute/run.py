@@ -5,12 +5,12 @@ from collections.abc import Mapping
 from jaxtyping import Float
 from torch import Tensor
 
-from longspan.compute.blocks import blocks
-from longspan.compute.decode import Decoding, Patchwork
+from longspan.compute.decoding.prepared import Decoding, Patchwork
+from longspan.compute.dense.blocks import blocks
+from longspan.compute.dense.reference import reference
 from longspan.compute.inputs import Inputs, check_arguments
 from longspan.compute.places import places
-from longspan.compute.reference import reference
-from longspan.compute.tiled import refusal, step, tiles
+from longspan.compute.tiling.backend import refusal, step, tiles
 from longspan.errors import RefusalError, SchemeError, ShapeError, nearest, shown
 from longspan.notation import format_scheme, parse
 from longspan.scheme import Scheme

@@ -1,14 +1,14 @@
 """How sharp each query is: its factor, and the one number that a kernel multiplies all scores with."""
 
 from dataclasses import dataclass
-from functools import lru_cache
 
 import torch
 from jaxtyping import Int64
 from torch import Tensor
 
 from longspan.compute.inputs import Inputs
-from longspan.compute.lowering import Span, visible_keys
+from longspan.compute.tiling.lowering import Span, visible_keys
+from longspan.memo import remember
 from longspan.scheme import Scheme
 from longspan.slots import Weights
 
@@ -54,7 +54,7 @@ def scaled(x: Inputs, query: Tensor, span: Span) -> tuple[Tensor, float]:
     return sharp(query), sharp.number
 
 
-@lru_cache(maxsize=16)
+@remember(16)
 def _visible(scheme: Scheme, span: Span) -> Int64[Tensor, "1 1 queries"]:
     """How many keys each query sees; layer after layer asks the same."""
     counts = [(b - a).clamp(min=0) for a, b in visible_keys(scheme, span)]

@@ -7,15 +7,15 @@ from typing import Any
 
 import torch
 
-from longspan.pretrained import save as checkpoint
-from longspan.pretrained.checkpoint import refusing
+from longspan.pretrained.storing import save as checkpoint
+from longspan.pretrained.storing.checkpoint import refusing
 
 BUNDLED = "bundled"
 
 
 def bundled(part: str) -> Path:
     """A folder of the bundled model: "model" or "documents"."""
-    return Path(str(files("longspan.pretrained") / "bundled" / part))
+    return Path(str(files("longspan.bundled") / part))
 
 
 def bundled_documents() -> tuple[Path, ...]:

@@ -9,7 +9,6 @@ import math
 import platform
 import time
 from collections.abc import Mapping
-from functools import lru_cache
 from importlib.metadata import version
 from typing import Any
 
@@ -18,6 +17,7 @@ from longspan.measure.cost import Cost
 from longspan.measure.kinds import PLAIN, Measurement
 from longspan.measure.loading import load, load_tokenizer
 from longspan.measure.reader import Reader
+from longspan.memo import remember
 from longspan.pretrained.attach import extend
 from longspan.tasks.documents import opening
 from longspan.tasks.retrieval import haystack
@@ -32,7 +32,7 @@ def measure(arguments: Mapping[str, Any]) -> dict[str, Any]:
     return bench(asked.model, asked.dtype, asked.fingerprint).measure(asked)
 
 
-@lru_cache(maxsize=1)
+@remember(1)
 def loaded(model: str, dtype: str) -> "Bench":
     """A model on the bench; one at a time."""
     return Bench(load(model, dtype), load_tokenizer(model))
@@ -108,7 +108,7 @@ def fingerprint(model: Any) -> str:
     return state.hexdigest()[:16]
 
 
-@lru_cache(maxsize=1)
+@remember(1)
 def versions() -> dict[str, str]:
     """What computed it."""
     found = {name: version(name) for name in ("longspan", "torch", "transformers") if _installed(name)}

@@ -14,7 +14,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from longspan.errors import InputError, RefusalError
-from longspan.pretrained.checkpoint import refusing
+from longspan.pretrained.storing.checkpoint import refusing
 
 SLICE_BYTES = 64 * 2**20
 """Logits held at once, as float32."""

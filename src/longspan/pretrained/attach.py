@@ -11,18 +11,18 @@ from longspan.errors import RefusalError
 from longspan.geometry import Geometry
 from longspan.notation import format_plan
 from longspan.plan import Plan
-from longspan.pretrained import temperature
-from longspan.pretrained.attention import IMPLEMENTATION, LAYER, Extended, Stock
+from longspan.pretrained.anatomy.inspect import rope_origin, theta
+from longspan.pretrained.anatomy.precise import in_float32
+from longspan.pretrained.anatomy.probe import Anatomy, Layer, calm, probe, probe_tokens, swap_configs, token_outputs
+from longspan.pretrained.anatomy.rescaling import Origin
 from longspan.pretrained.division import Work, divide, plainly, turns, unturned
-from longspan.pretrained.frame import Arguments, Frame, Installed
-from longspan.pretrained.inspect import rope_origin, theta
-from longspan.pretrained.mask import padding_of
-from longspan.pretrained.precise import in_float32
-from longspan.pretrained.probe import Anatomy, Layer, calm, probe, probe_tokens, swap_configs, token_outputs
-from longspan.pretrained.rescaling import Origin
-from longspan.pretrained.step import Steps
-from longspan.pretrained.temperature import Scaling
-from longspan.pretrained.wanted import Target, close, fitted
+from longspan.pretrained.resolve import Target, close, fitted
+from longspan.pretrained.running import temperature
+from longspan.pretrained.running.attention import IMPLEMENTATION, LAYER, Extended, Stock
+from longspan.pretrained.running.frame import Arguments, Frame, Installed
+from longspan.pretrained.running.mask import padding_of
+from longspan.pretrained.running.step import Steps
+from longspan.pretrained.running.temperature import Scaling
 from longspan.rotation.rope import RoPE
 from longspan.scheme import Scheme
 

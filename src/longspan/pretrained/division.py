@@ -4,16 +4,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from longspan.compute.standing import UNTURNED, Standing, standing
+from longspan.compute.decoding.frame import UNTURNED, Standing, standing
 from longspan.distance.true import TrueDistance
 from longspan.errors import RefusalError
 from longspan.mask.all import All
 from longspan.mask.window import Window
 from longspan.plan import Plan
 from longspan.position_map import Identity, PositionMap
-from longspan.pretrained.frame import Source
-from longspan.pretrained.probe import Anatomy, Layer
-from longspan.pretrained.wanted import fitted, names_rotation
+from longspan.pretrained.anatomy.probe import Anatomy, Layer
+from longspan.pretrained.resolve import fitted, names_rotation
+from longspan.pretrained.running.frame import Source
 from longspan.rotation.nope import NoPE
 from longspan.scheme import Scheme
 from longspan.slots import Rotation

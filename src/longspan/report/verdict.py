@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from longspan.measure.verdict import FEWEST_DOCUMENTS
+from longspan.study.decision import FEWEST_DOCUMENTS
 
 TRUNCATION, PLAIN = "truncation", "plain"
 NOTHING = 0.0005

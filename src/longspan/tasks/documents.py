@@ -9,11 +9,11 @@ import json
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from longspan.errors import InputError
+from longspan.memo import remember
 
 MAX_TOKENS_PER_BYTE = 1
 """No tokenizer in use makes more tokens than there are bytes: shorter files need not be read."""
@@ -132,7 +132,7 @@ def _files(paths: Sequence[str | Path]) -> list[tuple[Path, Path, bool]]:
     return sorted(files, key=lambda file: hashlib.sha256(os.fsencode(file[0].name)).digest())
 
 
-@lru_cache(maxsize=64)
+@remember(64)
 def tokenize(path: str, tokenizer: Any) -> tuple[int, ...]:
     """The token ids of a file, without special tokens.
 

@@ -6,7 +6,7 @@ They ship with the bundled model, which was trained on other sentences of the sa
 import json
 from importlib.resources import files
 
-_SHIPPED = json.loads((files("longspan.pretrained") / "bundled" / "words.json").read_text(encoding="utf-8"))
+_SHIPPED = json.loads((files("longspan.bundled") / "words.json").read_text(encoding="utf-8"))
 
 FACT: str = _SHIPPED["fact"]
 QUESTION: str = _SHIPPED["question"]

@@ -1,0 +1,1 @@
+"""Attention of few queries over a long cache: found once for a step, run in every layer."""

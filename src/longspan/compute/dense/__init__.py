@@ -1,0 +1,1 @@
+"""The equation written out: the reference, and the same in linear memory."""

@@ -1,0 +1,1 @@
+"""The fused kernels that tiles and decoding steps call, one file for each."""

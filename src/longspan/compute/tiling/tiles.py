@@ -1,0 +1,220 @@
+"""Exact attention at the price of plain causal attention: a union of flash calls merged by log-sum-exp.
+
+The backward pass gives each tile its own flash backward with the *global* output and log-sum-exp, which is exact; it
+cuts bands into triangles, where the forward pass prefers masked strips.
+"""
+
+from collections.abc import Iterator
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from longspan.compute.kernels.cpu import VECTOR, band_mask_dtype, flash, flash_backward
+from longspan.compute.tiling import toeplitz
+from longspan.compute.tiling.lowering import Lowering, Span, Tile
+from longspan.compute.tiling.toeplitz import Operands, Rows
+from longspan.memo import remember
+
+
+class TiledAttention(torch.autograd.Function):
+    """Softmax attention over a lowering's tiles.
+
+    Inputs after the lowerings of both passes: scale, value (batch, kv_heads, keys, d), the bias per diagonal (heads,
+    diagonals) or None, the logit (heads) of a key without value or None, then for each view its queries and keys, of
+    the view's own rows and keys. Gives the output (batch, heads, queries, d) and the log-sum-exp (batch, heads,
+    queries), both differentiable; rows that no tile covers are zero and −inf.
+    """
+
+    @staticmethod
+    def forward(  # pyright: ignore[reportIncompatibleMethodOverride]
+        ctx,
+        plan: Lowering,
+        back: Lowering,
+        scale: float,
+        value: Tensor,
+        diagonal: Tensor | None,
+        logit: Tensor | None,
+        *turned: Tensor,
+    ) -> tuple[Tensor, Tensor]:
+        """Run the tiles and merge them."""
+        out, lse = _run(plan, scale, value, diagonal, turned)
+        if logit is not None:
+            total = torch.logaddexp(lse, logit[:, None].to(lse.dtype))
+            out.mul_((lse - total).exp_()[..., None].to(out.dtype))
+            lse = total
+        ctx.save_for_backward(value, diagonal, logit, out, lse, *turned)
+        ctx.plan, ctx.scale = back, scale
+        ctx.set_materialize_grads(False)
+        return out, lse
+
+    @staticmethod
+    def backward(ctx, grad: Tensor | None, lse_grad: Tensor | None):  # pyright: ignore[reportIncompatibleMethodOverride]
+        """Each tile's flash backward with the whole row's output and log-sum-exp, summed in float32 at least."""
+        value, diagonal, logit, out, lse, *turned = ctx.saved_tensors
+        sums = [torch.zeros_like(x, dtype=torch.promote_types(x.dtype, torch.float32)) for x in (value, *turned)]
+        diagonal_sum = torch.zeros_like(diagonal) if diagonal is not None and ctx.needs_input_grad[4] else None
+        logit_grad = torch.zeros_like(logit) if logit is not None and ctx.needs_input_grad[5] else None
+        for seen, grad_, out_ in _passes(grad, lse_grad, value, out):
+            for tile in ctx.plan.tiles:
+                for b in _batches(tile, len(value)):
+                    operands = _operands(tile, ctx.plan, turned, seen, b)
+                    rows = Rows(*(_cut(x[b], tile.row, tile.rows, tile) for x in (grad_, out_, lse)))
+                    into = _operands(tile, ctx.plan, sums[1:], sums[0], b)
+                    gradients = _tile_backward(tile, ctx.plan.span, operands, rows, ctx.scale, diagonal)
+                    _add(into[0], gradients[0])
+                    _add(into[1], gradients[1])
+                    if seen is value:
+                        _add(into[2], gradients[2])
+                    if diagonal is not None and diagonal_sum is not None:
+                        toeplitz.add_gradient(diagonal_sum, tile, ctx.plan.span, operands, rows, ctx.scale, diagonal)
+            if logit is not None and logit_grad is not None:
+                share = (logit[:, None].to(lse.dtype) - lse).exp()
+                logit_grad -= (share * (grad_.to(lse.dtype) * out_).sum(-1)).sum((0, 2)).to(logit.dtype)
+        grads = [x.to(value.dtype) for x in sums]
+        return None, None, None, grads[0], diagonal_sum, logit_grad, *grads[1:]
+
+
+def _passes(
+    grad: Tensor | None, lse_grad: Tensor | None, value: Tensor, out: Tensor
+) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+    """Values, gradient and output to call the kernels' backward with.
+
+    Kernels compute dS = P ∘ (grad · v − grad · out) and know of no gradient λ of the log-sum-exp, which adds P λ. Any
+    other output with grad · out' = grad · out − λ makes them add it; the nearest is moved along the gradient. Where a
+    gradient is too small for that, a second pass has values of zero and a gradient of one channel.
+    """
+    if grad is not None and lse_grad is None:
+        yield value, grad.contiguous(), out
+    if lse_grad is None:
+        return
+    if grad is not None:
+        length = torch.linalg.vector_norm(grad, dim=-1, dtype=lse_grad.dtype)
+        shift = torch.where(lse_grad == 0, 0.0, lse_grad / length)
+        if bool(shift.abs().max() < torch.finfo(out.dtype).max / 16):
+            along = torch.where(shift == 0, 0.0, shift / length)[..., None] * grad
+            yield value, grad.contiguous(), (out - along).to(out.dtype)
+            return
+        yield value, grad.contiguous(), out
+    channel = torch.zeros_like(out)
+    channel[..., 0] = 1.0
+    nothing = torch.zeros_like(value)
+    yield nothing, channel, channel * -lse_grad[..., None].to(out.dtype)
+
+
+def _run(plan: Lowering, scale: float, value: Tensor, diagonal: Tensor | None, turned) -> tuple[Tensor, Tensor]:
+    batch, heads = turned[0].shape[:2]
+    # As the kernel lays its own output: rows of all heads side by side.
+    out = value.new_empty(batch, plan.span.queries, heads, value.shape[-1]).transpose(1, 2)
+    dtype = torch.promote_types(value.dtype, torch.float32)
+    lse = value.new_empty(batch, plan.span.queries, heads, dtype=dtype).transpose(1, 2)
+    if not plan.complete:
+        out.zero_()
+        lse.fill_(-float("inf"))
+    for tile in plan.tiles:
+        for b in _batches(tile, len(value)):
+            part, part_lse = _tile_forward(tile, plan, _operands(tile, plan, turned, value, b), scale, diagonal)
+            out_rows, lse_rows = (_cut(x[b], tile.row, tile.rows, tile) for x in (out, lse))
+            _merge(out_rows, lse_rows, part, part_lse, fresh=tile.fresh)
+    return out, lse
+
+
+def _batches(tile: Tile, batch: int) -> list[slice]:
+    """One call for the whole batch; where the tile's blocks take the batch dimension, one call per row of the batch."""
+    return [slice(0, batch)] if tile.count == 1 else [slice(b, b + 1) for b in range(batch)]
+
+
+def _operands(tile: Tile, plan: Lowering, turned, value: Tensor, b: slice) -> Operands:
+    """The tile's queries, keys and values: views, never copies."""
+    view = plan.views[tile.view]
+    query, key = turned[2 * tile.view], turned[2 * tile.view + 1]
+    return (
+        _cut(query[b], tile.row - view.rows[0], tile.rows, tile),
+        _cut(key[b], tile.key - view.keys[0], tile.keys, tile),
+        _cut(value[b], tile.key, tile.keys, tile),
+    )
+
+
+def _cut(x: Tensor, start: int, size: int, tile: Tile) -> Tensor:
+    """Places start … start + size of dimension 2, or `count` such blocks, a step apart, as the batch."""
+    if tile.count == 1:
+        return x.narrow(2, start, size)
+    stride = x.stride()
+    return x.as_strided(
+        (tile.count, x.shape[1], size, *x.shape[3:]),
+        (tile.step * stride[2], stride[1], stride[2], *stride[3:]),
+        x.storage_offset() + start * stride[2],
+    )
+
+
+def _tile_forward(
+    tile: Tile, plan: Lowering, operands: Operands, scale: float, diagonal: Tensor | None
+) -> tuple[Tensor, Tensor]:
+    q, k, v = operands
+    if tile.shape == "anticausal":
+        out, lse = (x.flip(2) for x in flash(q.flip(2), k.flip(2), v.flip(2), scale, causal=True))
+    elif diagonal is not None:
+        far, value = (k.flip(2), v.flip(2)) if toeplitz.reverses(tile) else (k, v)
+        out, lse = flash(q, far, value, scale, False, toeplitz.mask(tile, plan.span, diagonal))
+    else:
+        out, lse = flash(q, k, v, scale, tile.shape == "causal", _mask(tile, q))
+    if k.shape[2] < VECTOR:  # shows what the kernel may hide, in more rows than see it
+        hidden = k.sum((2, 3), dtype=lse.dtype).repeat_interleave(q.shape[1] // k.shape[1], 1)[..., None] * 0.0
+        if tile.fresh or not plan.complete:  # else another tile of the same rows shows their queries
+            hidden = hidden + q.sum(-1, dtype=lse.dtype) * 0.0
+        out, lse = out + hidden[..., None].to(out.dtype), lse + hidden
+    return out, lse
+
+
+def _tile_backward(
+    tile: Tile, span: Span, operands: Operands, rows: Rows, scale: float, diagonal: Tensor | None
+) -> Operands:
+    (q, k, v), (grad, out, lse) = operands, rows
+    if tile.shape == "anticausal":
+        grad, q, k, v, out, lse = (x.flip(2) for x in (grad, q, k, v, out, lse))
+        dq, dk, dv = flash_backward(grad, q, k, v, out, lse, scale, causal=True)
+        return dq.flip(2), dk.flip(2), dv.flip(2)
+    mask = _mask(tile, q) if diagonal is None else toeplitz.mask(tile, span, diagonal)
+    if diagonal is not None and toeplitz.reverses(tile):
+        dq, dk, dv = flash_backward(grad, q, k.flip(2), v.flip(2), out, lse, scale, False, mask)
+        return dq, dk.flip(2), dv.flip(2)
+    return flash_backward(grad, q, k, v, out, lse, scale, tile.shape == "causal", mask)
+
+
+def _mask(tile: Tile, q: Tensor) -> Tensor | None:
+    if tile.shape != "band":
+        return None
+    return _corners(tile.rows, tile.keys, tile.low, tile.high, band_mask_dtype(q.dtype, q.device), q.device)
+
+
+@remember(16)
+def _corners(
+    rows: int, keys: int, low: int, high: int, dtype: torch.dtype, device: torch.device
+) -> Float[Tensor, "1 1 rows keys"]:
+    """0 where row t sees key j, that is low ≤ j − t < high; −inf elsewhere."""
+    ahead = torch.arange(keys, device=device)[None] - torch.arange(rows, device=device)[:, None]
+    return torch.where((ahead >= low) & (ahead < high), 0.0, -float("inf")).to(dtype)[None, None]
+
+
+def _merge(out: Tensor, lse: Tensor, part: Tensor, part_lse: Tensor, fresh: bool) -> None:
+    """Weight what is there and what is new by their shares of the row's sum."""
+    if fresh:
+        out.copy_(part)
+        lse.copy_(part_lse)
+        return
+    total = torch.logaddexp(lse, part_lse)
+    share = (part_lse - total).exp_()[..., None]
+    if out.dtype == share.dtype:
+        out.lerp_(part, share)
+    else:
+        out.copy_(torch.lerp(out.to(share.dtype), part.to(share.dtype), share))
+    lse.copy_(total)
+
+
+def _add(target: Tensor, gradient: Tensor) -> None:
+    """Add gradients of blocks; blocks of keys may overlap, so those are added one by one."""
+    if target.shape[0] > 1 and target.stride(0) < target.shape[2] * target.stride(2):
+        for block, part in zip(target, gradient, strict=True):
+            block.add_(part)
+    else:
+        target.add_(gradient)

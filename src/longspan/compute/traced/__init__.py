@@ -1,0 +1,1 @@
+"""`attend` inside torch.compile and under torch.func."""

@@ -1,0 +1,96 @@
+"""All that the library remembers between calls: every memo is made here, is bounded, and is cleared by `forget`.
+
+Values by the arguments of a function (`remember`), and tensors by the values they were computed from (`TensorCache`).
+"""
+
+import functools
+from collections.abc import Callable, Hashable
+from threading import Lock
+from typing import Any, TypeVar, cast
+
+from torch import Tensor
+
+OVERHEAD = 2**12
+"""Bytes that a result takes besides its numbers: keys and tensors are objects, and the angles of a step are few."""
+
+_Function = TypeVar("_Function", bound=Callable[..., Any])
+
+
+class TensorCache:
+    """The results used last, as many as a budget of bytes holds; threads may ask at the same time.
+
+    Arguments:
+        budget: bytes of all results together; one result is always kept.
+    """
+
+    def __init__(self, budget: int) -> None:
+        self.budget = budget
+        self._kept: dict[Hashable, tuple[Tensor, ...]] = {}
+        self._bytes = 0
+        self._lock = Lock()
+
+    def get(self, key: Hashable, make: Callable[[], tuple[Tensor, ...]]) -> tuple[Tensor, ...]:
+        """What `make` gave for this key, or gives now; of threads that ask for it at once, each may have to make it."""
+        with self._lock:
+            found = self._kept.pop(key, None)
+            if found is not None:
+                self._kept[key] = found  # the last one is the one used last
+                return found
+        made = make()  # without the lock: it takes long, and it may ask for results of its own
+        with self._lock:
+            found = self._kept.pop(key, None)
+            if found is None:
+                found = made
+                self._bytes += _size(found)
+            self._kept[key] = found
+            while len(self._kept) > 1 and self._bytes > self.budget:
+                self._bytes -= _size(self._kept.pop(next(iter(self._kept))))
+        return found
+
+    def clear(self) -> None:
+        """Forget all results."""
+        with self._lock:
+            self._kept, self._bytes = {}, 0
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the results that are kept now."""
+        return self._bytes
+
+
+ANGLES = TensorCache(2**26)
+"""Cosines and sines of the rotations of decoding steps."""
+
+PRODUCTS = TensorCache(2**24)
+"""The same rotations as matrices."""
+
+BIAS_LINES = TensorCache(2**26)
+"""Biases of decoding steps, one number per head and distance."""
+
+_memos: list[Any] = [ANGLES, PRODUCTS, BIAS_LINES]
+
+
+def remember(most: int | None) -> Callable[[_Function], _Function]:
+    """Decorate a pure function: its results are kept by its arguments, the `most` used last; None keeps all."""
+
+    def decorated(function: _Function) -> _Function:
+        memo = functools.lru_cache(maxsize=most)(function)
+        _memos.append(memo)
+        return cast("_Function", memo)
+
+    return decorated
+
+
+def forget() -> None:
+    """Clear every memo."""
+    for memo in _memos:
+        memo.cache_clear() if hasattr(memo, "cache_clear") else memo.clear()
+
+
+def numbers_of(*tensors: Tensor) -> tuple[bytes, ...]:
+    """The numbers of small tensors as a part of a key."""
+    return tuple(tensor.detach().double().cpu().numpy().tobytes() for tensor in tensors)
+
+
+def _size(tensors: tuple[Tensor, ...]) -> int:
+    return OVERHEAD + sum(tensor.nbytes for tensor in tensors)

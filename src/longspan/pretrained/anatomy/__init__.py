@@ -1,0 +1,1 @@
+"""What a pretrained model is made of: layers, channels, frequencies, numeric precision."""

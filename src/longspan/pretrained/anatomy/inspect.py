@@ -1,0 +1,101 @@
+"""What a config says about the sizes of its model and the length it was trained on."""
+
+from typing import Any
+
+from transformers import PreTrainedConfig
+
+from longspan.errors import RefusalError
+from longspan.geometry import Geometry
+from longspan.pretrained.anatomy.rescaling import Origin, origin
+
+
+def geometry(config: PreTrainedConfig) -> Geometry:
+    """Sizes and trained length of the text model that a config describes.
+
+    The trained length is what the config promises, `max_position_embeddings`. A checkpoint with a rescaling of its own
+    was trained that far *with* it; `unscaled_length` says how far it was trained before.
+
+    Errors: RefusalError where the config has no attention heads or no length.
+    """
+    start = rope_origin(config)
+    text = _far_layer(config.get_text_config(decoder=True))
+    heads = _number(text, "num_attention_heads")
+    head_dim = _number(text, "head_dim") if getattr(text, "head_dim", None) else _number(text, "hidden_size") // heads
+    kv_heads = _number(text, "num_key_value_heads") if getattr(text, "num_key_value_heads", None) else heads
+    if heads % kv_heads:
+        kv_heads = heads
+    return Geometry(heads, kv_heads, head_dim, start.trained_length, theta(config), start.unscaled_length)
+
+
+def trained_length(config: PreTrainedConfig) -> int:
+    """The length that a config promises, tokens.
+
+    Errors: RefusalError where it names none.
+    """
+    return _number(config.get_text_config(decoder=True), "max_position_embeddings")
+
+
+def theta(config: PreTrainedConfig, layer_type: str | None = None) -> float | None:
+    """The base of the rotary frequencies; None for a model without rotation."""
+    value = rope_parameters(config, layer_type).get("rope_theta")
+    if value is None:
+        return None
+    if not isinstance(value, int | float) or not value > 0:
+        raise RefusalError(f"rope_theta of {type(config).__name__} must be a number above 0, got {value!r:.100}")
+    return float(value)
+
+
+def rope_origin(config: PreTrainedConfig, layer_type: str | None = None) -> Origin:
+    """What a rotation that is named on the model starts from.
+
+    Errors: RefusalError where the config names no length, or its rope_parameters are not what their rope_type needs.
+    """
+    given = rope_parameters(config, layer_type)
+    theta(config, layer_type)  # raises where it is no base
+    try:
+        return origin(given, trained_length(config), nested=bool(_by_layer_type(config)))
+    except RefusalError:
+        raise
+    except (LookupError, TypeError, ValueError, ArithmeticError) as error:
+        raise RefusalError(
+            f"rope_parameters of {type(config).__name__} cannot be used ({type(error).__name__}: {error}): "
+            f"got {given!r:.200}"
+        ) from error
+
+
+def rope_parameters(config: PreTrainedConfig, layer_type: str | None = None) -> dict[str, Any]:
+    """One set of `rope_parameters`; empty for a model without rotation.
+
+    Where layer types differ, it is the named type's, or that of the layers that see everything.
+    """
+    text = config.get_text_config(decoder=True)
+    nested = _by_layer_type(config)
+    if not nested:
+        return getattr(text, "rope_parameters", None) or {}
+    names = (layer_type, *_far_types(text), "full_attention", *nested)
+    return next(nested[name] for name in names if name in nested)
+
+
+def _far_layer(text: PreTrainedConfig) -> PreTrainedConfig:
+    """The config of the first layer that sees everything, where layers have configs of their own."""
+    far = _far_types(text)
+    return text.per_layer_config[text.layer_types.index(far[0])] if text.is_heterogeneous and far else text
+
+
+def _far_types(text: PreTrainedConfig) -> list[str]:
+    return [kind for kind in getattr(text, "layer_types", None) or () if "sliding" not in kind and "conv" not in kind]
+
+
+def _by_layer_type(config: PreTrainedConfig) -> dict[str, dict[str, Any]]:
+    given = getattr(config.get_text_config(decoder=True), "rope_parameters", None) or {}
+    return {kind: value for kind, value in given.items() if isinstance(value, dict)}
+
+
+def _number(config: PreTrainedConfig, name: str) -> int:
+    """A size, the largest where every layer has its own."""
+    value = getattr(config, name, None)
+    sizes = value if isinstance(value, list | tuple) else [value]
+    size = max((each for each in sizes if isinstance(each, int) and not isinstance(each, bool)), default=0)
+    if size < 1:
+        raise RefusalError(f"{type(config).__name__} has no {name} to go by: its attention cannot be extended")
+    return size

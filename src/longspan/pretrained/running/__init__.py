@@ -1,0 +1,1 @@
+"""One forward pass of an extended model: positions, masks and attention."""

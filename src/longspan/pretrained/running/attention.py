@@ -1,0 +1,149 @@
+"""The registered attention function, and what an attention layer may do when it is called."""
+
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from transformers.masking_utils import AttentionMaskInterface, eager_mask
+from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS, AttentionInterface
+
+from longspan.cap.softcap import Softcap
+from longspan.compute.inputs import Inputs, Look
+from longspan.compute.run import decoding, run
+from longspan.errors import RefusalError
+from longspan.normalizer.softmax_plus_one import SoftmaxPlusOne
+from longspan.position_map import PositionMap
+from longspan.pretrained.anatomy.layout import ChannelLayout
+from longspan.pretrained.running.mask import LazyMask, lazy_mask
+from longspan.pretrained.running.step import Steps
+from longspan.scheme import Scheme
+
+IMPLEMENTATION = "longspan"
+"""Under this name transformers finds our functions; it must hold none of `sdpa`, `flash`, `flex_attention`."""
+WATCHING = "longspan_watching"
+"""As above, but masks stay what the model's own implementation would have got: for a model that works on its masks."""
+LAYER = "longspan_layer"
+"""The attribute of an attention module that says what it does."""
+
+UNUSUAL = ("softcap", "s_aux", "position_bias")
+"""What some models pass to their attention function, and `sdpa` does not heed."""
+
+AttentionOutput = tuple[Tensor, Tensor | None]
+
+
+def attention(
+    module: nn.Module, query: Tensor, key: Tensor, value: Tensor, attention_mask: Any, **kwargs: Any
+) -> AttentionOutput:
+    """The registered function: the module itself knows what to do."""
+    layer: Callable[..., AttentionOutput] | None = module.__dict__.get(LAYER)
+    if layer is None:
+        raise RefusalError(f"{type(module).__name__} was not part of the model when it was extended: extend it again")
+    if kwargs.get("cache") is not None:
+        raise RefusalError("continuous batching pages its cache, which an extension cannot read: use generate()")
+    return layer(module, query, key, value, attention_mask, **kwargs)
+
+
+AttentionInterface.register(IMPLEMENTATION, attention)
+AttentionMaskInterface.register(IMPLEMENTATION, lazy_mask)
+AttentionInterface.register(WATCHING, attention)
+AttentionMaskInterface.register(WATCHING, eager_mask)
+
+
+def stock_attention(implementation: str, module: nn.Module) -> Callable[..., Any]:
+    """What the module would have called under an implementation of transformers."""
+    eager = getattr(sys.modules[type(module).__module__], "eager_attention_forward", None)
+    return ALL_ATTENTION_FUNCTIONS.get_interface(implementation, eager)  # pyright: ignore[reportArgumentType]
+
+
+@dataclass(frozen=True)
+class Stock:
+    """The layer does what it always did.
+
+    Arguments:
+        implementation: the attention function it always called.
+        banded: does the same on long texts without a mask of queries × keys; None where nothing needs one.
+    """
+
+    implementation: str
+    banded: "Extended | None" = None
+
+    def __call__(
+        self, module: nn.Module, query: Tensor, key: Tensor, value: Tensor, attention_mask: Any, **kwargs: Any
+    ) -> AttentionOutput:
+        """Call the model's own implementation with its own mask."""
+        if self.banded is not None and isinstance(attention_mask, LazyMask) and query.is_cpu:
+            usual = not kwargs.get("dropout") and all(kwargs.get(name) is None for name in UNUSUAL)
+            eager = not torch.compiler.is_compiling()  # one graph stays one graph
+            if usual and eager and attention_mask.is_band(self.banded.steps.now):
+                extended: Callable[..., AttentionOutput] = self.banded  # pyright: ignore[reportAssignmentType]
+                return extended(module, query, key, value, attention_mask, **kwargs)
+        mask = attention_mask.stock(self.implementation) if isinstance(attention_mask, LazyMask) else attention_mask
+        return stock_attention(self.implementation, module)(module, query, key, value, mask, **kwargs)
+
+
+@dataclass(frozen=True, eq=False)
+class Extended:
+    """The layer attends under a scheme.
+
+    Arguments:
+        scheme: what is left to do on queries and keys as they come from the cache.
+        layout: which of their channels turn; None where none is left to turn.
+        told: where they were turned to before; None where they come unturned, or nothing is left to turn.
+        steps: of the model.
+        backend: of `compute`.
+    """
+
+    scheme: Scheme
+    layout: ChannelLayout | None
+    told: PositionMap | None
+    steps: Steps
+    backend: str = "auto"
+
+    @torch.compiler.disable  # what is lowered depends on where tokens stand
+    def __call__(
+        self,
+        module: nn.Module,
+        query: Tensor,
+        key: Tensor,
+        value: Tensor,
+        attention_mask: Any,
+        *,
+        scaling: float | None = None,
+        dropout: float = 0.0,
+        softcap: float | None = None,
+        s_aux: Tensor | None = None,
+        position_bias: Tensor | None = None,
+        **_: Any,
+    ) -> AttentionOutput:
+        """Attend where the mask object says that tokens stand."""
+        if not isinstance(attention_mask, LazyMask):
+            raise RefusalError(
+                "this layer was given a ready mask tensor, which hides where tokens stand: "
+                "pass a 2-D attention_mask, or none"
+            )
+        if dropout:
+            raise RefusalError(f"attention dropout {dropout} is not supported: set config.attention_dropout to 0")
+        if position_bias is not None:
+            raise RefusalError("this model adds a position bias of its own, which an extension would lose")
+        if self.layout is not None:
+            query, key = self.layout.arrange(query), self.layout.arrange(key)
+        tensors, weights = (query, key, value), {} if s_aux is None else {"normalizer.logit": s_aux}
+        base_scale = query.shape[-1] ** -0.5 if scaling is None else float(scaling)
+        asked = self, base_scale, softcap, *(Look.of(tensor) for tensor in (*tensors, *weights.values()))
+        step = attention_mask.decodings.get(asked)
+        if step is None:
+            queries, keys = attention_mask.places(self.steps.now)
+            scheme = self._with_the_models_own(softcap, s_aux)
+            inputs = Inputs(*tensors, scheme, queries, keys, weights, base_scale, self.told, self.told)
+            step = decoding(inputs, self.backend)
+            if step is None:
+                return run(inputs, self.backend).transpose(1, 2).contiguous(), None
+            attention_mask.decodings[asked] = step
+        return step(*tensors, weights).transpose(1, 2).contiguous(), None
+
+    def _with_the_models_own(self, softcap: float | None, sinks: Tensor | None) -> Scheme:
+        scheme = self.scheme if softcap is None else replace(self.scheme, cap=Softcap(float(softcap)))
+        return scheme if sinks is None else replace(scheme, normalizer=SoftmaxPlusOne())

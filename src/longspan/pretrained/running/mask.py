@@ -1,0 +1,181 @@
+"""The mask object: which slots of the cache hold what, written down when transformers asks for a mask.
+
+Nothing of size queries × keys is made here. An extended layer turns it into places; an untouched layer asks for the
+mask that its own implementation would have got.
+"""
+
+from collections.abc import Hashable
+from typing import Any
+
+import torch
+from torch import Tensor
+from transformers.masking_utils import (
+    ALL_MASK_ATTENTION_FUNCTIONS,
+    causal_mask_function,
+    prepare_padding_mask,
+    sdpa_mask,
+)
+
+from longspan.compute.decoding.prepared import Decoding, Patchwork
+from longspan.compute.places import PADDING, Places, visible
+from longspan.errors import RefusalError
+from longspan.mask.all import All
+from longspan.mask.window import Window
+from longspan.pretrained.running.step import Step
+
+ROWS = 256
+"""Query rows compared at a time where a mask pattern has to be understood."""
+
+
+class LazyMask:
+    """Stands where transformers expects a mask of (batch, 1, queries, keys).
+
+    Arguments:
+        arguments: what transformers gave for making the mask.
+    """
+
+    ndim = 4
+
+    def __init__(self, arguments: dict[str, Any]) -> None:
+        offset = arguments.get("q_offset", 0)
+        # A static cache hands out its live counter, which moves on before attention runs.
+        self.arguments = {**arguments, "q_offset": offset.clone() if isinstance(offset, Tensor) else offset}
+        self.step: Step | None = None
+        self._stock: dict[str, Any] = {}
+        self._places: tuple[Places, Places] | None = None
+        self._is_band: bool | None = None
+        self.decodings: dict[Hashable, Decoding | Patchwork] = {}
+        """What a layer found out to do with few queries, for those that are asked the same on these places."""
+
+    @property
+    def shape(self) -> torch.Size:
+        """Of the mask that this stands for."""
+        return torch.Size((self.arguments["batch_size"], 1, self.arguments["q_length"], self.arguments["kv_length"]))
+
+    def contiguous(self) -> "LazyMask":
+        """Itself; `generate` asks."""
+        return self
+
+    def to(self, *_: Any, **__: Any) -> "LazyMask":
+        """Itself."""
+        return self
+
+    @property
+    def local_size(self) -> int | None:
+        """The sliding window or the chunk, tokens; None on a layer that sees everything."""
+        return self.arguments.get("local_size")
+
+    def stock(self, implementation: str) -> Any:
+        """The mask that an implementation of transformers would have got."""
+        if implementation not in self._stock:
+            self._stock[implementation] = ALL_MASK_ATTENTION_FUNCTIONS[implementation](**self.arguments)
+        return self._stock[implementation]
+
+    def places(self, step: Step | None) -> tuple[Places, Places]:
+        """Where queries and keys stand.
+
+        Errors: RefusalError where the model's own mask is more than causality, padding, packing, window and chunk.
+        """
+        self.step = self.step or step  # recomputation in a backward pass comes when the model is in another step
+        if self.step is None:
+            raise RefusalError("attention ran outside the model's forward pass: call the model itself")
+        if self._places is None:
+            self._places = self._find_places(self.step)
+        return self._places
+
+    def is_band(self, step: Step | None) -> bool:
+        """Whether this is a long band: mostly hidden pairs, and the rest by causality, padding, packing and window."""
+        if self.local_size is None or self.arguments["q_length"] < 2 * self.local_size:
+            return False
+        if self._is_band is None:
+            try:
+                self.places(step)
+            except RefusalError:  # the model's own function knows better
+                self._is_band = False
+            else:
+                self._is_band = True
+        return self._is_band
+
+    def _find_places(self, step: Step) -> tuple[Places, Places]:
+        asked = self.arguments
+        device, offset = asked.get("device", "cpu"), asked["q_offset"]
+        slots = torch.arange(asked["kv_length"], device=device) + asked["kv_offset"]
+        rows = torch.arange(asked["q_length"], device=device) + offset
+        counted, document = self._counted(slots)
+        later = slots > rows[-1]  # slots of a static cache that wait for tokens
+        document = document.masked_fill(later, PADDING)
+        index = rows - asked["kv_offset"]
+        positions, coordinate = step.coordinates(offset, slots, counted, index)
+        order, document = self._split(slots, counted, document)
+        keys = Places(order, coordinate[..., None], document)
+        queries = Places(order[:, index], positions[..., None], document[:, index])
+        if asked["mask_function"] is not causal_mask_function:
+            self._check(queries, keys)
+        return queries, keys
+
+    def _counted(self, slots: Tensor) -> tuple[Tensor, Tensor]:
+        """How many real tokens come before each slot, and which slots are padding."""
+        asked = self.arguments
+        padding = prepare_padding_mask(asked["attention_mask"], asked["kv_length"], asked["kv_offset"])
+        if padding is None:
+            return slots[None], torch.zeros_like(slots)[None]
+        before = padding.long().cumsum(1) - padding.long()
+        return before[:, slots], torch.where(padding[:, slots], 0, PADDING)
+
+    def _split(self, slots: Tensor, order: Tensor, document: Tensor) -> tuple[Tensor, Tensor]:
+        """Order and document where a token that does not see the one before it starts a document: packing, chunks."""
+        asked = self.arguments
+        if asked["mask_function"] is causal_mask_function or asked.get("use_vmap"):
+            return order, document
+        batch = torch.arange(asked["batch_size"], device=slots.device)[:, None]
+        joined = asked["mask_function"](batch, 0, slots[None], (slots - 1).clamp(min=0)[None])
+        starts = ~joined.expand(asked["batch_size"], -1) & (slots > 0)
+        if not starts.any():
+            return order, document
+        number = starts.long().cumsum(1)
+        first = order.expand_as(number).masked_fill(~starts, 0).cummax(1).values
+        return order - first, torch.where(document == PADDING, PADDING, number)
+
+    def _check(self, queries: Places, keys: Places) -> None:
+        """Whether places say all that the model's own mask says."""
+        local = Window(size=self.local_size) if self.local_size else All()
+        wanted = {**self.arguments, "allow_is_causal_skip": False, "allow_is_bidirectional_skip": False}
+        for start in range(0, self.arguments["q_length"], ROWS):
+            rows = min(ROWS, self.arguments["q_length"] - start)
+            model = sdpa_mask(**{**wanted, "q_length": rows, "q_offset": self.arguments["q_offset"] + start})
+            some = queries.slice(start, start + rows)
+            assert model is not None  # asked not to skip
+            theirs = model & (some.document != PADDING)[:, None, :, None]
+            first, end = local.interval(some.order, causal=True)
+            near = ((keys.order >= first.min()) & (keys.order < end.max())).any(0).nonzero()
+            low, high = int(near[0]), int(near[-1]) + 1  # no row sees a slot outside by our rules
+            inside = theirs[..., low:high] != visible(some, keys.slice(low, high), local, causal=True)
+            if not (inside.any() or theirs[..., :low].any() or theirs[..., high:].any()):
+                continue
+            differ = theirs != visible(some, keys, local, causal=True)
+            if (differ & model & (some.order[:, None, :, None] < keys.order[:, None, None, :])).any():
+                raise RefusalError(
+                    "this model sees later tokens (an encoder, or image blocks): its mask is more than causality, and "
+                    "only other fixed frequencies (linear, ntk, yarn, longrope, llama3) can be put on it"
+                )
+            if differ.any():
+                raise RefusalError(
+                    "the model's own mask is more than causality, padding, packing, window and chunk: "
+                    "this method cannot keep it"
+                )
+
+
+def padding_of(given: Any) -> Tensor | None:
+    """Which slots of the cache hold a token, (batch, slots), from what a model is given as its mask; None for all."""
+    if isinstance(given, dict):  # one mask per layer type
+        given = next(iter(given.values()), None)
+    if isinstance(given, LazyMask):
+        given = given.arguments["attention_mask"]
+    return given if isinstance(given, Tensor) and given.ndim == 2 else None
+
+
+def lazy_mask(attention_mask: Any = None, **arguments: Any) -> LazyMask:
+    """The registered mask function."""
+    if isinstance(attention_mask, LazyMask):  # generate made it before the model asked
+        return attention_mask
+    return LazyMask({"attention_mask": attention_mask, **arguments})

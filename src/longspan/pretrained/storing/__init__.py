@@ -1,0 +1,1 @@
+"""Extended models on disk: checkpoints, GGUF files, and the flags of other runtimes."""

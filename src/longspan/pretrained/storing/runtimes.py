@@ -1,0 +1,201 @@
+"""How other runtimes are told of an extension: their flags, or what comes nearest to what they cannot say.
+
+vLLM takes any fixed frequencies as a LongRoPE config; llama.cpp takes a linear factor, another base, and YaRN.
+"""
+
+import json
+from dataclasses import dataclass, replace
+from math import isfinite
+from typing import Any, TypeGuard
+
+import torch
+from torch import Tensor
+from transformers import PreTrainedConfig
+
+from longspan.errors import LongspanError, RefusalError, SchemeError
+from longspan.plan import Plan
+from longspan.pretrained.anatomy.inspect import geometry, rope_origin, rope_parameters
+from longspan.pretrained.anatomy.layout import ChannelLayout
+from longspan.pretrained.anatomy.rescaling import Origin
+from longspan.pretrained.resolve import Target, close, names_rotation
+from longspan.rotation.yarn import YaRN
+from longspan.scheme import Scheme
+from longspan.slots import Rotation, geometric
+
+FAR = 2**40
+"""Tokens that no text has."""
+FACTORS = ("llama3", "longrope", "proportional")
+"""Kinds of rescaling that the converter to GGUF writes as one factor per pair (`rope_freqs`)."""
+SAME = 1e-6
+"""Relative difference below which two sets of frequencies are one."""
+
+
+@dataclass(frozen=True)
+class Told:
+    """What one runtime is told.
+
+    Arguments:
+        runtime: its name.
+        flags: its command line's words; empty where it cannot express the method.
+        reason: why not; empty where it can.
+        nearest: the scheme it can express that comes nearest, as text; empty where it can express the method itself, or
+            none at all.
+    """
+
+    runtime: str
+    flags: tuple[str, ...] = ()
+    reason: str = ""
+    nearest: str = ""
+
+
+def tell(config: PreTrainedConfig, scheme: Plan | Scheme | str, length: int | None = None) -> tuple[Told, ...]:
+    """What vLLM and llama.cpp are told for a model under a scheme.
+
+    Errors: as of `extend`; RefusalError where the config names no rotary base; SchemeError for a length or a factor
+    that no runtime takes.
+    """
+    if length is not None and not 1 <= length <= FAR:
+        raise SchemeError(f"the number of tokens to read must be 1 … {FAR}, got {length}")
+    text = config.get_text_config(decoder=True)
+    size, start = geometry(config), rope_origin(config)
+    if size.theta is None:
+        raise RefusalError(f"{type(config).__name__} names no rope_theta: there is no rotation to tell of")
+    partial = 1.0 if _kind(config) == "proportional" else float(rope_parameters(config).get("partial_rotary_factor", 1))
+    layout = ChannelLayout("half", int(size.head_dim * partial), size.head_dim)
+    target = Target(size, layout, start, length, start.unknown(_kind(config)))
+    try:
+        plan = close(scheme, target, text.num_hidden_layers)
+        _require_finite(plan, layout)
+        return tuple(_told(runtime, plan, config, target) for runtime in ("vllm", "llama.cpp"))
+    except LongspanError:
+        raise
+    except (ArithmeticError, ValueError, RuntimeError) as error:  # nothing but numbers is computed here
+        raise SchemeError(f"{scheme}: a number is too large or too small ({error}): change it") from None
+
+
+def _require_finite(plan: Plan, layout: ChannelLayout) -> None:
+    """Raise unless every frequency and gain is a number that JSON holds."""
+    for rotation in {scheme.rotation for scheme in plan.schemes}:
+        if not (isfinite(rotation.gain) and rotation.frequencies(layout.rotary_dim).isfinite().all()):
+            raise SchemeError(f"{rotation.name}: its numbers give frequencies that are not finite: lower them")
+
+
+def _kind(config: PreTrainedConfig) -> str:
+    return rope_parameters(config).get("rope_type", "default")
+
+
+def _told(runtime: str, plan: Plan, config: PreTrainedConfig, target: Target) -> Told:
+    rotation, start = plan.schemes[0].rotation, target.origin
+    reason = _not_fixed(plan)
+    if not reason:
+        reach = start.reach(rotation, target.length)
+        if reach > FAR:
+            raise SchemeError(f"{rotation.name}: its factor asks for {reach} tokens, more than {FAR}: lower it")
+        flags, reason = (_vllm if runtime == "vllm" else _llama_cpp)(rotation, config, target, reach)
+        if flags:
+            return Told(runtime, flags)
+    factor = max(1.0, (target.length or 4 * start.trained_length) / start.original_length)
+    nearest = "" if runtime == "llama.cpp" and _kind(config) in FACTORS else f"yarn(factor={factor:g})"
+    return Told(runtime, reason=reason, nearest=nearest)
+
+
+def _not_fixed(plan: Plan) -> str:
+    """Why a plan is more than fixed frequencies for all layers."""
+    scheme = plan.schemes[0]
+    if len(set(plan.schemes)) > 1:
+        return "layers differ, which no runtime's flags can say"
+    plain = Scheme(rotation=scheme.rotation)
+    if scheme != plain:
+        slots = ("distance", "scale", "mask")
+        named = next(part for slot in slots if (part := getattr(scheme, slot)) != getattr(plain, slot))
+        what = "says other distances" if not scheme.distance.is_true else "changes more than frequencies"
+        return f"{named.name} {what}, which no runtime's flags can say"
+    if len(scheme.rotation.segments(FAR)) > 1:
+        return (
+            f"{scheme.rotation.name} changes its frequencies with length, row by row, which no runtime's flags can say"
+        )
+    return ""
+
+
+def _vllm(rotation: Rotation, config: PreTrainedConfig, target: Target, reach: int) -> tuple[tuple[str, ...], str]:
+    """Flags, or why there are none."""
+    context = ("--max-model-len", str(reach))
+    if not names_rotation(Scheme(rotation=rotation)):
+        return context, ""
+    text, present = config.get_text_config(decoder=True), rope_parameters(config)
+    written = longrope(rotation, present, target.origin, target.layout.rotary_dim, reach)
+    if written is None:
+        return (), f"vLLM takes fixed frequencies as longrope, and {rotation.name} leaves some pairs unrotated here"
+    of_type = [kind for kind, value in text.rope_parameters.items() if value is present]
+    parameters = {**text.rope_parameters, of_type[0]: written} if of_type else written
+    overrides: dict[str, Any] = {"rope_parameters": parameters, "max_position_embeddings": reach}
+    within = [name for name in config.sub_configs if getattr(config, name, None) is text]
+    return ("--hf-overrides", json.dumps({within[0]: overrides} if within else overrides), *context), ""
+
+
+def longrope(
+    rotation: Rotation, present: dict[str, Any], start: Origin, rotary_dim: int, reach: int
+) -> dict[str, Any] | None:
+    """Any fixed frequencies as a LongRoPE with equal short and long factors; None for pairs that do not rotate.
+
+    Arguments:
+        present: the `rope_parameters` of now.
+    """
+    theta, frequencies = present.get("rope_theta"), rotation.frequencies(rotary_dim)
+    if theta is None or not frequencies.all():
+        return None
+    factors = (geometric(float(theta), rotary_dim) / frequencies).tolist()
+    kept = {name: present[name] for name in ("rope_theta", "partial_rotary_factor") if name in present}
+    factor = reach / start.original_length
+    if isinstance(rotation, YaRN) and rotation.mscale_all_dim:  # DeepSeek's attention reads both: the gain is given
+        kept["mscale_all_dim"], factor = rotation.mscale_all_dim, rotation.factor
+    return {
+        **kept,
+        "rope_type": "longrope",
+        "short_factor": factors,
+        "long_factor": factors,
+        "factor": factor,
+        "original_max_position_embeddings": start.original_length,
+        "attention_factor": rotation.gain,
+        # vLLM reads the gain under these names.
+        "short_mscale": rotation.gain,
+        "long_mscale": rotation.gain,
+    }
+
+
+def _llama_cpp(rotation: Rotation, config: PreTrainedConfig, target: Target, reach: int) -> tuple[tuple[str, ...], str]:
+    """Flags, or why there are none."""
+    context, layout, theta = ("-c", str(reach)), target.layout, target.geometry.theta
+    if not names_rotation(Scheme(rotation=rotation)):
+        return context, ""
+    if _kind(config) in FACTORS:
+        return (), (
+            f"a GGUF file of this model holds the factors of its rope_type {_kind(config)!r} for each pair, which "
+            f"llama.cpp applies on top of every flag"
+        )
+    assert theta is not None
+    plain, frequencies = geometric(theta, layout.rotary_dim), rotation.frequencies(layout.rotary_dim)
+    if rotation.gain == 1.0:
+        if _same(frequencies, plain / (factor := float(plain[0] / frequencies[0]))):
+            return (*context, "--rope-scaling", "linear", "--rope-scale", f"{factor:g}"), ""
+        base = float(frequencies[-1]) ** (-layout.rotary_dim / (layout.rotary_dim - 2))
+        if _same(frequencies, geometric(base, layout.rotary_dim)):
+            off = ("--rope-scaling", "none") if target.origin.rescaled else ()
+            return (*context, *off, "--rope-freq-base", f"{base:.9g}"), ""
+    if _is_its_yarn(rotation, theta):
+        fast, slow = rotation.turns
+        length = ("--yarn-orig-ctx", str(rotation.trained_length))
+        ramp = ("--yarn-beta-fast", f"{fast:g}", "--yarn-beta-slow", f"{slow:g}")
+        return (*context, "--rope-scaling", "yarn", "--rope-scale", f"{rotation.factor:g}", *length, *ramp), ""
+    return (), f"llama.cpp takes a linear factor, another base or YaRN, and {rotation.name} is none of them here"
+
+
+def _is_its_yarn(rotation: Rotation, theta: float) -> TypeGuard[YaRN]:
+    """Whether llama.cpp computes the same YaRN: its ramp, and the gain of the paper."""
+    if not isinstance(rotation, YaRN) or rotation.theta != theta or rotation.ramp not in (None, "index"):
+        return False
+    return rotation.gain == replace(rotation, attention_factor=None, mscale=None).gain and rotation.score_factor == 1.0
+
+
+def _same(one: Tensor, other: Tensor) -> bool:
+    return torch.allclose(one, other, rtol=SAME, atol=0.0)

@@ -1,0 +1,1 @@
+"""A study, which is what `longspan extend` runs: plan, measure, decide, summarize."""

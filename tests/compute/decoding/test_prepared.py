@@ -1,0 +1,257 @@
+"""One or few queries against a cache: the reference, reading the cache where it lies and turning a window at most."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from longspan import attend, parse
+from longspan.compute.decoding import prepared as decode_module
+from longspan.compute.decoding import step as step_module
+from longspan.compute.decoding.parts import WORTH, Parts
+from longspan.compute.decoding.prepared import Decoding, decoding
+from longspan.compute.decoding.step import FEW, step
+from longspan.compute.dense.reference import reference
+from longspan.compute.inputs import Inputs
+from longspan.compute.places import places
+from longspan.compute.rotate import rotate
+from longspan.compute.tiling.lowering import Span
+from longspan.memo import forget
+from longspan.position_map import ZERO, Divide, Floor, Identity, Modulo, PositionMap
+
+KEYS = 1503
+SCHEMES = [
+    "rope", "rope(layout=interleaved)", "rerope(100)", "leaky_rerope(100, 3)", "self_extend(96, 8)",
+    "rope + window(100)",
+    "rope + window(100, sinks=3)", "rope + blockwise(128)", "dual_chunk(160, 32)", "alibi", "kerple_log", "t5",
+    "alibi + window(100)", "rerope(100) + alibi", "rerope(100) + bidirectional", "rope + log_length(300)",
+    "rope + softmax_plus_one", "yarn(factor=4, trained_length=400)", "dynamic_ntk(trained_length=400)",
+    "streaming_llm(4, 100)", "nope + window(5, sinks=2)", "xpos", "xpos(scale_base=64) + window(300)",
+]  # fmt: skip
+
+
+def call(text: str, queries: int, batch: int = 1, **options: Any) -> Inputs:
+    """Grouped queries against `KEYS` keys in float64."""
+    generator = torch.Generator().manual_seed(0)
+    scheme = parse(text)
+    query, key, value = (
+        torch.randn(batch, heads, count, 8, dtype=torch.float64, generator=generator)
+        for heads, count in ((6, queries), (2, KEYS), (2, KEYS))
+    )
+    weights = {name: tensor.double() + 0.1 for name, tensor in scheme.initial_weights(6, 8, generator).items()}
+    return Inputs(query, key, value, scheme, *places(queries, KEYS, **options), weights, 0.3)
+
+
+def decode(x: Inputs) -> Tensor | None:
+    found = decoding(x)
+    return None if found is None else found(x.query, x.key, x.value, x.weights)
+
+
+@pytest.fixture
+def threads() -> Any:
+    """Four of them, so that keys are read in parts."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(4)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize("queries", [1, 3])
+@pytest.mark.parametrize("text", ["dynamic_ntk(trained_length=400)", "xpos", "rerope(700)", "xpos + window(200)"])
+def test_keys_turn_chunk_by_chunk(text: str, queries: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(step_module, "CHUNK", 512)
+    forget()  # what was found with another size must not be found again
+    x = call(text, queries)
+    found = decoding(x)
+    forget()
+    assert isinstance(found, Decoding)
+    assert found.todo is not None
+    turning = [piece for piece in found.todo.pieces if piece.keys is not None]
+    assert max(piece.end - piece.first for piece in turning) <= 512
+    torch.testing.assert_close(found(x.query, x.key, x.value, x.weights), reference(x), rtol=1e-11, atol=1e-11)
+
+
+@pytest.mark.parametrize("batch", [1, 2])
+@pytest.mark.parametrize("queries", [1, 2, FEW])
+@pytest.mark.parametrize("text", SCHEMES)
+def test_few_queries_are_the_reference(text: str, queries: int, batch: int, threads: None) -> None:
+    x = call(text, queries, batch)
+    out = decode(x)
+    if text.startswith("dynamic_ntk") and out is None:
+        return  # rows on both sides of a change of spectrum
+    assert out is not None
+    torch.testing.assert_close(out, reference(x), rtol=1e-11, atol=1e-11)
+
+
+@pytest.mark.parametrize("queries", [1, 3])
+@pytest.mark.parametrize("text", SCHEMES)
+def test_what_was_found_for_one_layer_serves_others_that_look_alike(text: str, queries: int, threads: None) -> None:
+    x = call(text, queries)
+    found = decoding(x)
+    if text.startswith("dynamic_ntk") and found is None:
+        return  # rows on both sides of a change of spectrum
+    assert found is not None
+    learned = {name: weight + 0.3 for name, weight in x.weights.items()}
+    other = replace(x, query=x.query.flip(3), key=x.key.flip(2), value=x.value.flip(2), weights=learned)
+    assert decoding(other) is found
+    out = found(other.query, other.key, other.value, other.weights)
+    torch.testing.assert_close(out, reference(other), rtol=1e-11, atol=1e-11)
+
+
+@pytest.mark.parametrize("heads", [1, 2, 3, 6])
+@pytest.mark.parametrize("keys", [1, 511, 1024, 1025, 4099, 8191])
+@pytest.mark.parametrize("threads_", [1, 2, 4, 6])
+def test_parts_show_every_key_once(keys: int, heads: int, threads_: int) -> None:
+    parts = Parts.of(keys, heads, threads_)
+    shown = parts.side_by_side(torch.arange(keys)[None, None, :, None], 0)
+    hidden = parts.hidden(torch.float32, torch.device("cpu"))
+    shown = shown if hidden is None else shown[hidden.transpose(2, 3) == 0]
+    assert torch.equal(shown.flatten(), torch.arange(keys))
+    assert parts.number == 1 or parts.number * heads % threads_ == 0 or parts.step < 2 * WORTH
+
+
+@pytest.mark.parametrize("first", [KEYS - 50, KEYS, KEYS + 40])
+@pytest.mark.parametrize("text", ["rerope(100)", "alibi", "rope + window(100)", "rerope(100) + bidirectional", "t5"])
+def test_queries_may_stand_before_or_behind_the_last_keys(text: str, first: int) -> None:
+    x = call(text, 3, query_positions=torch.arange(first, first + 3))
+    out = decode(x)
+    assert out is not None
+    torch.testing.assert_close(out, reference(x), rtol=1e-11, atol=1e-11)
+
+
+@pytest.mark.parametrize(
+    ("text", "options"),
+    [
+        ("rope", {"queries": FEW + 1}),
+        ("rerope(9)", {"key_positions": torch.arange(KEYS) * 2}),
+        ("rope + window(5)", {"query_positions": torch.tensor([2 * KEYS])}),
+        ("rope + window(5)", {"queries": 4, "query_positions": KEYS + torch.arange(2, 6)}),
+        ("rope", {"query_positions": torch.tensor([KEYS + 6]), "key_positions": torch.arange(KEYS)}),
+        ("axial", {"key_positions": torch.arange(2 * KEYS).view(1, KEYS, 2)}),
+        ("rope + cosine", {}),
+        ("rope + l2", {}),
+    ],
+)
+def test_everything_else_goes_the_general_way(text: str, options: dict[str, Any]) -> None:
+    x = call(text, options.pop("queries", 1), **options)
+    assert decode(x) is None
+    out = attend(x.query, x.key, x.value, text, scale=0.3, **options) if options else None
+    assert out is None or torch.allclose(out, reference(x))
+
+
+LEFT, RIGHT = torch.arange(KEYS)[None] < torch.tensor([[0], [777]]), torch.arange(KEYS)[None] >= KEYS - 300
+STANDING: dict[str, dict[str, Tensor]] = {
+    "left padding": {"padding": LEFT},
+    "nothing but padding": {"padding": torch.arange(KEYS)[None] < torch.tensor([[0], [KEYS]])},
+    "empty places of a static cache": {"padding": RIGHT, "query_positions": torch.arange(KEYS - 302, KEYS - 300)},
+    "documents": {"documents": (torch.arange(KEYS)[None] > torch.tensor([[9], [700]])).long()},
+    "documents behind padding": {"padding": LEFT, "documents": (torch.arange(KEYS)[None] > 900).long()},
+}
+
+
+@pytest.mark.parametrize("queries", [1, 2])
+@pytest.mark.parametrize("standing", STANDING)
+@pytest.mark.parametrize("text", SCHEMES)
+def test_rows_may_stand_differently(text: str, standing: str, queries: int, threads: None) -> None:
+    """Behind padding of their own, in documents of their own: each is read as it would be alone."""
+    options = dict(STANDING[standing])
+    if "query_positions" in options:
+        at = options.pop("query_positions")[-queries:]
+        x, last = call(text, queries, 2, **options), at[-1] + 1
+        x = replace(x, queries=x.keys.slice(int(at[0]), int(last)))
+    else:
+        x = call(text, queries, 2, **options)
+    out = decode(x)
+    assert out is not None
+    torch.testing.assert_close(out, reference(x), rtol=1e-11, atol=1e-11)
+
+
+def test_gradients_go_the_general_way() -> None:
+    x = call("rope", 1)
+    x.key.requires_grad_()
+    assert decode(x) is None
+    with torch.no_grad():
+        assert decode(x) is not None
+
+
+FRAMES: dict[str, PositionMap] = {
+    "rerope(100)": ZERO,
+    "leaky_rerope(100, 3)": Divide(3.0),
+    "self_extend(96, 8)": Floor(8),
+    "dual_chunk(160, 32)": Modulo(128),
+    "rope + window(100, sinks=4)": Identity(),
+    "rope": Identity(),
+    "alibi": ZERO,
+}
+
+
+@pytest.mark.parametrize("text", FRAMES)
+def test_a_cache_in_its_frame_is_read_where_it_lies(text: str, monkeypatch: pytest.MonkeyPatch, threads: None) -> None:
+    """At most the window's keys are copied to be turned; every other key and every value is a view of the cache."""
+    raw, frame = call(text, 1), FRAMES[text]
+    spectrum = raw.scheme.rotation.spectrum(8)
+    query, key = (
+        rotate(x, frame(where.coordinate), spectrum) for x, where in ((raw.query, raw.queries), (raw.key, raw.keys))
+    )
+    x = Inputs(query, key, raw.value, raw.scheme, raw.queries, raw.keys, raw.weights, 0.3, frame, frame)
+    read = {"key": 0, "value": 0, "copied": 0}
+    flash = decode_module.flash
+
+    def watched(
+        q: Tensor, k: Tensor, v: Tensor, scale: float, causal: bool, mask: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
+        for name, part, cache in (("key", k, key), ("value", v, raw.value)):
+            mine = part.untyped_storage().data_ptr() == cache.untyped_storage().data_ptr()
+            read[name if mine else "copied"] += part.shape[0] * part.shape[2]
+        return flash(q, k, v, scale, causal, mask)
+
+    monkeypatch.setattr(decode_module, "flash", watched)
+    out = decode(x)
+    assert out is not None
+    torch.testing.assert_close(out, reference(raw), rtol=1e-11, atol=1e-11)
+    assert read["copied"] <= (0 if text.startswith(("rope", "alibi", "dual")) else 100)
+    assert read["key"] + read["copied"] == read["value"]
+
+
+def test_angles_of_a_window_are_those_of_the_step_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In exact and in rounded coordinates; a group's tokens repeat after a group."""
+    for text, period in (("rerope(100)", 1), ("leaky_rerope(100, 3)", 1), ("self_extend(96, 8)", 8)):
+        frame = FRAMES[text]
+        near = [
+            next(piece.keys for piece in found.pieces if piece.keys is not None)
+            for last in (40_000, 40_000 + period)
+            if (found := step(parse(text), (frame, frame), Span(1, last + 1, last), 8, torch.float64)) is not None
+        ]
+        kind = (96, 8, torch.float32, torch.device("cpu"))
+        near[0].ready(*kind)
+        monkeypatch.setattr("longspan.compute.decoding.step.tables", None)  # nothing is computed anew
+        near[1].ready(*kind)
+        monkeypatch.undo()
+
+
+def test_learned_biases_are_read_again_when_they_change() -> None:
+    x = call("t5", 1)
+    before = decode(x)
+    x.weights["bias.table"].copy_(torch.randn(32, 6).double())
+    assert before is not None
+    after = decode(x)
+    assert after is not None
+    assert not torch.allclose(after, before)
+    torch.testing.assert_close(after, reference(x), rtol=1e-11, atol=1e-11)
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
+@pytest.mark.parametrize("text", ["rope", "rerope(30)", "alibi", "rope + window(30)"])
+def test_rows_that_do_not_see_a_bad_number_stay_clean(text: str, bad: float) -> None:
+    for where in (KEYS - 2, KEYS - 200):
+        for tensor in (0, 1):
+            x = call(text, 4)
+            (x.key, x.value)[tensor][0, 0, where, 3] = bad
+            out = attend(x.query, x.key, x.value, text, scale=0.3)
+            sees = parse(text).mask(torch.arange(KEYS - 4, KEYS), torch.tensor(where), True)
+            assert out[:, 3:].isfinite().all()  # heads of the other key head
+            finite = out[:, :3].isfinite().all(-1).all(1)[0]
+            assert finite[~sees].all()
+            assert not (finite & sees).any() or bad == float("inf")  # a score of −inf is a weight of zero
