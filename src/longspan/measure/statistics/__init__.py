@@ -1,0 +1,1 @@
+"""Statistics of measurements: bounds that hold, and what they may be read as."""

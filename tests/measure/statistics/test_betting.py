@@ -1,0 +1,78 @@
+"""Bounds by betting hold at all times together, and are not much wider than those for a fixed number of values."""
+
+from math import log
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from longspan.errors import InputError
+from longspan.measure.interval import wilson
+from longspan.measure.statistics.betting import FRACTIONS, evidence, lower_bound, upper_bound, values_needed
+
+RUNS, DOCUMENTS = 1000, 60
+scores = st.lists(st.sampled_from([0.0, 0.25, 0.5, 0.75, 1.0]), min_size=1, max_size=30)
+
+
+def test_wealth_by_hand() -> None:
+    """Two values, every fraction: the mean of the products; the larger of the wealths after one and after two."""
+    first, second = 1.0, 0.2
+    after_one = sum(1 + f * (first - 0.4) / 0.4 for f in FRACTIONS) / len(FRACTIONS)
+    both = sum((1 + f * 0.6 / 0.4) * (1 - f * 0.2 / 0.4) for f in FRACTIONS) / len(FRACTIONS)
+    assert evidence([first, second], 0.4, 0.0, 1.0) == pytest.approx(max(after_one, both), rel=1e-12)
+
+
+@pytest.mark.parametrize("mean", [0.1, 0.5, 0.85, 0.98])
+def test_bounds_hold_at_all_times_in_95_of_100_runs(mean: float) -> None:
+    """The bound after all values is the highest of those on the way, so that one look at the end is a look at each."""
+    draw = np.random.default_rng(0)
+    runs = draw.binomial(4, mean, (RUNS, DOCUMENTS)) / 4
+    false = sum(evidence(run, mean, 0.0, 1.0) >= 20 for run in runs.tolist())
+    assert false <= 0.05 * RUNS
+
+
+def test_looking_after_every_value_breaks_an_interval_for_a_fixed_number() -> None:
+    """The negative control of the test above: the same runs, with Wilson's interval looked at every time."""
+    draw = np.random.default_rng(0)
+    runs = draw.binomial(1, 0.5, (RUNS, DOCUMENTS))
+    shares = runs.cumsum(1) / np.arange(1, DOCUMENTS + 1)
+    false = sum(any(wilson(float(run[n - 1]), n, 0.9)[0] > 0.5 for n in range(5, DOCUMENTS + 1)) for run in shares)
+    assert false > 0.1 * RUNS
+
+
+@given(scores, st.floats(0.01, 0.99), st.floats(-3, 3), st.floats(0.1, 5))
+def test_units_change_nothing(values: list[float], mean: float, shift: float, size: float) -> None:
+    moved = [shift + size * value for value in values]
+    low, high = shift, max(shift + size, *moved)
+    assert evidence(moved, shift + size * mean, low, high) == pytest.approx(evidence(values, mean, 0.0, 1.0), rel=1e-6)
+
+
+@given(scores)
+def test_a_bound_is_where_the_evidence_reaches_its_level(values: list[float]) -> None:
+    bound = lower_bound(values, 0.0, 1.0)
+    assert bound <= np.mean(values) + 1e-8 <= upper_bound(values, 0.0, 1.0) + 2e-8
+    if bound > 1e-6:
+        assert evidence(values, bound - 1e-7, 0.0, 1.0) >= 20 >= evidence(values, bound + 1e-7, 0.0, 1.0)
+
+
+@given(scores, scores)
+def test_more_values_never_take_a_bound_back(values: list[float], more: list[float]) -> None:
+    assert lower_bound([*values, *more], 0.0, 1.0) >= lower_bound(values, 0.0, 1.0)
+
+
+def test_needed_values_are_about_those_that_decide() -> None:
+    """Of constant values the wealth is known in closed form; the estimate pays for sharing among the fractions."""
+    value, mean = 0.95, 0.8
+    alone = log(20) / log(1 + FRACTIONS[-1] * (value - mean) / mean)
+    needed = values_needed([value] * 3, mean, 0.0, 1.0)
+    assert needed is not None
+    decided = next(n for n in range(1, 1000) if evidence([value] * n, mean, 0.0, 1.0) >= 20)
+    assert alone <= decided <= needed <= 3 * alone
+    assert values_needed([0.5] * 3, mean, 0.0, 1.0) is None
+    assert values_needed([], mean, 0.0, 1.0) is None
+
+
+def test_values_outside_their_range_are_refused() -> None:
+    with pytest.raises(InputError, match=r"values must lie in \[0, 1\], got 0.5 … 1.5"):
+        evidence([0.5, 1.5], 0.5, 0.0, 1.0)

@@ -1,0 +1,90 @@
+"""Certificates of effective length: coverage, the order of lengths, and fewer documents than an interval needs."""
+
+import numpy as np
+import pytest
+
+from longspan.errors import InputError
+from longspan.measure.interval import mean
+from longspan.measure.statistics.effective import NOLIMA, Certificate, Claim, Share, Threshold, certify
+
+RUNS = 1000
+LENGTHS = (1024, 2048, 4096, 8192)
+
+
+def run(draw: np.random.Generator, means: tuple[float, ...], documents: int, short: float = 0.95) -> Certificate:
+    """Scores of documents that differ: what makes one hard at a length makes it hard on short texts too."""
+    ease = draw.normal(0, 0.05, documents)
+    scores = [draw.binomial(4, np.clip(m + ease, 0, 1)) / 4 for m in (short, *means)]
+    return certify(dict(zip(LENGTHS, map(list, scores[1:]), strict=True)), list(scores[0]))
+
+
+@pytest.mark.parametrize("means", [(0.9, 0.9, 0.79, 0.79), (0.9, 0.79, 0.9, 0.9), (0.79, 0.79, 0.79, 0.79)])
+def test_a_certificate_is_false_in_at_most_5_of_100_runs(means: tuple[float, ...]) -> None:
+    """0.79 lies below 85 % of the short score, 0.95: no length from the first such one on may be certified."""
+    draw, honest = np.random.default_rng(1), next(i for i, m in enumerate(means) if m < 0.85 * 0.95)
+    reached = [run(draw, means, 40).length for _ in range(RUNS)]
+    false = sum(length is not None and length >= LENGTHS[honest] for length in reached)
+    assert false <= 0.05 * RUNS
+
+
+def test_clear_effects_take_fewer_documents_than_an_interval_of_fixed_size() -> None:
+    """An interval's size is fixed beforehand, for the smallest difference of interest: 5 points at a power of 80 %."""
+    draw = np.random.default_rng(2)
+    deviation, planned = 0.2, int(np.ceil((1.645 + 0.842) ** 2 * 0.2**2 / 0.05**2))
+    stopped = []
+    for _ in range(200):
+        long = list(np.clip(draw.normal(0.98, deviation / 2, planned), 0, 1))
+        short = list(np.clip(draw.normal(0.98, deviation / 2, planned), 0, 1))
+        decided = (n for n in range(1, planned + 1) if certify({1024: long[:n]}, short[:n]).decided)
+        stopped.append(next(decided, planned))
+    assert planned == 99
+    assert np.median(stopped) <= 0.5 * planned
+
+
+def test_the_first_length_that_is_not_proved_ends_the_row() -> None:
+    found = certify({1024: [1.0] * 40, 2048: [1.0, 0.0] * 20, 4096: [1.0] * 40}, [1.0] * 40)
+    assert [finding.verdict for finding in found.findings] == ["holds", "fails", "holds"]
+    assert found.length == 1024
+    assert found.decided
+
+
+def test_a_share_is_paired_by_document() -> None:
+    """Hard documents are hard at every length; what differs from document to document cancels."""
+    hard = [0.1 * (i % 10) for i in range(60)]
+    assert certify({1024: hard}, hard).length == 1024
+    assert certify({1024: hard}, hard[::-1]).findings[0].verdict == "open"
+    assert certify({1024: hard}, hard, Threshold(0.85)).findings[0].verdict == "fails"
+
+
+def test_too_few_documents_are_open_and_say_how_many_are_needed() -> None:
+    finding = certify({1024: [1.0] * 5}, [1.0] * 5).findings[0]
+    assert (finding.verdict, finding.documents) == ("open", 5)
+    assert finding.needed is not None
+    assert certify({1024: [1.0] * finding.needed}, [1.0] * finding.needed).length == 1024
+
+
+@pytest.mark.parametrize("claim", [NOLIMA, Threshold(0.6)])
+def test_the_bound_is_the_largest_claim_that_holds(claim: Claim) -> None:
+    scores, short = [0.75, 1.0, 1.0, 0.75] * 20, [1.0, 1.0, 0.75, 1.0] * 20
+    bound = certify({512: scores}, short, claim).findings[0].bound
+    assert certify({512: scores}, short, type(claim)(bound - 0.002)).length == 512
+    assert certify({512: scores}, short, type(claim)(bound + 0.002)).length is None
+    assert bound <= mean([a / b for a, b in zip(scores, short, strict=True)]).value
+
+
+@pytest.mark.parametrize(
+    ("scores", "short", "words"),
+    [
+        ({}, [1.0], "needs scores at one length at least"),
+        ({512: [1.0, 1.0]}, [1.0], "2 documents have a score at 512 tokens and 1 a short one"),
+        ({512: [1.2]}, [1.0], "scores at 512 tokens must lie between 0 and 1"),
+    ],
+)
+def test_scores_that_mean_nothing_are_refused(scores: dict[int, list[float]], short: list[float], words: str) -> None:
+    with pytest.raises(InputError, match=words):
+        certify(scores, short)
+
+
+def test_a_claim_lies_between_0_and_1() -> None:
+    with pytest.raises(InputError, match="a share must lie between 0 and 1, got 1"):
+        Share(1.0)
