@@ -16,7 +16,7 @@ from torch import Tensor
 from longspan.compute.decoding.frame import frame
 from longspan.compute.decoding.prepared import Decoding, Patchwork
 from longspan.compute.decoding.step import CHUNK, FEW, Turn, Turning
-from longspan.compute.inputs import Inputs, Look, check_tensors
+from longspan.compute.inputs import Inputs, TensorSpec, check_tensors
 from longspan.compute.places import Places, places
 from longspan.compute.run import decoding, run
 from longspan.errors import RefusalError, ShapeError
@@ -83,14 +83,14 @@ class Cache:
 
     @torch.compiler.disable  # what there is to do depends on how many tokens there are
     def _attend(self, query: Tensor, key: Tensor, value: Tensor, padding: Tensor | None) -> Tensor:
-        if any(Look.of(tensor).differentiated for tensor in (query, key, value, *self.weights.values())):
+        if any(TensorSpec.of(tensor).differentiated for tensor in (query, key, value, *self.weights.values())):
             raise RefusalError("a cache keeps no graph: call it under torch.no_grad(), and attend() for gradients")
         check_tensors(query, key, value)
         query, key = self._normalized(query, key)
         hidden = self._hidden(padding, key)
         base = query.shape[3] ** -0.5 if self.scale is None else self.scale
         padded = None if hidden is None else hidden.cpu().numpy().tobytes()
-        looks = Look.of(query), Look.of(key)
+        looks = TensorSpec.of(query), TensorSpec.of(key)
         call = _known(Call(self._content, self.length, *looks, base, self.backend, padded, hidden))
         self._keys, self._values = self._room(key, self._keys), self._room(value, self._values)
         call.turn_on(self._keys, self._rotation)
@@ -164,13 +164,13 @@ class Call:
 
     scheme: Scheme
     before: int
-    query: Look
-    key: Look
+    query: TensorSpec
+    key: TensorSpec
     base_scale: float
     backend: str
     padded: bytes | None
     hidden: Bool[Tensor, "batch length"] | None = field(compare=False)
-    _steps: dict[tuple[Look, ...], Decoding | Patchwork] = field(default_factory=dict, compare=False)
+    _steps: dict[tuple[TensorSpec, ...], Decoding | Patchwork] = field(default_factory=dict, compare=False)
 
     def turn_on(self, keys: Tensor, old: Rotation) -> None:
         """Turn the keys read before from the frame of an old rotation on to that of the one that serves now."""
@@ -197,7 +197,7 @@ class Call:
     def _run(
         self, query: Tensor, key: Tensor, value: Tensor, scheme: Scheme, frame: PositionMap | None, weights: Weights
     ) -> Tensor:
-        asked = tuple(Look.of(tensor) for tensor in (value, *weights.values()))
+        asked = tuple(TensorSpec.of(tensor) for tensor in (value, *weights.values()))
         step = self._steps.get(asked)
         if step is not None:
             return step(query, key, value, weights)

@@ -17,12 +17,13 @@ from longspan.scheme import Scheme
 from longspan.slots import UNBOUNDED, Part, Spectrum, VectorBias, Weights
 
 
-class Look(NamedTuple):
-    """What can be said of a tensor without reading its numbers: of tensors that look alike, all get the same done.
+class TensorSpec(NamedTuple):
+    """What decides how a tensor is computed with, short of its numbers: tensors of equal specs get the same plan.
 
     Arguments:
-        stride: of the last axis.
-        differentiated: whether operations on it are recorded for a backward pass.
+        shape, dtype, device: those of the tensor.
+        stride: the stride of the last axis.
+        differentiated: whether autograd records operations on the tensor.
     """
 
     shape: torch.Size
@@ -32,8 +33,8 @@ class Look(NamedTuple):
     differentiated: bool
 
     @classmethod
-    def of(cls, x: Tensor) -> "Look":
-        """Of a tensor."""
+    def of(cls, x: Tensor) -> "TensorSpec":
+        """Read the spec off a tensor."""
         return cls(x.shape, x.dtype, x.device, x.stride(-1), x.requires_grad and torch.is_grad_enabled())
 
 

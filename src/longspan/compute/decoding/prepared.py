@@ -17,7 +17,7 @@ from torch import Tensor
 
 from longspan.compute.decoding.parts import Parts
 from longspan.compute.decoding.step import FEW, Piece, Step, Turning, step
-from longspan.compute.inputs import Inputs, Look
+from longspan.compute.inputs import Inputs, TensorSpec
 from longspan.compute.kernels.cpu import VECTOR, flash
 from longspan.compute.scaling import Sharpness, sharpness
 from longspan.compute.tiling.lowering import Span
@@ -41,18 +41,18 @@ def decoding(x: Inputs) -> "Decoding | Patchwork | None":
     steps = [_known(_decoding(x, patch)) for patch in found]
     if any(step.todo is None for step in steps):
         return None
-    whole = len(steps) == 1 and steps[0].queries == Look.of(x.query) and steps[0].keys == Look.of(x.key)
+    whole = len(steps) == 1 and steps[0].queries == TensorSpec.of(x.query) and steps[0].keys == TensorSpec.of(x.key)
     return steps[0] if whole else Patchwork(tuple(zip(found, steps, strict=True)))
 
 
 def _decoding(x: Inputs, patch: Patch) -> "Decoding":
     frames, span = (x.query_frame, x.key_frame), patch.span
-    query, key = Look.of(x.query[patch.rows, :, : span.queries]), Look.of(x.key[patch.rows, :, : span.keys])
+    query, key = TensorSpec.of(x.query[patch.rows, :, : span.queries]), TensorSpec.of(x.key[patch.rows, :, : span.keys])
     return Decoding(x.scheme, frames, span, x.base_scale, query, key, torch.get_num_threads())
 
 
 def _wants_gradients(x: Inputs) -> bool:
-    return any(Look.of(tensor).differentiated for tensor in (x.query, x.key, x.value, *x.weights.values()))
+    return any(TensorSpec.of(tensor).differentiated for tensor in (x.query, x.key, x.value, *x.weights.values()))
 
 
 def _one_softmax(x: Inputs) -> bool:
@@ -116,8 +116,8 @@ class Decoding:
     frames: tuple[PositionMap | None, PositionMap | None]
     span: Span
     base_scale: float
-    queries: Look
-    keys: Look
+    queries: TensorSpec
+    keys: TensorSpec
     threads: int
 
     def __call__(

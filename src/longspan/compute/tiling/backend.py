@@ -7,7 +7,6 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from longspan.compute.decoding.prepared import Decoding, Patchwork, decoding
 from longspan.compute.dense.blocks import blocks
 from longspan.compute.inputs import Inputs
 from longspan.compute.kernels import cpu as flash
@@ -73,22 +72,18 @@ def tiles(x: Inputs) -> Float[Tensor, "batch heads queries value_dim"]:
 
     A NaN or an inf may come out in rows that do not see it: where the output holds one, blocks compute all again.
     """
-    if any(tensor.stride(3) != 1 for tensor in (x.query, x.key, x.value)):  # the kernel would read other numbers
-        x = replace(x, query=x.query.contiguous(), key=x.key.contiguous(), value=x.value.contiguous())
-    found = step(x)
-    if found is not None:
-        return found(x.query, x.key, x.value, x.weights)
+    x = readable(x)
     out = _tiles(x, flash.strip(x.query.dtype, x.query.device))
     # Short sums first: adding bfloat16 in float32 at once takes ten times as long.
     total = out.detach().sum(-1).sum(dtype=torch.promote_types(out.dtype, torch.float32))
     return out if isfinite(total) else blocks(x)
 
 
-def step(x: Inputs) -> Decoding | Patchwork | None:
-    """What tiles do with few queries against a cache; None where the inputs are no such step."""
-    if flash.on_cuda(x.query.device):  # decoding packs heads for the kernel of the CPU
-        return None
-    return decoding(x) if all(tensor.stride(3) == 1 for tensor in (x.query, x.key, x.value)) else None
+def readable(x: Inputs) -> Inputs:
+    """The same call with the channels of a token side by side: a kernel would read other numbers without a word."""
+    if all(tensor.stride(3) == 1 for tensor in (x.query, x.key, x.value)):
+        return x
+    return replace(x, query=x.query.contiguous(), key=x.key.contiguous(), value=x.value.contiguous())
 
 
 def _tiles(x: Inputs, strip: int | None) -> Tensor:

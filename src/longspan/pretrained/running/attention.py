@@ -11,7 +11,7 @@ from transformers.masking_utils import AttentionMaskInterface, eager_mask
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS, AttentionInterface
 
 from longspan.cap.softcap import Softcap
-from longspan.compute.inputs import Inputs, Look
+from longspan.compute.inputs import Inputs, TensorSpec
 from longspan.compute.run import decoding, run
 from longspan.errors import RefusalError
 from longspan.normalizer.softmax_plus_one import SoftmaxPlusOne
@@ -132,7 +132,7 @@ class Extended:
             query, key = self.layout.arrange(query), self.layout.arrange(key)
         tensors, weights = (query, key, value), {} if s_aux is None else {"normalizer.logit": s_aux}
         base_scale = query.shape[-1] ** -0.5 if scaling is None else float(scaling)
-        asked = self, base_scale, softcap, *(Look.of(tensor) for tensor in (*tensors, *weights.values()))
+        asked = self, base_scale, softcap, *(TensorSpec.of(tensor) for tensor in (*tensors, *weights.values()))
         step = attention_mask.decodings.get(asked)
         if step is None:
             queries, keys = attention_mask.places(self.steps.now)
