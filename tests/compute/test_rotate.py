@@ -29,7 +29,7 @@ def test_half_layout_is_llamas() -> None:
 
 
 def test_half_layout_is_llamas_from_the_same_tables() -> None:
-    """The turning itself, angles aside: two products and a sum, and channels below four."""
+    """The rotation itself, angles aside: two products and a sum, and channels below four."""
     query = torch.randn(2, 3, 6, 16, dtype=torch.float64)
     spectrum = RoPE().spectrum(16)
     cos, sin = (table.repeat(1, 1, 2) for table in tables(POSITIONS[..., None], spectrum))
@@ -78,15 +78,15 @@ def test_angles_at_a_million_are_exact_to_their_rounding() -> None:
 def test_cast_comes_after_cosine_and_sine() -> None:
     """bfloat16 input at position one million: as exact as rounding the result allows."""
     x = torch.randn(1, 1, 1, 16, dtype=torch.bfloat16)
-    place = torch.tensor([[[1_000_000]]])
+    position = torch.tensor([[[1_000_000]]])
     spectrum = RoPE().spectrum(16)
-    exact = rotate(x.double(), place, spectrum)
+    exact = rotate(x.double(), position, spectrum)
     budget = 4 * 2**-8 * x.abs().max().item()
-    torch.testing.assert_close(rotate(x, place, spectrum).double(), exact, rtol=0, atol=budget)
+    torch.testing.assert_close(rotate(x, position, spectrum).double(), exact, rtol=0, atol=budget)
 
 
 def test_half_positions_are_positions() -> None:
-    """float64 coordinates: two steps of one half make one of one."""
+    """float64 positions: two steps of one half make one of one."""
     x = torch.randn(1, 1, 1, 16, dtype=torch.float64)
     spectrum = RoPE().spectrum(16)
     step = torch.full((1, 1, 1), 0.5, dtype=torch.float64)
@@ -96,29 +96,29 @@ def test_half_positions_are_positions() -> None:
 
 @pytest.mark.parametrize("layout", ["half", "interleaved"])
 def test_gradient_is_the_rotation_back(layout: Layout) -> None:
-    """⟨R x, y⟩ = ⟨x, Rᵀ y⟩, and Rᵀ turns by the opposite angle; so it is once more for the gradient's gradient."""
+    """⟨R x, y⟩ = ⟨x, Rᵀ y⟩, and Rᵀ rotates by the opposite angle; so it is once more for the gradient's gradient."""
     x, y, z = torch.randn(3, 2, 3, 6, 16, dtype=torch.float64)
-    place, spectrum = POSITIONS[..., None], RoPE(layout=layout, partial=0.5).spectrum(16)
+    position, spectrum = POSITIONS[..., None], RoPE(layout=layout, partial=0.5).spectrum(16)
     x.requires_grad_()
     y.requires_grad_()
-    (gradient,) = torch.autograd.grad((rotate(x, place, spectrum) * y).sum(), x, create_graph=True)
-    torch.testing.assert_close(gradient, rotate(y, -place, spectrum), rtol=0, atol=0)
+    (gradient,) = torch.autograd.grad((rotate(x, position, spectrum) * y).sum(), x, create_graph=True)
+    torch.testing.assert_close(gradient, rotate(y, -position, spectrum), rtol=0, atol=0)
     (again,) = torch.autograd.grad((gradient * z).sum(), y)
-    torch.testing.assert_close(again, rotate(z, place, spectrum), rtol=0, atol=0)
+    torch.testing.assert_close(again, rotate(z, position, spectrum), rtol=0, atol=0)
 
 
 def test_pairs_shrink_and_grow_by_half_per_token() -> None:
     """xPos at γ = 1, B = 1 keeps ζ = 1/2, 5/8, 3/4, 7/8 of a pair's length per token; a gain comes on top of that."""
     x = torch.randn(1, 1, 2, 8, dtype=torch.float64)
     spectrum = replace(XPos(gamma=1, scale_base=1).spectrum(8), gain=3.0)
-    place, decay = torch.tensor([[[7], [100]]]), torch.tensor([[2, -1]])
-    lengths = (rotate(x, place, spectrum, decay).unflatten(-1, (2, 4)) / 3).norm(dim=-2)
+    position, decay = torch.tensor([[[7], [100]]]), torch.tensor([[2, -1]])
+    lengths = (rotate(x, position, spectrum, decay).unflatten(-1, (2, 4)) / 3).norm(dim=-2)
     zeta = torch.tensor([1 / 2, 5 / 8, 3 / 4, 7 / 8], dtype=torch.float64)
     wanted = x.unflatten(-1, (2, 4)).norm(dim=-2) * torch.stack([zeta**2, 1 / zeta])
     torch.testing.assert_close(lengths, wanted, rtol=1e-14, atol=0)
 
 
-def test_one_place_takes_one_row_of_tables() -> None:
+def test_one_position_takes_one_row_of_tables() -> None:
     spectrum = RoPE().spectrum(16)
     alike, other = torch.full((2, 5, 1), 7), torch.arange(10).view(2, 5, 1)
     assert [tuple(table.shape) for table in tables(alike, spectrum)] == 2 * [(2, 1, 8)]

@@ -22,7 +22,7 @@ from longspan.bench.memory import peak
 from longspan.compute.cache import Cache
 from longspan.compute.inputs import Inputs
 from longspan.compute.places import contiguous
-from longspan.compute.rotate import tables, turn
+from longspan.compute.rotate import rotate_by, tables
 from longspan.compute.run import run
 from longspan.measure.machine import hardware
 from longspan.notation import parse
@@ -160,7 +160,7 @@ def prefill_calls(
 
     def baseline() -> None:
         angles = tables(where.coordinate, spectrum)
-        turned_query, turned_key = (turn(x, angles, spectrum.layout) for x in (query, key))
+        turned_query, turned_key = (rotate_by(x, angles, spectrum.layout) for x in (query, key))
         finish(scaled_dot_product_attention(turned_query, turned_key, value, is_causal=True))
 
     def call(name: str) -> Callable[[], None]:
@@ -197,7 +197,7 @@ def decode_calls(
         keys = next(lengths)
         angles = tables(torch.tensor([[[keys - 1]]]), spectrum)
         for key, value in caches:
-            packed = turn(query, angles, spectrum.layout).reshape(1, DECODE_KV_HEADS, -1, HEAD_DIM)
+            packed = rotate_by(query, angles, spectrum.layout).reshape(1, DECODE_KV_HEADS, -1, HEAD_DIM)
             scaled_dot_product_attention(packed, key[:, :, :keys], value[:, :, :keys])
 
     def call(name: str) -> Callable[[], None]:

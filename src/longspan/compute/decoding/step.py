@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Float, Shaped
 from torch import Tensor
 
-from longspan.compute.rotate import Tables, decay_span, ready, tables, turned
+from longspan.compute.rotate import ChannelTables, channel_tables, decay_span, rotate_channels, tables
 from longspan.compute.tiling.lowering import Span, band_keys, visible_keys
 from longspan.memo import ANGLES, PRODUCTS, numbers_of, remember
 from longspan.position_map import PositionMap
@@ -53,9 +53,9 @@ class Turn:
         """For so many tokens, by angles that are remembered: those of a window are the same in the next step."""
         layout = self.spectrum.layout
 
-        def make() -> Tables:
+        def make() -> ChannelTables:
             decay = self.shrink * self.places[..., 0] if self.spectrum.decays else None
-            return ready(tables(self.places, self.spectrum, decay), layout, head_dim, dtype, device)
+            return channel_tables(tables(self.places, self.spectrum, decay), layout, head_dim, dtype, device)
 
         cos, sin = ANGLES.get((self._spelled, layout, head_dim, dtype, device), make)
         return Turning((cos[:, :, :tokens], sin[:, :, :tokens]), layout)
@@ -84,12 +84,12 @@ class Turn:
 class Turning:
     """A turn of known angles, ready for the tensors of every layer."""
 
-    angles: Tables
+    angles: ChannelTables
     layout: Layout
 
     def __call__(self, x: Float[Tensor, "_ heads tokens d"]) -> Float[Tensor, "_ heads tokens d"]:
         """Tokens turned."""
-        return turned(x, self.angles, self.layout)
+        return rotate_channels(x, self.angles, self.layout)
 
 
 @dataclass(frozen=True, eq=False)

@@ -9,7 +9,7 @@ from torch.nn.functional import pad
 
 from longspan.compute.inputs import Inputs, to_turn
 from longspan.compute.kernels.cpu import fitting, halvings
-from longspan.compute.rotate import Tables, decay_span, rotate, tables, turn
+from longspan.compute.rotate import Tables, decay_span, rotate, rotate_by, tables
 from longspan.compute.scaling import scaled
 from longspan.compute.tiling import toeplitz
 from longspan.compute.tiling.lowering import Cut, Span, View, lower, with_common_views
@@ -139,5 +139,5 @@ def _widened(x: Tensor, width: int) -> Tensor:
 
 
 def _turn(x: Tensor, place: Tensor, angles: Tables, spectrum: Spectrum) -> Tensor:
-    """`turn`, but no copy of what stands still: a cache of many keys is read where it lies."""
-    return x if spectrum.gain == 1.0 and not place.any() else turn(x, angles, spectrum.layout)
+    """`rotate_by`, but no copy of what stands still: a cache of many keys is read where it lies."""
+    return x if spectrum.gain == 1.0 and not place.any() else rotate_by(x, angles, spectrum.layout)
