@@ -73,6 +73,21 @@ $(GEMMA3): | $(STAMP)
 gemma3: $(GEMMA3) ## fetch a small real model with sliding layers (240 MB) and check the extensions on it
 	OMP_NUM_THREADS=$(WORKERS) $(BIN)/python -m pytest tests/pretrained/test_gemma3.py $(ARGS)
 
+# Six novels by Jane Austen (public domain, 717,537 words) come inside a Debian package; no package is installed.
+AUSTEN := $(CACHE)/austen
+AUSTEN_SHA256 := 65b434d16a8755142bfa95ba19c5f9abd0d30cf3dffe3b6793e834f9f56dcc96
+
+$(AUSTEN): | $(STAMP)
+	mkdir -p $(CACHE)/partial-austen
+	cd $(CACHE)/partial-austen && apt-get download --quiet --quiet r-cran-janeaustenr
+	$(BIN)/python experiments/texts/austen.py $(CACHE)/partial-austen/*.deb $(CACHE)/partial-austen/texts
+	cat $(CACHE)/partial-austen/texts/*.txt | sha256sum --check --quiet <(echo "$(AUSTEN_SHA256)  -")
+	mv $(CACHE)/partial-austen/texts $(AUSTEN)
+	rm -r $(CACHE)/partial-austen
+
+.PHONY: austen
+austen: $(AUSTEN) ## fetch six novels (4 MB) as long documents to measure with; needs apt-get
+
 LLAMA_CPP := build/llama-cpp
 
 $(LLAMA_CPP)/.installed:
