@@ -30,7 +30,7 @@ def test_llama_passes_everything():
 
 
 def test_a_wrong_frame_turns_every_cell_red(monkeypatch):
-    monkeypatch.setattr(attach, "Frame", WrongFrame)
+    monkeypatch.setattr(attach, "RotaryHook", WrongFrame)
     assert family.row("llama", small_model("llama", torch.float64)).red == list(FEW)
 
 

@@ -21,7 +21,7 @@ from longspan.errors import LongspanError
 from longspan.pretrained import attach
 from longspan.pretrained.anatomy.inspect import rope_origin
 from longspan.pretrained.anatomy.rescaling import Origin
-from longspan.pretrained.running.frame import rotary_modules
+from longspan.pretrained.running.rotary import rotary_modules
 from longspan.pretrained.storing.export import stock_config
 from longspan.pretrained.storing.runtimes import tell
 from pretrained.models import logits

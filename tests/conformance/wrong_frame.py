@@ -6,10 +6,10 @@ import torch
 from torch import nn
 
 from longspan.pretrained import attach
-from longspan.pretrained.running.frame import Frame
+from longspan.pretrained.running.hooks import RotaryHook
 
 
-class WrongFrame(Frame):
+class WrongFrame(RotaryHook):
     """Tells positions that drift away from those that it should tell."""
 
     def __call__(self, module: nn.Module, args: tuple, kwargs: dict) -> tuple[tuple, dict[str, Any]]:
@@ -20,4 +20,4 @@ class WrongFrame(Frame):
 
 def tell_false_positions() -> None:
     """From here on, in this process."""
-    attach.Frame = WrongFrame  # type: ignore[misc]
+    attach.RotaryHook = WrongFrame  # type: ignore[misc]

@@ -436,24 +436,24 @@ def test_a_model_without_rope_is_refused():
 
 @pytest.mark.parametrize("scheme", ["rerope(8)", "leaky_rerope(window=8, k=4)", "streaming_llm(sinks=2, size=16)"])
 def test_a_wrong_frame_fails_the_self_test(monkeypatch, scheme):
-    from longspan.pretrained.running import frame
+    from longspan.pretrained.running.hooks import RotaryHook
 
-    class Tilted(frame.Frame):
+    class Tilted(RotaryHook):
         def __call__(self, module, args, kwargs):
             given = super().__call__(module, args, kwargs)
             return given and self.arguments.put("position_ids", self.arguments.get("position_ids", *given) + 2, *given)
 
-    monkeypatch.setattr("longspan.pretrained.attach.Frame", Tilted)
+    monkeypatch.setattr("longspan.pretrained.attach.RotaryHook", Tilted)
     model = tiny_llama()
     longspan.extend(model, scheme)  # the same turn for all is no turn at all: it must pass
     longspan.detach(model)
 
-    class Broken(frame.Frame):
+    class Broken(RotaryHook):
         def __call__(self, module, args, kwargs):
             told = super().__call__(module, args, kwargs)
             return told and (args, kwargs)
 
-    monkeypatch.setattr("longspan.pretrained.attach.Frame", Broken)
+    monkeypatch.setattr("longspan.pretrained.attach.RotaryHook", Broken)
     with pytest.raises(RefusalError, match="differs from the model"):
         longspan.extend(model, scheme)
 

@@ -6,6 +6,7 @@ from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
 
 from longspan.errors import RefusalError
 from longspan.geometry import Geometry
@@ -19,9 +20,9 @@ from longspan.pretrained.division import Work, divide, plainly, turns, unturned
 from longspan.pretrained.resolve import Target, close, fitted
 from longspan.pretrained.running import temperature
 from longspan.pretrained.running.attention import IMPLEMENTATION, LAYER, Extended, Stock
-from longspan.pretrained.running.frame import Arguments, Frame, Installed
-from longspan.pretrained.running.mask import padding_of
-from longspan.pretrained.running.step import Steps
+from longspan.pretrained.running.forward_pass import ForwardPasses
+from longspan.pretrained.running.hooks import RotaryHook, TextModelHooks, WrapperHooks
+from longspan.pretrained.running.rotary import InstalledRotation
 from longspan.pretrained.running.temperature import Scaling
 from longspan.rotation.rope import RoPE
 from longspan.scheme import Scheme
@@ -110,9 +111,9 @@ class Attachment:
     ) -> None:
         self.model, self.anatomy, self.plan, self.work = model, anatomy, plan, work
         self.length, self.backend = length, backend
-        self.steps = Steps(work.frame(anatomy.sources()), work.pairwise)
-        self._hooks: list[Any] = []
-        self._installed: list[Installed | Scaling] = []
+        self.passes = ForwardPasses(work.frame(anatomy.sources()), work.pairwise)
+        self._hooks: list[RemovableHandle] = []
+        self._installed: list[InstalledRotation | Scaling] = []
         self._configs: list[tuple[nn.Module, str, Any]] = []
 
     @property
@@ -156,18 +157,18 @@ class Attachment:
                 own = rope_origin(base.config, layer.source.layer_type).own
                 if (changed := temperature.install(layer, own, rotation)) is not None:
                     self._installed.append(changed)
+        self._install_hooks()
+
+    def _install_hooks(self) -> None:
+        base, standings = self.anatomy.base, self.work.standings
         for module in dict.fromkeys(source.module for source in self.anatomy.sources()):
-            moved = {s: each.position for s, each in work.standings.items() if s.module is module and not each.true}
-            told = {source.layer_type: position for source, position in moved.items()}
-            self._hooks.append(module.register_forward_pre_hook(Frame(module, self.steps, told), with_kwargs=True))
+            moved = {s: each.position for s, each in standings.items() if s.module is module and not each.true}
+            mapped = {source.layer_type: position for source, position in moved.items()}
+            self._hooks += RotaryHook(module, self.passes, mapped).install(module)
         if self.model is not base:
-            caller = Caller(self.model, self.steps)
-            self._hooks.append(self.model.register_forward_pre_hook(caller.begin, with_kwargs=True))
-            self._hooks.append(self.model.register_forward_hook(caller.end, always_call=True))
+            self._hooks += WrapperHooks(self.model, self.passes).install(self.model)
         windows = [layer.local_size for layer in self.anatomy.layers if layer.local_size]
-        forward = Forward(base, self.steps, min(windows, default=None))
-        self._hooks.append(base.register_forward_pre_hook(forward.begin, with_kwargs=True))
-        self._hooks.append(base.register_forward_hook(forward.end, always_call=True))
+        self._hooks += TextModelHooks(base, self.passes, min(windows, default=None)).install(base)
 
     def _install_layers(self) -> None:
         if not _has_work(self.anatomy, self.work):
@@ -179,64 +180,10 @@ class Attachment:
             does = None
             if rest is not None or layer.masks_band:
                 left = rest or unturned(layer)
-                layout, told = (layer.layout, self.work.told(layer)) if turns(left) else (None, None)
-                does = Extended(left, layout, told, self.steps, self.backend)
-                does = shared.setdefault((left, layout, told), does)
+                layout, frame = (layer.layout, self.work.told(layer)) if turns(left) else (None, None)
+                does = Extended(left, layout, frame, self.passes, self.backend)
+                does = shared.setdefault((left, layout, frame), does)
             layer.module.__dict__[LAYER] = Stock(layer.implementation, does) if rest is None else does
-
-
-class Caller:
-    """Hooks around the whole model: what whoever calls it says of positions."""
-
-    def __init__(self, model: nn.Module, steps: Steps) -> None:
-        self.arguments, self.steps = Arguments(model), steps
-
-    def begin(self, module: nn.Module, args: tuple, kwargs: dict) -> None:
-        """Before the forward."""
-        explicit = self.arguments.get("position_ids", args, kwargs) is not None
-        self.steps.call(explicit, padding_of(self.arguments.get("attention_mask", args, kwargs)))
-
-    def end(self, module: nn.Module, args: tuple, output: Any) -> None:
-        """After it."""
-        self.steps.hang_up()
-
-
-class Forward:
-    """Hooks around the text model: which cache this pass reads, and which one it made.
-
-    Arguments:
-        window: tokens that the narrowest sliding layer sees; None where no layer slides.
-    """
-
-    def __init__(self, base: nn.Module, steps: Steps, window: int | None) -> None:
-        self.arguments, self.steps, self.window = Arguments(base), steps, window
-
-    def begin(self, module: nn.Module, args: tuple, kwargs: dict) -> None:
-        """Before the forward."""
-        explicit = self.arguments.get("position_ids", args, kwargs) is not None
-        padding = padding_of(self.arguments.get("attention_mask", args, kwargs))
-        self._check_sliding(padding)
-        self.steps.begin(self.arguments.get("past_key_values", args, kwargs), explicit, padding)
-
-    def _check_sliding(self, padding: Tensor | None) -> None:
-        """transformers counts a window in slots: padding between tokens takes the place of tokens there."""
-        if self.window is None or padding is None or padding.shape[1] <= self.window:
-            return
-        real = padding.bool()
-        runs = (real[:, 1:] & ~real[:, :-1]).sum(1) + real[:, 0]
-        between = (runs > 1).any()
-        message = (
-            f"padding lies between tokens, and sliding layers of this model count it in their window of {self.window}: "
-            "they would see fewer tokens than without it; pad on the left"
-        )
-        if torch.compiler.is_compiling():  # one graph stays one graph, and looks when it runs
-            torch._assert_async(~between, message)  # pyright: ignore[reportPrivateImportUsage]
-        elif between:
-            raise RefusalError(message)
-
-    def end(self, module: nn.Module, args: tuple, output: Any) -> None:
-        """After it."""
-        self.steps.end(getattr(output, "past_key_values", None))
 
 
 def _target(anatomy: Anatomy, length: int | None) -> Target:

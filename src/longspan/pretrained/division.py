@@ -13,7 +13,7 @@ from longspan.plan import Plan
 from longspan.position_map import Identity, PositionMap
 from longspan.pretrained.anatomy.probe import Anatomy, Layer
 from longspan.pretrained.resolve import fitted, names_rotation
-from longspan.pretrained.running.frame import Source
+from longspan.pretrained.running.rotary import Source
 from longspan.rotation.nope import NoPE
 from longspan.scheme import Scheme
 from longspan.slots import Rotation

@@ -7,7 +7,7 @@ import longspan
 from longspan.errors import RefusalError
 from longspan.pretrained import attach
 from longspan.pretrained.anatomy.precise import in_float32
-from longspan.pretrained.running.frame import Frame
+from longspan.pretrained.running.hooks import RotaryHook
 from pretrained.models import logits, tiny_llama
 
 TOKENS = torch.arange(5, 25)[None]
@@ -37,7 +37,7 @@ def test_logits_are_those_of_the_widened_model():
 
 
 def test_self_test_of_a_bfloat16_model_sees_what_rounding_would_hide(monkeypatch):
-    class Drifting(Frame):
+    class Drifting(RotaryHook):
         """Tells positions that are one half of a percent too far."""
 
         def __call__(self, module, args, kwargs):
@@ -45,6 +45,6 @@ def test_self_test_of_a_bfloat16_model_sees_what_rounding_would_hide(monkeypatch
             told = self.arguments.get("position_ids", *given)
             return self.arguments.put("position_ids", told * 1.005, *given)
 
-    monkeypatch.setattr(attach, "Frame", Drifting)
+    monkeypatch.setattr(attach, "RotaryHook", Drifting)
     with pytest.raises(RefusalError, match=r"allowed 1e-03"):
         longspan.extend(tiny_llama().bfloat16(), "window(size=8)")

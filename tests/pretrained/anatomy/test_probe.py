@@ -13,7 +13,7 @@ from transformers import (
 
 import longspan
 from longspan.errors import RefusalError
-from longspan.pretrained.running.frame import Frame
+from longspan.pretrained.running.hooks import RotaryHook
 from pretrained.models import TRAINED, tiny_llama, tokens
 
 HEADS = {
@@ -57,11 +57,11 @@ def test_the_text_model_is_extended_under_any_head(head, pad_token_id):
 
 @pytest.mark.parametrize("head", HEADS)
 def test_a_wrong_frame_fails_the_self_test_under_any_head(monkeypatch, head):
-    class Broken(Frame):
+    class Broken(RotaryHook):
         def __call__(self, module, args, kwargs):
             found = super().__call__(module, args, kwargs)
             return found and (args, kwargs)
 
-    monkeypatch.setattr("longspan.pretrained.attach.Frame", Broken)
+    monkeypatch.setattr("longspan.pretrained.attach.RotaryHook", Broken)
     with pytest.raises(RefusalError, match="differs from the model"):
         longspan.extend(with_head(head, None), "rerope(8)")

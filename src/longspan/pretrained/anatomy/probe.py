@@ -19,9 +19,10 @@ from longspan.compute.rotate import rotate
 from longspan.errors import RefusalError
 from longspan.pretrained.anatomy.layout import ChannelLayout
 from longspan.pretrained.anatomy.model_spectrum import ModelSpectrum
+from longspan.pretrained.running.arguments import Arguments
 from longspan.pretrained.running.attention import IMPLEMENTATION, LAYER, WATCHING, AttentionOutput, Stock
-from longspan.pretrained.running.frame import Arguments, Source, rotary_modules
 from longspan.pretrained.running.mask import LazyMask
+from longspan.pretrained.running.rotary import Source, rotary_modules
 
 TOKENS = 6
 CONSTANTS = (0, 3, 251)

@@ -1,4 +1,4 @@
-"""The registered attention function, and what an attention layer may do when it is called."""
+"""The attention function that transformers calls, and the two things that an attention layer may do then."""
 
 import sys
 from collections.abc import Callable
@@ -17,19 +17,19 @@ from longspan.errors import RefusalError
 from longspan.normalizer.softmax_plus_one import SoftmaxPlusOne
 from longspan.position_map import PositionMap
 from longspan.pretrained.anatomy.layout import ChannelLayout
+from longspan.pretrained.running.forward_pass import ForwardPasses
 from longspan.pretrained.running.mask import LazyMask, lazy_mask
-from longspan.pretrained.running.step import Steps
 from longspan.scheme import Scheme
 
 IMPLEMENTATION = "longspan"
-"""Under this name transformers finds our functions; it must hold none of `sdpa`, `flash`, `flex_attention`."""
+"""The name under which transformers finds our functions; it must contain none of `sdpa`, `flash`, `flex_attention`."""
 WATCHING = "longspan_watching"
-"""As above, but masks stay what the model's own implementation would have got: for a model that works on its masks."""
+"""The same for a model that works on its masks itself: it is given real masks, as for eager attention."""
 LAYER = "longspan_layer"
-"""The attribute of an attention module that says what it does."""
+"""The attribute of an attention module that holds what it does when it is called."""
 
 UNUSUAL = ("softcap", "s_aux", "position_bias")
-"""What some models pass to their attention function, and `sdpa` does not heed."""
+"""Arguments that some models pass to their attention function and `sdpa` ignores."""
 
 AttentionOutput = tuple[Tensor, Tensor | None]
 
@@ -37,7 +37,10 @@ AttentionOutput = tuple[Tensor, Tensor | None]
 def attention(
     module: nn.Module, query: Tensor, key: Tensor, value: Tensor, attention_mask: Any, **kwargs: Any
 ) -> AttentionOutput:
-    """The registered function: the module itself knows what to do."""
+    """Call what the module holds; transformers finds this function by name.
+
+    Errors: RefusalError for a module that came to the model later, and under continuous batching.
+    """
     layer: Callable[..., AttentionOutput] | None = module.__dict__.get(LAYER)
     if layer is None:
         raise RefusalError(f"{type(module).__name__} was not part of the model when it was extended: extend it again")
@@ -53,18 +56,18 @@ AttentionMaskInterface.register(WATCHING, eager_mask)
 
 
 def stock_attention(implementation: str, module: nn.Module) -> Callable[..., Any]:
-    """What the module would have called under an implementation of transformers."""
+    """Return the function that the module would have called under an implementation of transformers."""
     eager = getattr(sys.modules[type(module).__module__], "eager_attention_forward", None)
     return ALL_ATTENTION_FUNCTIONS.get_interface(implementation, eager)  # pyright: ignore[reportArgumentType]
 
 
 @dataclass(frozen=True)
 class Stock:
-    """The layer does what it always did.
+    """The layer attends as it always did.
 
     Arguments:
         implementation: the attention function it always called.
-        banded: does the same on long texts without a mask of queries × keys; None where nothing needs one.
+        banded: the same on long texts without a mask of queries × keys; None where its function is given no such mask.
     """
 
     implementation: str
@@ -77,7 +80,7 @@ class Stock:
         if self.banded is not None and isinstance(attention_mask, LazyMask) and query.is_cpu:
             usual = not kwargs.get("dropout") and all(kwargs.get(name) is None for name in UNUSUAL)
             eager = not torch.compiler.is_compiling()  # one graph stays one graph
-            if usual and eager and attention_mask.is_band(self.banded.steps.now):
+            if usual and eager and attention_mask.is_band(self.banded.passes.current):
                 extended: Callable[..., AttentionOutput] = self.banded  # pyright: ignore[reportAssignmentType]
                 return extended(module, query, key, value, attention_mask, **kwargs)
         mask = attention_mask.stock(self.implementation) if isinstance(attention_mask, LazyMask) else attention_mask
@@ -89,20 +92,21 @@ class Extended:
     """The layer attends under a scheme.
 
     Arguments:
-        scheme: what is left to do on queries and keys as they come from the cache.
-        layout: which of their channels turn; None where none is left to turn.
-        told: where they were turned to before; None where they come unturned, or nothing is left to turn.
-        steps: of the model.
-        backend: of `compute`.
+        scheme: what remains to be done on queries and keys as they come from the cache.
+        layout: which of their channels rotate; None where no rotation remains.
+        frame: the mapped position to which they were rotated before; None where they come unrotated, or no rotation
+            remains.
+        passes: of the model.
+        backend: the name of a backend of `attend`.
     """
 
     scheme: Scheme
     layout: ChannelLayout | None
-    told: PositionMap | None
-    steps: Steps
+    frame: PositionMap | None
+    passes: ForwardPasses
     backend: str = "auto"
 
-    @torch.compiler.disable  # what is lowered depends on where tokens stand
+    @torch.compiler.disable  # what is computed depends on the positions
     def __call__(
         self,
         module: nn.Module,
@@ -118,10 +122,13 @@ class Extended:
         position_bias: Tensor | None = None,
         **_: Any,
     ) -> AttentionOutput:
-        """Attend where the mask object says that tokens stand."""
+        """Attend at the places that the mask object gives.
+
+        Errors: RefusalError for a mask tensor, dropout, and a position bias of the model's own.
+        """
         if not isinstance(attention_mask, LazyMask):
             raise RefusalError(
-                "this layer was given a ready mask tensor, which hides where tokens stand: "
+                "this layer was given a ready mask tensor, which hides the places of tokens: "
                 "pass a 2-D attention_mask, or none"
             )
         if dropout:
@@ -135,9 +142,9 @@ class Extended:
         asked = self, base_scale, softcap, *(TensorSpec.of(tensor) for tensor in (*tensors, *weights.values()))
         step = attention_mask.decodings.get(asked)
         if step is None:
-            queries, keys = attention_mask.places(self.steps.now)
+            queries, keys = attention_mask.places(self.passes.current)
             scheme = self._with_the_models_own(softcap, s_aux)
-            inputs = Inputs(*tensors, scheme, queries, keys, weights, base_scale, self.told, self.told)
+            inputs = Inputs(*tensors, scheme, queries, keys, weights, base_scale, self.frame, self.frame)
             step = decoding(inputs, self.backend)
             if step is None:
                 return run(inputs, self.backend).transpose(1, 2).contiguous(), None

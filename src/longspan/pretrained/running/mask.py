@@ -1,7 +1,7 @@
-"""The mask object: which slots of the cache hold what, written down when transformers asks for a mask.
+"""The mask object: what transformers gave for making a mask, kept until a layer says what it needs.
 
-Nothing of size queries × keys is made here. An extended layer turns it into places; an untouched layer asks for the
-mask that its own implementation would have got.
+Nothing of size queries × keys is made in advance. An extended layer asks for the places of queries and keys; a layer
+that stays as it is asks for the mask that its own implementation would have got.
 """
 
 from collections.abc import Hashable
@@ -21,14 +21,14 @@ from longspan.compute.places import PADDING, Places, visible
 from longspan.errors import RefusalError
 from longspan.mask.all import All
 from longspan.mask.window import Window
-from longspan.pretrained.running.step import Step
+from longspan.pretrained.running.forward_pass import ForwardPass
 
 ROWS = 256
-"""Query rows compared at a time where a mask pattern has to be understood."""
+"""Query rows that are compared at a time with a mask of the model's own."""
 
 
 class LazyMask:
-    """Stands where transformers expects a mask of (batch, 1, queries, keys).
+    """An object in the place of a mask of (batch, 1, queries, keys).
 
     Arguments:
         arguments: what transformers gave for making the mask.
@@ -40,63 +40,70 @@ class LazyMask:
         offset = arguments.get("q_offset", 0)
         # A static cache hands out its live counter, which moves on before attention runs.
         self.arguments = {**arguments, "q_offset": offset.clone() if isinstance(offset, Tensor) else offset}
-        self.step: Step | None = None
         self._stock: dict[str, Any] = {}
         self._places: tuple[Places, Places] | None = None
         self._is_band: bool | None = None
         self.decodings: dict[Hashable, Decoding | Patchwork] = {}
-        """What a layer found out to do with few queries, for those that are asked the same on these places."""
+        """Decoding steps that were prepared on these places, for all layers that need the same one."""
 
     @property
     def shape(self) -> torch.Size:
-        """Of the mask that this stands for."""
+        """The shape of the mask in whose place this object is."""
         return torch.Size((self.arguments["batch_size"], 1, self.arguments["q_length"], self.arguments["kv_length"]))
 
     def contiguous(self) -> "LazyMask":
-        """Itself; `generate` asks."""
+        """Return the object itself; `generate` asks for it."""
         return self
 
     def to(self, *_: Any, **__: Any) -> "LazyMask":
-        """Itself."""
+        """Return the object itself."""
         return self
 
     @property
     def local_size(self) -> int | None:
-        """The sliding window or the chunk, tokens; None on a layer that sees everything."""
+        """The sliding window or chunk, tokens; None for a layer that sees everything."""
         return self.arguments.get("local_size")
 
     def stock(self, implementation: str) -> Any:
-        """The mask that an implementation of transformers would have got."""
+        """Return the mask that an implementation of transformers would have got."""
         if implementation not in self._stock:
             self._stock[implementation] = ALL_MASK_ATTENTION_FUNCTIONS[implementation](**self.arguments)
         return self._stock[implementation]
 
-    def places(self, step: Step | None) -> tuple[Places, Places]:
-        """Where queries and keys stand.
+    def places(self, current: ForwardPass | None) -> tuple[Places, Places]:
+        """Return the places of queries and keys.
 
-        Errors: RefusalError where the model's own mask is more than causality, padding, packing, window and chunk.
+        Arguments:
+            current: the pass that the model is in. It is asked once: a backward pass that recomputes layers comes when
+                the model is in another one.
+
+        Errors: RefusalError outside a pass, and where the model's own mask is more than causality, padding, packing,
+        window and chunk.
         """
-        self.step = self.step or step  # recomputation in a backward pass comes when the model is in another step
-        if self.step is None:
-            raise RefusalError("attention ran outside the model's forward pass: call the model itself")
         if self._places is None:
-            self._places = self._find_places(self.step)
+            if current is None:
+                raise RefusalError("attention ran outside the model's forward pass: call the model itself")
+            self._places = self._find_places(current)
         return self._places
 
-    def is_band(self, step: Step | None) -> bool:
-        """Whether this is a long band: mostly hidden pairs, and the rest by causality, padding, packing and window."""
+    def is_band(self, current: ForwardPass | None) -> bool:
+        """Return whether this is a long band: most pairs are hidden, all by causality, padding, packing and window.
+
+        Arguments:
+            current: as of `places`.
+        """
         if self.local_size is None or self.arguments["q_length"] < 2 * self.local_size:
             return False
         if self._is_band is None:
             try:
-                self.places(step)
-            except RefusalError:  # the model's own function knows better
+                self.places(current)
+            except RefusalError:  # only the model's own function knows what its mask says
                 self._is_band = False
             else:
                 self._is_band = True
         return self._is_band
 
-    def _find_places(self, step: Step) -> tuple[Places, Places]:
+    def _find_places(self, current: ForwardPass) -> tuple[Places, Places]:
         asked = self.arguments
         device, offset = asked.get("device", "cpu"), asked["q_offset"]
         slots = torch.arange(asked["kv_length"], device=device) + asked["kv_offset"]
@@ -105,7 +112,7 @@ class LazyMask:
         later = slots > rows[-1]  # slots of a static cache that wait for tokens
         document = document.masked_fill(later, PADDING)
         index = rows - asked["kv_offset"]
-        positions, coordinate = step.coordinates(offset, slots, counted, index)
+        positions, coordinate = current.positions_of(offset, slots, counted, index)
         order, document = self._split(slots, counted, document)
         keys = Places(order, coordinate[..., None], document)
         queries = Places(order[:, index], positions[..., None], document[:, index])
@@ -114,7 +121,7 @@ class LazyMask:
         return queries, keys
 
     def _counted(self, slots: Tensor) -> tuple[Tensor, Tensor]:
-        """How many real tokens come before each slot, and which slots are padding."""
+        """Count the real tokens before each slot, and find the slots that are padding."""
         asked = self.arguments
         padding = prepare_padding_mask(asked["attention_mask"], asked["kv_length"], asked["kv_offset"])
         if padding is None:
@@ -123,7 +130,7 @@ class LazyMask:
         return before[:, slots], torch.where(padding[:, slots], 0, PADDING)
 
     def _split(self, slots: Tensor, order: Tensor, document: Tensor) -> tuple[Tensor, Tensor]:
-        """Order and document where a token that does not see the one before it starts a document: packing, chunks."""
+        """Start a document (packing, chunks) at each token that does not see the one before it."""
         asked = self.arguments
         if asked["mask_function"] is causal_mask_function or asked.get("use_vmap"):
             return order, document
@@ -137,7 +144,7 @@ class LazyMask:
         return order - first, torch.where(document == PADDING, PADDING, number)
 
     def _check(self, queries: Places, keys: Places) -> None:
-        """Whether places say all that the model's own mask says."""
+        """Raise unless the places say all that the model's own mask says."""
         local = Window(size=self.local_size) if self.local_size else All()
         wanted = {**self.arguments, "allow_is_causal_skip": False, "allow_is_bidirectional_skip": False}
         for start in range(0, self.arguments["q_length"], ROWS):
@@ -166,7 +173,7 @@ class LazyMask:
 
 
 def padding_of(given: Any) -> Tensor | None:
-    """Which slots of the cache hold a token, (batch, slots), from what a model is given as its mask; None for all."""
+    """Read what a model is given as its mask: (batch, slots), which slots of the cache hold a token; None for all."""
     if isinstance(given, dict):  # one mask per layer type
         given = next(iter(given.values()), None)
     if isinstance(given, LazyMask):
@@ -175,7 +182,7 @@ def padding_of(given: Any) -> Tensor | None:
 
 
 def lazy_mask(attention_mask: Any = None, **arguments: Any) -> LazyMask:
-    """The registered mask function."""
+    """Make the mask object; transformers calls this in the place of a mask function."""
     if isinstance(attention_mask, LazyMask):  # generate made it before the model asked
         return attention_mask
     return LazyMask({"attention_mask": attention_mask, **arguments})

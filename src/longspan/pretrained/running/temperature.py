@@ -2,7 +2,7 @@
 
     scaling = head_dim^(−1/2) · (0.1 a ln s + 1)²          a = mscale_all_dim, s = factor: `YaRN.score_factor`
 
-It belongs to the checkpoint's rescaling, although it lives in the attention layers: another rotation brings its own.
+It belongs to the rescaling of the checkpoint, although the attention layers hold it: another rotation brings its own.
 """
 
 from dataclasses import dataclass
@@ -25,12 +25,19 @@ class Scaling:
     before: float
 
     def remove(self) -> None:
-        """Put it back."""
+        """Put the scale back."""
         setattr(self.module, ATTRIBUTE, self.before)
 
 
 def install(layer: Layer, own: Rotation | None, named: Rotation) -> Scaling | None:
-    """Exchange the factor of the checkpoint's own YaRN for the named rotation's; None where the layer has no such."""
+    """Exchange the factor of the checkpoint's own YaRN for the named rotation's.
+
+    Arguments:
+        own: the checkpoint's rotation; None where its config describes no known one.
+        named: the rotation that takes its place.
+
+    Returns what takes the change back; None where the layer has no such factor.
+    """
     before, layout = getattr(layer.module, ATTRIBUTE, None), layer.layout
     if not isinstance(own, YaRN) or layout is None or not isinstance(before, float):
         return None

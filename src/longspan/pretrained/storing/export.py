@@ -8,7 +8,7 @@ from transformers import PreTrainedConfig
 
 from longspan.pretrained.anatomy.inspect import rope_origin, rope_parameters
 from longspan.pretrained.attach import Attachment
-from longspan.pretrained.running.frame import Source
+from longspan.pretrained.running.rotary import Source
 from longspan.pretrained.storing.runtimes import longrope
 from longspan.slots import Rotation
 

@@ -1,4 +1,4 @@
-"""Forward passes side by side and inside each other: each is in a step of its own."""
+"""Forward passes side by side and inside each other do not disturb each other."""
 
 import copy
 import threading
@@ -104,12 +104,12 @@ def test_a_failed_pass_inside_another_gives_way_to_it():
     assert torch.equal(found, alone)
 
 
-def test_a_copy_is_in_no_step():
+def test_a_copy_is_in_no_pass():
     model = longspan.extend(tiny_llama(), "rerope(8)")
     logits(model, tokens(2, 30), **padded(4))
     made, copied = attachment_of(model), attachment_of(copy.deepcopy(model))
     assert made is not None
     assert copied is not None
-    assert made.steps.now is not None
-    assert copied.steps.now is None
-    assert (copied.steps.frame, copied.steps.pairwise) == (made.steps.frame, made.steps.pairwise)
+    assert made.passes.current is not None
+    assert copied.passes.current is None
+    assert (copied.passes.frame, copied.passes.pairwise) == (made.passes.frame, made.passes.pairwise)

@@ -1,0 +1,161 @@
+"""The forward passes of an extended model: the positions each was given, and those of the tokens in its cache.
+
+`ForwardPasses` is the one owner of what a pass knows. Hooks begin and end passes and hand them positions (`hooks.py`);
+masks ask them where queries and keys are (`mask.py`).
+"""
+
+import threading
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor
+
+from longspan.errors import RefusalError
+from longspan.pretrained.running.cached_positions import CachedPositions, is_known, put_back, take
+
+
+@dataclass(frozen=True, eq=False)
+class CallerArguments:
+    """What a model was given about positions.
+
+    Arguments:
+        explicit: whether it was given positions. Otherwise tokens are counted, padding left out, so that a padded row
+            is read as it would be alone.
+        padding: (batch, slots), which slots of the cache hold a token; None where all do.
+        outer: what the call around this one was given; None where there is none.
+    """
+
+    explicit: bool
+    padding: Tensor | None
+    outer: "CallerArguments | None" = None
+
+
+class ForwardPass:
+    """One forward pass of the text model.
+
+    Arguments:
+        cached: what is known of the cache that it reads, or of the one that it makes.
+        pairwise: whether attention layers rotate queries and keys, and must know the position of each.
+        given: what the caller gave.
+        made_up: whether a wrapper of the text model made up positions that its caller did not give.
+    """
+
+    def __init__(
+        self, cached: CachedPositions, pairwise: bool, given: CallerArguments, *, made_up: bool = False
+    ) -> None:
+        self.cached, self.pairwise, self.given, self.made_up = cached, pairwise, given, made_up
+        self.positions: Tensor | None = None
+        self._written = False
+
+    def note(self, given: Tensor) -> Tensor:
+        """Note the positions that a rotary module was given; return the true ones in the same shape.
+
+        Errors: RefusalError where the positions differ between axes (image or video tokens).
+        """
+        if given.ndim == 3:
+            if (given != given[:1]).any():
+                raise RefusalError(
+                    "positions on several axes (image or video tokens) are not extended: give text alone"
+                )
+            return self.note(given[0]).expand(given.shape[0], -1, -1)
+        true = self._true(given)
+        if self.positions is None:
+            self.positions = true[None] if true.ndim == 1 else true
+        return true
+
+    def _true(self, given: Tensor) -> Tensor:
+        padding = self.given.padding
+        if self.given.explicit or padding is None:
+            return given
+        before = padding.long().cumsum(1) - padding.long()
+        if self.made_up:  # a wrapper gives whatever it likes
+            return before[:, -given.shape[1] :]
+        return before.gather(1, given.long().expand(before.shape[0], -1))  # the model gives the slots
+
+    def counted_from_first(self, true: Tensor) -> Tensor | None:
+        """Return true positions as a rotary module takes them; None for the positions that it was given.
+
+        Tokens are counted from the slot of the first one of their row, so that a cache behind left padding remains the
+        plain model's own.
+        """
+        padding = self.given.padding
+        if self.given.explicit or padding is None:
+            return None
+        return true + padding.long().argmax(1, keepdim=True).to(true.device)
+
+    def positions_of(self, offset: int | Tensor, slots: Tensor, counted: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the positions of the queries, and those of the keys in these slots of the cache.
+
+        Arguments:
+            offset: the slot of the first query.
+            counted: (batch, slots), how many real tokens come before each key.
+            rows: which of the keys are the queries' own.
+
+        Errors: RefusalError where the model attends before its rotary module is called, and where earlier tokens of
+        the cache were read without this extension.
+        """
+        if not self.pairwise:  # nothing is left to rotate, and the plain model may have filled the cache
+            return counted[:, rows], counted
+        if self.positions is None:
+            raise RefusalError("this model attended before its rotary module was given any positions")
+        if not self._written:  # once, although several masks ask
+            self.cached, self._written = self.cached.written(offset, self.positions), True
+        return self.positions, self.cached.at(slots)
+
+
+class ForwardPasses(threading.local):
+    """The pass that an extended model is in, shared by its hooks and its attention layers.
+
+    Each thread that calls the model is in a pass of its own. `current` remains set after its pass, because gradient
+    checkpointing calls layers again in the backward pass. When a pass inside another one ends, the outer one is current
+    again.
+
+    Arguments:
+        frame: the frame in which keys are cached; None where it is the plain model's own.
+        pairwise: whether attention layers rotate queries and keys.
+    """
+
+    def __init__(self, frame: Any, pairwise: bool) -> None:
+        self.frame, self.pairwise = frame, pairwise
+        self.current: ForwardPass | None = None
+        self._caller: CallerArguments | None = None
+        self._open: list[tuple[ForwardPass, Any] | None] = []
+
+    def __reduce__(self) -> tuple[type["ForwardPasses"], tuple[Any, bool]]:
+        """A copy of a model is in no pass."""
+        return ForwardPasses, (self.frame, self.pairwise)
+
+    def begin_call(self, explicit: bool, padding: Tensor | None) -> None:
+        """Begin a call of the whole model, which wraps the text model."""
+        self._caller = CallerArguments(explicit, padding, self._caller)
+
+    def end_call(self) -> None:
+        """End it, whether it returned or failed."""
+        self._caller = None if self._caller is None else self._caller.outer
+
+    def begin(self, cache: Any, explicit: bool, padding: Tensor | None) -> None:
+        """Begin a forward pass that reads this cache.
+
+        Errors: RefusalError for a cache that was filled in another frame, or without noting positions.
+        """
+        self._open.append(None)  # before anything can fail: `end` follows also then
+        cached = take(cache, self.frame, self.pairwise)
+        caller = self._caller
+        if explicit and caller is not None and not caller.explicit:
+            started = ForwardPass(cached, self.pairwise, caller, made_up=True)
+        else:
+            started = ForwardPass(cached, self.pairwise, CallerArguments(explicit, padding))
+        self._open[-1] = started, cache
+        self.current = started
+
+    def end(self, returned: Any) -> None:
+        """End the innermost pass; it returned this cache, or None, or failed."""
+        ended = self._open.pop() if self._open else None
+        if ended is not None:
+            done, cache = ended
+            if cache is not None:
+                put_back(cache, done.cached)
+            if returned is not None and not is_known(returned):
+                put_back(returned, done.cached)
+        if self._open and self._open[-1] is not None:
+            self.current = self._open[-1][0]

@@ -1,0 +1,121 @@
+"""The hooks of an extended model: they begin and end its forward passes and give rotary modules mapped positions.
+
+A rotary module rotates keys before they are cached, to the positions that it is given. Given the true position p, it
+rotates as ever (frame p); given zero, it leaves keys unrotated (frame 0); given another, such as p / k, it rotates them
+part of the way. Attention layers do the rest, pair by pair where the method needs that.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
+
+from longspan.errors import RefusalError
+from longspan.position_map import PositionMap
+from longspan.pretrained.running.arguments import Arguments
+from longspan.pretrained.running.forward_pass import ForwardPasses
+from longspan.pretrained.running.mask import padding_of
+
+
+class RotaryHook:
+    """A hook before one rotary module: it notes positions and gives each set of frequencies its mapped positions.
+
+    Arguments:
+        mapped: by layer type; a set of frequencies that is not named is given true positions.
+
+    Errors: RefusalError for a module without `position_ids`.
+    """
+
+    def __init__(self, module: nn.Module, passes: ForwardPasses, mapped: Mapping[str | None, PositionMap]) -> None:
+        self.arguments, self.passes, self.mapped = arguments_of_rotary(module), passes, mapped
+
+    def __call__(self, module: nn.Module, args: tuple, kwargs: dict) -> tuple[tuple, dict] | None:
+        """Replace the positions; torch calls this before the module's forward."""
+        given, current = self.arguments.get("position_ids", args, kwargs), self.passes.current
+        true = given if current is None else current.note(given)
+        position_map = self.mapped.get(self.arguments.get("layer_type", args, kwargs))
+        if position_map is not None:
+            return self.arguments.put("position_ids", position_map(true), args, kwargs)
+        counted = None if current is None else current.counted_from_first(true)
+        return None if counted is None else self.arguments.put("position_ids", counted, args, kwargs)
+
+    def install(self, module: nn.Module) -> list[RemovableHandle]:
+        """Register the hook."""
+        return [module.register_forward_pre_hook(self, with_kwargs=True)]
+
+
+def arguments_of_rotary(module: nn.Module) -> Arguments:
+    """Return the arguments of a rotary module.
+
+    Errors: RefusalError for one without `position_ids`.
+    """
+    found = Arguments(module)
+    if "position_ids" not in found.names:
+        raise RefusalError(f"{type(module).__name__} takes no position_ids: its rotation cannot be steered")
+    return found
+
+
+class WrapperHooks:
+    """Hooks around a model that wraps the text model: they note what its caller gives about positions."""
+
+    def __init__(self, model: nn.Module, passes: ForwardPasses) -> None:
+        self.arguments, self.passes = Arguments(model), passes
+
+    def install(self, model: nn.Module) -> list[RemovableHandle]:
+        """Register the hooks."""
+        return [
+            model.register_forward_pre_hook(self._begin, with_kwargs=True),
+            model.register_forward_hook(self._end, always_call=True),
+        ]
+
+    def _begin(self, module: nn.Module, args: tuple, kwargs: dict) -> None:
+        explicit = self.arguments.get("position_ids", args, kwargs) is not None
+        self.passes.begin_call(explicit, padding_of(self.arguments.get("attention_mask", args, kwargs)))
+
+    def _end(self, module: nn.Module, args: tuple, output: Any) -> None:
+        self.passes.end_call()
+
+
+class TextModelHooks:
+    """Hooks around the text model: they begin a pass with the cache that it reads and end it with the one it returns.
+
+    Arguments:
+        window: tokens that the narrowest sliding layer sees; None where no layer slides.
+    """
+
+    def __init__(self, base: nn.Module, passes: ForwardPasses, window: int | None) -> None:
+        self.arguments, self.passes, self.window = Arguments(base), passes, window
+
+    def install(self, base: nn.Module) -> list[RemovableHandle]:
+        """Register the hooks."""
+        return [
+            base.register_forward_pre_hook(self._begin, with_kwargs=True),
+            base.register_forward_hook(self._end, always_call=True),
+        ]
+
+    def _begin(self, module: nn.Module, args: tuple, kwargs: dict) -> None:
+        explicit = self.arguments.get("position_ids", args, kwargs) is not None
+        padding = padding_of(self.arguments.get("attention_mask", args, kwargs))
+        self.passes.begin(self.arguments.get("past_key_values", args, kwargs), explicit, padding)
+        self._check_sliding(padding)  # only now: `_end` follows also when this fails
+
+    def _check_sliding(self, padding: Tensor | None) -> None:
+        """transformers counts a window in slots: padding between tokens takes the place of tokens there."""
+        if self.window is None or padding is None or padding.shape[1] <= self.window:
+            return
+        real = padding.bool()
+        runs = (real[:, 1:] & ~real[:, :-1]).sum(1) + real[:, 0]
+        between = (runs > 1).any()
+        message = (
+            f"padding lies between tokens, and sliding layers of this model count it in their window of {self.window}: "
+            "they would see fewer tokens than without it; pad on the left"
+        )
+        if torch.compiler.is_compiling():  # one graph stays one graph, and checks when it runs
+            torch._assert_async(~between, message)  # pyright: ignore[reportPrivateImportUsage]
+        elif between:
+            raise RefusalError(message)
+
+    def _end(self, module: nn.Module, args: tuple, output: Any) -> None:
+        self.passes.end(getattr(output, "past_key_values", None))
