@@ -69,7 +69,8 @@ def _row(query, key, value, scheme, queries, keys, weights, base_scale, b, i, se
     m = queries.coordinate[_at(queries, b), i]
     bk = _at(keys, b)
     visible = torch.tensor(len(seen)).reshape(1, 1, 1)
-    scale = scheme.scale(visible, base_scale, scheme.weights_of(scheme.scale, weights))
+    scale = scheme.scale(base_scale, scheme.weights_of(scheme.scale, weights))
+    sharpness = scheme.sharpness and scheme.sharpness(visible, scheme.weights_of(scheme.sharpness, weights))
     scores = torch.full((1, heads, 1, key.shape[1]), -inf, dtype=torch.float64)
     relatives, rows = {}, {}
     for h in range(heads):
@@ -86,6 +87,8 @@ def _row(query, key, value, scheme, queries, keys, weights, base_scale, b, i, se
                 table = scheme.weights_of(scheme.bias, weights)["key"].double()
                 score += sum(x * y for x, y in zip(q.tolist(), table[rows[j]].tolist(), strict=True))
             score *= float(scale.expand(1, heads, 1)[0, h, 0]) if isinstance(scale, Tensor) else scale
+            if sharpness is not None:
+                score *= float(sharpness.expand(1, heads, 1)[0, h, 0])
             if scheme.cap:
                 score = float(scheme.cap(torch.tensor(score, dtype=torch.float64)))
             if isinstance(scheme.bias, ScoreBias):

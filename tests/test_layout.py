@@ -9,7 +9,9 @@ import longspan
 
 TESTS = Path(__file__).parent
 SOURCE = TESTS.parent / "src" / "longspan"
-SLOTS = ("rotation", "distance", "qk_norm", "scale", "cap", "bias", "mask", "normalizer", "reweight")
+SLOTS = (
+    "rotation", "distance", "qk_norm", "scale", "sharpness", "cap", "bias", "mask", "normalizer", "reweight",
+)  # fmt: skip
 MODULES = sorted(SOURCE.rglob("*.py"))
 PARTS = sorted(path for slot in SLOTS for path in (SOURCE / slot).glob("*.py") if path.name != "__init__.py")
 

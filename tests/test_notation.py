@@ -81,7 +81,7 @@ def test_unreadable_texts(text: str, message: str) -> None:
         ("rope + linear(2)", "rope and linear both answer 'rotation'"),
         ("rerope(4) + rerope(4)", "both answer 'distance'"),
         ("constant(1) + unscaled", "constant and unscaled both answer 'scale'"),
-        ("log_length(4) + log_length(4)", "both answer 'scale'"),
+        ("log_length(4) + log_length(4)", "both answer 'sharpness'"),
         ("linear(0.5)", "factor must be .*got 0.5"),
         ("window(0)", "size must be at least 1, got 0"),
         ("rerope(-1)", "window must be at least 0, got -1"),

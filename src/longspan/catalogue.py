@@ -19,7 +19,9 @@ from longspan.memo import remember
 from longspan.plan import Plan
 from longspan.slots import Part
 
-SLOT_FOLDERS = ("rotation", "distance", "qk_norm", "scale", "cap", "bias", "mask", "normalizer", "reweight")
+SLOT_FOLDERS = (
+    "rotation", "distance", "qk_norm", "scale", "sharpness", "cap", "bias", "mask", "normalizer", "reweight",
+)  # fmt: skip
 RECIPES = "recipes"
 RECIPE = "recipe"
 """The slot of a method that answers several."""

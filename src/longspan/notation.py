@@ -77,14 +77,8 @@ def format_scheme(scheme: Scheme) -> str:
     >>> format_scheme(parse("window(512) + rope"))
     'rope + window(size=512)'
     """
-    default = Scheme()
-    shown: list[Part] = []
-    for part in scheme.parts():
-        if part.slot == "scale":
-            multiplied = scheme.scale.multiplies
-            shown += [scale for scale in (multiplied, scheme.scale) if scale and scale != scheme.brought_scale()]
-        elif part != getattr(default, part.slot):
-            shown.append(part)
+    default = Scheme(scale=scheme.default_scale)
+    shown = [part for part in scheme.parts() if part != getattr(default, part.slot)]
     if scheme.distance != default.distance:
         shown = [part for part in shown if part != RoPE()]
         if scheme.rotation == NoPE():

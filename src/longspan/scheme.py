@@ -1,8 +1,9 @@
 """The equation: one answer for each slot.
 
-    score_h(i, j)  = cap( scale(i) · ( ⟨ R(a) N(q_i), R(c)⁻ᵀ N(k_j) ⟩ + ⟨ N(q_i), κ(i, j) ⟩ ) ) + bias_h(i, j)
+    match(i, j)    = ⟨ R(a) N(q_i), R(c)⁻ᵀ N(k_j) ⟩ + ⟨ N(q_i), κ(i, j) ⟩            with a − c = distance(i, j)
+    score_h(i, j)  = cap( scale_h · sharpness(i) · match(i, j) ) + bias_h(i, j)
     weight_h(i, ·) = normalizer( score_h(i, j)  for j with mask(i, j) ) · reweight_h(i, j)
-    out_h(i)       = Σ_j weight_h(i, j) ( v_j + ν(i, j) )                            with a − c = distance(i, j)
+    out_h(i)       = Σ_j weight_h(i, j) ( v_j + ν(i, j) )
 
 Source: the survey of length extrapolation in kexue.fm/archives/9431 and 9948, whose methods each change one term.
 """
@@ -12,6 +13,7 @@ from dataclasses import dataclass, fields, replace
 from math import lcm
 
 import torch
+from jaxtyping import Float64, Int64
 from torch import Tensor
 
 from longspan.distance.true import TrueDistance
@@ -36,6 +38,7 @@ from longspan.slots import (
     Rotation,
     Scale,
     ScoreBias,
+    Sharpness,
     Weights,
 )
 
@@ -54,6 +57,7 @@ class Scheme:
     distance: Distance = TrueDistance()
     qk_norm: QKNorm | None = None
     scale: Scale = None  # type: ignore[assignment]  # filled below: never None after construction
+    sharpness: Sharpness | None = None
     cap: Cap | None = None
     bias: Bias | None = None
     direction: Direction = Causal()
@@ -62,8 +66,8 @@ class Scheme:
     reweight: Reweight | None = None
 
     def __post_init__(self) -> None:
-        brought = self.brought_scale()
-        object.__setattr__(self, "scale", brought if self.scale is None else self.scale.on(brought))
+        if self.scale is None:
+            object.__setattr__(self, "scale", self.default_scale)
         for part in (self.rotation, self.distance):
             if part.causal_only and not self.direction.causal:
                 raise SchemeError(f"{part.name} is causal only: leave out 'bidirectional'")
@@ -77,25 +81,20 @@ class Scheme:
                 part = self.bias or self.reweight
                 raise SchemeError(f"{part.name} sees one axis, {self.rotation.name} has {self.rotation.num_axes}")  # type: ignore[union-attr]
 
-    def brought_scale(self) -> Scale:
-        """The scale where none is named."""
+    @property
+    def default_scale(self) -> Scale:
+        """The scale where none is named: what the q/k normalization or the bias brings, else 1/√head_dim."""
         return (self.qk_norm and self.qk_norm.brings()) or (self.bias and self.bias.brings()) or InverseSqrt()
 
     @classmethod
     def of(cls, *parts: Part) -> "Scheme":
         """A scheme from its parts; a distance without a rotation means RoPE.
 
-        Errors: SchemeError where two parts answer one slot; only a multiplier of the scale may join another scale.
+        Errors: SchemeError where two parts answer one slot.
         """
         answers: dict[str, Part] = {}
         for part in parts:
-            other = answers.get(part.slot)
-            if isinstance(other, Scale) and isinstance(part, Scale):
-                joined = part.on(other) if part.on(other) != part else other.on(part)
-                if joined in (part, other):
-                    raise SchemeError(f"{other.name} and {part.name} both answer 'scale': keep one")
-                part = joined
-            elif other is not None:
+            if other := answers.get(part.slot):
                 raise SchemeError(f"{other.name} and {part.name} both answer {part.slot!r}: keep one")
             answers[part.slot] = part
         if "distance" in answers:
@@ -127,6 +126,26 @@ class Scheme:
         """The learned numbers of one part, by its own names."""
         prefix = f"{part.slot}."
         return {name.removeprefix(prefix): value for name, value in weights.items() if name.startswith(prefix)}
+
+    def split_scale(
+        self, visible: Int64[Tensor, "batch 1 queries"], base: float, weights: Mapping[str, Tensor]
+    ) -> tuple[Float64[Tensor, "_ #heads #queries"] | float, float]:
+        """scale · sharpness as a factor of each query, and the one number that a kernel multiplies all scores with.
+
+        A kernel multiplies the −inf of absent keys as well: zero would give NaN and a negative number +inf, so the
+        number is positive and the rest is the queries'. A factor of 1.0 needs no multiplication.
+
+        Arguments:
+            visible: the number of keys that each query sees.
+            base: 1/√head_dim, or a model's own number.
+            weights: learned numbers of all parts, named `slot.name`.
+        """
+        scale = self.scale(base, self.weights_of(self.scale, weights))
+        number = float(scale) if isinstance(scale, float | int) and scale > 0 else 1.0
+        factor = scale / number
+        if self.sharpness:
+            factor = factor * self.sharpness(visible, self.weights_of(self.sharpness, weights))
+        return factor, number
 
     @property
     def shift_period(self) -> int | None:

@@ -1,12 +1,13 @@
 """The slots of the equation: what a part of each kind must answer.
 
-    score_h(i, j)  = cap( scale(i) · ( ⟨ R(a) N(q_i), R(c)⁻ᵀ N(k_j) ⟩ + ⟨ N(q_i), κ(i, j) ⟩ ) ) + bias_h(i, j)
+    match(i, j)    = ⟨ R(a) N(q_i), R(c)⁻ᵀ N(k_j) ⟩ + ⟨ N(q_i), κ(i, j) ⟩            with a − c = distance(i, j)
+    score_h(i, j)  = cap( scale_h · sharpness(i) · match(i, j) ) + bias_h(i, j)
     weight_h(i, ·) = normalizer( score_h(i, j)  for j with mask(i, j) ) · reweight_h(i, j)
-    out_h(i)       = Σ_j weight_h(i, j) ( v_j + ν(i, j) )                            with a − c = distance(i, j)
+    out_h(i)       = Σ_j weight_h(i, j) ( v_j + ν(i, j) )
 
 A part is a value: a frozen dataclass of numbers, strings, booleans and tuples, so that equality, hashing, repr and
-cache keys come for free. It knows no model, no device and no backend. `mask` and `scale` see a token's *order* (unit
-steps inside its document); `rotation`, `distance`, `bias` and `reweight` see its *coordinate* (which may jump).
+cache keys come for free. It knows no model, no device and no backend. `mask` and `sharpness` see a token's *order*
+(unit steps inside its document); `rotation`, `distance`, `bias` and `reweight` see its *coordinate* (which may jump).
 A field left at None is *open*: `fill` closes it from a model's geometry and the wanted length.
 """
 
@@ -319,7 +320,7 @@ class Distance(Part):
         return self.branches() == TRUE_BRANCHES
 
 
-# --- qk_norm, scale, cap ----------------------------------------------------------------------------------------------
+# --- qk_norm, scale, sharpness, cap -----------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -343,27 +344,26 @@ class QKNorm(Part):
 
 @dataclass(frozen=True)
 class Scale(Part):
-    """How sharp is this query?"""
+    """What are all scores multiplied with, whatever the query sees?"""
 
     slot: ClassVar[str] = "scale"
 
     @abstractmethod
+    def __call__(self, base: float, weights: Weights) -> Float64[Tensor, "1 heads 1"] | float:
+        """The factor: one number, or one per head. `base` is 1/√head_dim, or a model's own number."""
+
+
+@dataclass(frozen=True)
+class Sharpness(Part):
+    """How much sharper is a query that sees more keys? A factor on top of the scale."""
+
+    slot: ClassVar[str] = "sharpness"
+
+    @abstractmethod
     def __call__(
-        self, visible: Int64[Tensor, "batch 1 queries"], base: float, weights: Weights
-    ) -> Float64[Tensor, "..."] | float:
-        """Factor on the query's scores: a number, or a tensor that broadcasts to (batch, heads, queries).
-
-        `visible` counts the keys each query sees, `base` is 1/√head_dim or a model's own number.
-        """
-
-    def on(self, base: "Scale") -> "Scale":
-        """This scale where `base` is what the scheme brings; only a multiplier uses it."""
-        return self
-
-    @property
-    def multiplies(self) -> "Scale | None":
-        """The scale this one multiplies; None for a scale that stands alone."""
-        return None
+        self, visible: Int64[Tensor, "batch 1 queries"], weights: Weights
+    ) -> Float64[Tensor, "batch #heads queries"]:
+        """Each query's factor; `visible` counts the keys that the query sees."""
 
 
 @dataclass(frozen=True)

@@ -171,7 +171,7 @@ def test_what_claims_to_change_nothing_changes_nothing(name: str, data: st.DataO
 def _neutral(part: Part, scheme: Scheme) -> Part | None:
     if part.slot == "rotation":
         return RoPE(**{f.name: getattr(scheme.rotation, f.name) for f in fields(RoPE)})
-    return scheme.scale.multiplies if part.slot == "scale" else getattr(Scheme(), part.slot)
+    return getattr(Scheme(), part.slot)
 
 
 @pytest.mark.parametrize("name", PARTS)

@@ -14,8 +14,6 @@ from longspan.notation import format_scheme
 from longspan.qk_norm.cosine import Cosine
 
 HEADS, HEAD_DIM = 4, 8
-ANY = torch.tensor([[[7]]])
-"""A count of visible keys, which a constant scale does not look at."""
 
 
 def test_is_the_attention_of_x_transformers() -> None:
@@ -39,7 +37,7 @@ def test_no_length_counts() -> None:
 
 
 def test_brings_the_articles_scale() -> None:
-    assert parse("rope + cosine").scale(ANY, 0.125, {}) == pytest.approx(4 * log(256))
+    assert parse("rope + cosine").scale(0.125, {}) == pytest.approx(4 * log(256))
 
 
 @given(trained_length=st.integers(4, 10**6), longer=st.integers(1, 100))
@@ -47,7 +45,7 @@ def test_with_a_model_n_is_half_the_trained_length(trained_length: int, longer: 
     """Whatever the length to read; 512 tokens give the article's 256."""
     geometry = Geometry(4, 4, 8, trained_length=trained_length)
     scheme = parse("rope + cosine", geometry, longer * trained_length)
-    assert scheme.scale(ANY, 0.125, {}) == pytest.approx(4 * log(trained_length // 2), rel=1e-15)
+    assert scheme.scale(0.125, {}) == pytest.approx(4 * log(trained_length // 2), rel=1e-15)
     assert format_scheme(scheme) == f"rope(theta=10000.0) + cosine(length={trained_length // 2})"
     assert parse(format_scheme(scheme)) == scheme
 
@@ -55,23 +53,25 @@ def test_with_a_model_n_is_half_the_trained_length(trained_length: int, longer: 
 @pytest.mark.parametrize("trained_length", [1, 2, 3])
 def test_a_tiny_trained_length_still_gives_a_factor(trained_length: int) -> None:
     scale = parse("cosine", Geometry(4, 4, 8, trained_length=trained_length)).scale
-    assert scale(ANY, 0.125, {}) == pytest.approx(4 * log(2), rel=1e-15)
+    assert scale(0.125, {}) == pytest.approx(4 * log(2), rel=1e-15)
 
 
 def test_a_given_length_stays() -> None:
     scale = parse("cosine(length=1024)", Geometry(4, 4, 8, trained_length=512)).scale
-    assert scale(ANY, 0.125, {}) == pytest.approx(40 * log(2), rel=1e-15)
+    assert scale(0.125, {}) == pytest.approx(40 * log(2), rel=1e-15)
 
 
 def test_a_multiplier_below_one() -> None:
-    assert parse("cosine(0.5)").scale(ANY, 0.125, {}) == pytest.approx(4 * log(2), rel=1e-15)
+    assert parse("cosine(0.5)").scale(0.125, {}) == pytest.approx(4 * log(2), rel=1e-15)
 
 
 @pytest.mark.parametrize("text", ["cosine + log_length(256, training)", "cosine(length=9) + log_length(9, training)"])
 @pytest.mark.parametrize("visible", [1, 100, 256, 4096])
 def test_with_log_length_of_the_same_number_the_scale_is_four_times_the_logarithm(text: str, visible: int) -> None:
-    scale = parse(f"rope + {text}").scale
-    assert float(scale(torch.tensor([[[visible]]]), 0.125, {})) == pytest.approx(4 * log(visible))
+    scheme = parse(f"rope + {text}")
+    assert scheme.sharpness is not None
+    sharpness = float(scheme.sharpness(torch.tensor([[[visible]]]), {}))
+    assert scheme.scale(0.125, {}) * sharpness == pytest.approx(4 * log(visible))
 
 
 def test_refuses_a_multiplier_of_nothing_and_a_length_without_a_logarithm() -> None:

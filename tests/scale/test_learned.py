@@ -49,7 +49,7 @@ def test_an_open_start_is_an_error() -> None:
 
 def test_factors_are_as_wide_as_scores_need() -> None:
     """Stored in float32, they multiply in float64."""
-    scale = Learned(1.0)(torch.tensor([[[7]]]), 0.125, {"factor": torch.tensor([0.5, 2.0])})
+    scale = Learned(1.0)(0.125, {"factor": torch.tensor([0.5, 2.0])})
     assert scale.dtype == torch.float64
     assert scale.tolist() == [[[0.5], [2.0]]]
 

@@ -3,15 +3,12 @@
 from math import log
 
 import pytest
-import torch
 from scipy.optimize import minimize_scalar
 from scipy.special import gammaln, ive
 
 from longspan import Geometry, parse
 from longspan.errors import SchemeError
 from longspan.scale.max_gradient import MaxGradient
-
-ANY = torch.tensor([[[7]]])
 
 
 def log_mean_exponential(scale: float, head_dim: int) -> float:
@@ -33,13 +30,13 @@ def best(keys: int, head_dim: int) -> float:
 @pytest.mark.parametrize(("multiplier", "length"), [(4.0, 256), (3.5, 4096), (3.5, 8192), (3.5, 16384)])
 def test_is_the_scale_with_the_largest_gradient_at_head_dim_128(multiplier: float, length: int) -> None:
     """The article fits a straight line in ln n; within 3 % from a few hundred keys to twenty thousand."""
-    assert MaxGradient(multiplier, length)(ANY, 1.0, {}) == pytest.approx(best(length, 128), rel=0.03)
+    assert MaxGradient(multiplier, length)(1.0, {}) == pytest.approx(best(length, 128), rel=0.03)
 
 
 def test_four_is_right_for_the_256_keys_of_the_second_article() -> None:
     """22.18 against 22.29; 3.5 would give 19.4."""
-    assert MaxGradient()(ANY, 1.0, {}) == pytest.approx(4 * log(256), rel=1e-15)
-    assert MaxGradient()(ANY, 1.0, {}) == pytest.approx(best(256, 128), rel=0.01)
+    assert MaxGradient()(1.0, {}) == pytest.approx(4 * log(256), rel=1e-15)
+    assert MaxGradient()(1.0, {}) == pytest.approx(best(256, 128), rel=0.01)
 
 
 def test_half_of_the_trained_length_where_left_open() -> None:
@@ -50,7 +47,7 @@ def test_half_of_the_trained_length_where_left_open() -> None:
 
 def test_takes_the_place_of_a_models_own_number() -> None:
     scale = parse("rope + max_gradient(2, 8)").scale
-    assert scale(ANY, 0.125, {}) == scale(ANY, 5.0, {}) == pytest.approx(6 * log(2), rel=1e-15)
+    assert scale(0.125, {}) == scale(5.0, {}) == pytest.approx(6 * log(2), rel=1e-15)
 
 
 def test_refusals() -> None:

@@ -13,7 +13,7 @@ from longspan.rotation.rope import RoPE
 from longspan.scheme import Scheme
 from longspan.slots import UNBOUNDED, Part, Rotation
 
-TRAINING_FREE = ("rotation", "distance", "scale", "mask")
+TRAINING_FREE = ("rotation", "distance", "sharpness", "mask")
 """Slots whose answers may change under a trained model."""
 MUST_STAY = ("qk_norm", "cap", "bias", "direction", "normalizer", "reweight")
 FAR = 8
@@ -132,7 +132,7 @@ def _check_training_free(scheme: Scheme) -> None:
     for part in scheme.parts():
         if part.initial_weights(1, 2):
             raise RefusalError(f"{part.name} needs training, for it has numbers to learn: leave it out")
-    if scheme.scale != plain.scale and scheme.scale.multiplies != plain.scale:
+    if scheme.scale != plain.scale:
         raise RefusalError(
             f"{scheme.scale.name} replaces the scale that the model was trained with: "
             "only multipliers such as log_length fit"

@@ -10,8 +10,8 @@ from longspan.errors import SchemeError, shown
 from longspan.mask.window import Window
 from longspan.plan import MOST_LAYERS, Plan
 from longspan.rotation.rope import RoPE
-from longspan.scale.log_length import LogLength
 from longspan.scheme import Scheme
+from longspan.sharpness.log_length import LogLength
 
 
 def hwfa(num_layers: int, trained_length: int, window: int | None = None, alpha: float = 0.75) -> Plan:
@@ -32,7 +32,7 @@ def hwfa(num_layers: int, trained_length: int, window: int | None = None, alpha:
         raise SchemeError(f"hwfa needs 2 … {MOST_LAYERS} layers, got {shown(num_layers)}")
     if not 0 <= alpha <= 1:
         raise SchemeError(f"hwfa: alpha must be in [0, 1], got {shown(alpha)}")
-    full = Scheme(scale=LogLength(trained_length, form="training"))
+    full = Scheme(sharpness=LogLength(trained_length, form="training"))
     if window is None:
         window = int((alpha * trained_length - 1) // (num_layers - 1)) + 1
     near = Scheme(rotation=RoPE(), mask=Window(window))

@@ -16,8 +16,8 @@ from longspan.errors import SchemeError, shown
 from longspan.mask.window import Window
 from longspan.plan import MOST_LAYERS, Plan
 from longspan.rotation.rope import RoPE
-from longspan.scale.log_length import LogLength
 from longspan.scheme import Scheme
+from longspan.sharpness.log_length import LogLength
 
 
 def hwfa2(
@@ -50,7 +50,7 @@ def hwfa2(
     full = Scheme(
         rotation=RoPE(),
         distance=TrueDistance() if rerope is None else ReRoPE(rerope),
-        scale=LogLength(trained_length, form="training"),
+        sharpness=LogLength(trained_length, form="training"),
     )
     near = Scheme(rotation=RoPE(), mask=Window(ceil(2 * trained_length / num_layers) if window is None else window))
     where = {num_layers * (i + 1) // (full_layers + 1) for i in range(full_layers)}

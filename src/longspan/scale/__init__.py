@@ -1,1 +1,1 @@
-"""How sharp is a query? One published method per file."""
+"""What are all scores multiplied with? One published method per file."""

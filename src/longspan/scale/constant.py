@@ -1,14 +1,11 @@
 """Constant: one fixed factor on all scores, in place of 1/√head_dim.
 
-    scale(i) = value
+    scale = value
 
 Source: github.com/lucidrains/x-transformers, where it is 10 with cosine attention.
 """
 
 from dataclasses import dataclass
-
-from jaxtyping import Int64
-from torch import Tensor
 
 from longspan.slots import Scale, Weights
 
@@ -27,6 +24,6 @@ class Constant(Scale):
         super().__post_init__()
         self.require(self.value >= 0, "value", "at least 0")
 
-    def __call__(self, visible: Int64[Tensor, "batch 1 queries"], base: float, weights: Weights) -> float:
+    def __call__(self, base: float, weights: Weights) -> float:
         """The value, whatever the model's own number."""
         return self.value

@@ -1,14 +1,11 @@
 """Inverse square root: scores divided by the root of the head's size.
 
-    scale(i) = 1 / √head_dim
+    scale = 1 / √head_dim
 
 Source: Vaswani et al. 2017, arXiv:1706.03762, eq. 1.
 """
 
 from dataclasses import dataclass
-
-from jaxtyping import Int64
-from torch import Tensor
 
 from longspan.slots import Scale, Weights
 
@@ -17,6 +14,6 @@ from longspan.slots import Scale, Weights
 class InverseSqrt(Scale):
     """Neutral: the default scale. A model's own number, where one is given, takes its place."""
 
-    def __call__(self, visible: Int64[Tensor, "batch 1 queries"], base: float, weights: Weights) -> float:
+    def __call__(self, base: float, weights: Weights) -> float:
         """1/√head_dim, or the model's own number."""
         return base

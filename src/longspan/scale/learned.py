@@ -1,6 +1,6 @@
 """Learned: each head learns how sharp it is, in place of 1/√head_dim.
 
-    scale_h(i) = g_h                                starts at g = log₂(L² − L)
+    scale_h = g_h                                   starts at g = log₂(L² − L)
 
 Source: Henry et al. 2020, "Query-Key Normalization for Transformers", arXiv:2010.04245, section 3 (with normalized
 queries and keys: `cosine + learned`).
@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from math import log2
 
 import torch
-from jaxtyping import Float64, Int64
+from jaxtyping import Float64
 from torch import Tensor
 
 from longspan.geometry import Geometry
@@ -37,9 +37,7 @@ class Learned(Scale):
         pairs = max(2, geometry.trained_length * (geometry.trained_length - 1))
         return replace(self, initial=log2(pairs)) if self.initial is None else self
 
-    def __call__(
-        self, visible: Int64[Tensor, "batch 1 queries"], base: float, weights: Weights
-    ) -> Float64[Tensor, "1 heads 1"]:
+    def __call__(self, base: float, weights: Weights) -> Float64[Tensor, "1 heads 1"]:
         """Each head's own factor, whatever the model's own number."""
         return weights["factor"].double()[None, :, None]
 

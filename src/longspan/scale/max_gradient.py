@@ -1,6 +1,6 @@
 """Max gradient: one factor on cosines, in proportion to the logarithm of the usual number of keys.
 
-    scale(i) = m · ln n                             about where α · (1 − Σ p²), softmax's gradient in the L1 norm, peaks
+    scale = m · ln n                             about where α · (1 − Σ p²), softmax's gradient in the L1 norm, peaks
 
 Source: Su 2023, "Attention's scale from the maximization of gradients", kexue.fm/archives/9812 (m = 3.5, n = L / 2);
 kexue.fm/archives/9859 (m = 4 for L = 512, in cosine attention).
@@ -8,9 +8,6 @@ kexue.fm/archives/9859 (m = 4 for L = 512, in cosine attention).
 
 from dataclasses import dataclass, replace
 from math import log
-
-from jaxtyping import Int64
-from torch import Tensor
 
 from longspan.geometry import Geometry
 from longspan.slots import Scale, Weights
@@ -43,7 +40,7 @@ class MaxGradient(Scale):
         """Half of the trained length where left open, and at least 2: the logarithm of less is no factor."""
         return replace(self, length=max(2, geometry.trained_length // 2)) if self.length is None else self
 
-    def __call__(self, visible: Int64[Tensor, "batch 1 queries"], base: float, weights: Weights) -> float:
+    def __call__(self, base: float, weights: Weights) -> float:
         """The value, whatever the model's own number."""
         return self.value
 

@@ -1,15 +1,12 @@
 """Unscaled: scores are the plain products, without 1/√head_dim.
 
-    scale(i) = 1
+    scale = 1
 
 Source: Raffel et al. 2019 (T5), arXiv:1910.10683, whose initial weights carry the factor; Su 2023,
 kexue.fm/archives/9859 (KeyNorm).
 """
 
 from dataclasses import dataclass
-
-from jaxtyping import Int64
-from torch import Tensor
 
 from longspan.slots import Scale, Weights
 
@@ -18,6 +15,6 @@ from longspan.slots import Scale, Weights
 class Unscaled(Scale):
     """Neutral: none."""
 
-    def __call__(self, visible: Int64[Tensor, "batch 1 queries"], base: float, weights: Weights) -> float:
+    def __call__(self, base: float, weights: Weights) -> float:
         """One, whatever the model's own number."""
         return 1.0

@@ -19,8 +19,7 @@ from longspan.compute.decoding.parts import Parts
 from longspan.compute.decoding.step import FEW, Piece, Step, Turning, step
 from longspan.compute.inputs import Inputs, TensorSpec
 from longspan.compute.kernels.cpu import VECTOR, flash
-from longspan.compute.scaling import Sharpness, sharpness
-from longspan.compute.tiling.lowering import Span
+from longspan.compute.tiling.lowering import Span, count_visible
 from longspan.compute.tiling.spans import Patch, patches
 from longspan.memo import BIAS_LINES, numbers_of, remember
 from longspan.position_map import PositionMap
@@ -136,18 +135,15 @@ class Decoding:
 
     def _attended(self, query: Tensor, key: Tensor, value: Tensor, weights: Weights) -> Tensor:
         (batch, heads, rows, width), reads = query.shape, self._reads
-        sharp = self._sharpness(weights) if weights else self._sharp
-        query = sharp(query)
+        factor, scale = self._split_scale(weights) if weights else self._scale
+        query = query if factor is None else query * factor
         query = query.flip(2) if rows > 1 else query
         turned, shape = self._turned(query), (batch, *self._packing, width)
         if turned.shape[-1] == width:
             packed = [turned.reshape(shape)] * len(reads)
         else:
             packed = [turned.narrow(-1, i * width, width).reshape(shape) for i in range(len(reads))]
-        found = [
-            self._attend(read, some, key, value, weights, sharp.number)
-            for read, some in zip(reads, packed, strict=True)
-        ]
+        found = [self._attend(read, some, key, value, weights, scale) for read, some in zip(reads, packed, strict=True)]
         outs, sums = map(torch.cat, zip(*found, strict=True)) if len(found) > 1 else found[0]
         out = self._merged(outs.reshape(-1, batch, heads, rows, width), sums.reshape(-1, batch, heads, rows), weights)
         return out.flip(2) if rows > 1 else out
@@ -226,12 +222,16 @@ class Decoding:
         return product[0] if product is not None and rows == 1 else product
 
     @cached_property
-    def _sharp(self) -> Sharpness:
-        return self._sharpness({})
+    def _scale(self) -> tuple[Tensor | float | None, float]:
+        return self._split_scale({})
 
-    def _sharpness(self, weights: Weights) -> Sharpness:
-        learned = self.scheme.weights_of(self.scheme.scale, weights)
-        return sharpness(self.scheme, self.span, self.base_scale, learned, self.queries.dtype, self.queries.device)
+    def _split_scale(self, weights: Weights) -> tuple[Tensor | float | None, float]:
+        """The factor of each query, in its dtype, None where it is 1; and the kernel's number."""
+        visible = count_visible(self.scheme, self.span, self.queries.device)
+        factor, number = self.scheme.split_scale(visible, self.base_scale, weights)
+        if isinstance(factor, Tensor):
+            return factor[..., None].to(self.queries.dtype), number
+        return None if factor == 1.0 else factor, number
 
     @cached_property
     def _logit(self) -> Float[Tensor, " heads"] | None:

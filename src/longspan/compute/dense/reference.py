@@ -41,8 +41,10 @@ def scores(
     if isinstance(bias, VectorBias):
         products = query @ x.weights_of(bias)["key"].to(dtype).T
         found = found + products.gather(-1, bias.row(relative).expand(*products.shape[:-1], -1))
-    scale = scheme.scale(exists.sum(-1), x.base_scale, x.weights_of(scheme.scale))
+    scale = scheme.scale(x.base_scale, x.weights_of(scheme.scale))
     found = found * (scale[..., None].to(dtype) if isinstance(scale, Tensor) else scale)
+    if scheme.sharpness:
+        found = found * scheme.sharpness(exists.sum(-1), x.weights_of(scheme.sharpness))[..., None].to(dtype)
     if scheme.cap:
         found = scheme.cap(found)
     if isinstance(bias, ScoreBias):

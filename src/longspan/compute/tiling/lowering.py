@@ -201,6 +201,13 @@ def visible_keys(scheme: Scheme, span: Span) -> list[tuple[Tensor, Tensor]]:
     return [joined, (torch.zeros_like(start), torch.where(touching, 0, seen))]
 
 
+@remember(16)
+def count_visible(scheme: Scheme, span: Span, device: torch.device) -> Int64[Tensor, "1 1 queries"]:
+    """How many keys each query sees; layer after layer asks the same."""
+    counts = [(stop - start).clamp(min=0) for start, stop in visible_keys(scheme, span)]
+    return torch.stack(counts).sum(0)[None, None].to(device)
+
+
 @remember(512)
 def lower(
     scheme: Scheme, span: Span, cut: Cut, decay_span: int = 0, within: Band = EVERYWHERE, biased: bool = False

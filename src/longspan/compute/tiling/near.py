@@ -47,7 +47,7 @@ def _rows(x: SpanSoftmax, start: int, stop: int, reach: int, order: float) -> tu
     queries = _places(row, stop, span.first_query, span.shift, batch)
     keys = _places(key, span.keys, span.first_key, span.shift, batch)
     row, key = row.clamp(max=stop - 1), key.clamp(0, span.keys - 1)
-    scheme = replace(x.inputs.scheme, qk_norm=None, scale=InverseSqrt())
+    scheme = replace(x.inputs.scheme, qk_norm=None, scale=InverseSqrt(), sharpness=None)
     names = list(x.inputs.weights)
 
     def run(*tensors: Tensor) -> tuple[Tensor, Tensor]:

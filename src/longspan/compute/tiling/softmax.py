@@ -10,9 +10,8 @@ from torch.nn.functional import pad
 from longspan.compute.inputs import Inputs, to_turn
 from longspan.compute.kernels.cpu import fitting, halvings
 from longspan.compute.rotate import Tables, decay_span, rotate, rotate_by, tables
-from longspan.compute.scaling import scaled
 from longspan.compute.tiling import toeplitz
-from longspan.compute.tiling.lowering import Cut, Span, View, lower, with_common_views
+from longspan.compute.tiling.lowering import Cut, Span, View, count_visible, lower, with_common_views
 from longspan.compute.tiling.spans import Patch
 from longspan.compute.tiling.tiles import TiledAttention
 from longspan.slots import EVERYWHERE, Band, ScoreBias, Spectrum
@@ -50,7 +49,11 @@ class SpanSoftmax:
         key, value = (patch.keys.of(t[patch.rows]) for t in (x.key, x.value))
         if norm:
             query, key = norm.query(query, x.weights_of(norm)), norm.key(key, x.weights_of(norm))
-        query, scale = scaled(x, query, span)
+        factor, scale = x.scheme.split_scale(count_visible(x.scheme, span, query.device), x.base_scale, x.weights)
+        if isinstance(factor, Tensor):
+            query = query * factor[..., None].to(query.dtype)
+        elif factor != 1.0:
+            query = query * factor
         at = [
             places.coordinate[patch.rows if len(places.order) > 1 else slice(0, 1), tokens.index]
             for places, tokens in ((x.queries, patch.queries), (x.keys, patch.keys))

@@ -106,7 +106,7 @@ def _not_fixed(plan: Plan) -> str:
         return "layers differ, which no runtime's flags can say"
     plain = Scheme(rotation=scheme.rotation)
     if scheme != plain:
-        slots = ("distance", "scale", "mask")
+        slots = ("distance", "sharpness", "mask")
         named = next(part for slot in slots if (part := getattr(scheme, slot)) != getattr(plain, slot))
         what = "says other distances" if not scheme.distance.is_true else "changes more than frequencies"
         return f"{named.name} {what}, which no runtime's flags can say"

@@ -8,14 +8,14 @@ from torch.nn.functional import normalize
 
 from longspan import attend, parse
 from longspan.errors import SchemeError
-from longspan.scale.inverse_sqrt import InverseSqrt
+from longspan.notation import format_scheme
 from longspan.scale.learned import Learned
-from longspan.scale.log_length import LogLength
-from longspan.scale.unscaled import Unscaled
+from longspan.scheme import Scheme
+from longspan.sharpness.log_length import LogLength
 
 
 def factor(part: LogLength, visible: int) -> float:
-    return float(part.on(InverseSqrt())(torch.tensor([[[visible]]]), 1.0, {}))
+    return float(part(torch.tensor([[[visible]]]), {}))
 
 
 @pytest.mark.parametrize("form", ["inference", "training"])
@@ -51,15 +51,39 @@ def test_a_query_that_sees_nothing_has_a_finite_factor(form: str, wanted: int) -
     assert factor(LogLength(512, form), 0) == wanted  # type: ignore[arg-type]
 
 
-def test_a_named_base_stays() -> None:
-    assert LogLength(5, base=Unscaled()).on(InverseSqrt()) == LogLength(5, base=Unscaled())
-    assert LogLength(5).on(InverseSqrt()) == LogLength(5, base=InverseSqrt())
-    assert LogLength(5).on(LogLength(7)) == LogLength(5)
+@pytest.mark.parametrize(
+    "text",
+    [
+        "log_length(trained_length=4096)",
+        "log_length(trained_length=4096, form='training')",
+        "rerope(window=1024) + log_length(trained_length=4096)",
+        "rope + constant(value=0.5) + log_length(trained_length=8)",
+        "cosine(multiplier=4.0, length=256) + learned(initial=2.0) + log_length(trained_length=8)",
+    ],
+)
+def test_texts_of_saved_checkpoints_keep_their_meaning(text: str) -> None:
+    """As written by earlier versions, in which it wrapped the scale that it multiplies."""
+    scheme = parse(text)
+    assert isinstance(scheme.sharpness, LogLength)
+    assert Scheme.of(*(part for part in scheme.parts() if part.slot != "sharpness")).scale == scheme.scale
+    assert parse(format_scheme(scheme)) == scheme
 
 
-def test_what_the_base_learns_is_learned() -> None:
-    assert LogLength(5, base=Learned(2.0)).initial_weights(3, 8)["factor"].tolist() == [2, 2, 2]
-    assert LogLength(5).initial_weights(3, 8) == {}
+def test_learned_numbers_of_the_scale_keep_their_names() -> None:
+    weights = parse("cosine + learned(2) + log_length(5)").initial_weights(3, 8)
+    assert list(weights) == ["scale.factor"]
+    assert weights["scale.factor"].tolist() == [2, 2, 2]
+    assert parse("learned(2) + log_length(5)").scale == Learned(2.0)
+
+
+@pytest.mark.parametrize("backend", ["tiles", "blocks"])
+def test_multiplies_on_top_of_a_learned_scale(backend: str) -> None:
+    query, key, value = torch.randn(3, 2, 4, 12, 8, dtype=torch.float64)
+    weights = {"scale.factor": torch.tensor([0.5, 1.0, 2.0, 4.0], dtype=torch.float64)}
+    rows = torch.tensor([factor(LogLength(5), row + 1) for row in range(12)], dtype=torch.float64)[:, None]
+    grown = query * rows * weights["scale.factor"][:, None, None]
+    found = attend(query, key, value, "rope + learned(1) + log_length(5)", weights=weights, backend=backend)
+    torch.testing.assert_close(found, attend(grown, key, value, "rope + unscaled"))
 
 
 def test_neutral_within_the_trained_length() -> None:
@@ -103,7 +127,10 @@ def test_keeps_the_entropy_of_cosine_attention(keys: int, growing: float, fixed:
     query = normalize(torch.randn(256, 128), dim=-1)
     cosines = query @ normalize(torch.randn(keys, 128), dim=-1).mT
     for text, wanted in (("cosine + log_length(256, form=training)", growing), ("cosine", fixed)):
-        sharpness = torch.as_tensor(parse(text).scale(torch.tensor([[[keys]]]), 1.0, {})).item()
+        scheme = parse(text)
+        sharpness = torch.as_tensor(scheme.scale(1.0, {})).item()
+        if scheme.sharpness:
+            sharpness *= scheme.sharpness(torch.tensor([[[keys]]]), {}).item()
         entropy = torch.distributions.Categorical(logits=sharpness * cosines).entropy()
         # The published value is a mean over random queries too: three standard errors of a difference of two means.
         three_errors = 3 * (2 / 256) ** 0.5 * entropy.std().item()

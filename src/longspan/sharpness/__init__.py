@@ -1,0 +1,1 @@
+"""How much sharper is a query that sees more keys? One published method per file."""
