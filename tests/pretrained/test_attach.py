@@ -170,6 +170,13 @@ def test_attach_twice_is_attach_once(words):
     assert longspan.detach(model) is model
 
 
+def test_a_rotation_in_place_of_another_starts_from_the_model_itself(words):
+    """The first leaves its frequencies in the model's buffers until it is taken off."""
+    alone = logits(longspan.extend(tiny_llama(), "dynamic_ntk"), words)
+    model = longspan.extend(tiny_llama(), "yarn(factor=4)")
+    assert torch.equal(logits(longspan.extend(model, "dynamic_ntk"), words), alone)
+
+
 def test_a_block_inside_an_extended_model_gives_it_back(words):
     model = longspan.extend(tiny_llama(), "rerope(8)")
     extended = logits(model, words)

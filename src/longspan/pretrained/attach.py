@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
+from dataclasses import replace
 from typing import Any, TypeVar
 
 import torch
@@ -52,14 +53,16 @@ def extend(model: _Model, scheme: Plan | Scheme | str, *, length: int | None = N
     """
     present = attachment_of(model)
     anatomy = present.anatomy if present else probe(model)
-    plan = close(scheme, _target(anatomy, length), len(anatomy.layers))
+    # What a rotation starts from is read off the model itself, never off the extension that it carries.
+    target = replace(present.target, length=length) if present else _target(anatomy, length)
+    plan = close(scheme, target, len(anatomy.layers))
     if present is not None and (present.plan, present.backend) == (plan, backend):
         return model
     detach(model)
     try:
         work = divide(anatomy, plan)
-        _self_test(model, anatomy, work, backend)
-        attachment = Attachment(model, anatomy, plan, work, length, backend)
+        _self_test(model, anatomy, target, work, backend)
+        attachment = Attachment(model, anatomy, target, plan, work, backend)
         attachment.install()
     except BaseException:
         if present is not None:
@@ -101,16 +104,16 @@ class Attachment:
     """One plan on one model, and the way back.
 
     Arguments:
+        target: what schemes on this model are closed for.
         plan: closed; `RoPE()` stands for the model's own rotation.
         work: who does what.
-        length: tokens to read, where somebody said.
     """
 
     def __init__(
-        self, model: nn.Module, anatomy: Anatomy, plan: Plan, work: Work, length: int | None, backend: str
+        self, model: nn.Module, anatomy: Anatomy, target: Target, plan: Plan, work: Work, backend: str
     ) -> None:
-        self.model, self.anatomy, self.plan, self.work = model, anatomy, plan, work
-        self.length, self.backend = length, backend
+        self.model, self.anatomy, self.target, self.plan, self.work = model, anatomy, target, plan, work
+        self.length, self.backend = target.length, backend
         self.passes = ForwardPasses(work.frame(anatomy.sources()), work.pairwise)
         self._hooks: list[RemovableHandle] = []
         self._installed: list[InstalledRotation | Scaling] = []
@@ -226,7 +229,7 @@ def _has_work(anatomy: Anatomy, work: Work) -> bool:
     return not work.stock or (any(layer.masks_band for layer in anatomy.layers) and not anatomy.own_masks)
 
 
-def _self_test(model: nn.Module, anatomy: Anatomy, work: Work, backend: str) -> None:
+def _self_test(model: nn.Module, anatomy: Anatomy, target: Target, work: Work, backend: str) -> None:
     """Plain rotation through our path must be the model itself."""
     if not _has_work(anatomy, work):
         return
@@ -235,7 +238,7 @@ def _self_test(model: nn.Module, anatomy: Anatomy, work: Work, backend: str) -> 
     with calm(model), precise, torch.no_grad():
         real, before = _own_outputs(model, anatomy.base, tokens)
         plain = Attachment(
-            model, anatomy, Plan.everywhere(Scheme(rotation=RoPE())), plainly(anatomy, work), None, backend
+            model, anatomy, target, Plan.everywhere(Scheme(rotation=RoPE())), plainly(anatomy, work), backend
         )
         plain.install()
         try:
