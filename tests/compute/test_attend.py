@@ -73,8 +73,8 @@ def test_values_may_be_wider_or_narrower_than_queries() -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"query": X[0]}, r"query and key must be \(batch, heads, places, head_dim\)"),
-        ({"key": X[:, :3], "value": X[:, :3]}, "multiple of key heads: 4 is none of 3"),
+        ({"query": X[0]}, r"query and key must be \(batch, heads, tokens, head_dim\)"),
+        ({"key": X[:, :3], "value": X[:, :3]}, "multiple of key heads, got 4 for 3"),
         ({"key": X[..., :4]}, r"axis 3 \(head_dim\) of key must be 8 as in query, got 4"),
         ({"key": X[:1], "value": X[:1]}, r"axis 0 \(batch\) of key must be 2 as in query, got 1"),
         ({"value": X[:, :, :5]}, "value must start with"),
@@ -173,9 +173,9 @@ def test_inputs_may_come_turned(text: str, queries: int, monkeypatch: pytest.Mon
 
 def test_a_frame_needs_frequencies_that_stay() -> None:
     where = places(6, 6)
-    with pytest.raises(SchemeError, match="keys must come unturned"):
+    with pytest.raises(SchemeError, match="pass queries and keys that are not rotated yet"):
         Inputs(X, X, X, parse("dynamic_ntk(trained_length=4)"), *where, {}, 1.0, None, Identity())
-    with pytest.raises(SchemeError, match="shaw multiplies vectors with queries: they must come unturned"):
+    with pytest.raises(SchemeError, match="shaw multiplies vectors with queries: pass queries that are not rotated"):
         Inputs(X, X, X, parse("rope + shaw"), *where, parse("shaw").initial_weights(4, 8), 1.0, Identity())
 
 

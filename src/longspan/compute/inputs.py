@@ -1,4 +1,4 @@
-"""What every backend receives: tensors, scheme and places that are known to fit each other."""
+"""What every backend receives: tensors, scheme and positions that are known to fit each other."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -8,10 +8,12 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
+from torch._subclasses import FakeTensor
 
-from longspan.compute.places import Places
+from longspan.compute.places import Places, places
 from longspan.errors import SchemeError, ShapeError, shown
 from longspan.memo import remember
+from longspan.notation import parse
 from longspan.position_map import PositionMap
 from longspan.scheme import Scheme
 from longspan.slots import UNBOUNDED, Part, Spectrum, VectorBias, Weights
@@ -38,18 +40,67 @@ class TensorSpec(NamedTuple):
         return cls(x.shape, x.dtype, x.device, x.stride(-1), x.requires_grad and torch.is_grad_enabled())
 
 
+class Positions(NamedTuple):
+    """Where the tokens of a call are, as far as its caller says so; `longspan.attend` documents each field."""
+
+    query_positions: Tensor | None = None
+    key_positions: Tensor | None = None
+    documents: Tensor | None = None
+    padding: Tensor | None = None
+
+
+class Call(NamedTuple):
+    """The arguments of one call of `longspan.attend`, which documents them; `inputs` checks them.
+
+    A named tuple, because the compiler can trace how one is made.
+    """
+
+    query: Tensor
+    key: Tensor
+    value: Tensor
+    scheme: Scheme | str
+    positions: Positions
+    weights: Mapping[str, Tensor]
+    scale: float | None
+    backend: str
+
+    def check(self) -> Scheme:
+        """Refuse arguments of another type than `attend` takes; gives the scheme as an object.
+
+        Errors: ShapeError for tensors, SchemeError for scheme, weights and scale, NotationError for a scheme's text.
+        """
+        scheme = known_scheme(self.scheme)
+        check_arguments(self.query, self.key, self.value, self.positions, self.weights, self.scale)
+        return scheme
+
+    def inputs(self) -> "Inputs":
+        """The checked inputs of a backend.
+
+        Errors: ShapeError, SchemeError and NotationError for arguments that are of another type or do not fit.
+        """
+        scheme = self.check()
+        query, key = self.query, self.key
+        if query.ndim != 4 or key.ndim != 4:
+            raise ShapeError(
+                f"query and key must be (batch, heads, tokens, head_dim), got {tuple(query.shape)} and "
+                f"{tuple(key.shape)}"
+            )
+        queries, keys = places(query.shape[2], key.shape[2], **self.positions._asdict(), device=query.device)
+        base_scale = query.shape[3] ** -0.5 if self.scale is None else self.scale
+        return Inputs(query, key, self.value, scheme, queries, keys, self.weights, base_scale)
+
+
 @dataclass(frozen=True, eq=False)
 class Inputs:
-    """One call of attention, checked.
+    """The checked inputs of one call of attention.
 
     Arguments:
         query, key, value: (batch, heads, queries, head_dim) and (batch, kv_heads, keys, …); kv_heads divides heads.
-        queries, keys: where the tokens stand; their batch is 1 where all rows agree.
+        queries, keys: order, coordinate and document of each query and key; batch 1 where all rows agree.
         weights: learned numbers, named `slot.name` as in `Scheme.initial_weights`.
         base_scale: 1/√head_dim, or a model's own number.
-        query_frame, key_frame: where queries and keys were turned to before they came (gain included, and what decays
-            grown or shrunk), as maps of coordinates: a cache of keys turned by position has the frame p ↦ p. None: they
-            come unturned.
+        query_frame, key_frame: the position maps by which queries and keys were already rotated, with the rotation's
+            gain and decay: a cache of keys rotated to their own positions has the frame p ↦ p. None: not rotated yet.
     """
 
     query: Tensor
@@ -65,33 +116,40 @@ class Inputs:
 
     def __post_init__(self) -> None:
         check_tensors(self.query, self.key, self.value)
-        axes = self.scheme.rotation.num_axes
-        for places, name, size in (
+        batch, axes = len(self.query), self.scheme.rotation.num_axes
+        for tokens, name, size in (
             (self.queries, "query", self.query.shape[2]),
             (self.keys, "key", self.key.shape[2]),
         ):
-            if places.order.shape[0] not in (1, self.query.shape[0]) or places.order.shape[1] != size:
-                raise ShapeError(
-                    f"{name} places must be (1 or {self.query.shape[0]}, {size}), got {tuple(places.order.shape)}"
-                )
-            if places.coordinate.shape[-1] != axes:
+            if tokens.order.shape[0] not in (1, batch) or tokens.order.shape[1] != size:
+                raise ShapeError(f"{name} places must be (1 or {batch}, {size}), got {tuple(tokens.order.shape)}")
+            if tokens.coordinate.shape[-1] != axes:
                 raise ShapeError(
                     f"{self.scheme.rotation.name} needs {axes} coordinates per token, {name} positions have "
-                    f"{places.coordinate.shape[-1]}"
+                    f"{tokens.coordinate.shape[-1]}"
                 )
         for part in self.scheme.parts():
             self._check_weights(part)
-        turned = self.query_frame is not None or self.key_frame is not None
-        if turned and len(self.scheme.rotation.segments(UNBOUNDED)) > 1:
+        rotated = self.query_frame is not None or self.key_frame is not None
+        if rotated and len(self.scheme.rotation.segments(UNBOUNDED)) > 1:
             raise SchemeError(
-                f"{self.scheme.rotation.name} changes its frequencies with length: queries and keys must come unturned"
+                f"{self.scheme.rotation.name} changes its frequencies with length: pass queries and keys that are not "
+                "rotated yet"
             )
         if self.query_frame is not None and isinstance(self.scheme.bias, VectorBias):
-            raise SchemeError(f"{self.scheme.bias.name} multiplies vectors with queries: they must come unturned")
+            raise SchemeError(
+                f"{self.scheme.bias.name} multiplies vectors with queries: pass queries that are not rotated yet"
+            )
 
     def weights_of(self, part: Part) -> Weights:
         """The learned numbers of one part."""
         return self.scheme.weights_of(part, self.weights)
+
+    def readable(self) -> "Inputs":
+        """The same inputs with the channels of each token side by side: fused kernels misread any other stride."""
+        if all(tensor.stride(3) == 1 for tensor in (self.query, self.key, self.value)):
+            return self
+        return replace(self, query=self.query.contiguous(), key=self.key.contiguous(), value=self.value.contiguous())
 
     def _check_weights(self, part: Part) -> None:
         wanted = _learned_shapes(part, self.query.shape[1], self.query.shape[3])
@@ -110,9 +168,35 @@ class Inputs:
                 )
 
 
-def to_turn(said: Tensor, place: Tensor, frame: PositionMap | None, spectrum: Spectrum) -> tuple[Tensor, Spectrum]:
-    """How far tokens at `place` in a frame, said to stand at `said`, still have to turn, and in which spectrum."""
-    return (said, spectrum) if frame is None else (said - frame(place), replace(spectrum, gain=1.0))
+def residual(
+    mapped: Tensor, position: Tensor, frame: PositionMap | None, spectrum: Spectrum
+) -> tuple[Tensor, Spectrum]:
+    """The rotation still missing from tokens that a frame has rotated: how far, and in which spectrum.
+
+    `mapped` is the position that a branch of the distance gives to tokens at `position`. A frame has applied the
+    spectrum's gain already.
+    """
+    return (mapped, spectrum) if frame is None else (mapped - frame(position), replace(spectrum, gain=1.0))
+
+
+def has_data(x: object) -> bool:
+    """Whether an argument is more than a shape: tensors on "meta" and under `FakeTensorMode` have no data."""
+    return not (isinstance(x, FakeTensor) or (isinstance(x, Tensor) and x.is_meta))
+
+
+def known_scheme(given: Scheme | str) -> Scheme:
+    """The scheme that a caller gave, as an object or as its text.
+
+    Errors: SchemeError for anything else; NotationError for a text that is not a scheme.
+    """
+    if isinstance(given, str):
+        return parse(given)
+    if not isinstance(given, Scheme):
+        raise SchemeError(
+            f"scheme must be a Scheme or its text, got {shown(given)}; Scheme.of(part) makes one of parts, "
+            "plan.layer(index, num_layers) takes one from a plan"
+        )
+    return given
 
 
 @remember(None)
@@ -124,7 +208,7 @@ def _learned_shapes(part: Part, num_heads: int, head_dim: int) -> Mapping[str, t
 def check_arguments(
     query: object, key: object, value: object, positions: tuple[object, ...], weights: object, scale: object
 ) -> None:
-    """Refuse arguments of a call that are of another type than tensors, a mapping of tensors and a number.
+    """Refuse arguments that are not tensors, a mapping of tensors and a number.
 
     Errors: ShapeError for tensors, SchemeError for weights and scale.
     """
@@ -147,13 +231,13 @@ def check_arguments(
 
 
 def check_tensors(query: Tensor, key: Tensor, value: Tensor) -> None:
-    """Refuse tensors that do not fit each other.
+    """Refuse tensors whose shapes, dtypes or devices do not fit each other.
 
     Errors: ShapeError.
     """
     for tensor, name in ((query, "query"), (key, "key"), (value, "value")):
         if tensor.ndim != 4:
-            raise ShapeError(f"{name} must be (batch, heads, places, head_dim), got {tuple(tensor.shape)}")
+            raise ShapeError(f"{name} must be (batch, heads, tokens, head_dim), got {tuple(tensor.shape)}")
         if 0 in tensor.shape:
             raise ShapeError(f"{name} must not be empty, got {tuple(tensor.shape)}")
         if not tensor.is_floating_point():
@@ -172,4 +256,4 @@ def check_tensors(query: Tensor, key: Tensor, value: Tensor) -> None:
     if value.shape[:3] != key.shape[:3]:
         raise ShapeError(f"value must start with {tuple(key.shape[:3])} as key does, got {tuple(value.shape)}")
     if query.shape[1] % key.shape[1]:
-        raise ShapeError(f"query heads must be a multiple of key heads: {query.shape[1]} is none of {key.shape[1]}")
+        raise ShapeError(f"query heads must be a multiple of key heads, got {query.shape[1]} for {key.shape[1]}")

@@ -85,5 +85,5 @@ def test_the_operation_is_sound() -> None:
     """PyTorch's own checks of an operation: schema, shapes without data, autograd under a compiler."""
     (query, key, value), weights = drawn(parse("t5"))
     given = [x.requires_grad_() for x in (query, key, value, *weights.values())]
-    arguments = (query, key, value, None, None, None, None, given[3:], "bias.table", "t5", None, "auto")
+    arguments = (given, [None] * 4, "bias.table", "t5", None, "auto")
     torch.library.opcheck(torch.ops.longspan.attend.default, arguments)

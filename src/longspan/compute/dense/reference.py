@@ -4,7 +4,7 @@ import torch
 from jaxtyping import Bool, Float, Int64, Shaped
 from torch import Tensor
 
-from longspan.compute.inputs import Inputs, to_turn
+from longspan.compute.inputs import Inputs, residual
 from longspan.compute.places import visible
 from longspan.compute.rotate import rotate
 from longspan.slots import EVERYWHERE, Band, ScoreBias, Spectrum, VectorBias
@@ -94,7 +94,7 @@ def _products(query: Tensor, key: Tensor, x: Inputs) -> Float[Tensor, "batch hea
         for branch in x.scheme.distance.branches():
             holds = branch.holds(queries[..., 0][:, :, None], keys[..., 0][:, None])[:, None] & rows
             said = branch.query(queries), branch.key(keys)
-            left = to_turn(said[0], queries, x.query_frame, spectrum), to_turn(said[1], keys, x.key_frame, spectrum)
+            left = residual(said[0], queries, x.query_frame, spectrum), residual(said[1], keys, x.key_frame, spectrum)
             product = _turned_product(query, key, said, left)
             scores = torch.where(holds, product, scores)
     return scores

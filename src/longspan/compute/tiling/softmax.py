@@ -7,7 +7,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn.functional import pad
 
-from longspan.compute.inputs import Inputs, to_turn
+from longspan.compute.inputs import Inputs, residual
 from longspan.compute.kernels.cpu import fitting, halvings
 from longspan.compute.rotate import Tables, decay_span, rotate, rotate_by, tables
 from longspan.compute.tiling import toeplitz
@@ -119,8 +119,8 @@ class SpanSoftmax:
         query_at, key_at = self.query_at[:, rows], self.key_at[:, keys]
         query, key = self.query[:, :, rows], self.key[:, :, keys]
         said = branch.query(query_at)
-        a, at_query = to_turn(said, query_at, x.query_frame, spectrum)
-        c, at_key = to_turn(branch.key(key_at), key_at, x.key_frame, spectrum)
+        a, at_query = residual(said, query_at, x.query_frame, spectrum)
+        c, at_key = residual(branch.key(key_at), key_at, x.key_frame, spectrum)
         if view.origin is not None:
             shrunk = torch.maximum(a - view.origin, a - said)[..., 0]
             return rotate(query, a, at_query, shrunk), rotate(key, c, at_key, view.origin - c[..., 0])

@@ -1,108 +1,98 @@
 """`attend` as one operation of a compiled graph.
 
-Which tiles there are depends on where tokens stand, on learned numbers and on what is no number: a compiler can trace
-none of it. So it sees one operation whose output has a known shape, and another one for the gradients, which computes
-the output again.
+Which tiles a call needs depends on its positions, on learned numbers and on Python values, which a compiler cannot
+trace. So the compiler sees one operation whose output has a known shape, and a second one for the gradients, which
+computes the output again.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
 
-from longspan.compute.run import Positions, call
+from longspan.compute.inputs import Call, Positions
 from longspan.notation import format_scheme
 from longspan.scheme import Scheme
 
 
-def attend(
-    query: Tensor,
-    key: Tensor,
-    value: Tensor,
-    scheme: Scheme | str,
-    positions: Positions,
-    weights: Mapping[str, Tensor],
-    scale: float | None,
-    backend: str,
-) -> Tensor:
-    """`longspan.attend` while a compiler traces its caller."""
-    text = scheme if isinstance(scheme, str) else _text(scheme)
-    return _forward(query, key, value, *positions, list(weights.values()), ",".join(weights), text, scale, backend)
+def operation(compute: Callable[[Call], Tensor]) -> Callable[[Call], Tensor]:
+    """Define `torch.ops.longspan.attend`, which computes a call without a compiler, and give the way to ask for it."""
+
+    def computed(
+        content: list[Tensor],
+        positions: list[Tensor | None],
+        names: str,
+        scheme: str,
+        scale: float | None,
+        backend: str,
+    ) -> Tensor:
+        query, key, value, *numbers = content
+        weights = dict(zip(names.split(","), numbers, strict=True)) if numbers else {}
+        return compute(Call(query, key, value, scheme, Positions(*positions), weights, scale, backend))
+
+    @torch.library.custom_op("longspan::attend", mutates_args=())
+    def forward(
+        content: list[Tensor],
+        positions: list[Tensor | None],
+        names: str,
+        scheme: str,
+        scale: float | None,
+        backend: str,
+    ) -> Tensor:
+        with torch.no_grad():
+            return computed(content, positions, names, scheme, scale, backend).contiguous()
+
+    @forward.register_fake
+    def _(content: list[Tensor], *rest) -> Tensor:
+        query, _, value, *_ = content
+        return query.new_empty(*query.shape[:3], value.shape[3])
+
+    @torch.library.custom_op("longspan::attend_backward", mutates_args=())
+    def backward(
+        grad: Tensor,
+        content: list[Tensor],
+        positions: list[Tensor | None],
+        names: str,
+        scheme: str,
+        scale: float | None,
+        backend: str,
+    ) -> list[Tensor]:
+        with _autograd(), torch.enable_grad():
+            given = [x.detach().requires_grad_() for x in content]
+            out = computed(given, positions, names, scheme, scale, backend)
+            found = torch.autograd.grad(out, given, grad, materialize_grads=True)
+        # The outputs of an operation may share memory neither with its arguments nor with each other.
+        return [x.detach().clone(memory_format=torch.contiguous_format) for x in found]
+
+    @backward.register_fake
+    def _(grad: Tensor, content: list[Tensor], *rest) -> list[Tensor]:
+        return [torch.empty_like(x, memory_format=torch.contiguous_format) for x in content]
+
+    def remember(ctx, inputs, output: Tensor) -> None:
+        content, positions, *ctx.rest = inputs
+        ctx.given = [x is not None for x in positions]
+        ctx.save_for_backward(*content, *(x for x in positions if x is not None))
+
+    def differentiate(ctx, grad: Tensor):
+        saved = list(ctx.saved_tensors)
+        count = len(saved) - sum(ctx.given)
+        content, positions = saved[:count], iter(saved[count:])
+        found = backward(grad, content, [next(positions) if given else None for given in ctx.given], *ctx.rest)
+        return found, None, None, None, None, None
+
+    forward.register_autograd(differentiate, setup_context=remember)
+
+    def asked(call: Call) -> Tensor:
+        text = call.scheme if isinstance(call.scheme, str) else _text(call.scheme)
+        content = [call.query, call.key, call.value, *call.weights.values()]
+        return forward(content, list(call.positions), ",".join(call.weights), text, call.scale, call.backend)
+
+    return asked
 
 
 @torch.compiler.assume_constant_result
 def _text(scheme: Scheme) -> str:
     return format_scheme(scheme)
-
-
-@torch.library.custom_op("longspan::attend", mutates_args=())
-def _forward(
-    query: Tensor,
-    key: Tensor,
-    value: Tensor,
-    query_positions: Tensor | None,
-    key_positions: Tensor | None,
-    documents: Tensor | None,
-    padding: Tensor | None,
-    weights: list[Tensor],
-    names: str,
-    scheme: str,
-    scale: float | None,
-    backend: str,
-) -> Tensor:
-    positions = query_positions, key_positions, documents, padding
-    with torch.no_grad():
-        return _called(query, key, value, positions, weights, names, scheme, scale, backend).contiguous()
-
-
-@_forward.register_fake
-def _(query: Tensor, key: Tensor, value: Tensor, *rest) -> Tensor:
-    return query.new_empty(*query.shape[:3], value.shape[3])
-
-
-def _called(
-    query: Tensor,
-    key: Tensor,
-    value: Tensor,
-    positions: Positions,
-    weights: list[Tensor],
-    names: str,
-    scheme: str,
-    scale: float | None,
-    backend: str,
-) -> Tensor:
-    learned = dict(zip(names.split(","), weights, strict=True)) if weights else {}
-    return call(query, key, value, scheme, positions, learned, scale, backend)
-
-
-@torch.library.custom_op("longspan::attend_backward", mutates_args=())
-def _backward(
-    grad: Tensor,
-    query: Tensor,
-    key: Tensor,
-    value: Tensor,
-    query_positions: Tensor | None,
-    key_positions: Tensor | None,
-    documents: Tensor | None,
-    padding: Tensor | None,
-    weights: list[Tensor],
-    names: str,
-    scheme: str,
-    scale: float | None,
-    backend: str,
-) -> list[Tensor]:
-    positions = query_positions, key_positions, documents, padding
-    with _autograd(), torch.enable_grad():
-        query, key, value, *weights = given = [x.detach().requires_grad_() for x in (query, key, value, *weights)]
-        out = _called(query, key, value, positions, weights, names, scheme, scale, backend)
-        found = torch.autograd.grad(out, given, grad, materialize_grads=True)
-    # What an operation gives may share no memory with what it was given, nor with what else it gives.
-    return [x.detach().clone(memory_format=torch.contiguous_format) for x in found]
-
-
-@_backward.register_fake
-def _(grad: Tensor, query: Tensor, key: Tensor, value: Tensor, *rest) -> list[Tensor]:
-    return [torch.empty_like(x, memory_format=torch.contiguous_format) for x in (query, key, value, *rest[4])]
 
 
 def _autograd():
@@ -112,19 +102,3 @@ def _autograd():
     for name in ("AutogradCPU", "ADInplaceOrView", "AutogradOther", "AutogradCUDA"):
         left_out = left_out.remove(getattr(tls.DispatchKey, name))
     return tls._ForceDispatchKeyGuard(tls._dispatch_tls_local_include_set(), left_out)
-
-
-def _remember(ctx, inputs, output: Tensor) -> None:
-    tensors, ctx.rest = inputs[:7], inputs[8:]
-    ctx.given = [x is not None for x in tensors]
-    ctx.save_for_backward(*(x for x in tensors if x is not None), *inputs[7])
-
-
-def _differentiate(ctx, grad: Tensor):
-    saved = list(ctx.saved_tensors)
-    tensors = [saved.pop(0) if given else None for given in ctx.given]
-    found = _backward(grad, *tensors, saved, *ctx.rest)
-    return *found[:3], None, None, None, None, found[3:], None, None, None, None
-
-
-_forward.register_autograd(_differentiate, setup_context=_remember)
