@@ -1,4 +1,4 @@
-"""Reading on: where the keys of a cache lie, what a step costs, and what it refuses."""
+"""A cache that reads on: how its keys are kept, what a step has to do, and what it refuses."""
 
 from typing import Any
 
@@ -7,9 +7,9 @@ import torch
 from torch import Tensor
 
 from longspan import Cache, Scheme, attend, parse
-from longspan.compute import cache as cache_module
-from longspan.compute.decoding import prepared as decode_module
-from longspan.compute.decoding.step import FEW
+from longspan.compute.decoding import prepare as prepare_module
+from longspan.compute.decoding import prepared as prepared_module
+from longspan.compute.decoding.prepare import MOST_QUERIES
 from longspan.errors import RefusalError, ShapeError
 from longspan.rotation.longrope import LongRoPE
 
@@ -20,7 +20,7 @@ NEAR = {
     "dual_chunk(160, 32)": 0, "cosine + rope": 0, "rerope(100)": 100,
     "leaky_rerope(100, 3)": 100, "self_extend(96, 8)": 96, "rerope(100) + dynamic_ntk(trained_length=400)": 100,
 }  # fmt: skip
-"""By scheme, the keys that a step turns."""
+"""By scheme, how many keys a step rotates."""
 
 
 def tokens(count: int, batch: int = 1, dtype: torch.dtype = torch.float64) -> tuple[Tensor, Tensor, Tensor]:
@@ -34,37 +34,39 @@ def last(x: tuple[Tensor, ...], count: int) -> list[Tensor]:
 
 
 @pytest.mark.parametrize("text", NEAR)
-def test_a_step_turns_the_keys_of_a_window_at_most(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_step_rotates_the_keys_of_a_window_at_most(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
     x = tokens(KEYS)
     cache = Cache(text)
     cache.attend(*(tensor[:, :, :-1] for tensor in x))
     assert cache._keys is not None
     kept = cache._keys.untyped_storage().data_ptr()
     read = {"where it lies": 0, "copied": 0}
-    flash = decode_module.flash
+    operation = prepared_module.operation
 
-    def watched(query: Tensor, key: Tensor, *rest: Any) -> tuple[Tensor, Tensor]:
+    def watched(query: Tensor, key: Tensor, *rest: Any, **options: Any) -> tuple[Tensor, Tensor]:
         where = "where it lies" if key.untyped_storage().data_ptr() == kept else "copied"
         read[where] += key.shape[0] * key.shape[2]
-        return flash(query, key, *rest)
+        return operation(query, key, *rest, **options)
 
     wanted = attend(x[0][:, :, -1:], x[1], x[2], text)
-    monkeypatch.setattr(decode_module, "flash", watched)
+    monkeypatch.setattr(prepared_module, "operation", watched)
     torch.testing.assert_close(cache.attend(*last(x, 1)), wanted, rtol=1e-10, atol=1e-10)
     assert read["copied"] == NEAR[text]
     assert read["where it lies"] > 0
 
 
-@pytest.mark.parametrize("count", [1, FEW])
+@pytest.mark.parametrize("count", [1, MOST_QUERIES])
 @pytest.mark.parametrize("left", [0, 30])
-def test_all_layers_ask_once_what_a_step_has_to_do(count: int, left: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_a_step_has_to_do_is_found_once_for_all_layers(
+    count: int, left: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     x, padding = tokens(200), torch.arange(200 - count)[None] < left if left else None
     layers = [Cache("leaky_rerope(100, 3)") for _ in range(3)]
     for layer in layers:
         layer.attend(*(tensor[:, :, :-count] for tensor in x), padding=padding)
     layers[0].attend(*last(x, count))
-    for asked in ("Inputs", "Turn"):
-        monkeypatch.setattr(cache_module, asked, None)
+    for finder in ("StepBuilder", "ResidualRotation"):
+        monkeypatch.setattr(prepare_module, finder, None)
     outs = [layer.attend(*last(x, count)) for layer in layers[1:]]
     monkeypatch.undo()
     query, key, value = (tensor[:, :, left:] for tensor in x)
@@ -110,7 +112,7 @@ def test_room_is_used_up_and_given_back() -> None:
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 @pytest.mark.parametrize("text", ["rope", "dynamic_ntk(trained_length=100)", "xpos", "leaky_rerope(100, 3)"])
 def test_reading_on_is_as_exact_as_reading_at_once(text: str, dtype: torch.dtype) -> None:
-    """Also where keys have turned anew four times."""
+    """Also where all keys have rotated on four times."""
     low = tokens(KEYS, dtype=dtype)
     exact = attend(low[0].double(), low[1].double(), low[2].double(), text)
     cache = Cache(text)
@@ -186,7 +188,7 @@ def test_what_a_cache_cannot_do_is_refused() -> None:
         Cache("rope").attend(*x)
     with pytest.raises(RefusalError, match=r"bidirectional queries see what comes after them: use attend\(\)"):
         Cache("rope + bidirectional")
-    with pytest.raises(RefusalError, match=r"axial has several coordinates a token, a cache one: use attend\(\)"):
+    with pytest.raises(RefusalError, match=r"axial has several positions per token, a cache one: use attend\(\)"):
         Cache("axial")
     with pytest.raises(RefusalError, match=r"tiles refuses rope \+ sparsemax"):
         Cache("rope + sparsemax", backend="tiles").attend(*(tensor.detach() for tensor in x))

@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from contract.drawing import HEAD_DIM, PARTS, PER_METHOD, Shape, initial_weights, paddings, schemes, tensors
-from longspan.compute import cache as cache_module
 from longspan.compute.cache import Cache
-from longspan.compute.decoding import frame as standing_module
-from longspan.compute.decoding import step as step_module
+from longspan.compute.decoding import frame as frame_module
+from longspan.compute.decoding import pieces as pieces_module
+from longspan.compute.decoding import reframe as reframe_module
 from longspan.compute.dense.reference import reference
 from longspan.compute.inputs import Inputs
 from longspan.compute.places import places
@@ -37,9 +37,9 @@ def read(cache: Cache, parts: list[int], x: tuple[Tensor, Tensor, Tensor], paddi
 def small() -> Iterator[None]:
     """Several chunks, blocks and runs in few tokens."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(cache_module, "CHUNK", 5)
-        patch.setattr(standing_module, "BLOCK", 8)
-        patch.setattr(step_module, "WORTH", 2)
+        patch.setattr(reframe_module, "CHUNK", 5)
+        patch.setattr(frame_module, "LONGEST_BLOCK", 8)
+        patch.setattr(pieces_module, "LONG_RUN", 2)
         forget()
         yield
     forget()  # what was found with these numbers must not be found again

@@ -19,27 +19,6 @@ from longspan.scheme import Scheme
 from longspan.slots import UNBOUNDED, Part, Spectrum, VectorBias, Weights
 
 
-class TensorSpec(NamedTuple):
-    """What decides how a tensor is computed with, short of its numbers: tensors of equal specs get the same plan.
-
-    Arguments:
-        shape, dtype, device: those of the tensor.
-        stride: the stride of the last axis.
-        differentiated: whether autograd records operations on the tensor.
-    """
-
-    shape: torch.Size
-    dtype: torch.dtype
-    device: torch.device
-    stride: int
-    differentiated: bool
-
-    @classmethod
-    def of(cls, x: Tensor) -> "TensorSpec":
-        """Read the spec off a tensor."""
-        return cls(x.shape, x.dtype, x.device, x.stride(-1), x.requires_grad and torch.is_grad_enabled())
-
-
 class Positions(NamedTuple):
     """Where the tokens of a call are, as far as its caller says so; `longspan.attend` documents each field."""
 
@@ -128,8 +107,7 @@ class Inputs:
                     f"{self.scheme.rotation.name} needs {axes} coordinates per token, {name} positions have "
                     f"{tokens.coordinate.shape[-1]}"
                 )
-        for part in self.scheme.parts():
-            self._check_weights(part)
+        check_weights(self.scheme, self.weights, self.query.shape[1], self.query.shape[3])
         rotated = self.query_frame is not None or self.key_frame is not None
         if rotated and len(self.scheme.rotation.segments(UNBOUNDED)) > 1:
             raise SchemeError(
@@ -150,22 +128,6 @@ class Inputs:
         if all(tensor.stride(3) == 1 for tensor in (self.query, self.key, self.value)):
             return self
         return replace(self, query=self.query.contiguous(), key=self.key.contiguous(), value=self.value.contiguous())
-
-    def _check_weights(self, part: Part) -> None:
-        wanted = _learned_shapes(part, self.query.shape[1], self.query.shape[3])
-        given = self.weights_of(part)
-        if missing := [name for name in wanted if name not in given]:
-            if part.optional_weights and not given:
-                return
-            raise SchemeError(
-                f"{part.name} learns {', '.join(wanted)}: pass weights={{'{part.slot}.{missing[0]}': ...}}; "
-                "Scheme.initial_weights(num_heads, head_dim) makes the values at the start of training"
-            )
-        for name, shape in wanted.items():
-            if given[name].shape != shape:
-                raise ShapeError(
-                    f"weights['{part.slot}.{name}'] must be {tuple(shape)}, got {tuple(given[name].shape)}"
-                )
 
 
 def residual(
@@ -199,6 +161,27 @@ def known_scheme(given: Scheme | str) -> Scheme:
     return given
 
 
+def check_weights(scheme: Scheme, weights: Mapping[str, Tensor], num_heads: int, head_dim: int) -> None:
+    """Refuse weights that lack a learned number of the scheme, or hold one of another shape.
+
+    Errors: SchemeError, ShapeError.
+    """
+    for part in scheme.parts():
+        wanted, given = _learned_shapes(part, num_heads, head_dim), scheme.weights_of(part, weights)
+        if missing := [name for name in wanted if name not in given]:
+            if part.optional_weights and not given:
+                continue
+            raise SchemeError(
+                f"{part.name} learns {', '.join(wanted)}: pass weights={{'{part.slot}.{missing[0]}': ...}}; "
+                "Scheme.initial_weights(num_heads, head_dim) makes the values at the start of training"
+            )
+        for name, shape in wanted.items():
+            if given[name].shape != shape:
+                raise ShapeError(
+                    f"weights['{part.slot}.{name}'] must be {tuple(shape)}, got {tuple(given[name].shape)}"
+                )
+
+
 @remember(None)
 def _learned_shapes(part: Part, num_heads: int, head_dim: int) -> Mapping[str, torch.Size]:
     values = part.initial_weights(num_heads, head_dim, torch.Generator())
@@ -216,6 +199,14 @@ def check_arguments(
     for name, given in zip(names, (query, key, value, *positions), strict=True):
         if not isinstance(given, Tensor) and (given is not None or name in names[:3]):
             raise ShapeError(f"{name} must be a tensor, got {type(given).__name__}; torch.as_tensor makes one")
+    check_numbers(weights, scale)
+
+
+def check_numbers(weights: object, scale: object) -> None:
+    """Refuse weights and a scale that are not a mapping of tensors and a finite number.
+
+    Errors: SchemeError.
+    """
     if not isinstance(weights, Mapping):
         raise SchemeError(
             f"weights must map names to tensors, as Scheme.initial_weights does, got {type(weights).__name__}"

@@ -1,5 +1,7 @@
 """Rotate channel pairs: the one rotation of the library."""
 
+from typing import NamedTuple
+
 import torch
 from jaxtyping import Float, Shaped
 from torch import Tensor
@@ -83,6 +85,22 @@ def rotate_channels(x: Tensor, angles: ChannelTables, layout: Layout) -> Tensor:
     c.addcmul_(b, sin, value=-1)
     d.addcmul_(a, sin)
     return out
+
+
+class ReadyRotation(NamedTuple):
+    """A rotation by known angles, ready for tensors of one kind.
+
+    Arguments:
+        angles: as `channel_tables` gives them.
+        layout: of the channel pairs.
+    """
+
+    angles: ChannelTables
+    layout: Layout
+
+    def __call__(self, x: Float[Tensor, "_ heads tokens head_dim"]) -> Float[Tensor, "_ heads tokens head_dim"]:
+        """Rotate tokens, without a graph."""
+        return rotate_channels(x, self.angles, self.layout)
 
 
 class _RotateBy(torch.autograd.Function):

@@ -3,8 +3,8 @@
 from jaxtyping import Float
 from torch import Tensor
 
-from longspan.compute.decoding import prepared
-from longspan.compute.decoding.prepared import Decoding, Patchwork
+from longspan.compute.decoding.prepare import prepare_call
+from longspan.compute.decoding.prepared import Prepared
 from longspan.compute.dense.blocks import blocks
 from longspan.compute.dense.reference import reference
 from longspan.compute.inputs import Inputs
@@ -30,7 +30,7 @@ def run(inputs: Inputs, backend: str = "auto") -> Float[Tensor, "batch heads que
     return BACKENDS[chosen](inputs)
 
 
-def decoding(inputs: Inputs, backend: str = "auto") -> Decoding | Patchwork | None:
+def decoding(inputs: Inputs, backend: str = "auto") -> Prepared | None:
     """What `run` does for few queries against a cache, found once for all tensors of equal specs; None for other calls.
 
     Errors: as of `run`.
@@ -38,10 +38,8 @@ def decoding(inputs: Inputs, backend: str = "auto") -> Decoding | Patchwork | No
     return _few_queries(inputs) if _chosen(inputs, backend) == "tiles" else None
 
 
-def _few_queries(x: Inputs) -> Decoding | Patchwork | None:
-    if flash.on_cuda(x.query.device):  # decoding packs heads for the kernel of the CPU
-        return None
-    return prepared.decoding(x) if all(tensor.stride(3) == 1 for tensor in (x.query, x.key, x.value)) else None
+def _few_queries(x: Inputs) -> Prepared | None:
+    return None if flash.on_cuda(x.query.device) else prepare_call(x)
 
 
 def _chosen(inputs: Inputs, backend: str) -> str:

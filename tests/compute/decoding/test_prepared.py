@@ -1,4 +1,4 @@
-"""One or few queries against a cache: the reference, reading the cache where it lies and turning a window at most."""
+"""One or few queries over a cache give what the reference gives, and rotate the keys of a window at most."""
 
 from dataclasses import replace
 from typing import Any
@@ -8,11 +8,11 @@ import torch
 from torch import Tensor
 
 from longspan import attend, parse
-from longspan.compute.decoding import prepared as decode_module
-from longspan.compute.decoding import step as step_module
-from longspan.compute.decoding.parts import WORTH, Parts
-from longspan.compute.decoding.prepared import Decoding, decoding
-from longspan.compute.decoding.step import FEW, step
+from longspan.compute.decoding import pieces as pieces_module
+from longspan.compute.decoding import prepared as prepared_module
+from longspan.compute.decoding.pieces import step_pieces
+from longspan.compute.decoding.prepare import MOST_QUERIES, prepare_call
+from longspan.compute.decoding.prepared import KEYS_PER_THREAD, DecodingStep, Parts
 from longspan.compute.dense.reference import reference
 from longspan.compute.inputs import Inputs
 from longspan.compute.places import places
@@ -45,7 +45,7 @@ def call(text: str, queries: int, batch: int = 1, **options: Any) -> Inputs:
 
 
 def decode(x: Inputs) -> Tensor | None:
-    found = decoding(x)
+    found = prepare_call(x)
     return None if found is None else found(x.query, x.key, x.value, x.weights)
 
 
@@ -60,21 +60,20 @@ def threads() -> Any:
 
 @pytest.mark.parametrize("queries", [1, 3])
 @pytest.mark.parametrize("text", ["dynamic_ntk(trained_length=400)", "xpos", "rerope(700)", "xpos + window(200)"])
-def test_keys_turn_chunk_by_chunk(text: str, queries: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(step_module, "CHUNK", 512)
+def test_keys_rotate_chunk_by_chunk(text: str, queries: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pieces_module, "CHUNK", 512)
     forget()  # what was found with another size must not be found again
     x = call(text, queries)
-    found = decoding(x)
+    found = prepare_call(x)
     forget()
-    assert isinstance(found, Decoding)
-    assert found.todo is not None
-    turning = [piece for piece in found.todo.pieces if piece.keys is not None]
-    assert max(piece.end - piece.first for piece in turning) <= 512
+    assert found is not None
+    assert isinstance(found.attention, DecodingStep)
+    assert max(read.size for read in found.attention.reads if read.rotation is not None) <= 512
     torch.testing.assert_close(found(x.query, x.key, x.value, x.weights), reference(x), rtol=1e-11, atol=1e-11)
 
 
 @pytest.mark.parametrize("batch", [1, 2])
-@pytest.mark.parametrize("queries", [1, 2, FEW])
+@pytest.mark.parametrize("queries", [1, 2, MOST_QUERIES])
 @pytest.mark.parametrize("text", SCHEMES)
 def test_few_queries_are_the_reference(text: str, queries: int, batch: int, threads: None) -> None:
     x = call(text, queries, batch)
@@ -87,15 +86,15 @@ def test_few_queries_are_the_reference(text: str, queries: int, batch: int, thre
 
 @pytest.mark.parametrize("queries", [1, 3])
 @pytest.mark.parametrize("text", SCHEMES)
-def test_what_was_found_for_one_layer_serves_others_that_look_alike(text: str, queries: int, threads: None) -> None:
+def test_what_is_prepared_for_one_layer_serves_others_with_equal_specs(text: str, queries: int, threads: None) -> None:
     x = call(text, queries)
-    found = decoding(x)
+    found = prepare_call(x)
     if text.startswith("dynamic_ntk") and found is None:
         return  # rows on both sides of a change of spectrum
     assert found is not None
     learned = {name: weight + 0.3 for name, weight in x.weights.items()}
     other = replace(x, query=x.query.flip(3), key=x.key.flip(2), value=x.value.flip(2), weights=learned)
-    assert decoding(other) is found
+    assert prepare_call(other) is found
     out = found(other.query, other.key, other.value, other.weights)
     torch.testing.assert_close(out, reference(other), rtol=1e-11, atol=1e-11)
 
@@ -109,12 +108,12 @@ def test_parts_show_every_key_once(keys: int, heads: int, threads_: int) -> None
     hidden = parts.hidden(torch.float32, torch.device("cpu"))
     shown = shown if hidden is None else shown[hidden.transpose(2, 3) == 0]
     assert torch.equal(shown.flatten(), torch.arange(keys))
-    assert parts.number == 1 or parts.number * heads % threads_ == 0 or parts.step < 2 * WORTH
+    assert parts.number == 1 or parts.number * heads % threads_ == 0 or parts.step < 2 * KEYS_PER_THREAD
 
 
 @pytest.mark.parametrize("first", [KEYS - 50, KEYS, KEYS + 40])
 @pytest.mark.parametrize("text", ["rerope(100)", "alibi", "rope + window(100)", "rerope(100) + bidirectional", "t5"])
-def test_queries_may_stand_before_or_behind_the_last_keys(text: str, first: int) -> None:
+def test_queries_may_be_before_or_behind_the_last_keys(text: str, first: int) -> None:
     x = call(text, 3, query_positions=torch.arange(first, first + 3))
     out = decode(x)
     assert out is not None
@@ -124,7 +123,7 @@ def test_queries_may_stand_before_or_behind_the_last_keys(text: str, first: int)
 @pytest.mark.parametrize(
     ("text", "options"),
     [
-        ("rope", {"queries": FEW + 1}),
+        ("rope", {"queries": MOST_QUERIES + 1}),
         ("rerope(9)", {"key_positions": torch.arange(KEYS) * 2}),
         ("rope + window(5)", {"query_positions": torch.tensor([2 * KEYS])}),
         ("rope + window(5)", {"queries": 4, "query_positions": KEYS + torch.arange(2, 6)}),
@@ -142,7 +141,7 @@ def test_everything_else_goes_the_general_way(text: str, options: dict[str, Any]
 
 
 LEFT, RIGHT = torch.arange(KEYS)[None] < torch.tensor([[0], [777]]), torch.arange(KEYS)[None] >= KEYS - 300
-STANDING: dict[str, dict[str, Tensor]] = {
+POSITIONS: dict[str, dict[str, Tensor]] = {
     "left padding": {"padding": LEFT},
     "nothing but padding": {"padding": torch.arange(KEYS)[None] < torch.tensor([[0], [KEYS]])},
     "empty places of a static cache": {"padding": RIGHT, "query_positions": torch.arange(KEYS - 302, KEYS - 300)},
@@ -152,11 +151,11 @@ STANDING: dict[str, dict[str, Tensor]] = {
 
 
 @pytest.mark.parametrize("queries", [1, 2])
-@pytest.mark.parametrize("standing", STANDING)
+@pytest.mark.parametrize("positions", POSITIONS)
 @pytest.mark.parametrize("text", SCHEMES)
-def test_rows_may_stand_differently(text: str, standing: str, queries: int, threads: None) -> None:
-    """Behind padding of their own, in documents of their own: each is read as it would be alone."""
-    options = dict(STANDING[standing])
+def test_rows_may_have_positions_of_their_own(text: str, positions: str, queries: int, threads: None) -> None:
+    """Behind padding of their own, in documents of their own: each row gives what it gives alone."""
+    options = dict(POSITIONS[positions])
     if "query_positions" in options:
         at = options.pop("query_positions")[-queries:]
         x, last = call(text, queries, 2, **options), at[-1] + 1
@@ -189,7 +188,7 @@ FRAMES: dict[str, PositionMap] = {
 
 @pytest.mark.parametrize("text", FRAMES)
 def test_a_cache_in_its_frame_is_read_where_it_lies(text: str, monkeypatch: pytest.MonkeyPatch, threads: None) -> None:
-    """At most the window's keys are copied to be turned; every other key and every value is a view of the cache."""
+    """At most the keys of the window are copied to be rotated; all other keys and all values are views of the cache."""
     raw, frame = call(text, 1), FRAMES[text]
     spectrum = raw.scheme.rotation.spectrum(8)
     query, key = (
@@ -197,17 +196,15 @@ def test_a_cache_in_its_frame_is_read_where_it_lies(text: str, monkeypatch: pyte
     )
     x = Inputs(query, key, raw.value, raw.scheme, raw.queries, raw.keys, raw.weights, 0.3, frame, frame)
     read = {"key": 0, "value": 0, "copied": 0}
-    flash = decode_module.flash
+    operation = prepared_module.operation
 
-    def watched(
-        q: Tensor, k: Tensor, v: Tensor, scale: float, causal: bool, mask: Tensor | None
-    ) -> tuple[Tensor, Tensor]:
+    def watched(q: Tensor, k: Tensor, v: Tensor, *rest: Any, **options: Any) -> tuple[Tensor, Tensor]:
         for name, part, cache in (("key", k, key), ("value", v, raw.value)):
             mine = part.untyped_storage().data_ptr() == cache.untyped_storage().data_ptr()
             read[name if mine else "copied"] += part.shape[0] * part.shape[2]
-        return flash(q, k, v, scale, causal, mask)
+        return operation(q, k, v, *rest, **options)
 
-    monkeypatch.setattr(decode_module, "flash", watched)
+    monkeypatch.setattr(prepared_module, "operation", watched)
     out = decode(x)
     assert out is not None
     torch.testing.assert_close(out, reference(raw), rtol=1e-11, atol=1e-11)
@@ -216,18 +213,19 @@ def test_a_cache_in_its_frame_is_read_where_it_lies(text: str, monkeypatch: pyte
 
 
 def test_angles_of_a_window_are_those_of_the_step_before(monkeypatch: pytest.MonkeyPatch) -> None:
-    """In exact and in rounded coordinates; a group's tokens repeat after a group."""
+    """For whole and for fractional positions; those of a group repeat after a group."""
     for text, period in (("rerope(100)", 1), ("leaky_rerope(100, 3)", 1), ("self_extend(96, 8)", 8)):
         frame = FRAMES[text]
         near = [
-            next(piece.keys for piece in found.pieces if piece.keys is not None)
+            next(piece.rotation for piece in found.pieces if piece.rotation is not None)
             for last in (40_000, 40_000 + period)
-            if (found := step(parse(text), (frame, frame), Span(1, last + 1, last), 8, torch.float64)) is not None
+            if (found := step_pieces(parse(text), (frame, frame), Span(1, last + 1, last), 8, torch.float64))
+            is not None
         ]
         kind = (96, 8, torch.float32, torch.device("cpu"))
-        near[0].ready(*kind)
-        monkeypatch.setattr("longspan.compute.decoding.step.tables", None)  # nothing is computed anew
-        near[1].ready(*kind)
+        near[0].remembered(*kind)
+        monkeypatch.setattr("longspan.compute.decoding.residual.tables", None)  # nothing is computed anew
+        near[1].remembered(*kind)
         monkeypatch.undo()
 
 

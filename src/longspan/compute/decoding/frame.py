@@ -1,19 +1,19 @@
-"""Standing: how the keys of one set of frequencies stand in a cache, which is where attention takes them up.
+"""Frames: the mapped position that the keys in a cache are rotated to, which is where attention takes them up.
 
-A key is turned to where a token at g(p) would stand, by a rotary module that is told so or by `Cache`. Most pairs shall
-then need no more:
+A key is rotated as if its position were g(p), by a model's own rotary module that is given g(p) or by `Cache`. The
+frame g is chosen so that most pairs need no more:
 
-    method                                  g(p)              attention still turns, in each step
+    method                                  g(p)              attention still rotates, in each step
     fixed frequencies, windows, log n       p                 nothing
     streaming_llm, lm_infinite              p                 the sinks
     rerope                                  0                 the near keys
     leaky_rerope                            p / k             the near keys
     self_extend                             ⌊p / G⌋           the near keys
     dual_chunk                              p mod t           nothing
-    frequencies that change on the way      0                 all keys (in `Cache`: p, and all turn on at a change)
+    frequencies that change with length     0                 all keys (in `Cache`: p, and all keys rotate at a change)
     xpos                                    p mod block       nothing
 
-g is read off the method: where its branch says that keys stand, of the branch that most keys of a late query lie in.
+g is read off the method: it is the key map of the branch that holds most keys of a late query.
 """
 
 from collections import Counter
@@ -22,24 +22,23 @@ from dataclasses import dataclass
 import torch
 
 from longspan.compute.rotate import decay_span
-from longspan.memo import remember
 from longspan.position_map import ZERO, Identity, Modulo, PositionMap
 from longspan.scheme import Scheme
 from longspan.slots import Branch, Rotation
 
-FAR = 2**40
-"""The order of a late query, and longer than any call: a rotation with more than one segment changes on the way."""
+LATE = 2**40
+"""The order of a late query, and longer than any call: a rotation with several segments changes with length."""
 
-BLOCK = 2**14
+LONGEST_BLOCK = 2**14
 """Keys that decay from one origin, at most."""
 
 
 @dataclass(frozen=True)
-class Standing:
-    """How cached keys are rotated. Caches of equal standings are interchangeable.
+class Frame:
+    """How cached keys are rotated. Caches with equal frames are interchangeable.
 
     Arguments:
-        rotation: what rotates queries and keys before they are cached; None where nothing does.
+        rotation: what rotates queries and keys before they are cached; None for nothing.
         position: the mapped position that they are rotated to.
     """
 
@@ -52,36 +51,38 @@ class Standing:
         return self.position == Identity()
 
 
-UNTURNED = Standing(None, ZERO)
+UNROTATED = Frame(None, ZERO)
 
 
-def standing(schemes: list[Scheme]) -> Standing:
-    """What suits the layers that share one set of frequencies: most of their keys need no more turning."""
+def shared_frame(schemes: list[Scheme]) -> Frame:
+    """The frame for layers that share one set of frequencies: the one that leaves most of their keys as they lie."""
     rotations = {scheme.rotation for scheme in schemes}
-    if len(rotations) > 1 or any(len(rotation.segments(FAR)) > 1 for rotation in rotations):
-        return UNTURNED
-    settled: Counter[Standing] = Counter()
+    if len(rotations) > 1 or any(len(rotation.segments(LATE)) > 1 for rotation in rotations):
+        return UNROTATED
+    keys: Counter[Frame] = Counter()
     for scheme in schemes:
         for branch in scheme.distance.branches():
-            found = UNTURNED if branch.key == ZERO else Standing(scheme.rotation, branch.key)
-            settled[found] += _keys(scheme, branch)
-    return settled.most_common(1)[0][0]
+            frame = UNROTATED if branch.key == ZERO else Frame(scheme.rotation, branch.key)
+            keys[frame] += _count_keys(scheme, branch)
+    return keys.most_common(1)[0][0]
 
 
-@remember(64)
-def frame(scheme: Scheme, head_dim: int, dtype: torch.dtype) -> PositionMap | None:
-    """The mapped position to which one layer's keys are best rotated before they are kept; None for unrotated keys."""
-    found, spectrum = standing([scheme]), scheme.rotation.spectrum(head_dim)
-    if found.rotation is None or not spectrum.rotary_dim:
+def layer_frame(scheme: Scheme, head_dim: int, dtype: torch.dtype) -> PositionMap | None:
+    """The mapped position that the keys of one layer are best rotated to before they are kept; None for unrotated."""
+    frame, spectrum = shared_frame([scheme]), scheme.rotation.spectrum(head_dim)
+    if frame.rotation is None or not spectrum.rotary_dim:
         return None
     if not spectrum.decays:
-        return found.position
-    return Modulo(decay_span(spectrum, dtype, BLOCK)) if found.true else None
+        return frame.position
+    return Modulo(decay_span(spectrum, dtype, LONGEST_BLOCK)) if frame.true else None
 
 
-def _keys(scheme: Scheme, branch: Branch) -> int:
-    """How many keys of a late query lie in a branch, sinks aside."""
-    first, _ = scheme.mask.interval(torch.tensor(FAR), True)
+def _count_keys(scheme: Scheme, branch: Branch) -> int:
+    """How many keys of a late query a branch holds, sinks aside."""
+    first, _ = scheme.mask.interval(torch.tensor(LATE), True)
     block = branch.holds.block
-    start, stop = max(branch.holds.start * block, 0), min(branch.holds.stop * block, FAR + 1 - max(int(first), 0))
+    start, stop = max(branch.holds.start * block, 0), min(branch.holds.stop * block, LATE + 1 - max(int(first), 0))
     return max(int(stop) - int(start), 0)
+
+
+Standing, UNTURNED, standing = Frame, UNROTATED, shared_frame

@@ -1,288 +1,205 @@
-"""One or few queries against a long cache: a step costs the reading of the keys it sees, and little else.
+"""Run what was prepared: attention of few queries over a long cache, at little more than the cost of reading the keys.
 
-What is left to do is found once for a step and serves all layers. Keys that all still have to turn by the same angle
-stay as they lie, and the query turns back instead: a cache kept in the frame of a branch is read, never copied. What
-turns are the keys of a window, by angles remembered from the step before. The heads that share a key head become rows
-of one head, and the keys are cut into as many parts as keep every thread busy. Rows of a batch that stand differently
-take a step each.
+`prepare` has found all there is to find, once for all layers; here it is done. Keys with the same residual rotation
+stay as they lie and the query rotates back instead, so that a cache in the frame of a branch is read and never copied.
+Only the keys of a window rotate, by angles remembered from the step before. Heads that share a key head become rows of
+one head, and keys are cut into as many parts as keep every thread busy.
 """
 
-from dataclasses import dataclass, replace
-from functools import cached_property
-from math import inf, isfinite, nan
+from collections.abc import Callable
+from dataclasses import dataclass
+from math import gcd, inf, isfinite, nan
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from longspan.compute.decoding.parts import Parts
-from longspan.compute.decoding.step import FEW, Piece, Step, Turning, step
-from longspan.compute.inputs import Inputs, TensorSpec
-from longspan.compute.kernels.cpu import VECTOR, flash
-from longspan.compute.tiling.lowering import Span, count_visible
-from longspan.compute.tiling.spans import Patch, patches
-from longspan.memo import BIAS_LINES, numbers_of, remember
-from longspan.position_map import PositionMap
-from longspan.scheme import Scheme
-from longspan.slots import ScoreBias, Weights
+from longspan.compute.kernels.cpu import VECTOR, operation
+from longspan.compute.rotate import ReadyRotation
+from longspan.slots import Weights
+
+KEYS_PER_THREAD = 256
+"""Keys that pay for a thread of their own."""
 
 
-def decoding(x: Inputs) -> "Decoding | Patchwork | None":
-    """What is done with these tensors and with all that look like them.
-
-    None where the inputs are more than the softmax of few queries in one run with their keys, in each row of the batch.
-    """
-    if x.query.shape[2] > FEW or _wants_gradients(x) or not _one_softmax(x):
-        return None
-    found = patches(x.queries, x.keys, len(x.query), regular=True)
-    if isinstance(found, str):
-        return None
-    steps = [_known(_decoding(x, patch)) for patch in found]
-    if any(step.todo is None for step in steps):
-        return None
-    whole = len(steps) == 1 and steps[0].queries == TensorSpec.of(x.query) and steps[0].keys == TensorSpec.of(x.key)
-    return steps[0] if whole else Patchwork(tuple(zip(found, steps, strict=True)))
-
-
-def _decoding(x: Inputs, patch: Patch) -> "Decoding":
-    frames, span = (x.query_frame, x.key_frame), patch.span
-    query, key = TensorSpec.of(x.query[patch.rows, :, : span.queries]), TensorSpec.of(x.key[patch.rows, :, : span.keys])
-    return Decoding(x.scheme, frames, span, x.base_scale, query, key, torch.get_num_threads())
-
-
-def _wants_gradients(x: Inputs) -> bool:
-    return any(TensorSpec.of(tensor).differentiated for tensor in (x.query, x.key, x.value, *x.weights.values()))
-
-
-def _one_softmax(x: Inputs) -> bool:
-    """Whether the scheme is one softmax of scores of the keys as they came, along one line."""
-    scheme, same_width = x.scheme, x.value.shape[3] == x.query.shape[3]
-    plain = scheme.bias is None or isinstance(scheme.bias, ScoreBias)
-    one_line = same_width and scheme.rotation.num_axes == 1
-    return plain and one_line and scheme.normalizer.order == 1 and not scheme.qk_norm and not scheme.reweight
-
-
-@dataclass(frozen=True)
-class Patchwork:
-    """Steps of rows that stand differently: behind padding, before the empty places of a static cache, in documents.
+class TensorSpec(NamedTuple):
+    """What can be known of a tensor without reading its numbers: tensors with equal specs are computed with alike.
 
     Arguments:
-        parts: where each step's rows and keys lie; what lies nowhere gives zeros.
+        stride: of the last axis.
+        differentiated: whether operations on the tensor are recorded for a backward pass.
     """
 
-    parts: tuple[tuple[Patch, "Decoding"], ...]
+    shape: torch.Size
+    dtype: torch.dtype
+    device: torch.device
+    stride: int
+    differentiated: bool
 
-    def __call__(
-        self, query: Tensor, key: Tensor, value: Tensor, weights: Weights
-    ) -> Float[Tensor, "batch heads queries value_dim"]:
-        """The output."""
-        out = torch.zeros_like(query)
-        for patch, part in self.parts:
-            rows = patch.rows
-            some = (patch.queries.of(query[rows]), patch.keys.of(key[rows]), patch.keys.of(value[rows]))
-            out[rows, :, patch.queries.index] = part(*some, weights)
-        return out
+    @classmethod
+    def of(cls, x: Tensor) -> "TensorSpec":
+        """The spec of a tensor."""
+        return cls(x.shape, x.dtype, x.device, x.stride(-1), x.requires_grad and torch.is_grad_enabled())
+
+
+class Parts(NamedTuple):
+    """Keys in `number` parts of `size`, each `step` behind the one before: all threads have the same to do.
+
+    Where parts overlap, a key in two parts is hidden from the first of them.
+    """
+
+    number: int
+    size: int
+    step: int
+
+    @classmethod
+    def of(cls, keys: int, heads: int, threads: int) -> "Parts":
+        """As many parts as keep all threads busy, where that is worth it."""
+        number = max(1, min(threads // gcd(threads, heads), keys // KEYS_PER_THREAD))
+        step = keys // number
+        return cls(number, keys - (number - 1) * step, step)
+
+    def side_by_side(self, x: Tensor, first: int, axis: int = 2) -> Tensor:
+        """A view of an axis from `first` on, with several parts as the batch."""
+        if self.number == 1:
+            return x.narrow(axis, first, self.size)
+        stride, shape = x.stride(), list(x.shape)
+        shape[0], shape[axis] = self.number, self.size
+        return x.as_strided(shape, (self.step * stride[axis], *stride[1:]), x.storage_offset() + first * stride[axis])
+
+    def hidden(self, dtype: torch.dtype, device: torch.device) -> Float[Tensor, "parts 1 1 keys"] | None:
+        """−inf for the keys that a part leaves to the next; None where parts do not overlap."""
+        if self.size == self.step:
+            return None
+        hidden = torch.zeros(self.number, 1, 1, self.size, dtype=dtype, device=device)
+        hidden[:-1, ..., self.step :] = -inf
+        return hidden
 
 
 @dataclass(frozen=True, eq=False)
 class Read:
-    """How the kernel reads the keys of a piece.
+    """How the kernel reads consecutive keys.
 
     Arguments:
-        turn: what the keys go through first; None where they stand.
-        mask: what is added to the scores; None for nothing, and for a bias, which is learned.
+        first, size: first key and number of keys.
+        rotation: residual rotation of the keys; None where they are read as they lie.
+        parts: how threads share the keys.
+        partial: whether some row does not see all of the keys.
+        blind: the rows that see none of them.
+        hidden: what hides keys that are in two parts, added to the mask in each call: a bias is a view of few numbers,
+            which a sum of both would spell out for every key. None for nothing.
     """
 
-    piece: Piece
-    turn: Turning | None
+    first: int
+    size: int
+    rotation: ReadyRotation | None
     parts: Parts
-    mask: Float[Tensor, "_ _ _ keys"] | None
+    partial: bool
+    blind: tuple[int, ...]
+    hidden: Float[Tensor, "parts 1 1 keys"] | None
 
 
-@dataclass(frozen=True)
-class Decoding:
-    """One step, for the tensors of every layer that look alike: what it has to do is found once.
+class Numbers(NamedTuple):
+    """Numbers that the parts of a scheme give to a step.
 
     Arguments:
-        scheme, base_scale: of `Inputs`.
-        frames: of queries and of keys.
-        span: where the queries and the keys of the cache stand.
-        queries, keys: what they look like.
-        threads: that may read keys at the same time.
+        factor: of each query, (1 or heads, queries, 1) or one for all; None for 1.
+        scale: factor of all scores, for the kernel.
+        masks: added to the scores of each read, (parts or 1, heads, rows, keys); None for nothing.
+        logit: score of a key without a value, one per head; None for no such key.
     """
 
-    scheme: Scheme
-    frames: tuple[PositionMap | None, PositionMap | None]
-    span: Span
-    base_scale: float
-    queries: TensorSpec
-    keys: TensorSpec
-    threads: int
+    factor: Tensor | float | None
+    scale: float
+    masks: tuple[Tensor | None, ...]
+    logit: Float[Tensor, " heads"] | None
+
+
+@dataclass(frozen=True, eq=False)
+class DecodingStep:
+    """Few queries over the keys of a cache, for rows of the batch with the same positions and tensors of equal specs.
+
+    Arguments:
+        rows: number of queries.
+        packing: heads and rows of a call of the kernel; rows come last query first.
+        reads: how the kernel reads the keys.
+        rotation: residual rotation of the queries as a matrix, (before, after) for one query, else one for each; as
+            wide as a query for all reads, or for each read in turn; None for none.
+        numbers: None where learned weights have a say.
+        find_numbers: finds the numbers from the learned weights.
+        alone: the same step for one of the queries.
+    """
+
+    rows: int
+    packing: tuple[int, int]
+    reads: tuple[Read, ...]
+    rotation: Float[Tensor, "... before after"] | None
+    numbers: Numbers | None
+    find_numbers: Callable[[Weights], Numbers]
+    alone: Callable[[int], "DecodingStep"]
 
     def __call__(
         self, query: Tensor, key: Tensor, value: Tensor, weights: Weights
-    ) -> Float[Tensor, "batch heads queries value_dim"]:
+    ) -> Float[Tensor, "batch heads queries d"]:
         """The output.
 
         A row is NaN exactly where it sees a NaN. Keys that only some rows see are masked by adding −inf, which a NaN or
-        an inf survives: where several rows show one, each is done by itself.
+        an inf survives: where the output of several rows holds one, each row is computed by itself.
         """
-        out, rows = self._attended(query, key, value, weights), self.span.queries
-        if rows == 1 or isfinite(out.sum(dtype=torch.promote_types(out.dtype, torch.float32)).item()):
+        out = self._attend(query, key, value, weights)
+        if self.rows == 1 or isfinite(out.sum(dtype=torch.promote_types(out.dtype, torch.float32)).item()):
             return out
-        alone = [self._row(t)(query[:, :, t : t + 1], key, value, weights) for t in range(rows)]
+        alone = [self.alone(t)(query[:, :, t : t + 1], key, value, weights) for t in range(self.rows)]
         return torch.cat(alone, 2)
 
-    def _attended(self, query: Tensor, key: Tensor, value: Tensor, weights: Weights) -> Tensor:
-        (batch, heads, rows, width), reads = query.shape, self._reads
-        factor, scale = self._split_scale(weights) if weights else self._scale
-        query = query if factor is None else query * factor
+    def _attend(self, query: Tensor, key: Tensor, value: Tensor, weights: Weights) -> Tensor:
+        (batch, heads, rows, width), reads = query.shape, self.reads
+        numbers = self.find_numbers(weights) if self.numbers is None else self.numbers
+        query = query if numbers.factor is None else query * numbers.factor
         query = query.flip(2) if rows > 1 else query
-        turned, shape = self._turned(query), (batch, *self._packing, width)
-        if turned.shape[-1] == width:
-            packed = [turned.reshape(shape)] * len(reads)
+        rotated, shape = self._rotated(query), (batch, *self.packing, width)
+        if rotated.shape[-1] == width:
+            packed = [rotated.reshape(shape)] * len(reads)
         else:
-            packed = [turned.narrow(-1, i * width, width).reshape(shape) for i in range(len(reads))]
-        found = [self._attend(read, some, key, value, weights, scale) for read, some in zip(reads, packed, strict=True)]
+            packed = [rotated.narrow(-1, i * width, width).reshape(shape) for i in range(len(reads))]
+        found = [
+            self._read(read, some, key, value, numbers.scale, mask)
+            for read, some, mask in zip(reads, packed, numbers.masks, strict=True)
+        ]
         outs, sums = map(torch.cat, zip(*found, strict=True)) if len(found) > 1 else found[0]
-        out = self._merged(outs.reshape(-1, batch, heads, rows, width), sums.reshape(-1, batch, heads, rows), weights)
+        outs, sums = outs.reshape(-1, batch, heads, rows, width), sums.reshape(-1, batch, heads, rows)
+        out = _merged(outs, sums, numbers.logit)
         return out.flip(2) if rows > 1 else out
 
-    def _turned(self, query: Float[Tensor, "batch heads rows d"]) -> Tensor:
-        """The rows at each of the places that the keys want them at, one behind the other."""
-        (batch, heads, rows, width), turn = query.shape, self._turn
-        if turn is None:
+    def _rotated(self, query: Float[Tensor, "batch heads rows d"]) -> Tensor:
+        """The queries at each of the positions that the reads want them at, side by side."""
+        (batch, heads, rows, width), matrix = query.shape, self.rotation
+        if matrix is None:
             return query
-        if rows == 1:  # one product less to set up than a batch of one takes
-            return torch.mm(query.reshape(batch * heads, width), turn)
-        return torch.bmm(query.reshape(batch * heads, rows, width).transpose(0, 1), turn).transpose(0, 1)
+        if rows == 1:  # one product is quicker to set up than a batch of one
+            return torch.mm(query.reshape(batch * heads, width), matrix)
+        return torch.bmm(query.reshape(batch * heads, rows, width).transpose(0, 1), matrix).transpose(0, 1)
 
-    def _attend(
+    def _read(
         self, read: Read, query: Float[Tensor, "batch packed rows d"], key: Tensor, value: Tensor,
-        weights: Weights, scale: float,
+        scale: float, mask: Float[Tensor, "_ _ _ keys"] | None,
     ) -> tuple[Float[Tensor, "parts packed rows d"], Float[Tensor, "parts packed rows"]]:  # fmt: skip
-        """Output and log-sum-exp over each part of the keys; parts take the batch dimension."""
-        piece, parts = read.piece, read.parts
-        first, value = piece.first, parts.side_by_side(value, piece.first)
-        if read.turn is not None:
-            first, key = 0, read.turn(key.narrow(2, first, piece.end - first))
+        """Output and log-sum-exp over each part of the keys; parts are the batch dimension."""
+        first, parts = read.first, read.parts
+        value = parts.side_by_side(value, first)
+        if read.rotation is not None:
+            first, key = 0, read.rotation(key.narrow(2, first, read.size))
         key = parts.side_by_side(key, first)
-        mask = self._mask(piece, parts, weights) if self.scheme.bias else read.mask
         query = query.expand(parts.number, -1, -1, -1) if parts.number > 1 else query
-        out, lse = flash(query, key, value, scale, False, mask)
-        if (parts.size < VECTOR or piece.seen) and not bool(lse.all()):
+        if read.hidden is not None:
+            mask = read.hidden if mask is None else mask + read.hidden
+        out, lse = operation(query, key, value, 0.0, False, attn_mask=mask, scale=scale)
+        if (parts.size < VECTOR or read.partial) and not bool(lse.all()):
             out = out.masked_fill(_sums(query, key).isnan()[..., None], nan)
-        for row in piece.blind:  # the kernel's word on them means nothing
-            out[:, :, row :: self.span.queries], lse[:, :, row :: self.span.queries] = 0.0, -inf
+        for row in read.blind:  # the kernel gives such a row any numbers
+            out[:, :, row :: self.rows], lse[:, :, row :: self.rows] = 0.0, -inf
         return out, lse
-
-    def _merged(self, out: Tensor, lse: Tensor, weights: Weights) -> Float[Tensor, "batch heads rows d"]:
-        """The parts weighted by their shares of each row's sum."""
-        logit = self._extra(weights) if weights else self._logit
-        if logit is not None:
-            lse = torch.cat([lse, logit[:, None].to(lse.dtype).expand_as(lse[:1])])
-        elif out.shape[0] == 1:
-            return out[0]
-        shares = lse.softmax(0) if logit is None else lse.softmax(0)[:-1]
-        return (shares.unsqueeze(-1) * out).sum(0).to(self.queries.dtype)
-
-    # --- what all layers share ----------------------------------------------------------------------------------------
-
-    @cached_property
-    def todo(self) -> Step | None:
-        """What the rows see and how far all still has to turn; None where they are no step."""
-        return step(self.scheme, self.frames, self.span, self.queries.shape[3], self.queries.dtype)
-
-    @property
-    def _step(self) -> Step:
-        assert self.todo is not None
-        return self.todo
-
-    def _row(self, row: int) -> "Decoding":
-        """A row alone: what is a step together is one alone."""
-        (batch, heads, _, width), first = self.queries.shape, self.span.first_query + row
-        look = self.queries._replace(shape=torch.Size((batch, heads, 1, width)))
-        return _known(replace(self, span=replace(self.span, queries=1, first_query=first), queries=look))
-
-    @cached_property
-    def _packing(self) -> tuple[int, int]:
-        """Heads and rows of a call: those of one key head are its rows, where no bias of several rows parts them."""
-        (heads, rows), kv_heads = self.queries.shape[1:3], self.keys.shape[1]
-        return (heads, rows) if self.scheme.bias and rows > 1 else (kv_heads, heads // kv_heads * rows)
-
-    @property
-    def _kind(self) -> tuple[int, torch.dtype, torch.device]:
-        """Of all that turns."""
-        return self.queries.shape[3], self.queries.dtype, self.queries.device
-
-    @cached_property
-    def _turn(self) -> Float[Tensor, "... before after"] | None:
-        turn, rows = self._step.queries, self.span.queries
-        product = turn and turn.product(rows, *self._kind)
-        return product[0] if product is not None and rows == 1 else product
-
-    @cached_property
-    def _scale(self) -> tuple[Tensor | float | None, float]:
-        return self._split_scale({})
-
-    def _split_scale(self, weights: Weights) -> tuple[Tensor | float | None, float]:
-        """The factor of each query, in its dtype, None where it is 1; and the kernel's number."""
-        visible = count_visible(self.scheme, self.span, self.queries.device)
-        factor, number = self.scheme.split_scale(visible, self.base_scale, weights)
-        if isinstance(factor, Tensor):
-            return factor[..., None].to(self.queries.dtype), number
-        return None if factor == 1.0 else factor, number
-
-    @cached_property
-    def _logit(self) -> Float[Tensor, " heads"] | None:
-        return self._extra({})
-
-    def _extra(self, weights: Weights) -> Float[Tensor, " heads"] | None:
-        normalizer = self.scheme.normalizer
-        return normalizer.extra_logit(self.queries.shape[1], self.scheme.weights_of(normalizer, weights))
-
-    @cached_property
-    def _reads(self) -> list[Read]:
-        reads, threads = [], self.threads if self.queries.shape[0] == 1 else 1
-        for piece in self._step.pieces:
-            size = piece.end - piece.first
-            turn = piece.keys and piece.keys.ready(size, *self._kind)
-            parts = Parts.of(size, self._packing[0], threads)
-            mask = None if self.scheme.bias else self._mask(piece, parts, {})
-            reads.append(Read(piece, turn, parts, mask))
-        return reads
-
-    def _mask(self, piece: Piece, parts: Parts, weights: Weights) -> Float[Tensor, "_ _ _ keys"] | None:
-        """What is added to the scores of packed rows, part by part; None for nothing."""
-        dtype, device = torch.promote_types(self.queries.dtype, torch.float32), self.queries.device
-        hidden, added = parts.hidden(dtype, device), self._added(piece, weights, dtype, device)
-        if added is None:
-            return hidden
-        (packed, rows), size = self._packing, piece.end - piece.first
-        added = added.reshape(packed, rows, size) if self.scheme.bias else added.repeat(1, rows // added.shape[1], 1)
-        added = parts.side_by_side(added[None], 0, axis=3)
-        return added if hidden is None else added + hidden
-
-    def _added(
-        self, piece: Piece, weights: Weights, dtype: torch.dtype, device: torch.device
-    ) -> Float[Tensor, "_ rows keys"] | None:
-        """The bias, and −inf where a row does not see a key; None for nothing."""
-        scheme, span, size = self.scheme, self.span, piece.end - piece.first
-        if isinstance(scheme.bias, ScoreBias):
-            newest = span.first_query + span.queries - 1 - span.first_key
-            past, future = _reach(newest), _reach(span.queries + span.keys - newest)
-            learned, heads = scheme.weights_of(scheme.bias, weights), self.queries.shape[1]
-            line = _line(scheme.bias, learned, heads, past, future, dtype, device)
-            added = line.as_strided((heads, span.queries, size), (line.shape[1], 1, 1), past - newest + piece.first)
-        elif piece.seen is None:
-            return None
-        else:
-            added = torch.zeros(1, span.queries, size, dtype=dtype, device=device)
-        if piece.seen is not None:
-            key = torch.arange(piece.first, piece.end)
-            unseen = torch.stack([(key < a) | (key >= b) for a, b in piece.seen])
-            added = added.masked_fill(unseen.to(device), -inf)
-        return added
 
 
 def _sums(query: Float[Tensor, "batch packed rows d"], key: Float[Tensor, "batch kv_heads keys d"]) -> Tensor:
@@ -291,25 +208,78 @@ def _sums(query: Float[Tensor, "batch packed rows d"], key: Float[Tensor, "batch
     return (query @ (key.repeat_interleave(groups, 1) if groups > 1 else key).mT).sum(-1)
 
 
-@remember(16)
-def _known(decoding: Decoding) -> Decoding:
-    """The same one as before, with all that it found."""
-    return decoding
+def _merged(
+    out: Float[Tensor, "parts batch heads rows d"],
+    lse: Float[Tensor, "parts batch heads rows"],
+    logit: Float[Tensor, " heads"] | None,
+) -> Float[Tensor, "batch heads rows d"]:
+    """The parts weighted by their shares of each row's sum."""
+    if logit is not None:
+        lse = torch.cat([lse, logit[:, None].to(lse.dtype).expand_as(lse[:1])])
+    elif out.shape[0] == 1:
+        return out[0]
+    shares = lse.softmax(0) if logit is None else lse.softmax(0)[:-1]
+    return (shares.unsqueeze(-1) * out).sum(0).to(out.dtype)
 
 
-def _reach(distance: int) -> int:
-    """A power of two above a distance, so that a line lasts for as many steps as it took to get there."""
-    return 1 << max(distance, FEW).bit_length()
+Tokens = slice | Tensor
+"""Tokens of an axis: a slice, or their indices."""
 
 
-def _line(
-    bias: ScoreBias, weights: Weights, heads: int, past: int, future: int, dtype: torch.dtype, device: torch.device
-) -> Float[Tensor, "heads distances"]:
-    """The bias for i − j = past, past − 1 … −future, kept as long as its learned numbers stay the same."""
+class StepOfRows(NamedTuple):
+    """The step of some rows of a batch.
 
-    def make() -> tuple[Tensor]:
-        relative = torch.arange(past, -future - 1, -1, device=device)
-        head = torch.arange(heads, device=device)[:, None]
-        return (bias(relative, head, heads, weights).detach().to(dtype).expand(heads, -1).contiguous(),)
+    Arguments:
+        rows: of the batch.
+        queries, keys: tokens that the step sees.
+    """
 
-    return BIAS_LINES.get((bias, heads, past, future, dtype, device, numbers_of(*weights.values())), make)[0]
+    rows: slice
+    queries: Tokens
+    keys: Tokens
+    step: DecodingStep
+
+
+@dataclass(frozen=True, eq=False)
+class BatchedSteps:
+    """A step for each group of rows with positions of their own: behind padding, in documents, in a static cache.
+
+    Arguments:
+        steps: of the groups; tokens in no group get zeros.
+    """
+
+    steps: tuple[StepOfRows, ...]
+
+    def __call__(
+        self, query: Tensor, key: Tensor, value: Tensor, weights: Weights
+    ) -> Float[Tensor, "batch heads queries d"]:
+        """The output."""
+        out = torch.zeros_like(query)
+        for rows, queries, keys, step in self.steps:
+            some = _chosen(query[rows], queries), _chosen(key[rows], keys), _chosen(value[rows], keys)
+            out[rows, :, queries] = step(*some, weights)
+        return out
+
+
+def _chosen(x: Float[Tensor, "rows heads all d"], tokens: Tokens) -> Float[Tensor, "rows heads some d"]:
+    return x[:, :, tokens] if isinstance(tokens, slice) else x.index_select(2, tokens)
+
+
+@dataclass(frozen=True, eq=False)
+class Prepared:
+    """What a call of few queries over a cache has to do, found once for all tensors of equal specs.
+
+    Arguments:
+        attention: what is done.
+        new_keys: rotates the newest keys to the frame of the cache before it takes them up; None where they come as
+            the cache keeps them.
+    """
+
+    attention: DecodingStep | BatchedSteps
+    new_keys: ReadyRotation | None = None
+
+    def __call__(
+        self, query: Tensor, key: Tensor, value: Tensor, weights: Weights
+    ) -> Float[Tensor, "batch heads queries d"]:
+        """The output for (batch, heads, queries, d) queries over (batch, kv_heads, keys, d) keys and values."""
+        return self.attention(query, key, value, weights)

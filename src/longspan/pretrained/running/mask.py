@@ -16,7 +16,7 @@ from transformers.masking_utils import (
     sdpa_mask,
 )
 
-from longspan.compute.decoding.prepared import Decoding, Patchwork
+from longspan.compute.decoding.prepared import Prepared
 from longspan.compute.places import PADDING, Places, visible
 from longspan.errors import RefusalError
 from longspan.mask.all import All
@@ -43,7 +43,7 @@ class LazyMask:
         self._stock: dict[str, Any] = {}
         self._places: tuple[Places, Places] | None = None
         self._is_band: bool | None = None
-        self.decodings: dict[Hashable, Decoding | Patchwork] = {}
+        self.decodings: dict[Hashable, Prepared] = {}
         """Decoding steps that were prepared on these places, for all layers that need the same one."""
 
     @property
