@@ -17,7 +17,7 @@ from transformers import Cache, PreTrainedModel, StaticCache
 import longspan
 from conformance.laws import laws
 from conformance.reviewed import IN_LAYER, METHODS, NO_ROTATION, reason
-from longspan.compute.decoding.frame import UNTURNED
+from longspan.compute.decoding.frame import UNROTATED
 from longspan.errors import LongspanError
 from longspan.pretrained import attach, division
 from pretrained.models import logits
@@ -124,7 +124,7 @@ def _cell(model: PreTrainedModel, method: str, plain: Tensor, paths: dict[str, f
 
 def _second_route(model: PreTrainedModel, method: str, at_once: Tensor) -> float:
     """The same method with every source in frame 0; 0 where the type has no such route."""
-    before, division.standing = division.standing, lambda *_: UNTURNED
+    before, division.standing = division.standing, lambda *_: UNROTATED
     try:
         with longspan.attached(model, method):
             return _differ(logits(model, words()), at_once)

@@ -6,7 +6,9 @@ from torch import Tensor, nn
 
 import longspan
 from longspan import parse
-from longspan.compute.decoding.frame import UNTURNED, Standing, standing
+from longspan.compute.decoding.frame import UNROTATED as UNTURNED
+from longspan.compute.decoding.frame import Frame as Standing
+from longspan.compute.decoding.frame import shared_frame as standing
 from longspan.position_map import Divide
 from longspan.pretrained import division
 from longspan.pretrained.attach import attachment_of

@@ -4,7 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from longspan.compute.decoding.frame import UNTURNED, Standing, standing
+from longspan.compute.decoding.frame import UNROTATED as UNTURNED
+from longspan.compute.decoding.frame import Frame as Standing
+from longspan.compute.decoding.frame import shared_frame as standing
 from longspan.distance.true import TrueDistance
 from longspan.errors import RefusalError
 from longspan.mask.all import All

@@ -83,6 +83,3 @@ def _count_keys(scheme: Scheme, branch: Branch) -> int:
     block = branch.holds.block
     start, stop = max(branch.holds.start * block, 0), min(branch.holds.stop * block, LATE + 1 - max(int(first), 0))
     return max(int(stop) - int(start), 0)
-
-
-Standing, UNTURNED, standing = Frame, UNROTATED, shared_frame

@@ -94,8 +94,9 @@ def step_pieces(
     for branch, first, end, rows in _branch_keys(scheme, span, position):
         keys_of_branch = range(offset + first, offset + end)
         for keys, first_residual, further in _residuals(branch.key, key_frame, keys_of_branch, chunk):
-            rotates = further is not None and spectrum.rotary_dim
-            rotation = ResidualRotation(further[None, :, None], key_spectrum, -1) if rotates else None
+            rotation = None
+            if further is not None and spectrum.rotary_dim:
+                rotation = ResidualRotation(further[None, :, None], key_spectrum, -1)
             start, stop = keys.start - offset, keys.stop - offset
             pieces.append(Piece(start, stop, _seen(rows, start, stop), rotation))
             queries.append(_residual(branch.query, query_frame, position).double() - first_residual)
