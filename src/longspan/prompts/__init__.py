@@ -1,0 +1,1 @@
+"""What tasks build their prompts from: fillers, needles, words, exact lengths and scoring."""
