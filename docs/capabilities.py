@@ -8,9 +8,9 @@ from pathlib import Path
 import torch
 
 from longspan.catalogue import methods
+from longspan.compute.attend import choose
 from longspan.compute.inputs import Inputs
 from longspan.compute.places import places
-from longspan.compute.run import choose
 from longspan.geometry import Geometry
 from longspan.scheme import Scheme
 from longspan.slots import Part
@@ -40,8 +40,8 @@ def page() -> str:
     for name, method in methods().items():
         if isinstance(method.make, type) and issubclass(method.make, Part):
             scheme = Scheme.of(method.make()).fill(geometry, 64)
-            backend, why = choose(_inputs(scheme))
-            rows.append(f"| {name} | {method.slot} | {backend} | {why.removeprefix('not tiles: ')} |\n")
+            chosen = choose(_inputs(scheme))
+            rows.append(f"| {name} | {method.slot} | {chosen.backend} | {chosen.why.removeprefix('not tiles: ')} |\n")
     return HEAD + "".join(rows)
 
 

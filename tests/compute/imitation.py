@@ -1,7 +1,7 @@
 """CUDA's attention kernels imitated in plain PyTorch: what they compute, what they refuse, and what they misread.
 
 The refusals and the misreadings are those of the sources of PyTorch 2.13 (attention_backward.cu, flash_api.cpp,
-kernel_backward.h): whatever passes here meets the kernels' demands; whether the kernels work is for a GPU to show.
+kernel_backward.h): what passes here meets the kernels' demands; only a GPU can show that the kernels work.
 """
 
 from types import SimpleNamespace
@@ -10,15 +10,14 @@ import pytest
 import torch
 from torch import Tensor
 
-from longspan.compute.kernels import cpu as flash
-from longspan.compute.kernels import cuda as flash_cuda
+from longspan.compute.kernels import cuda
 
 
 def install(patch: pytest.MonkeyPatch, ampere: bool = True) -> None:
-    """Let tensors of the CPU take the path of CUDA."""
-    patch.setattr(flash, "on_cuda", lambda device: True)
-    patch.setattr(flash_cuda, "_ampere", lambda device: ampere)
-    patch.setattr(flash_cuda, "ops", OPS)
+    """Let tensors of the CPU take the kernel of CUDA."""
+    patch.setattr("longspan.compute.attend.KERNELS", {"cpu": cuda})
+    patch.setattr(cuda, "_ampere", lambda device: ampere)
+    patch.setattr(cuda, "ops", OPS)
 
 
 def _softmax(query: Tensor, key: Tensor, bias: Tensor | None, causal: bool, scale: float) -> Tensor:
@@ -39,7 +38,7 @@ def _gradients(grad, query, key, value, out, lse, bias, causal, scale):
 
 
 def _both(query: Tensor, key: Tensor, value: Tensor) -> None:
-    assert len(query) == len(key) <= flash_cuda.BATCH
+    assert len(query) == len(key) <= cuda.BATCH
     assert query.shape[3] == key.shape[3] == value.shape[3]
     for x in (query, key, value):
         assert x.dtype == query.dtype
@@ -84,7 +83,7 @@ def _check_efficient(query: Tensor, key: Tensor, value: Tensor, bias: Tensor | N
         assert bias.shape == (*query.shape[:3], key.shape[2])
         assert bias.dtype == query.dtype
         written = bias[0, :1] if bias.stride(1) == 0 else bias[0]
-        assert written.numel() <= max(flash_cuda.MASKED, written[:, 0].numel())
+        assert written.numel() <= max(cuda.MASKED, written[:, 0].numel())
         assert bias.stride(3) == 1
         assert all(bias.stride(i) % 8 == 0 or bias.shape[i] == 1 for i in range(3))
 

@@ -12,12 +12,12 @@ from torch.nn.functional import scaled_dot_product_attention
 from torch.utils.checkpoint import checkpoint
 
 from longspan import Plan, Scheme, attend, parse
+from longspan.compute.attend import Tiled, plan
 from longspan.compute.dense.reference import reference
 from longspan.compute.inputs import Inputs
 from longspan.compute.places import Places, places
 from longspan.compute.rotate import rotate
 from longspan.compute.tiling import softmax
-from longspan.compute.tiling.backend import tiles
 from longspan.errors import RefusalError, SchemeError, ShapeError
 from longspan.position_map import ZERO, Divide, Floor, Identity, PositionMap
 from longspan.rotation.rope import RoPE
@@ -156,6 +156,11 @@ def test_inputs_may_come_turned(text: str, queries: int, monkeypatch: pytest.Mon
     raw = Inputs(q[:, :, -queries:], k, v, scheme, query_places, key_places, {}, 0.3)
     spectrum = scheme.rotation.spectrum(8)
 
+    def tiled(x: Inputs) -> Tensor:
+        found = plan(x)
+        assert isinstance(found, Tiled)
+        return found()
+
     def turned(x: Tensor, at: Places, frame: PositionMap | None, grows: int) -> Tensor:
         if frame is None:
             return x
@@ -167,8 +172,8 @@ def test_inputs_may_come_turned(text: str, queries: int, monkeypatch: pytest.Mon
     for a, b in product(frames, frames):
         query, key = turned(raw.query, query_places, a, -1), turned(raw.key, key_places, b, 1)
         x = replace(raw, query=query, key=key, query_frame=a, key_frame=b)
-        for backend in (reference, tiles):
-            torch.testing.assert_close(backend(x), reference(raw), rtol=1e-11, atol=1e-11)
+        for out in (reference(x), tiled(x)):
+            torch.testing.assert_close(out, reference(raw), rtol=1e-11, atol=1e-11)
 
 
 def test_a_frame_needs_frequencies_that_stay() -> None:

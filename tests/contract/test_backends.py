@@ -21,12 +21,12 @@ from contract.drawing import (
     schemes,
     tensors,
 )
+from longspan.compute.attend import Refusal, choose, plan, run
 from longspan.compute.dense import blocks as blocks_module
 from longspan.compute.inputs import Inputs
+from longspan.compute.kernels.kernel import KERNELS
 from longspan.compute.places import places, visible
-from longspan.compute.run import choose, run
 from longspan.compute.tiling import softmax
-from longspan.compute.tiling.backend import refusal
 from longspan.compute.tiling.lowering import Cut
 from longspan.scheme import Scheme
 
@@ -51,7 +51,8 @@ def test_backend_is_the_reference(backend: str, name: str, device: torch.device,
     halvings = data.draw(st.sampled_from([0, 1, 3]))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(blocks_module, "PAIRS", 64)
-        patch.setattr(softmax, "halvings", lambda *_: halvings)
+        for kernel in KERNELS.values():
+            patch.setattr(kernel, "halvings", lambda *_: halvings)
         patch.setattr(softmax, "Cut", partial(Cut, smallest=2))
         out, grads = gradients(x, backend)
     wanted, wanted_grads = gradients(x, "reference")
@@ -66,7 +67,7 @@ def test_backend_is_the_reference(backend: str, name: str, device: torch.device,
 def test_tiles_in_float32_are_the_reference(name: str, device: torch.device, data: st.DataObject) -> None:
     """What no float64 can show: CUDA's kernels have none."""
     x = data.draw(inputs(data.draw(schemes(with_part=name)), torch.float32, max_keys=40))
-    if refusal(on(x, device)):
+    if isinstance(plan(on(x, device)), Refusal):
         return
     out, grads = gradients(on(x, device), "tiles")
     double = replace(x, query=x.query.double(), key=x.key.double(), value=x.value.double())
@@ -133,7 +134,7 @@ def test_low_precision_stays_within_the_measured_budget(name: str, dtype: torch.
             budget, (output(*shaken, backend="reference") - exact).abs().max() + eps * exact.abs().max()
         )
     asked = Inputs(low[0], low[1], low[2], scheme, *where, weights, 1.0)
-    fast = "blocks" if refusal(on(asked, device)) else "tiles"
+    fast = "blocks" if isinstance(plan(on(asked, device)), Refusal) else "tiles"
     assert (output(*low, backend=fast) - exact).abs().max() <= 2 * budget
 
 
@@ -141,12 +142,12 @@ def test_auto_says_why() -> None:
     """Streaming schemes go through tiles; what tiles refuse goes through blocks, with the reason."""
     where = places(4, 4)
     x = torch.ones(1, 1, 4, 8)
-    assert choose(Inputs(x, x, x, Scheme(), *where, {}, 1.0))[0] == "tiles"
-    backend, why = choose(Inputs(x, x, x, Scheme.of(default("sparsemax")), *where, {}, 1.0))
-    assert backend == "blocks"
-    assert "sparsemax" in why
+    assert choose(Inputs(x, x, x, Scheme(), *where, {}, 1.0)).backend == "tiles"
+    chosen = choose(Inputs(x, x, x, Scheme.of(default("sparsemax")), *where, {}, 1.0))
+    assert chosen.backend == "blocks"
+    assert "sparsemax" in chosen.why
     far = torch.ones(1, 1, 4, 8, device="meta")
-    assert choose(Inputs(far, far, far, Scheme(), *where, {}, 1.0)) == (
+    assert choose(Inputs(far, far, far, Scheme(), *where, {}, 1.0))[:2] == (
         "blocks",
         "not tiles: on meta they are taken only by name, no GPU has tested them yet",
     )

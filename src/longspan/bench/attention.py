@@ -19,11 +19,11 @@ from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
 
 from longspan.bench.memory import peak
+from longspan.compute.attend import run
 from longspan.compute.cache import Cache
 from longspan.compute.inputs import Inputs
 from longspan.compute.places import contiguous
 from longspan.compute.rotate import rotate_by, tables
-from longspan.compute.run import run
 from longspan.measure.machine import hardware
 from longspan.notation import parse
 from longspan.scheme import Scheme

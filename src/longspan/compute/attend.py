@@ -1,14 +1,28 @@
-"""`attend`: one call for every scheme, on every backend."""
+"""`attend`: one call for every scheme, on the backend that serves it."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
+from math import isfinite
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from longspan.compute.inputs import Call, Positions, check_tensors, has_data
-from longspan.compute.run import run
+from longspan.compute.decoding.prepare import MOST_QUERIES, prepare_call
+from longspan.compute.decoding.prepared import Prepared
+from longspan.compute.dense.blocks import blocks
+from longspan.compute.dense.reference import reference
+from longspan.compute.inputs import Call, Inputs, Positions, check_tensors, has_data
+from longspan.compute.kernels import cpu
+from longspan.compute.kernels.kernel import KERNELS, Kernel
+from longspan.compute.tiling import decompose
+from longspan.compute.tiling.lowering import Span
+from longspan.compute.tiling.softmax import SpanSoftmax, needs_steps_of_one, nothing, refusal
+from longspan.compute.tiling.spans import Patch, patches
 from longspan.compute.traced import compiled, transformed
+from longspan.errors import RefusalError, nearest, shown
+from longspan.notation import format_scheme
 from longspan.scheme import Scheme
 
 
@@ -72,12 +86,138 @@ def attend(
         check_tensors(query, key, value)
         return _operation(call)
     if torch._C._are_functorch_transforms_active():
-        return transformed.attend(call, _computed)
-    return _computed(call)
+        return transformed.attend(call, _compute)
+    return _compute(call)
 
 
-def _computed(call: Call) -> Float[Tensor, "batch heads queries value_dim"]:
+def _compute(call: Call) -> Float[Tensor, "batch heads queries value_dim"]:
     return run(call.inputs(), call.backend)
 
 
-_operation = compiled.operation(_computed)
+_operation = compiled.operation(_compute)
+
+
+def run(inputs: Inputs, backend: str = "auto") -> Float[Tensor, "batch heads queries value_dim"]:
+    """Compute checked inputs on a backend, by name.
+
+    Errors: RefusalError where the named backend cannot serve the scheme; "auto" always finds one that can.
+    """
+    inputs = inputs.readable()
+    chosen = choose(inputs, backend)
+    if chosen.tiled is None:
+        return DENSE[chosen.backend](inputs)
+    few = _few_queries(chosen.tiled)
+    return chosen.tiled() if few is None else few(inputs.query, inputs.key, inputs.value, inputs.weights)
+
+
+def decoding(inputs: Inputs, backend: str = "auto") -> Prepared | None:
+    """What `run` does for few queries against a cache, found once for all tensors of equal specs; None for other calls.
+
+    Errors: as of `run`.
+    """
+    tiled = choose(inputs, backend).tiled
+    return None if tiled is None else _few_queries(tiled)
+
+
+def _few_queries(tiled: "Tiled") -> Prepared | None:
+    few = tiled.inputs.query.shape[2] <= MOST_QUERIES
+    return prepare_call(tiled.inputs) if few and tiled.kernel is cpu else None
+
+
+class Choice(NamedTuple):
+    """The backend that computes some inputs.
+
+    Arguments:
+        backend: its name.
+        why: the reason for it.
+        tiled: what tiles compute; None on other backends.
+    """
+
+    backend: str
+    why: str
+    tiled: "Tiled | None" = None
+
+
+DENSE = {"reference": reference, "blocks": blocks}
+BACKENDS = (*DENSE, "tiles")
+
+
+def choose(inputs: Inputs, backend: str = "auto") -> Choice:
+    """The backend that serves some inputs.
+
+    Errors: RefusalError for an unknown backend, and where tiles are asked for by name and cannot serve the inputs.
+    """
+    if not isinstance(backend, str) or backend not in (*BACKENDS, "auto"):
+        raise RefusalError(
+            f"unknown backend {shown(backend)}{nearest(str(backend), BACKENDS)}; there are {', '.join(BACKENDS)}"
+        )
+    if backend in DENSE:
+        return Choice(backend, "asked for by name")
+    if backend == "auto" and inputs.query.device.type != "cpu":
+        return Choice("blocks", f"not tiles: on {inputs.query.device} they are taken only by name, {UNTESTED}")
+    tiled = plan(inputs)
+    if isinstance(tiled, Tiled):
+        return Choice("tiles", "every pair lies in a flash tile", tiled)
+    if backend == "auto":
+        return Choice("blocks", f"not tiles: {tiled.reason}")
+    raise RefusalError(f'tiles refuses {format_scheme(inputs.scheme)}: {tiled.reason}; backend="blocks" accepts it')
+
+
+UNTESTED = "no GPU has tested them yet"
+
+
+class Refusal(NamedTuple):
+    """Why tiles cannot serve some inputs."""
+
+    reason: str
+
+
+@dataclass(frozen=True, eq=False)
+class Tiled:
+    """Inputs that tiles serve.
+
+    Arguments:
+        inputs: the inputs.
+        kernel: computes the tiles.
+        spans: all tokens as one span, or the spans of documents.
+    """
+
+    inputs: Inputs
+    kernel: Kernel
+    spans: Span | list[Patch]
+
+    def __call__(self) -> Float[Tensor, "batch heads queries value_dim"]:
+        """Attention over flash tiles; memory grows with queries and keys, never with their product.
+
+        A NaN or an inf may come out in rows that do not see it: where the output holds one, blocks compute it again.
+        """
+        x = self.inputs.readable()
+        if isinstance(self.spans, Span):
+            out = self._attention(x, self.spans)
+        else:
+            out = nothing(x.query, x.value.shape[-1])
+            for patch in self.spans:
+                out[patch.rows, :, patch.queries.index] = self._attention(patch.of(x), patch.span)
+        # Short sums first: adding bfloat16 in float32 at once takes ten times as long.
+        total = out.detach().sum(-1).sum(dtype=torch.promote_types(out.dtype, torch.float32))
+        return out if isfinite(total) else blocks(x)
+
+    def _attention(self, x: Inputs, span: Span) -> Tensor:
+        softmax = SpanSoftmax.of(x, span, self.kernel)
+        return softmax.attend(logit=softmax.logit)[0] if softmax.is_all else decompose.attention(softmax)
+
+
+def plan(inputs: Inputs) -> Tiled | Refusal:
+    """What tiles compute for some inputs, found once; or why they cannot."""
+    device, scheme = inputs.query.device, inputs.scheme
+    kernel = KERNELS.get(device.type)
+    if kernel is None:
+        return Refusal(f"its flash kernels are those of CPU and CUDA, the inputs are on {device}")
+    reason = kernel.refusal(inputs.query.dtype) or refusal(scheme)
+    if reason:
+        return Refusal(reason)
+    regular = needs_steps_of_one(scheme)
+    spans = Span.of(inputs.queries, inputs.keys, regular)
+    if spans is None:
+        spans = patches(inputs.queries, inputs.keys, len(inputs.query), regular)
+    return Refusal(spans) if isinstance(spans, str) else Tiled(inputs, kernel, spans)

@@ -12,13 +12,13 @@ import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
+from longspan.compute.attend import run
 from longspan.compute.decoding.frame import layer_frame
 from longspan.compute.decoding.positions import AppendedPositions
 from longspan.compute.decoding.prepare import MOST_QUERIES, Request, prepare
 from longspan.compute.decoding.prepared import TensorSpec
 from longspan.compute.decoding.reframe import reframe
 from longspan.compute.inputs import Inputs, check_numbers, check_tensors, check_weights, known_scheme
-from longspan.compute.run import run
 from longspan.errors import RefusalError, SchemeError, ShapeError, nearest
 from longspan.position_map import PositionMap
 from longspan.scheme import Scheme

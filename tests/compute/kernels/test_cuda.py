@@ -5,7 +5,7 @@ import torch
 
 from compute import imitation
 from longspan import attend, parse
-from longspan.compute.kernels import cuda as flash_cuda
+from longspan.compute.kernels import cuda
 from longspan.errors import RefusalError
 
 TOLERANCE = {torch.float32: 2e-5, torch.bfloat16: 0.05, torch.float16: 8e-3}
@@ -25,7 +25,7 @@ def test_imitated_kernels_add_up_to_the_reference(
 ) -> None:
     """Grouped queries, heads of 12 (no multiple of 8), two rows; masks in several pieces."""
     imitation.install(monkeypatch)
-    monkeypatch.setattr(flash_cuda, "MASKED", 4000)
+    monkeypatch.setattr(cuda, "MASKED", 4000)
     generator = torch.Generator().manual_seed(0)
     given = [torch.randn(2, h, 101, 12, generator=generator).to(dtype) for h in (4, kv_heads, kv_heads)]
     scheme = parse(text)
@@ -47,7 +47,7 @@ def test_imitated_kernels_add_up_to_the_reference(
 def test_older_cards_and_large_batches(monkeypatch: pytest.MonkeyPatch) -> None:
     """Before Ampere the memory-efficient kernel takes 16 bits; more blocks than a launch can count go in several."""
     imitation.install(monkeypatch, ampere=False)
-    monkeypatch.setattr(flash_cuda, "BATCH", 4)
+    monkeypatch.setattr(cuda, "BATCH", 4)
     q, k, v = (torch.randn(1, h, 90, 8, dtype=torch.bfloat16) for h in (4, 2, 2))
     tensors = [x.requires_grad_() for x in (q, k, v)]
     out, wanted = (attend(q, k, v, "rope + window(7)", backend=backend) for backend in ("tiles", "reference"))
@@ -70,12 +70,12 @@ def test_schemas_and_shapes_of_the_real_kernels(
     monkeypatch: pytest.MonkeyPatch, dtype: torch.dtype, masked: bool
 ) -> None:
     """PyTorch's own shape functions of CUDA's kernels take these calls, and give what the next call needs."""
-    monkeypatch.setattr(flash_cuda, "_ampere", lambda device: True)
+    monkeypatch.setattr(cuda, "_ampere", lambda device: True)
     query = torch.empty(3, 4, 50, 16, dtype=dtype, device="meta")
     key = torch.empty(3, 2, 50, 16, dtype=dtype, device="meta")
     mask = torch.empty(1, 4, 50, 50, device="meta") if masked else None
-    out, lse = flash_cuda.forward(query, key, key, 0.3, not masked, mask)
-    grads = flash_cuda.backward(out, query, key, key, out, lse, 0.3, not masked, mask)
+    out, lse = cuda.forward(query, key, key, 0.3, not masked, mask)
+    grads = cuda.backward(out, query, key, key, out, lse, 0.3, not masked, mask)
     assert (out.shape, out.dtype) == (query.shape, dtype)
     assert (lse.shape, lse.dtype) == (query.shape[:3], torch.float32)
     for found, like in zip(grads, (query, key, key), strict=True):

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from contract.drawing import PER_METHOD, names, schemes
-from longspan.compute.kernels.cpu import halvings
+from longspan.compute.kernels import cpu, cuda
 from longspan.compute.tiling.lowering import (
     Cut,
     Lowering,
@@ -226,8 +226,8 @@ def test_threads_get_equal_shares_of_causal_tiles(
     monkeypatch: pytest.MonkeyPatch, threads: int, batch: int, heads: int, wanted: int
 ) -> None:
     monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
-    assert halvings(batch, heads, torch.device("cpu")) == wanted
-    assert halvings(batch, heads, torch.device("cuda")) == 0
+    assert cpu.halvings(batch, heads) == wanted
+    assert cuda.halvings(batch, heads) == 0
 
 
 def test_prints_tiles() -> None:

@@ -1,4 +1,4 @@
-"""Documents as spans, wherever their tokens lie."""
+"""Documents and padding as spans, however their tokens lie."""
 
 import pytest
 import torch
@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 
 from contract.drawing import documents_of, paddings
 from longspan import attend
+from longspan.compute.kernels import cpu
 from longspan.compute.places import PADDING, Places, places
-from longspan.compute.tiling import softmax
 from longspan.compute.tiling.spans import patches
 
 
@@ -54,8 +54,8 @@ LEFT = torch.arange(9)[None] < torch.tensor([[0], [3], [3]])
     ],
     ids=["left", "right", "packed"],
 )
-def test_what_lies_in_one_run_is_read_where_it_lies(where: tuple[Places, Places], count: int) -> None:
-    """And neighboring rows that are alike are one patch."""
+def test_a_single_run_is_read_in_place(where: tuple[Places, Places], count: int) -> None:
+    """And equal neighboring rows are one patch."""
     x, found = torch.randn(3, 2, 9, 4), patches(*where, 3, regular=True)
     assert not isinstance(found, str)
     assert len(found) == count
@@ -72,7 +72,7 @@ def test_holes_and_returning_documents_stay_on_tiles(text: str, monkeypatch: pyt
     padding = torch.arange(60)[None] % torch.tensor([[7], [60]]) == 5
     documents = torch.arange(60)[None] // 11 % 2
     weights = {"bias.table": torch.randn(32, 2).double()} if text == "t5" else {}
-    monkeypatch.setattr(softmax, "halvings", lambda *_: 1)
+    monkeypatch.setattr(cpu, "halvings", lambda *_: 1)
     options = {"padding": padding, "documents": documents, "weights": weights}
     out, wanted = (attend(q, k, v, text, backend=backend, **options) for backend in ("tiles", "reference"))
     torch.testing.assert_close(out, wanted, rtol=1e-11, atol=1e-11)

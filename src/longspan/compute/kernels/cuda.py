@@ -1,6 +1,6 @@
-"""The fused kernels of CUDA: FlashAttention-2 for 16-bit types, the memory-efficient kernel for float32 and for masks.
+"""The kernels of CUDA: FlashAttention-2 for 16-bit dtypes, the memory-efficient kernel for float32 and for masks.
 
-What the kernels ask of their callers (torch 2.9 to 2.13, read from their sources and headers; not run here yet):
+What they ask of their caller (torch 2.9 to 2.13, read from their sources and headers; not run here yet):
 
     both                last dimension contiguous, head sizes a multiple of 8, at most 65535 rows of a batch
     flash               16 bits, heads up to 256, no mask; reads the log-sum-exp as if contiguous
@@ -21,13 +21,16 @@ from longspan.memo import remember
 ops = torch.ops.aten
 
 BATCH = 65535
-"""Rows of a batch that one launch can count."""
+"""The largest batch of one launch."""
 
 MASKED = 2**24
-"""Elements of a mask that are written out at a time."""
+"""Elements of a mask that are written to memory at a time."""
 
 WIDEST = 256
-"""Head size up to which FlashAttention-2 goes."""
+"""The largest head size of FlashAttention-2."""
+
+VECTOR: int = 16
+"""As on the CPU: nobody has measured which short rows hide a NaN here."""
 
 
 def forward(
@@ -36,7 +39,7 @@ def forward(
     value: Float[Tensor, "batch kv_heads keys d"],
     scale: float,
     causal: bool,
-    mask: Float[Tensor, "..."] | None,
+    mask: Float[Tensor, "..."] | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Output and log-sum-exp."""
     if len(query) > BATCH:
@@ -66,7 +69,7 @@ def backward(
     lse: Float[Tensor, "batch heads queries"],
     scale: float,
     causal: bool,
-    mask: Float[Tensor, "..."] | None,
+    mask: Float[Tensor, "..."] | None = None,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Gradients of query, key and value."""
     if len(query) > BATCH:
@@ -85,7 +88,7 @@ def backward(
     for heads, kv_heads, rows in _pieces(query, key, mask):
         q, g, o = (x[:, heads, rows].to(dtype) for x in (query, grad, out))
         k, v = (x[:, kv_heads].to(dtype).expand(-1, q.shape[1], -1, -1) for x in (key, value))
-        # Rows of −inf + inf: a padded row has no weight anywhere.
+        # exp(score − inf) = 0: a padded row gives no key any weight.
         sums = pad(lse[:, heads, rows], (0, -q.shape[2] % 32), value=torch.inf).contiguous()
         bias, laid_out = _bias(mask, heads, rows, q, k), o.transpose(1, 2).contiguous().transpose(1, 2)
         part, of_keys, of_values, _ = ops._scaled_dot_product_efficient_attention_backward(
@@ -99,8 +102,28 @@ def backward(
 
 
 def refusal(dtype: torch.dtype) -> str | None:
-    """Why no kernel takes tensors of this type; None where one does."""
+    """Refuse float64."""
     return None if dtype != torch.float64 else "no flash kernel of CUDA computes in float64"
+
+
+def width(channels: int) -> int:
+    """The next multiple of 8."""
+    return channels + -channels % 8
+
+
+def strip(dtype: torch.dtype) -> int | None:
+    """None: triangles, which need no mask."""
+    return None
+
+
+def halvings(batch: int, heads: int) -> int:
+    """0: the scheduler of a GPU shares the work by itself."""
+    return 0
+
+
+def mask_dtype(dtype: torch.dtype) -> torch.dtype:
+    """Masks have the dtype of the queries."""
+    return dtype
 
 
 @remember(None)
@@ -118,8 +141,9 @@ def _launches(*tensors: Tensor) -> Iterator[list[Tensor]]:
 
 
 def _pieces(query: Tensor, key: Tensor, mask: Tensor | None) -> Iterator[tuple[slice, slice, slice]]:
-    """Query heads, their key heads and rows of one call: a key head at a time where it is shared, so that its keys are
-    views; as many rows as `MASKED` allows where there is a mask.
+    """Query heads, their key heads and rows of each call.
+
+    One key head at a time where queries share it, so that keys are views; with a mask, as many rows as `MASKED` allows.
     """
     (_, heads, queries, _), kv_heads = query.shape, key.shape[1]
     step = queries if mask is None else max(1, MASKED // key.shape[2] // mask.shape[1])
@@ -131,7 +155,7 @@ def _pieces(query: Tensor, key: Tensor, mask: Tensor | None) -> Iterator[tuple[s
 
 
 def _bias(mask: Tensor | None, heads: slice, rows: slice, query: Tensor, key: Tensor) -> Tensor | None:
-    """The piece's mask in rows that stand a multiple of 16 apart."""
+    """The mask of one piece, with rows a multiple of 16 apart."""
     if mask is None:
         return None
     keys = key.shape[2]

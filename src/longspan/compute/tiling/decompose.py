@@ -1,12 +1,12 @@
 """Attention that is more than one softmax, as a sum of softmaxes over tiles.
 
-    vectors       beyond distance K every key gets the same vector a, every value the same u: these scores grow by
-                  scale · ⟨q, a⟩, a number per row, and the output by u; the band nearer than K is written out
+    vectors       beyond distance K every key gets the same vector a and every value the same u: these scores grow by
+                  scale · ⟨q, a⟩, one number per row, and the output grows by u; the band nearer than K is written out
     factors       Σ_j P_j c_j v_j = c_far · out + e^{L⁺ − L} out⁺ − e^{L⁻ − L} out⁻, where out± and L± are output and
                   log-sum-exp of a softmax over the band nearer than K with ln c± added, c⁺ − c⁻ = c − c_far, c± > 0
     order p       e^{s_j} / (Σ_k e^{p s_k})^{1/p} = softmax_j(s) · e^{L(s) − L(p s) / p}
 
-Every log-sum-exp L is differentiable, so that gradients come from the same tiles.
+Every log-sum-exp L is differentiable, so the gradients come from the same tiles.
 """
 
 import torch
@@ -18,14 +18,13 @@ from longspan.compute.tiling.softmax import SpanSoftmax, nothing
 from longspan.slots import EVERYWHERE, Band, Reweight, VectorBias
 
 LEAST = 1e-3
-"""c± are at least so much of the largest factor: their logarithms stay finite, and what is added cancels."""
+"""c± are at least this fraction of the largest factor: their logarithms stay finite, and the added parts cancel."""
 
 
 def attention(x: SpanSoftmax) -> Float[Tensor, "batch heads queries value_dim"]:
-    """The span's output; a row without keys gives zeros."""
+    """The output of the span; a row without keys gives zeros."""
     scheme = x.inputs.scheme
-    logit = scheme.normalizer.extra_logit(x.query.shape[1], x.inputs.weights_of(scheme.normalizer))
-    out, lse = _softmax(x, 1.0, None if logit is None else logit.to(x.query.device))
+    out, lse = _softmax(x, 1.0, x.logit)
     if scheme.reweight:
         out = _reweighted(x, scheme.reweight, out, lse)
     order = scheme.normalizer.order
@@ -79,7 +78,7 @@ def _vectored(x: SpanSoftmax, bias: VectorBias, order: float, logit: Tensor | No
 
 
 def _merged(parts: list[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
-    """Softmaxes over disjoint keys as one."""
+    """Merge softmaxes over disjoint keys into one."""
     sums = torch.stack([lse for _, lse in parts])
     top = sums.detach().amax(0)
     empty = top == -torch.inf

@@ -22,6 +22,7 @@ import torch
 from jaxtyping import Int64
 from torch import Tensor
 
+from longspan.compute.places import Places
 from longspan.memo import remember
 from longspan.scheme import Scheme
 from longspan.slots import EVERYWHERE, Band, Rotation, ScoreBias
@@ -48,6 +49,17 @@ class Span:
     first_query: int
     first_key: int = 0
     shift: int = 0
+
+    @staticmethod
+    def of(queries: Places, keys: Places, regular: bool) -> "Span | None":
+        """All queries and all keys as one span; None where they are not runs of one document with equal shifts.
+
+        The shift is 0 unless `regular`, so that spans differ only where it matters.
+        """
+        q, k = queries.run, keys.run
+        if q is None or k is None or (q.shift, q.document) != (k.shift, k.document):
+            return None
+        return Span(q.count, k.count, q.first, k.first, q.shift if regular else 0)
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """The pairs nearer than a few tokens, written out: blocks of rows, each on the keys around it, as a batch.
 
-What a bias of vectors adds there differs from pair to pair, which no flash kernel knows. Work and memory grow with the
-number of tokens times the reach, not with its square.
+A bias of vectors adds something else to each of these pairs, which no flash kernel can compute. Work and memory grow
+with the number of tokens times the reach, not with the square of the number of tokens.
 """
 
 from dataclasses import replace
@@ -22,7 +22,7 @@ ROWS = 64
 """Rows of a block."""
 
 PAIRS = 2**21
-"""Pairs of one head that are written out at a time."""
+"""Pairs per head that are written out at a time."""
 
 
 def attend(
@@ -69,18 +69,18 @@ def _rows(x: SpanSoftmax, start: int, stop: int, reach: int, order: float) -> tu
 
 
 def _blocks(x: Tensor, at: Tensor) -> Tensor:
-    """Blocks of places as the batch."""
+    """Blocks of tokens as the batch."""
     found = x.index_select(2, at.flatten()).unflatten(2, at.shape)
     return found.transpose(1, 2).flatten(0, 1)
 
 
 def _rejoined(x: Tensor, batch: int, count: int) -> Tensor:
-    """The blocks' rows one behind the other."""
+    """The rows of all blocks in their order."""
     return x.unflatten(0, (batch, -1)).transpose(1, 2).flatten(2, 3)[:, :, :count]
 
 
 def _places(at: Tensor, count: int, first: int, shift: int, batch: int) -> Places:
-    """Where blocks of a span's places stand, `batch` times; what lies before its start or from `count` on is none."""
+    """Orders and positions of blocks of a span, `batch` times; tokens below 0 or from `count` on are padding."""
     order = (at + first).repeat(batch, 1)
     document = torch.where((at >= 0) & (at < count), 0, PADDING).repeat(batch, 1)
     return Places(order, (order + shift)[..., None], document)

@@ -1,4 +1,4 @@
-"""The softmax of one span's scores, through flash tiles: of all pairs, or of a band of them."""
+"""The softmax of one span's scores through flash tiles: over all pairs, or over a band of them."""
 
 from dataclasses import dataclass, field
 
@@ -8,45 +8,77 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from longspan.compute.inputs import Inputs, residual
-from longspan.compute.kernels.cpu import fitting, halvings
+from longspan.compute.kernels.kernel import Kernel
 from longspan.compute.rotate import Tables, decay_span, rotate, rotate_by, tables
 from longspan.compute.tiling import toeplitz
 from longspan.compute.tiling.lowering import Cut, Span, View, count_visible, lower, with_common_views
-from longspan.compute.tiling.spans import Patch
 from longspan.compute.tiling.tiles import TiledAttention
-from longspan.slots import EVERYWHERE, Band, ScoreBias, Spectrum
+from longspan.memo import remember
+from longspan.scheme import Scheme
+from longspan.slots import EVERYWHERE, UNBOUNDED, Band, Rotation, ScoreBias, Spectrum, VectorBias
+
+
+@remember(None)
+def refusal(scheme: Scheme) -> str | None:
+    """Why tiles cannot compute a scheme; None where they can."""
+    if scheme.normalizer.order is None:
+        return f"{scheme.normalizer.name} does not stream over keys"
+    if scheme.cap:
+        return f"{scheme.cap.name} changes scores inside the kernel"
+    if isinstance(scheme.bias, VectorBias):
+        return _vectors_refusal(scheme, scheme.bias)
+    if not scheme.distance.is_true and _decays(scheme.rotation):
+        return f"{scheme.rotation.name} decays and {scheme.distance.name} maps its distances"
+    return None
+
+
+def _vectors_refusal(scheme: Scheme, bias: VectorBias) -> str | None:
+    if bias.constant_beyond is None:
+        return f"{bias.name} adds vectors to keys and values that change with every distance"
+    if scheme.reweight:
+        return f"{scheme.reweight.name} multiplies weights of values to which {bias.name} adds vectors"
+    if _decays(scheme.rotation):
+        return f"{scheme.rotation.name} decays and {bias.name} adds vectors to keys"
+    return None
+
+
+@remember(None)
+def needs_steps_of_one(scheme: Scheme) -> bool:
+    """Whether positions must step by one with the order, because a mapped distance or a bias depends on them."""
+    plain = scheme.distance.is_true and not _decays(scheme.rotation)
+    seen = scheme.bias is not None or scheme.reweight is not None
+    return not plain or seen or len(scheme.rotation.segments(UNBOUNDED)) > 1
+
+
+def _decays(rotation: Rotation) -> bool:
+    return bool(rotation.log_decay(2).any())
 
 
 @dataclass(frozen=True, eq=False)
 class SpanSoftmax:
-    """One span's content, ready for tiles.
+    """The content of one span, ready for tiles.
 
     Arguments:
-        inputs: the call that the span is part of.
-        span: where its tokens stand.
-        query, key, value: normalized, not yet turned; queries carry the part of the scale that is not `scale`.
-        query_at, key_at: coordinates, (batch or 1, places, axes).
+        inputs: the inputs of the span alone: all their queries against all their keys.
+        span: orders and positions of these tokens.
+        kernel: computes the tiles.
+        query, key, value: normalized, not rotated yet; queries carry the part of the scale that is not `scale`.
         scale: the number that the kernel multiplies scores with.
-        strip: rows of a masked strip in the forward pass; None: no masked tiles.
     """
 
     inputs: Inputs
     span: Span
+    kernel: Kernel
     query: Tensor
     key: Tensor
     value: Tensor
-    query_at: Tensor
-    key_at: Tensor
     scale: float
-    strip: int | None
-    _turned: dict[View, tuple[Tensor, Tensor]] = field(default_factory=dict)
+    _rotated: dict[View, tuple[Tensor, Tensor]] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, x: Inputs, patch: Patch, strip: int | None) -> "SpanSoftmax":
-        """What stands in one patch of a call."""
-        span, norm = patch.span, x.scheme.qk_norm
-        query = patch.queries.of(x.query[patch.rows])
-        key, value = (patch.keys.of(t[patch.rows]) for t in (x.key, x.value))
+    def of(cls, x: Inputs, span: Span, kernel: Kernel) -> "SpanSoftmax":
+        """Normalize and scale the content of a span."""
+        query, key, norm = x.query, x.key, x.scheme.qk_norm
         if norm:
             query, key = norm.query(query, x.weights_of(norm)), norm.key(key, x.weights_of(norm))
         factor, scale = x.scheme.split_scale(count_visible(x.scheme, span, query.device), x.base_scale, x.weights)
@@ -54,11 +86,7 @@ class SpanSoftmax:
             query = query * factor[..., None].to(query.dtype)
         elif factor != 1.0:
             query = query * factor
-        at = [
-            places.coordinate[patch.rows if len(places.order) > 1 else slice(0, 1), tokens.index]
-            for places, tokens in ((x.queries, patch.queries), (x.keys, patch.keys))
-        ]
-        return cls(x, span, query, key, value, at[0], at[1], scale, strip)
+        return cls(x, span, kernel, query, key, x.value, scale)
 
     def attend(
         self,
@@ -70,30 +98,42 @@ class SpanSoftmax:
     ) -> tuple[Float[Tensor, "batch heads queries value_dim"], Float[Tensor, "batch heads queries"]]:
         """Output and log-sum-exp of the softmax of order · scores + added over the pairs within a band.
 
-        A row without any gives zeros and −inf. `logit` is the score of one more key without a value.
+        A row without such pairs gives zeros and −inf. `logit` is the score of one more key, whose value is zero.
         """
-        x, scheme = self.inputs, self.inputs.scheme
+        x, scheme, kernel = self.inputs, self.inputs.scheme, self.kernel
         biased = added is not None or isinstance(scheme.bias, ScoreBias)
         spectrum = scheme.rotation.spectrum(x.query.shape[-1])
-        asked = decay_span(spectrum, x.query.dtype, x.key.shape[2]), within, biased
-        halved = halvings(self.query.shape[0], self.query.shape[1], self.query.device)
-        forward = lower(scheme, self.span, Cut(self.strip, halvings=halved), *asked)
-        backward = lower(scheme, self.span, Cut(None, halvings=halved), *asked) if torch.is_grad_enabled() else forward
+        rest = decay_span(spectrum, x.query.dtype, x.key.shape[2]), within, biased
+        halvings = kernel.halvings(self.query.shape[0], self.query.shape[1])
+        forward = lower(scheme, self.span, Cut(kernel.strip(x.query.dtype), halvings=halvings), *rest)
+        backward = lower(scheme, self.span, Cut(None, halvings=halvings), *rest) if torch.is_grad_enabled() else forward
         width = self.value.shape[-1]
         if not forward.tiles:
             return nothing(self.query, width), self.query.new_full(self.query.shape[:3], -torch.inf, dtype=self.dtype)
         forward, backward = with_common_views(forward, backward)
         # The kernel wants values as wide as queries: zeros change no score and no output.
-        wide = fitting(max(self.query.shape[-1], width), self.query.device)
-        turned = [_widened(t, wide) for view in forward.views for t in self._at(view)]
-        diagonal = self._diagonal(order, added)
-        value = _widened(self.value, wide)
-        out, lse = TiledAttention.apply(forward, backward, self.scale * order, value, diagonal, logit, *turned)  # pyright: ignore[reportGeneralTypeIssues]
+        wide = kernel.width(max(self.query.shape[-1], width))
+        rotated = [_widened(t, wide) for view in forward.views for t in self._rotated_for(view)]
+        plans, value, diagonal = (kernel, forward, backward), _widened(self.value, wide), self._diagonal(order, added)
+        out, lse = TiledAttention.apply(*plans, self.scale * order, value, diagonal, logit, *rotated)  # pyright: ignore[reportGeneralTypeIssues]
         return out[..., :width], lse
 
     @property
+    def is_all(self) -> bool:
+        """Whether one softmax over all pairs is the span's attention; otherwise `decompose` adds several."""
+        scheme = self.inputs.scheme
+        return not scheme.reweight and scheme.normalizer.order == 1 and not isinstance(scheme.bias, VectorBias)
+
+    @property
+    def logit(self) -> Float[Tensor, " heads"] | None:
+        """The score of the key without a value that the normalizer adds; None where it adds none."""
+        normalizer = self.inputs.scheme.normalizer
+        logit = normalizer.extra_logit(self.query.shape[1], self.inputs.weights_of(normalizer))
+        return None if logit is None else logit.to(self.query.device)
+
+    @property
     def dtype(self) -> torch.dtype:
-        """Of log-sum-exps and biases: float32 at least."""
+        """The dtype of log-sum-exps and biases: float32 at least."""
         return torch.promote_types(self.query.dtype, torch.float32)
 
     def _diagonal(self, order: float, added: Tensor | None) -> Tensor | None:
@@ -105,34 +145,34 @@ class SpanSoftmax:
         diagonal = diagonal if order == 1 else diagonal * order
         return diagonal if added is None else diagonal + added
 
-    def _at(self, view: View) -> tuple[Tensor, Tensor]:
-        if view not in self._turned:
-            self._turned[view] = self._turn(view)
-        return self._turned[view]
+    def _rotated_for(self, view: View) -> tuple[Tensor, Tensor]:
+        if view not in self._rotated:
+            self._rotated[view] = self._rotate(view)
+        return self._rotated[view]
 
-    def _turn(self, view: View) -> tuple[Tensor, Tensor]:
-        """The view's own queries and keys, turned to where its branch says they stand."""
+    def _rotate(self, view: View) -> tuple[Tensor, Tensor]:
+        """The view's own queries and keys, rotated to the positions that its branch maps them to."""
         x = self.inputs
         branch = x.scheme.distance.branches()[view.branch]
         spectrum = view.rotation.spectrum(self.query.shape[-1])
         rows, keys = slice(*view.rows), slice(*view.keys)
-        query_at, key_at = self.query_at[:, rows], self.key_at[:, keys]
+        query_position, key_position = x.queries.coordinate[:, rows], x.keys.coordinate[:, keys]
         query, key = self.query[:, :, rows], self.key[:, :, keys]
-        said = branch.query(query_at)
-        a, at_query = residual(said, query_at, x.query_frame, spectrum)
-        c, at_key = residual(branch.key(key_at), key_at, x.key_frame, spectrum)
+        mapped = branch.query(query_position)
+        a, of_query = residual(mapped, query_position, x.query_frame, spectrum)
+        c, of_key = residual(branch.key(key_position), key_position, x.key_frame, spectrum)
         if view.origin is not None:
-            shrunk = torch.maximum(a - view.origin, a - said)[..., 0]
-            return rotate(query, a, at_query, shrunk), rotate(key, c, at_key, view.origin - c[..., 0])
+            shrunk = torch.maximum(a - view.origin, a - mapped)[..., 0]
+            return rotate(query, a, of_query, shrunk), rotate(key, c, of_key, view.origin - c[..., 0])
         if not spectrum.rotary_dim:
             return query, key
-        same = a.shape == c.shape and at_query.gain == at_key.gain and torch.equal(a, c)
-        angles = tables(a, at_query)
-        return _turn(query, a, angles, at_query), _turn(key, c, angles if same else tables(c, at_key), at_key)
+        same = a.shape == c.shape and of_query.gain == of_key.gain and torch.equal(a, c)
+        angles = tables(a, of_query)
+        return _rotate(query, a, angles, of_query), _rotate(key, c, angles if same else tables(c, of_key), of_key)
 
 
 def nothing(query: Tensor, width: int) -> Tensor:
-    """Zeros that are part of the graph, whatever stands in the padding."""
+    """Zeros that are part of the graph, whatever numbers padding holds."""
     everywhere = torch.ones((), dtype=torch.bool, device=query.device)
     return query.masked_fill(everywhere, 0.0).sum(-1, keepdim=True).repeat(1, 1, 1, width)
 
@@ -141,6 +181,6 @@ def _widened(x: Tensor, width: int) -> Tensor:
     return pad(x, (0, width - x.shape[-1])) if x.shape[-1] < width else x
 
 
-def _turn(x: Tensor, place: Tensor, angles: Tables, spectrum: Spectrum) -> Tensor:
-    """`rotate_by`, but no copy of what stands still: a cache of many keys is read where it lies."""
-    return x if spectrum.gain == 1.0 and not place.any() else rotate_by(x, angles, spectrum.layout)
+def _rotate(x: Tensor, position: Tensor, angles: Tables, spectrum: Spectrum) -> Tensor:
+    """`rotate_by`, without a copy where the rotation is none: a cache of many keys is read in place."""
+    return x if spectrum.gain == 1.0 and not position.any() else rotate_by(x, angles, spectrum.layout)

@@ -1,4 +1,4 @@
-"""Places as spans: queries against the keys of their own document, wherever its tokens lie; equal ones batched."""
+"""Packed documents and padding as spans: queries against the keys of their own document, equal spans batched."""
 
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -7,16 +7,17 @@ import torch
 from jaxtyping import Float, Shaped
 from torch import Tensor
 
+from longspan.compute.inputs import Inputs
 from longspan.compute.places import PADDING, Places
 from longspan.compute.tiling.lowering import Span
 
 
 @dataclass(frozen=True)
 class Tokens:
-    """Where the tokens of one document lie in a tensor, in their order.
+    """The indices of one document's tokens in a tensor, in their order.
 
     Arguments:
-        runs: their indices; padding or tokens of other documents lie between the runs.
+        runs: ranges of indices; padding or tokens of other documents lie between them.
     """
 
     runs: tuple[range, ...]
@@ -24,14 +25,14 @@ class Tokens:
     def __len__(self) -> int:
         return sum(map(len, self.runs))
 
-    def of(self, x: Float[Tensor, "rows heads places d"]) -> Float[Tensor, "rows heads tokens d"]:
-        """Those tokens side by side: a view of one run, a copy of several."""
+    def of(self, x: Float[Tensor, "rows heads _ d"]) -> Float[Tensor, "rows heads tokens d"]:
+        """The tokens side by side: a view of one run, a copy of several."""
         index = self.index
         return x[:, :, index] if isinstance(index, slice) else x.index_select(2, index.to(x.device))
 
     @cached_property
     def index(self) -> slice | Shaped[Tensor, " tokens"]:
-        """The indices as a tensor takes them."""
+        """The indices in the form that indexes a tensor."""
         if len(self.runs) == 1:
             return slice(self.runs[0].start, self.runs[0].stop)
         start, count = torch.tensor([(run.start, len(run)) for run in self.runs]).unbind(1)
@@ -40,12 +41,12 @@ class Tokens:
 
 @dataclass(frozen=True)
 class Patch:
-    """Where one span lies in a batch.
+    """One span of a batch: which of its rows and tokens.
 
     Arguments:
-        rows: of the batch.
-        queries, keys: where they lie in the tensors.
-        span: what lies there.
+        rows: rows of the batch.
+        queries, keys: indices of the tokens.
+        span: orders and positions of these tokens.
     """
 
     rows: slice
@@ -53,15 +54,30 @@ class Patch:
     keys: Tokens
     span: Span
 
+    def of(self, x: Inputs) -> Inputs:
+        """The inputs of the span alone."""
+        return replace(
+            x,
+            query=self.queries.of(x.query[self.rows]),
+            key=self.keys.of(x.key[self.rows]),
+            value=self.keys.of(x.value[self.rows]),
+            queries=self._places(x.queries, self.queries),
+            keys=self._places(x.keys, self.keys),
+        )
+
+    def _places(self, places: Places, tokens: Tokens) -> Places:
+        rows = self.rows if len(places.order) > 1 else slice(0, 1)
+        every = places.order, places.coordinate, places.document
+        return Places(*(tensor[rows, tokens.index] for tensor in every))
+
 
 def patches(queries: Places, keys: Places, batch: int, regular: bool) -> list[Patch] | str:
-    """The documents of a batch as patches, or the reason why they are none.
+    """The documents of a batch as patches, or the reason why they cannot be patches.
 
-    `regular` asks that coordinates step by one wherever order does, which distances and biases need.
+    `regular` asks that positions step by one with the order, which distances and biases need.
     """
-    span = one_span(queries, keys)
+    span = Span.of(queries, keys, regular)
     if span is not None:
-        span = span if regular else replace(span, shift=0)
         return [Patch(slice(0, batch), Tokens((range(span.queries),)), Tokens((range(span.keys),)), span)]
     found: list[Patch] = []
     rows = range(batch) if max(len(queries.order), len(keys.order)) > 1 else [slice(0, batch)]
@@ -83,14 +99,6 @@ def patches(queries: Places, keys: Places, batch: int, regular: bool) -> list[Pa
     return _joined(found)
 
 
-def one_span(queries: Places, keys: Places) -> Span | None:
-    """All queries and all keys as one span, where they are runs of the same document on the same line."""
-    q, k = queries.run, keys.run
-    if q is None or k is None or (q.shift, q.document) != (k.shift, k.document):
-        return None
-    return Span(q.count, k.count, q.first, k.first, q.shift)
-
-
 @dataclass(frozen=True)
 class _Line:
     order: int
@@ -108,7 +116,7 @@ class _Line:
 
 
 def _documents(row: Shaped[Tensor, " places"]) -> dict[int, Tokens]:
-    """Where the tokens of each document lie in one row of the batch."""
+    """The tokens of each document in one row of the batch."""
     numbers, counts = row.unique_consecutive(return_counts=True)
     stops = counts.cumsum(0).tolist()
     runs: dict[int, list[range]] = {}
@@ -119,7 +127,7 @@ def _documents(row: Shaped[Tensor, " places"]) -> dict[int, Tokens]:
 
 
 def _joined(found: list[Patch]) -> list[Patch]:
-    """Neighboring rows of the batch with the same patch made one."""
+    """The same patches, with equal patches of neighboring rows joined."""
     joined: dict[tuple[Tokens, Tokens, Span], list[slice]] = {}
     for patch in found:
         rows = joined.setdefault((patch.queries, patch.keys, patch.span), [])

@@ -1,7 +1,7 @@
-"""Exact attention at the price of plain causal attention: a union of flash calls merged by log-sum-exp.
+"""Exact attention at the cost of plain causal attention: flash calls, merged by log-sum-exp.
 
-The backward pass gives each tile its own flash backward with the *global* output and log-sum-exp, which is exact; it
-cuts bands into triangles, where the forward pass prefers masked strips.
+The backward pass calls each tile's flash backward with the *global* output and log-sum-exp, which is exact; it cuts
+bands into triangles, where the forward pass prefers masked strips.
 """
 
 from collections.abc import Iterator
@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from longspan.compute.kernels.cpu import VECTOR, band_mask_dtype, flash, flash_backward
+from longspan.compute.kernels.kernel import Kernel
 from longspan.compute.tiling import toeplitz
 from longspan.compute.tiling.lowering import Lowering, Span, Tile
 from longspan.compute.tiling.toeplitz import Operands, Rows
@@ -20,48 +20,49 @@ from longspan.memo import remember
 class TiledAttention(torch.autograd.Function):
     """Softmax attention over a lowering's tiles.
 
-    Inputs after the lowerings of both passes: scale, value (batch, kv_heads, keys, d), the bias per diagonal (heads,
-    diagonals) or None, the logit (heads) of a key without value or None, then for each view its queries and keys, of
-    the view's own rows and keys. Gives the output (batch, heads, queries, d) and the log-sum-exp (batch, heads,
-    queries), both differentiable; rows that no tile covers are zero and −inf.
+    Its arguments are the kernel, the lowerings of both passes, the scale, the values (batch, kv_heads, keys, d), the
+    bias per diagonal (heads, diagonals) or None, the logit (heads) of a key without value or None, then for each view
+    its rotated queries and keys, of the view's own rows and keys. It gives the output (batch, heads, queries, d) and
+    the log-sum-exp (batch, heads, queries), both differentiable; rows that no tile covers are zero and −inf.
     """
 
     @staticmethod
     def forward(  # pyright: ignore[reportIncompatibleMethodOverride]
         ctx,
+        kernel: Kernel,
         plan: Lowering,
         back: Lowering,
         scale: float,
         value: Tensor,
         diagonal: Tensor | None,
         logit: Tensor | None,
-        *turned: Tensor,
+        *rotated: Tensor,
     ) -> tuple[Tensor, Tensor]:
         """Run the tiles and merge them."""
-        out, lse = _run(plan, scale, value, diagonal, turned)
+        out, lse = _run(kernel, plan, scale, value, diagonal, rotated)
         if logit is not None:
             total = torch.logaddexp(lse, logit[:, None].to(lse.dtype))
             out.mul_((lse - total).exp_()[..., None].to(out.dtype))
             lse = total
-        ctx.save_for_backward(value, diagonal, logit, out, lse, *turned)
-        ctx.plan, ctx.scale = back, scale
+        ctx.save_for_backward(value, diagonal, logit, out, lse, *rotated)
+        ctx.kernel, ctx.plan, ctx.scale = kernel, back, scale
         ctx.set_materialize_grads(False)
         return out, lse
 
     @staticmethod
     def backward(ctx, grad: Tensor | None, lse_grad: Tensor | None):  # pyright: ignore[reportIncompatibleMethodOverride]
         """Each tile's flash backward with the whole row's output and log-sum-exp, summed in float32 at least."""
-        value, diagonal, logit, out, lse, *turned = ctx.saved_tensors
-        sums = [torch.zeros_like(x, dtype=torch.promote_types(x.dtype, torch.float32)) for x in (value, *turned)]
-        diagonal_sum = torch.zeros_like(diagonal) if diagonal is not None and ctx.needs_input_grad[4] else None
-        logit_grad = torch.zeros_like(logit) if logit is not None and ctx.needs_input_grad[5] else None
+        value, diagonal, logit, out, lse, *rotated = ctx.saved_tensors
+        sums = [torch.zeros_like(x, dtype=torch.promote_types(x.dtype, torch.float32)) for x in (value, *rotated)]
+        diagonal_sum = torch.zeros_like(diagonal) if diagonal is not None and ctx.needs_input_grad[5] else None
+        logit_grad = torch.zeros_like(logit) if logit is not None and ctx.needs_input_grad[6] else None
         for seen, grad_, out_ in _passes(grad, lse_grad, value, out):
             for tile in ctx.plan.tiles:
                 for b in _batches(tile, len(value)):
-                    operands = _operands(tile, ctx.plan, turned, seen, b)
+                    operands = _operands(tile, ctx.plan, rotated, seen, b)
                     rows = Rows(*(_cut(x[b], tile.row, tile.rows, tile) for x in (grad_, out_, lse)))
                     into = _operands(tile, ctx.plan, sums[1:], sums[0], b)
-                    gradients = _tile_backward(tile, ctx.plan.span, operands, rows, ctx.scale, diagonal)
+                    gradients = _tile_backward(ctx.kernel, tile, ctx.plan.span, operands, rows, ctx.scale, diagonal)
                     _add(into[0], gradients[0])
                     _add(into[1], gradients[1])
                     if seen is value:
@@ -72,7 +73,7 @@ class TiledAttention(torch.autograd.Function):
                 share = (logit[:, None].to(lse.dtype) - lse).exp()
                 logit_grad -= (share * (grad_.to(lse.dtype) * out_).sum(-1)).sum((0, 2)).to(logit.dtype)
         grads = [x.to(value.dtype) for x in sums]
-        return None, None, None, grads[0], diagonal_sum, logit_grad, *grads[1:]
+        return None, None, None, None, grads[0], diagonal_sum, logit_grad, *grads[1:]
 
 
 def _passes(
@@ -80,9 +81,9 @@ def _passes(
 ) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
     """Values, gradient and output to call the kernels' backward with.
 
-    Kernels compute dS = P ∘ (grad · v − grad · out) and know of no gradient λ of the log-sum-exp, which adds P λ. Any
-    other output with grad · out' = grad · out − λ makes them add it; the nearest is moved along the gradient. Where a
-    gradient is too small for that, a second pass has values of zero and a gradient of one channel.
+    Kernels compute dS = P ∘ (grad · v − grad · out) without the gradient λ of the log-sum-exp, which adds P λ. They add
+    it if their output is replaced by any out' with grad · out' = grad · out − λ; the nearest one is shifted along the
+    gradient. Where a gradient is too small for that, a second pass has values of zero and a gradient of one channel.
     """
     if grad is not None and lse_grad is None:
         yield value, grad.contiguous(), out
@@ -102,9 +103,11 @@ def _passes(
     yield nothing, channel, channel * -lse_grad[..., None].to(out.dtype)
 
 
-def _run(plan: Lowering, scale: float, value: Tensor, diagonal: Tensor | None, turned) -> tuple[Tensor, Tensor]:
-    batch, heads = turned[0].shape[:2]
-    # As the kernel lays its own output: rows of all heads side by side.
+def _run(
+    kernel: Kernel, plan: Lowering, scale: float, value: Tensor, diagonal: Tensor | None, rotated
+) -> tuple[Tensor, Tensor]:
+    batch, heads = rotated[0].shape[:2]
+    # Laid out as the kernel's own output: rows of all heads side by side.
     out = value.new_empty(batch, plan.span.queries, heads, value.shape[-1]).transpose(1, 2)
     dtype = torch.promote_types(value.dtype, torch.float32)
     lse = value.new_empty(batch, plan.span.queries, heads, dtype=dtype).transpose(1, 2)
@@ -113,21 +116,22 @@ def _run(plan: Lowering, scale: float, value: Tensor, diagonal: Tensor | None, t
         lse.fill_(-float("inf"))
     for tile in plan.tiles:
         for b in _batches(tile, len(value)):
-            part, part_lse = _tile_forward(tile, plan, _operands(tile, plan, turned, value, b), scale, diagonal)
+            operands = _operands(tile, plan, rotated, value, b)
+            part, part_lse = _tile_forward(kernel, tile, plan, operands, scale, diagonal)
             out_rows, lse_rows = (_cut(x[b], tile.row, tile.rows, tile) for x in (out, lse))
             _merge(out_rows, lse_rows, part, part_lse, fresh=tile.fresh)
     return out, lse
 
 
 def _batches(tile: Tile, batch: int) -> list[slice]:
-    """One call for the whole batch; where the tile's blocks take the batch dimension, one call per row of the batch."""
+    """One call for the whole batch, or, where the tile's blocks take the batch dimension, one call per row of it."""
     return [slice(0, batch)] if tile.count == 1 else [slice(b, b + 1) for b in range(batch)]
 
 
-def _operands(tile: Tile, plan: Lowering, turned, value: Tensor, b: slice) -> Operands:
+def _operands(tile: Tile, plan: Lowering, rotated, value: Tensor, b: slice) -> Operands:
     """The tile's queries, keys and values: views, never copies."""
     view = plan.views[tile.view]
-    query, key = turned[2 * tile.view], turned[2 * tile.view + 1]
+    query, key = rotated[2 * tile.view], rotated[2 * tile.view + 1]
     return (
         _cut(query[b], tile.row - view.rows[0], tile.rows, tile),
         _cut(key[b], tile.key - view.keys[0], tile.keys, tile),
@@ -136,7 +140,7 @@ def _operands(tile: Tile, plan: Lowering, turned, value: Tensor, b: slice) -> Op
 
 
 def _cut(x: Tensor, start: int, size: int, tile: Tile) -> Tensor:
-    """Places start … start + size of dimension 2, or `count` such blocks, a step apart, as the batch."""
+    """Tokens start … start + size − 1, or `count` such blocks, a step apart, as the batch: a view."""
     if tile.count == 1:
         return x.narrow(2, start, size)
     stride = x.stride()
@@ -148,43 +152,43 @@ def _cut(x: Tensor, start: int, size: int, tile: Tile) -> Tensor:
 
 
 def _tile_forward(
-    tile: Tile, plan: Lowering, operands: Operands, scale: float, diagonal: Tensor | None
+    kernel: Kernel, tile: Tile, plan: Lowering, operands: Operands, scale: float, diagonal: Tensor | None
 ) -> tuple[Tensor, Tensor]:
     q, k, v = operands
     if tile.shape == "anticausal":
-        out, lse = (x.flip(2) for x in flash(q.flip(2), k.flip(2), v.flip(2), scale, causal=True))
+        out, lse = (x.flip(2) for x in kernel.forward(q.flip(2), k.flip(2), v.flip(2), scale, True))
     elif diagonal is not None:
         far, value = (k.flip(2), v.flip(2)) if toeplitz.reverses(tile) else (k, v)
-        out, lse = flash(q, far, value, scale, False, toeplitz.mask(tile, plan.span, diagonal))
+        out, lse = kernel.forward(q, far, value, scale, False, toeplitz.mask(tile, plan.span, diagonal))
     else:
-        out, lse = flash(q, k, v, scale, tile.shape == "causal", _mask(tile, q))
-    if k.shape[2] < VECTOR:  # shows what the kernel may hide, in more rows than see it
+        out, lse = kernel.forward(q, k, v, scale, tile.shape == "causal", _mask(kernel, tile, q))
+    if k.shape[2] < kernel.VECTOR:  # shows a NaN that the kernel may hide, in more rows than see it
         hidden = k.sum((2, 3), dtype=lse.dtype).repeat_interleave(q.shape[1] // k.shape[1], 1)[..., None] * 0.0
-        if tile.fresh or not plan.complete:  # else another tile of the same rows shows their queries
+        if tile.fresh or not plan.complete:  # otherwise another tile shows the queries of these rows
             hidden = hidden + q.sum(-1, dtype=lse.dtype) * 0.0
         out, lse = out + hidden[..., None].to(out.dtype), lse + hidden
     return out, lse
 
 
 def _tile_backward(
-    tile: Tile, span: Span, operands: Operands, rows: Rows, scale: float, diagonal: Tensor | None
+    kernel: Kernel, tile: Tile, span: Span, operands: Operands, rows: Rows, scale: float, diagonal: Tensor | None
 ) -> Operands:
     (q, k, v), (grad, out, lse) = operands, rows
     if tile.shape == "anticausal":
         grad, q, k, v, out, lse = (x.flip(2) for x in (grad, q, k, v, out, lse))
-        dq, dk, dv = flash_backward(grad, q, k, v, out, lse, scale, causal=True)
+        dq, dk, dv = kernel.backward(grad, q, k, v, out, lse, scale, True)
         return dq.flip(2), dk.flip(2), dv.flip(2)
-    mask = _mask(tile, q) if diagonal is None else toeplitz.mask(tile, span, diagonal)
+    mask = _mask(kernel, tile, q) if diagonal is None else toeplitz.mask(tile, span, diagonal)
     if diagonal is not None and toeplitz.reverses(tile):
-        dq, dk, dv = flash_backward(grad, q, k.flip(2), v.flip(2), out, lse, scale, False, mask)
+        dq, dk, dv = kernel.backward(grad, q, k.flip(2), v.flip(2), out, lse, scale, False, mask)
         return dq, dk.flip(2), dv.flip(2)
-    return flash_backward(grad, q, k, v, out, lse, scale, tile.shape == "causal", mask)
+    return kernel.backward(grad, q, k, v, out, lse, scale, tile.shape == "causal", mask)
 
 
-def _mask(tile: Tile, q: Tensor) -> Tensor | None:
+def _mask(kernel: Kernel, tile: Tile, q: Tensor) -> Tensor | None:
     if tile.shape != "band":
         return None
-    return _corners(tile.rows, tile.keys, tile.low, tile.high, band_mask_dtype(q.dtype, q.device), q.device)
+    return _corners(tile.rows, tile.keys, tile.low, tile.high, kernel.mask_dtype(q.dtype), q.device)
 
 
 @remember(16)
@@ -197,7 +201,7 @@ def _corners(
 
 
 def _merge(out: Tensor, lse: Tensor, part: Tensor, part_lse: Tensor, fresh: bool) -> None:
-    """Weight what is there and what is new by their shares of the row's sum."""
+    """Merge a tile's rows into the output, each weighted by its share of the row's sum."""
     if fresh:
         out.copy_(part)
         lse.copy_(part_lse)
@@ -212,7 +216,7 @@ def _merge(out: Tensor, lse: Tensor, part: Tensor, part_lse: Tensor, fresh: bool
 
 
 def _add(target: Tensor, gradient: Tensor) -> None:
-    """Add gradients of blocks; blocks of keys may overlap, so those are added one by one."""
+    """Add gradients of blocks, one by one where blocks of keys overlap."""
     if target.shape[0] > 1 and target.stride(0) < target.shape[2] * target.stride(2):
         for block, part in zip(target, gradient, strict=True):
             block.add_(part)

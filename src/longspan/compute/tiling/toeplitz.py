@@ -1,7 +1,7 @@
-"""Biases that depend on i − j only: one number per diagonal, laid under a tile as a strided view.
+"""Biases that depend on i − j only: one number per diagonal, which a tile reads as a strided view.
 
 With the keys reversed (j' = keys − 1 − j), the bias of row t and key j' is diagonal[t + j']: a matrix whose strides are
-(1, 1), so that a row block of any length costs the memory of one row.
+(1, 1), so that a block of any number of rows needs the memory of one row.
 """
 
 from typing import NamedTuple
@@ -11,7 +11,6 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn.functional import pad
 
-from longspan.compute.kernels.cpu import FEW
 from longspan.compute.tiling.lowering import Span, Tile
 from longspan.slots import Reweight, ScoreBias, Weights
 
@@ -19,8 +18,12 @@ Operands = tuple[Tensor, Tensor, Tensor]
 """The queries, keys and values of a tile, or their gradients."""
 
 
+WRITTEN_OUT = 16
+"""For up to so many queries a bias is written out, because it is smaller than a copy of the reversed keys."""
+
+
 class Rows(NamedTuple):
-    """What the backward pass of a tile knows of its whole rows: gradient and value of the output, log-sum-exp."""
+    """Gradient of the output, output and log-sum-exp of a tile's whole rows, for the backward pass."""
 
     grad: Tensor
     out: Tensor
@@ -44,15 +47,12 @@ def lowest(span: Span) -> int:
 
 
 def reverses(tile: Tile) -> bool:
-    """Whether a biased tile runs with its keys reversed.
-
-    Blocks that take the batch dimension cannot, and for few queries a bias written out is smaller than reversed keys.
-    """
-    return tile.count == 1 and tile.rows > FEW
+    """Whether a biased tile runs with its keys reversed; blocks that take the batch dimension cannot."""
+    return tile.count == 1 and tile.rows > WRITTEN_OUT
 
 
 def mask(tile: Tile, span: Span, diagonal: Float[Tensor, "heads diagonals"]) -> Float[Tensor, "1 heads rows keys"]:
-    """The tile's bias, −inf where a pair does not exist; for reversed keys a strided view, else written out."""
+    """The tile's bias, −inf where a pair does not exist: a strided view for reversed keys, otherwise written out."""
     size = tile.rows + tile.keys - 1
     start = _first(tile, span)
     ahead = tile.keys - 1 - torch.arange(size, device=diagonal.device)
@@ -79,8 +79,8 @@ def add_gradient(
 ) -> None:
     """Add the gradient of the bias in one tile: dS = P ∘ (dP − rowsum(dO ∘ O)), summed along diagonals.
 
-    `out` and `lse` are those of the whole rows. Rows are visited in blocks, with the keys reversed as in `mask`: memory
-    stays linear, and a diagonal is a fixed stride.
+    `out` and `lse` are those of the whole rows. It sums over blocks of rows with reversed keys, as in `mask`:
+    memory stays linear, and a diagonal has a fixed stride.
     """
     (q, k, v), (grad, out, lse) = operands, around
     start, bias = _first(tile, span), mask(tile, span, diagonal)

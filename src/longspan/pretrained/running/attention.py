@@ -11,9 +11,9 @@ from transformers.masking_utils import AttentionMaskInterface, eager_mask
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS, AttentionInterface
 
 from longspan.cap.softcap import Softcap
+from longspan.compute.attend import decoding, run
 from longspan.compute.decoding.prepared import TensorSpec
 from longspan.compute.inputs import Inputs
-from longspan.compute.run import decoding, run
 from longspan.errors import RefusalError
 from longspan.normalizer.softmax_plus_one import SoftmaxPlusOne
 from longspan.position_map import PositionMap
