@@ -17,7 +17,7 @@ from transformers import DynamicCache, LlamaConfig, LlamaForCausalLM, PreTrained
 
 import longspan
 from longspan.bench.attention import conditions, timed
-from longspan.pretrained.attach import attachment_of
+from longspan.pretrained.attachment import attachment_of
 
 FOLDER = Path(__file__).parent / "results"
 CACHE = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "longspan"

@@ -9,7 +9,7 @@ from conformance import __main__ as command
 from conformance import family, page
 from conformance.family import Row
 from conformance.wrong_frame import WrongFrame
-from longspan.pretrained import attach
+from longspan.pretrained import attachment
 from pretrained.families import small_model
 
 FEW = ("yarn(factor=2)", "rerope(window=6)", "window(size=8)")
@@ -30,7 +30,7 @@ def test_llama_passes_everything():
 
 
 def test_a_wrong_frame_turns_every_cell_red(monkeypatch):
-    monkeypatch.setattr(attach, "RotaryHook", WrongFrame)
+    monkeypatch.setattr(attachment, "RotaryHook", WrongFrame)
     assert family.row("llama", small_model("llama", torch.float64)).red == list(FEW)
 
 

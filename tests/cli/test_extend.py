@@ -15,7 +15,7 @@ import torch
 from transformers import AutoTokenizer
 
 from faulty_disk import room_for
-from longspan.pretrained.attach import attachment_of
+from longspan.pretrained.attachment import attachment_of
 from longspan.pretrained.storing.save import load
 from longspan.report.printable import printable
 from tiny import prose

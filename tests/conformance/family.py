@@ -19,7 +19,8 @@ from conformance.laws import laws
 from conformance.reviewed import IN_LAYER, METHODS, NO_ROTATION, reason
 from longspan.compute.decoding.frame import UNROTATED
 from longspan.errors import LongspanError
-from longspan.pretrained import attach, division
+from longspan.pretrained import division
+from longspan.pretrained.attachment import attachment_of
 from pretrained.models import logits
 
 LENGTH = 40
@@ -103,7 +104,7 @@ def _cell(model: PreTrainedModel, method: str, plain: Tensor, paths: dict[str, f
         with longspan.attached(model, method):
             at_once = logits(model, words())
             apart = {name: _distance(lambda n=name: PATHS[n](model), at_once) for name in paths}
-            attachment = attach.attachment_of(model)
+            attachment = attachment_of(model)
             stock = attachment is not None and attachment.work.stock
         red = [f"{name} {apart[name]:.1e}" for name in paths if not apart[name] <= paths[name]]
         if stock and not (found := _second_route(model, method, at_once)) <= TOLERANCE:
@@ -124,7 +125,7 @@ def _cell(model: PreTrainedModel, method: str, plain: Tensor, paths: dict[str, f
 
 def _second_route(model: PreTrainedModel, method: str, at_once: Tensor) -> float:
     """The same method with every source in frame 0; 0 where the type has no such route."""
-    before, division.standing = division.standing, lambda *_: UNROTATED
+    before, division.shared_frame = division.shared_frame, lambda *_: UNROTATED
     try:
         with longspan.attached(model, method):
             return _differ(logits(model, words()), at_once)
@@ -133,7 +134,7 @@ def _second_route(model: PreTrainedModel, method: str, at_once: Tensor) -> float
             raise
         return 0.0
     finally:
-        division.standing = before
+        division.shared_frame = before
 
 
 # --- paths ------------------------------------------------------------------------------------------------------------

@@ -19,11 +19,13 @@ import longspan
 from conformance.reviewed import reason
 from longspan.errors import LongspanError
 from longspan.pretrained import attach
-from longspan.pretrained.anatomy.inspect import rope_origin
+from longspan.pretrained.anatomy.config import rope_origin
 from longspan.pretrained.anatomy.rescaling import Origin
+from longspan.pretrained.attachment import attachment_of
 from longspan.pretrained.running.rotary import rotary_modules
 from longspan.pretrained.storing.export import stock_config
-from longspan.pretrained.storing.runtimes import tell
+from longspan.pretrained.storing.runtimes import runtime_flags
+from longspan.pretrained.target import target_of
 from pretrained.models import logits
 
 FAR = 1000
@@ -95,7 +97,7 @@ def _own(model: PreTrainedModel, words: Tensor, plain: Tensor) -> list[str] | No
 
 
 def _origin(model: PreTrainedModel) -> Origin:
-    return attach._target(attach.probe(model), None).origin
+    return target_of(attach.probe(model), None).origin
 
 
 def _reach(model: PreTrainedModel) -> list[str] | None:
@@ -105,9 +107,9 @@ def _reach(model: PreTrainedModel) -> list[str] | None:
         for length in (start.trained_length, 4 * start.trained_length):
             try:
                 with longspan.attached(model, method, length=length):
-                    stock = stock_config(attach.attachment_of(model))  # type: ignore[arg-type]
+                    stock = stock_config(attachment_of(model))  # type: ignore[arg-type]
                 saved = length if stock is None else stock["max_position_embeddings"]
-                printed = [word for each in tell(model.config, method, length) for word in each.flags]
+                printed = [word for each in runtime_flags(model.config, method, length) for word in each.flags]
             except LongspanError:
                 continue
             asked += 1

@@ -34,7 +34,7 @@ REASONS = {
     "attention of its own": "does not call attention through",
     "unknown turning": "none of the known layouts|takes no position_ids",
     "works on its masks": "works on its masks itself|more than causality|a ready mask tensor",
-    "far layers do not turn": "do not turn with position",
+    "far layers do not turn": "do not rotate with position",
     "only sliding layers": "every attention layer of this model has a sliding window",
     "follows the length": "changes its own frequencies with the length",
     "no theta": "names no rope_theta",

@@ -5,7 +5,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from longspan.pretrained import attach
+from longspan.pretrained import attachment
 from longspan.pretrained.running.hooks import RotaryHook
 
 
@@ -20,4 +20,4 @@ class WrongFrame(RotaryHook):
 
 def tell_false_positions() -> None:
     """From here on, in this process."""
-    attach.RotaryHook = WrongFrame  # type: ignore[misc]
+    attachment.RotaryHook = WrongFrame  # type: ignore[misc]

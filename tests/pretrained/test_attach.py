@@ -450,7 +450,7 @@ def test_a_wrong_frame_fails_the_self_test(monkeypatch, scheme):
             given = super().__call__(module, args, kwargs)
             return given and self.arguments.put("position_ids", self.arguments.get("position_ids", *given) + 2, *given)
 
-    monkeypatch.setattr("longspan.pretrained.attach.RotaryHook", Tilted)
+    monkeypatch.setattr("longspan.pretrained.attachment.RotaryHook", Tilted)
     model = tiny_llama()
     longspan.extend(model, scheme)  # the same turn for all is no turn at all: it must pass
     longspan.detach(model)
@@ -460,7 +460,7 @@ def test_a_wrong_frame_fails_the_self_test(monkeypatch, scheme):
             told = super().__call__(module, args, kwargs)
             return told and (args, kwargs)
 
-    monkeypatch.setattr("longspan.pretrained.attach.RotaryHook", Broken)
+    monkeypatch.setattr("longspan.pretrained.attachment.RotaryHook", Broken)
     with pytest.raises(RefusalError, match="differs from the model"):
         longspan.extend(model, scheme)
 

@@ -119,7 +119,7 @@ def test_a_turning_that_is_not_understood_stays_where_it_is():
 @pytest.mark.parametrize(
     ("family", "scheme", "reason"),
     [
-        ("cohere2", "rerope(window=6)", "do not turn with position"),
+        ("cohere2", "rerope(window=6)", "do not rotate with position"),
         ("deepseek_v32", "window(size=8)", "works on its masks itself"),
         ("deepseek_v32", "rerope(window=6)", "works on its masks itself"),
         ("deepseek_v4", "rope(theta=1e6)", "none of the known layouts"),

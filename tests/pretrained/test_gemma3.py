@@ -4,7 +4,7 @@ import pytest
 import torch
 
 import longspan
-from longspan.pretrained.attach import attachment_of
+from longspan.pretrained.attachment import attachment_of
 from pretrained.models import in_parts, logits
 from pretrained.real import GEMMA3, words_of
 
@@ -31,8 +31,8 @@ def test_it_has_sliding_layers_and_two_ropes(model):
         layers, (far, near) = attachment.anatomy.layers, attachment.anatomy.sources()[::-1]
     assert {layer.local_size for layer in layers} == {None, 512}
     assert near.frequencies[-1] > far.frequencies[-1]
-    assert {source.layer_type for source in attachment.work.standings} == {far.layer_type}
-    assert [rest is None for rest in attachment.work.rests] == [bool(layer.local_size) for layer in layers]
+    assert {source.layer_type for source in attachment.work.frames} == {far.layer_type}
+    assert [rest is None for rest in attachment.work.remaining] == [bool(layer.local_size) for layer in layers]
 
 
 def test_plain_rope_through_frame_zero_is_the_model(model, words):

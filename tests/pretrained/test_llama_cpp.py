@@ -10,7 +10,7 @@ import pytest
 import torch
 
 import longspan
-from longspan.pretrained.storing.runtimes import tell
+from longspan.pretrained.storing.runtimes import runtime_flags
 from pretrained.models import logits
 from pretrained.real import SMOLLM2, words_of
 
@@ -66,7 +66,7 @@ NEIGHBORS = {
 
 @pytest.mark.parametrize("scheme", NEIGHBORS)
 def test_flags_make_llama_cpp_read_as_the_extended_model(model, words, plain, tmp_path, scheme):
-    (flags,) = [told.flags for told in tell(model.config, scheme) if told.runtime == "llama.cpp"]
+    (flags,) = [each.flags for each in runtime_flags(model.config, scheme) if each.runtime == "llama.cpp"]
     theirs = of_llama_cpp(tmp_path, flags, words)
     found = {}
     for each in (scheme, NEIGHBORS[scheme]):

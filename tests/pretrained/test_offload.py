@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 import longspan
-from longspan.pretrained.attach import attachment_of
+from longspan.pretrained.attachment import attachment_of
 from pretrained.models import in_parts, logits, tiny_llama, tokens
 
 SCHEMES = ("rerope(8)", "leaky_rerope(window=8, k=4)", "yarn(factor=2) + log_length")

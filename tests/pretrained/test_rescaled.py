@@ -15,9 +15,9 @@ from conformance.laws import ROUNDED, apart, laws, precise
 from longspan.errors import RefusalError
 from longspan.notation import parts
 from longspan.pretrained import attach
-from longspan.pretrained.anatomy.inspect import geometry, rope_origin
-from longspan.pretrained.attach import attachment_of
-from longspan.pretrained.storing.runtimes import tell
+from longspan.pretrained.anatomy.config import geometry, rope_origin
+from longspan.pretrained.attachment import attachment_of
+from longspan.pretrained.storing.runtimes import runtime_flags
 from longspan.rotation.ntk import NTK
 from longspan.study.candidates import candidates
 from pretrained.families import model_of, small_config, small_model
@@ -265,7 +265,7 @@ def test_candidates_count_from_the_length_before_the_rescaling():
 
 @pytest.mark.parametrize("method", ["yarn", "linear", "ntk", "llama3", "longrope"])
 def test_runtimes_are_given_the_length_that_was_asked_for(method):
-    vllm, llama_cpp = tell(LLAMA31.config(), method, 262144)
+    vllm, llama_cpp = runtime_flags(LLAMA31.config(), method, 262144)
     assert vllm.flags[-2:] == ("--max-model-len", "262144")
     assert '"max_position_embeddings": 262144' in vllm.flags[1]
     assert llama_cpp.flags == ()
@@ -274,18 +274,18 @@ def test_runtimes_are_given_the_length_that_was_asked_for(method):
 
 
 def test_the_models_own_rotation_needs_no_factors_from_llama_cpp():
-    assert tell(LLAMA31.config(), "rope", 65536)[1].flags == ("-c", "65536")
+    assert runtime_flags(LLAMA31.config(), "rope", 65536)[1].flags == ("-c", "65536")
 
 
 def test_another_base_switches_the_checkpoints_own_rescaling_off_in_llama_cpp():
-    flags = tell(VARIANTS["llama linear"].config(), "ntk(factor=4)", 128)[1].flags
+    flags = runtime_flags(VARIANTS["llama linear"].config(), "ntk(factor=4)", 128)[1].flags
     assert flags[2:4] == ("--rope-scaling", "none")
 
 
 def test_vllm_is_given_parameters_where_the_config_has_them():
-    overrides = tell(VARIANTS["gemma3 linear"].config(), "yarn", 256)[0].flags[1]
+    overrides = runtime_flags(VARIANTS["gemma3 linear"].config(), "yarn", 256)[0].flags[1]
     assert '"rope_parameters": {"sliding_attention": ' in overrides
     assert '"full_attention": {"rope_theta": 1000000.0, "rope_type": "longrope"' in overrides
     whole = small_config("gemma3")
-    assert tell(copy.deepcopy(whole), "yarn", 256)[0].flags[1].startswith('{"text_config": {"rope_parameters"')
-    assert "unrotated" in tell(VARIANTS["gemma4 proportional"].config(), "yarn", 256)[0].reason
+    assert runtime_flags(copy.deepcopy(whole), "yarn", 256)[0].flags[1].startswith('{"text_config": {"rope_parameters"')
+    assert "unrotated" in runtime_flags(VARIANTS["gemma4 proportional"].config(), "yarn", 256)[0].reason

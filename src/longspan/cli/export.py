@@ -1,4 +1,4 @@
-"""`longspan export MODEL`: what other runtimes are told of an extension."""
+"""`longspan export MODEL`: the flags with which other runtimes run an extension."""
 
 import json
 import shlex
@@ -20,7 +20,7 @@ def export(
     from longspan.errors import SchemeError
     from longspan.measure.loading import located
     from longspan.pretrained.storing.checkpoint import refusing
-    from longspan.pretrained.storing.runtimes import tell
+    from longspan.pretrained.storing.runtimes import runtime_flags
     from longspan.pretrained.storing.save import read_config
 
     config, saved = read_config(located(model))
@@ -28,11 +28,11 @@ def export(
     if chosen is None:
         raise SchemeError(f"{model} was not saved with an extension: name one with --method")
     with refusing(f"the config of {model} cannot be used"):
-        told = tell(config, chosen, (saved or {}).get("length") if to is None else to)
+        found = runtime_flags(config, chosen, (saved or {}).get("length") if to is None else to)
     if as_json:
-        typer.echo(json.dumps([asdict(each) for each in told], indent=2))
+        typer.echo(json.dumps([asdict(each) for each in found], indent=2))
         return
-    for each in told:
+    for each in found:
         if each.flags:
             typer.echo(f"{each.runtime}: {shlex.join(each.flags)}")
         else:

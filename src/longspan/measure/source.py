@@ -11,7 +11,7 @@ from longspan.measure.loading import load
 from longspan.measure.measurement import Bench
 from longspan.measure.reader import Reader
 from longspan.measure.token_nll import token_nll
-from longspan.pretrained.anatomy.inspect import geometry
+from longspan.pretrained.anatomy.config import geometry
 
 DTYPES = ("float32", "bfloat16", "float16")
 TRIAL = 512

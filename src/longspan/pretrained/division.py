@@ -1,20 +1,18 @@
-"""Dividing the work: what the model's own rotary modules do, and what is left to the attention layers."""
+"""Dividing the work: what the model's own rotary modules do, and what remains for its attention layers."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from longspan.compute.decoding.frame import UNROTATED as UNTURNED
-from longspan.compute.decoding.frame import Frame as Standing
-from longspan.compute.decoding.frame import shared_frame as standing
+from longspan.compute.decoding.frame import UNROTATED, Frame, shared_frame
 from longspan.distance.true import TrueDistance
 from longspan.errors import RefusalError
 from longspan.mask.all import All
 from longspan.mask.window import Window
 from longspan.plan import Plan
 from longspan.position_map import Identity, PositionMap
-from longspan.pretrained.anatomy.probe import Anatomy, Layer
-from longspan.pretrained.resolve import fitted, names_rotation
+from longspan.pretrained.anatomy.layers import Anatomy, Layer
+from longspan.pretrained.resolve import names_rotation
 from longspan.pretrained.running.rotary import Source
 from longspan.rotation.nope import NoPE
 from longspan.scheme import Scheme
@@ -23,155 +21,163 @@ from longspan.slots import Rotation
 
 @dataclass(frozen=True, eq=False)
 class Work:
-    """Who does what.
+    """What rotary modules and attention layers do.
 
     Arguments:
-        standings: of the sources whose keys stand otherwise than the plain model's.
-        rests: what is left to each attention layer on queries and keys as the cache holds them; None where its own
-            function does all.
+        frames: how keys are rotated before they are cached, for each source that does not do what the plain model does.
+        remaining: for each attention layer, what it does on queries and keys as the cache holds them; None where its
+            own function does all.
     """
 
-    standings: Mapping[Source, Standing]
-    rests: tuple[Scheme | None, ...]
+    frames: Mapping[Source, Frame]
+    remaining: tuple[Scheme | None, ...]
 
     @property
     def stock(self) -> bool:
         """Whether every attention layer calls its own function."""
-        return all(rest is None for rest in self.rests)
+        return all(scheme is None for scheme in self.remaining)
 
     @property
     def pairwise(self) -> bool:
-        """Whether an attention layer turns queries and keys, so that it must know where each token stands."""
-        return any(rest is not None and turns(rest) for rest in self.rests)
+        """Whether an attention layer rotates queries and keys, so that it must know the position of each token."""
+        return any(scheme is not None and rotates(scheme) for scheme in self.remaining)
 
     @property
     def rotations(self) -> dict[Source, Rotation]:
-        """Sources that do all the turning, with other frequencies than their own."""
-        return {source: each.rotation for source, each in self.standings.items() if each.rotation and each.true}
+        """The sources that do the whole rotation, with other frequencies than their own."""
+        return {source: each.rotation for source, each in self.frames.items() if each.rotation and each.true}
 
-    def told(self, layer: Layer) -> PositionMap | None:
-        """Where a layer's queries and keys are turned to before they come; None where they come unturned."""
+    def mapped_position(self, layer: Layer) -> PositionMap | None:
+        """Return the mapped position that a layer's keys are rotated to when they come; None for unrotated keys."""
         if layer.source is None:
             return None
-        found = self.standings.get(layer.source)
+        found = self.frames.get(layer.source)
         if found is None:
             return Identity()
         return found.position if found.rotation else None
 
-    def frame(self, sources: tuple[Source, ...]) -> Any:
-        """What keys in the cache depend on; None where a plain model's cache is the same."""
-        return tuple(self.standings.get(source) for source in sources) if self.standings else None
+    def cache_frame(self, sources: tuple[Source, ...]) -> Any:
+        """Return what the keys in a cache depend on; None where a plain model's cache is the same."""
+        return tuple(self.frames.get(source) for source in sources) if self.frames else None
+
+    def changes_attention(self, anatomy: Anatomy) -> bool:
+        """Return whether a layer does more than call its own function with its own mask."""
+        return not self.stock or (any(layer.masks_band for layer in anatomy.layers) and not anatomy.own_masks)
 
 
 def divide(anatomy: Anatomy, plan: Plan) -> Work:
-    """What a closed plan means for each source and each layer.
+    """Return what a resolved plan means for each source and each layer.
 
-    Errors: RefusalError where no layer sees far, and where the checkpoint changes its own frequencies with the length.
+    Errors: RefusalError where no layer sees everything, where the checkpoint changes its own frequencies with the
+    length, and where attention would have to do what only the model can.
     """
     if all(layer.local_size for layer in anatomy.layers):
         raise RefusalError("every attention layer of this model has a sliding window: there is nothing to extend")
     depth = len(anatomy.layers)
-    wanted = [_wanted(layer, plan.layer(i, depth)) for i, layer in enumerate(anatomy.layers)]
-    standings = {}
+    schemes = [_scheme_of(layer, plan.layer(i, depth)) for i, layer in enumerate(anatomy.layers)]
+    frames = {}
     for source in anatomy.sources():
         users = [i for i, layer in enumerate(anatomy.layers) if layer.source == source]
-        found = standing([wanted[i] for i in users])
-        if found.rotation and not _can_turn(source, found.rotation, [anatomy.layers[i] for i in users]):
-            found = UNTURNED
-        if found != Standing(anatomy.layers[users[0]].spectrum()):
-            standings[source] = found
-        if not found.true or not all(wanted[i].distance.is_true for i in users):
+        found = shared_frame([schemes[i] for i in users])
+        if found.rotation and not _can_rotate(source, found.rotation, [anatomy.layers[i] for i in users]):
+            found = UNROTATED
+        if found != Frame(anatomy.layers[users[0]].spectrum()):
+            frames[source] = found
+        if not found.true or not all(schemes[i].distance.is_true for i in users):
             _check_known([anatomy.layers[i] for i in users])
             _check_fixed(source, all(names_rotation(plan.layer(i, depth)) for i in users))
-    _check_turning(anatomy, plan)
-    rests = tuple(
-        _rest(layer, scheme, standings.get(layer.source) if layer.source else None)
-        for layer, scheme in zip(anatomy.layers, wanted, strict=True)
+    _check_rotating(anatomy, plan)
+    remaining = tuple(
+        _remaining(layer, scheme, frames.get(layer.source) if layer.source else None)
+        for layer, scheme in zip(anatomy.layers, schemes, strict=True)
     )
-    work = Work(standings, rests)
+    work = Work(frames, remaining)
     if anatomy.own_masks and not work.stock:
         raise RefusalError(
-            "this model works on its masks itself (sparse attention), which hides where tokens stand: "
+            "this model works on its masks itself (sparse attention), which hides the places of tokens: "
             "only other fixed frequencies (linear, ntk, yarn, longrope, llama3) can be put on it"
         )
     return work
 
 
-def plainly(anatomy: Anatomy, work: Work) -> Work:
-    """The same machinery doing what the model always did; what would turn nothing then comes unturned."""
-    standings = {}
-    for layer, rest in zip(anatomy.layers, work.rests, strict=True):
-        if layer.source is not None and rest is not None and turns(rest):
-            found = work.standings.get(layer.source, UNTURNED)
+def plain_work(anatomy: Anatomy, work: Work) -> Work:
+    """Return the work of the same machinery when it does what the model does by itself.
+
+    Where attention layers rotate, but only from true positions, keys come unrotated, so that something is rotated.
+    """
+    frames = {}
+    for layer, scheme in zip(anatomy.layers, work.remaining, strict=True):
+        if layer.source is not None and scheme is not None and rotates(scheme):
+            found = work.frames.get(layer.source, UNROTATED)
             moved = found.rotation is not None and not found.true
-            standings[layer.source] = replace(found, rotation=layer.spectrum()) if moved else UNTURNED
-    rests = tuple(  # a layer that shares a source with one that turns must turn by itself as well
-        own(layer) if layer.source in standings else rest and unturned(layer)
-        for layer, rest in zip(anatomy.layers, work.rests, strict=True)
+            frames[layer.source] = replace(found, rotation=layer.spectrum()) if moved else UNROTATED
+    remaining = tuple(  # a layer that shares its source with one that rotates must rotate as well
+        own_scheme(layer) if layer.source in frames else scheme and without_rotation(layer)
+        for layer, scheme in zip(anatomy.layers, work.remaining, strict=True)
     )
-    return Work(standings, rests)
+    return Work(frames, remaining)
 
 
-def turns(rest: Scheme) -> bool:
-    """Whether attention turns queries and keys."""
-    return rest.rotation != NoPE()
+def rotates(remaining: Scheme) -> bool:
+    """Return whether attention rotates queries and keys under what remains for it."""
+    return remaining.rotation != NoPE()
 
 
-def own(layer: Layer) -> Scheme:
-    """What a layer does by itself, said as a scheme."""
+def own_scheme(layer: Layer) -> Scheme:
+    """Return the scheme of what a layer does by itself."""
     mask = Window(size=layer.local_size) if layer.local_size else All()
     return Scheme(rotation=layer.spectrum() or NoPE(), mask=mask)
 
 
-def unturned(layer: Layer) -> Scheme:
-    """What a layer does by itself after the turning."""
-    return replace(own(layer), rotation=NoPE())
+def without_rotation(layer: Layer) -> Scheme:
+    """Return the scheme of what a layer does by itself once queries and keys are rotated."""
+    return replace(own_scheme(layer), rotation=NoPE())
 
 
-def _wanted(layer: Layer, closed: Scheme) -> Scheme:
-    """What a layer shall do: a sliding layer keeps its own ways, one that does not turn keeps not turning."""
+def _scheme_of(layer: Layer, resolved: Scheme) -> Scheme:
+    """Return what a layer has to do: a sliding layer stays as it is, and one without rotation remains without."""
     spectrum = layer.spectrum()
     if layer.local_size is not None:
-        return own(layer)
+        return own_scheme(layer)
     if spectrum is None or layer.layout is None:
-        return replace(closed, rotation=NoPE(), distance=TrueDistance())
-    rotation = fitted(closed.rotation, layer.layout) if names_rotation(closed) else spectrum
-    return replace(closed, rotation=rotation)
+        return replace(resolved, rotation=NoPE(), distance=TrueDistance())
+    rotation = layer.layout.fit(resolved.rotation) if names_rotation(resolved) else spectrum
+    return replace(resolved, rotation=rotation)
 
 
-def _rest(layer: Layer, scheme: Scheme, standing: Standing | None) -> Scheme | None:
-    if scheme.distance.is_true and (standing is None or standing.true):
+def _remaining(layer: Layer, scheme: Scheme, frame: Frame | None) -> Scheme | None:
+    if scheme.distance.is_true and (frame is None or frame.true):
         scheme = replace(scheme, rotation=NoPE())
-    return None if scheme == unturned(layer) else scheme
+    return None if scheme == without_rotation(layer) else scheme
 
 
-def _can_turn(source: Source, rotation: Rotation, users: list[Layer]) -> bool:
-    """Whether the model's own module can turn like this."""
+def _can_rotate(source: Source, rotation: Rotation, users: list[Layer]) -> bool:
+    """Return whether the model's own module can rotate in this way."""
     alone = rotation == users[0].spectrum() or all(layer.steerable for layer in users)
     lasting = rotation.gain == source.gain or all(layer.gains and not layer.opaque for layer in users)
     return source.holds(rotation.gain) and alone and lasting
 
 
 def _check_known(layers: list[Layer]) -> None:
-    """Attention can turn queries and keys only in a layout that is known."""
+    """Attention can rotate queries and keys only in a known layout."""
     for layer in layers:
         if layer.opaque:
             raise RefusalError(
-                f"{type(layer.module).__name__} turns its channels in a way that none of the known layouts explains: "
+                f"{type(layer.module).__name__} rotates its channels in a way that none of the known layouts explains: "
                 "only masks, log_length and other fixed frequencies without a gain can be put on it"
             )
 
 
-def _check_turning(anatomy: Anatomy, plan: Plan) -> None:
-    """A rotation or a distance must have a layer to act on."""
+def _check_rotating(anatomy: Anatomy, plan: Plan) -> None:
+    """A rotation or a distance needs a layer on which it can act."""
     depth, far = len(anatomy.layers), [i for i, layer in enumerate(anatomy.layers) if not layer.local_size]
-    asked = [plan.layer(i, depth) for i in far]
+    schemes = [plan.layer(i, depth) for i in far]
     if any(anatomy.layers[i].source for i in far):
         return
-    if any(names_rotation(scheme) or not scheme.distance.is_true for scheme in asked):
+    if any(names_rotation(scheme) or not scheme.distance.is_true for scheme in schemes):
         raise RefusalError(
-            "the layers of this model that see everything do not turn with position, and those that turn see only a "
-            "window: there are no distances to change, only masks and log_length act on it"
+            "the layers of this model that see everything do not rotate with position, and its other layers see only a "
+            "window: there are no distances to change, and only masks and log_length act on it"
         )
 
 

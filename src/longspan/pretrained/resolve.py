@@ -1,60 +1,37 @@
-"""What a scheme or a plan means on a given model: its own rotation where none is named, open numbers filled in."""
+"""Resolving a scheme or a plan against a model: its own rotation where none is named, and open numbers filled in."""
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import fields, replace
 
 from longspan.errors import RefusalError, SchemeError
-from longspan.geometry import Geometry
 from longspan.notation import parse_plan, parts
 from longspan.plan import Plan
-from longspan.pretrained.anatomy.layout import ChannelLayout
-from longspan.pretrained.anatomy.rescaling import Origin
+from longspan.pretrained.target import Target
 from longspan.rotation.nope import NoPE
 from longspan.rotation.rope import RoPE
 from longspan.scheme import Scheme
 from longspan.slots import UNBOUNDED, Part, Rotation
 
-TRAINING_FREE = ("rotation", "distance", "sharpness", "mask")
-"""Slots whose answers may change under a trained model."""
 MUST_STAY = ("qk_norm", "cap", "bias", "direction", "normalizer", "reweight")
+"""Slots whose answers need training; the others may be answered anew on a trained model."""
 FAR = 8
-"""Times the trained length: what changes between the two depends on the tokens to read."""
+"""This many times the trained length is tried as well: what then changes depends on the tokens to read."""
 NOPE = "nope needs training, and this model was trained with positions: leave it out, or write rope for the model's own"
 
 
-@dataclass(frozen=True)
-class Target:
-    """What a scheme is to be closed for.
+def resolve(wanted: Plan | Scheme | str, target: Target, num_layers: int) -> Plan:
+    """Return the plan with its numbers filled in; in it, `RoPE()` means the model's own rotation.
 
-    Arguments:
-        geometry: the model's.
-        layout: of the channels that rotate.
-        origin: what a named rotation starts from.
-        length: tokens to read; None where nobody said.
-        refusal: why no rotation can be named; None where one can.
-    """
+    A scheme without a rotation term keeps the model's own rotation. In a Plan, a scheme without one means NoPE.
 
-    geometry: Geometry
-    layout: ChannelLayout
-    origin: Origin
-    length: int | None = None
-    refusal: str | None = None
-
-
-def close(wanted: Plan | Scheme | str, target: Target, num_layers: int) -> Plan:
-    """The plan with its numbers filled in; `RoPE()` stands for the model's own rotation.
-
-    A scheme that names no rotation keeps the model's own. A plan says for each layer what it has: there, no rotation
-    is no rotation.
-
-    Errors: RefusalError for what needs training, SchemeError for what stays open.
+    Errors: RefusalError for what needs training, SchemeError for numbers that remain open.
     """
     if isinstance(wanted, str):
         wanted = _read(wanted, target, num_layers)
     if isinstance(wanted, Scheme):
-        own = replace(wanted, rotation=RoPE()) if wanted.rotation == NoPE() else wanted
-        return Plan.everywhere(_closed(own, target))
+        scheme = replace(wanted, rotation=RoPE()) if wanted.rotation == NoPE() else wanted
+        return Plan.everywhere(_resolved(scheme, target))
     wanted.layer(0, num_layers)  # raises where the plan is made for another depth
-    return replace(wanted, schemes=tuple(_closed(scheme, target) for scheme in wanted.schemes))
+    return replace(wanted, schemes=tuple(_resolved(scheme, target) for scheme in wanted.schemes))
 
 
 def _read(text: str, target: Target, num_layers: int) -> Plan | Scheme:
@@ -66,11 +43,11 @@ def _read(text: str, target: Target, num_layers: int) -> Plan | Scheme:
             raise RefusalError(NOPE)
         return Scheme.of(*named)
     if target.length is None and plan != parse_plan(text, geometry, FAR * geometry.trained_length, num_layers):
-        raise SchemeError(f"{text} depends on the tokens to read: write its numbers, or say the length")
+        raise SchemeError(f"{text} depends on the tokens to read: write its numbers, or give the length")
     return plan
 
 
-def _closed(scheme: Scheme, target: Target) -> Scheme:
+def _resolved(scheme: Scheme, target: Target) -> Scheme:
     _check_training_free(scheme)
     filled = {part.slot: _filled(part, target) for part in scheme.parts() if part.slot != "rotation"}
     filled["rotation"] = RoPE() if scheme.rotation == RoPE() else _rotation(scheme.rotation, target)
@@ -78,20 +55,15 @@ def _closed(scheme: Scheme, target: Target) -> Scheme:
 
 
 def names_rotation(scheme: Scheme) -> bool:
-    """Whether a closed scheme replaces the model's own rotation."""
+    """Return whether a resolved scheme replaces the model's own rotation."""
     return scheme.rotation != RoPE()
 
 
-def fitted(rotation: Rotation, layout: ChannelLayout) -> Rotation:
-    """A named rotation on a model's channels."""
-    return replace(rotation, layout=layout.pairing, partial=layout.partial)
-
-
 def _rotation(rotation: Rotation, target: Target) -> Rotation:
-    """A named rotation with its numbers; `RoPE()`, the model's own, where it changes nothing."""
+    """Fill in a named rotation; return `RoPE()`, the model's own, where it changes nothing."""
     if target.refusal is not None:
         raise RefusalError(f"{rotation.name} {target.refusal}")
-    rotation = fitted(rotation, target.layout)
+    rotation = target.layout.fit(rotation)
     if _neutral(rotation, target):
         return RoPE()
     filled = _filled(target.origin.inherited(rotation, target.length), target)
@@ -101,7 +73,7 @@ def _rotation(rotation: Rotation, target: Target) -> Rotation:
 
 
 def _neutral(rotation: Rotation, target: Target) -> bool:
-    """Whether what is written changes nothing at the length to read, or at any length where nobody said."""
+    """Return whether a rotation changes nothing at the length to read, or at any length where that is not given."""
     length = FAR * target.geometry.trained_length if target.length is None else target.length
     return rotation.fill(target.geometry, length).changes_nothing(UNBOUNDED if target.length is None else length)
 
@@ -118,7 +90,7 @@ def _filled(part: Part, target: Target) -> Part:
     if open_fields := [f.name for f in fields(part) if getattr(filled, f.name) != getattr(longer, f.name)]:
         raise SchemeError(
             f"{part.name} leaves {', '.join(open_fields)} open, which depends on the tokens to read: "
-            "write it, or say the length"
+            "write it, or give the length"
         )
     return filled
 
@@ -131,7 +103,7 @@ def _check_training_free(scheme: Scheme) -> None:
             raise RefusalError(f"{part.name} needs training, and this model was trained without it: leave it out")
     for part in scheme.parts():
         if part.initial_weights(1, 2):
-            raise RefusalError(f"{part.name} needs training, for it has numbers to learn: leave it out")
+            raise RefusalError(f"{part.name} needs training, because it has numbers to learn: leave it out")
     if scheme.scale != plain.scale:
         raise RefusalError(
             f"{scheme.scale.name} replaces the scale that the model was trained with: "
@@ -141,6 +113,8 @@ def _check_training_free(scheme: Scheme) -> None:
     if rotation == NoPE():
         raise RefusalError(NOPE)
     if rotation.num_axes > 1:
-        raise RefusalError(f"{rotation.name} needs {rotation.num_axes} coordinates per token and training with them")
+        raise RefusalError(
+            f"{rotation.name} needs {rotation.num_axes} coordinates per token and training with them: leave it out"
+        )
     if rotation.log_decay(8).any():
-        raise RefusalError(f"{rotation.name} lets pairs shrink with distance, which needs training")
+        raise RefusalError(f"{rotation.name} lets pairs shrink with distance, which needs training: leave it out")

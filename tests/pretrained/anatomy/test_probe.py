@@ -62,6 +62,6 @@ def test_a_wrong_frame_fails_the_self_test_under_any_head(monkeypatch, head):
             found = super().__call__(module, args, kwargs)
             return found and (args, kwargs)
 
-    monkeypatch.setattr("longspan.pretrained.attach.RotaryHook", Broken)
+    monkeypatch.setattr("longspan.pretrained.attachment.RotaryHook", Broken)
     with pytest.raises(RefusalError, match="differs from the model"):
         longspan.extend(with_head(head, None), "rerope(8)")

@@ -12,7 +12,7 @@ from transformers import PreTrainedModel
 
 import longspan
 from longspan.errors import RefusalError
-from longspan.pretrained.attach import attachment_of
+from longspan.pretrained.attachment import attachment_of
 from pretrained.families import small_model
 from pretrained.models import logits, tiny_llama, tokens
 from pretrained.test_attach import generate

@@ -1,6 +1,6 @@
-"""Model spectrum: the frequencies that a pretrained model turns with, as they stand in its buffers.
+"""Model spectrum: the frequencies that a pretrained model rotates with, read from its buffers.
 
-    R(p) turns pair i by p · f_i        f_i and the gain read off the model
+    R(p) rotates pair i by p · f_i        f_i and the gain are the model's
 
 Source: the model itself.
 """
@@ -16,11 +16,11 @@ from longspan.slots import Rotation
 
 @dataclass(frozen=True)
 class ModelSpectrum(Rotation):
-    """Neutral: it is what the model does.
+    """The rotation of a model as it is: it changes nothing.
 
     Arguments:
         own: frequencies in radians per token, one per channel pair.
-        own_gain: factor on turned queries and keys (YaRN and LongRoPE checkpoints).
+        own_gain: factor on rotated queries and keys (YaRN and LongRoPE checkpoints).
 
     >>> ModelSpectrum(own=(1.0, 0.01)).frequencies(4).tolist()
     [1.0, 0.01]
@@ -30,10 +30,10 @@ class ModelSpectrum(Rotation):
     own_gain: float = 1.0
 
     def frequencies(self, rotary_dim: int) -> Float64[Tensor, " pairs"]:
-        """As read."""
+        """Return the frequencies of the model, whatever the number of channels."""
         return torch.tensor(self.own, dtype=torch.float64)
 
     @property
     def gain(self) -> float:
-        """As read."""
+        """The gain of the model."""
         return self.own_gain

@@ -1,12 +1,12 @@
-"""What a checkpoint's config says about its rotation: the one place that decides what a named rotation starts from.
+"""Rescaling: read a checkpoint's rotation off its config, and decide what a named rotation starts from.
 
-A named rotation starts from the *original* model: the frequencies theta^(−2i/d) and the length that it was trained on
-before any rescaling. A checkpoint that came with a rescaling has a rotation of its *own*, with every number of it; a
-method of the same kind inherits each number that its text leaves open (docs/rescaled.md).
+A named rotation starts from the *original* model: the frequencies theta^(−2i/d), and the length that the model was
+trained on before any rescaling. A rescaled checkpoint has a rotation of its *own*, with every number; a method of the
+same kind inherits each number that its text leaves open (docs/rescaled.md).
 
     rope_type       own rotation      original length
     default         rope              max_position_embeddings
-    proportional    rope, linear      the same, over the factor where there is one; slow pairs stay unrotated
+    proportional    rope, linear      the same, divided by the factor if there is one; slow pairs do not rotate
     linear          linear            original_max_position_embeddings, else max_position_embeddings / factor
     dynamic         dynamic_ntk       max_position_embeddings
     yarn            yarn              original_max_position_embeddings
@@ -34,11 +34,11 @@ from longspan.slots import Rotation
 
 @dataclass(frozen=True)
 class Origin:
-    """Where a named rotation starts.
+    """What a named rotation starts from.
 
     Arguments:
-        own: how the checkpoint rotates, with every number; None where its config describes no known rotation.
-        trained_length: tokens that the checkpoint reads as it came.
+        own: the rotation of the checkpoint, with every number; None where its config describes no known one.
+        trained_length: tokens that the checkpoint can read as it is.
         original_length: tokens that the model was trained on before the rescaling.
     """
 
@@ -53,17 +53,21 @@ class Origin:
 
     @property
     def rescaled(self) -> bool:
-        """Whether the checkpoint came with a rescaling."""
+        """Whether the checkpoint is rescaled."""
         return not isinstance(self.own, RoPE)
 
     def unknown(self, kind: str) -> str | None:
-        """Why no rotation can be named where the rope_type gives none to start from; None where it does."""
+        """Return why no rotation can be named where the rope_type gives none to start from; None where it gives one."""
         if self.own is not None:
             return None
         return f"starts from the model's original frequencies, which its rope_type {kind!r} does not give"
 
     def reach(self, rotation: Rotation, length: int | None) -> int:
-        """The tokens that a rotation is for: those asked for, else what its factor makes of the original length."""
+        """Return the tokens that a rotation is for: the length to read, or else the original length times its factor.
+
+        Arguments:
+            length: tokens to read; None where it is not given.
+        """
         if length is not None:
             return length
         if rotation == RoPE():  # the model's own
@@ -72,9 +76,9 @@ class Origin:
         return self.trained_length if stretched is None else int(self.original_length * stretched)
 
     def inherited(self, named: Rotation, length: int | None) -> Rotation:
-        """The named rotation, with every number that it leaves open and the checkpoint's own rotation of its kind has.
+        """Fill in the numbers that a named rotation leaves open and the checkpoint's own rotation of the same kind has.
 
-        The factor of a longer text grows in proportion to the length.
+        For a text longer than the trained length, the factor grows in proportion.
         """
         if self.own is None:
             return named
@@ -88,11 +92,11 @@ class Origin:
 
 
 def origin(parameters: dict[str, Any], trained_length: int, *, nested: bool = False) -> Origin:
-    """Read one set of `rope_parameters`.
+    """Return what one set of `rope_parameters` says.
 
     Arguments:
         trained_length: `max_position_embeddings`.
-        nested: whether the config holds one set per layer type; transformers then reads no `truncate`.
+        nested: whether the config holds one set per layer type; transformers then ignores `truncate`.
     """
     kind = parameters.get("rope_type", "default")
     read = _KINDS.get(kind)
@@ -110,9 +114,9 @@ def origin(parameters: dict[str, Any], trained_length: int, *, nested: bool = Fa
 def llama3_parameters(
     parameters: dict[str, Any], factors: Float64[Tensor, " pairs"], trained_length: int
 ) -> dict[str, Any] | None:
-    """The `rope_parameters` of type llama3 that divide each frequency by these factors; None where none do.
+    """Return the `rope_parameters` of type llama3 that divide each frequency by these factors; None where none do.
 
-    The length before the rescaling is a power of two; the ends are those of all published models.
+    The original length is taken to be a power of two, and both ends of the ramp are those of all published models.
     """
     factor, rotary_dim = round(float(factors.max()), 3), 2 * len(factors)
     original = trained_length
@@ -196,7 +200,7 @@ _KINDS = {
 
 
 def _stretch(parameters: dict[str, Any], trained_length: int) -> tuple[float, int]:
-    """Factor and original length; a factor that is not given is the ratio of the lengths."""
+    """Return factor and original length; a factor that is not given is the ratio of the lengths."""
     original = int(parameters.get("original_max_position_embeddings") or trained_length)
     return float(parameters.get("factor") or trained_length / original), original
 

@@ -10,7 +10,7 @@ from math import isclose
 
 from torch import nn
 
-from longspan.pretrained.anatomy.probe import Layer
+from longspan.pretrained.anatomy.layers import Layer
 from longspan.rotation.yarn import YaRN
 from longspan.slots import Rotation
 

@@ -1,7 +1,7 @@
-"""What a checkpoint may hold, where it is looked for, and what a loader must have made of it.
+"""Loading a checkpoint safely: where it is searched for, which files may be read, and whether all weights were used.
 
-A checkpoint may come from anywhere. Weights are read from safetensors and GGUF files of its own, nothing in it runs
-unless the caller trusts its code, every weight of the model comes from it, and whatever is wrong with it is one
+A checkpoint may come from anywhere. Weights are read only from safetensors and GGUF files inside it, none of its code
+runs unless the caller trusts it, every weight of the model comes from it, and whatever is wrong with it raises one
 `RefusalError` of one line.
 """
 
@@ -22,7 +22,7 @@ from transformers.utils.peft_utils import ADAPTER_CONFIG_NAME
 from longspan.errors import LongspanError, RefusalError
 
 NAMED = 3
-"""Tensors that an error names before it counts the rest."""
+"""How many tensors an error names before it counts the others."""
 
 
 @contextmanager
@@ -35,12 +35,12 @@ def refusing(failure: str) -> Iterator[None]:
         yield
     except (LongspanError, MemoryError, torch.OutOfMemoryError):
         raise
-    except Exception as error:  # loaders raise whatever their parsers do on bytes that make no sense
+    except Exception as error:  # loaders raise anything that their parsers raise on damaged bytes
         raise RefusalError(f"{failure}: {one_line(error)}") from error
 
 
 def one_line(error: BaseException) -> str:
-    """The message of an error, shortened and printable, after its type where the message may not be a sentence."""
+    """Return the message of an error, shortened and printable, after its type where it may not be a sentence."""
     message = "".join(filter(str.isprintable, " ".join(str(error).split())))[:300]
     return message if message and isinstance(error, OSError | ValueError) else f"{type(error).__name__}: {message}"
 
@@ -49,12 +49,12 @@ def one_line(error: BaseException) -> str:
 
 
 def hub_settings(source: Path | str) -> dict[str, Any]:
-    """Arguments under which transformers finds a checkpoint without asking a Hub that does not answer.
+    """Return arguments with which transformers finds a checkpoint and asks no Hub that does not answer.
 
     Arguments:
-        source: a folder, or a Hugging Face id, about which the Hub is asked once.
+        source: a folder, or a Hugging Face id; the Hub is asked once whether it has it.
 
-    Errors: RefusalError where there is no such folder, and neither the Hub nor its cache here has such an id.
+    Errors: RefusalError where there is no such folder, and neither the Hub nor its local cache has such an id.
     """
     path, name = Path(source), str(source)
     if path.is_dir():
@@ -75,25 +75,25 @@ def hub_settings(source: Path | str) -> dict[str, Any]:
 
 
 def _is_path(name: str) -> bool:
-    """Whether a text can only be meant as a path: an id has at most one slash and starts with a letter or a digit."""
+    """Return whether a text can only be a path: an id has at most one slash and starts with a letter or a digit."""
     return name.startswith((".", "/", "~")) or name.count("/") > 1 or name.endswith("/") or "\\" in name
 
 
 def _is_cached(name: str) -> bool:
     try:
         return isinstance(try_to_load_from_cache(name, "config.json"), str)
-    except ValueError:  # the name is no id
+    except ValueError:  # the name cannot be an id
         return False
 
 
-# --- what is read of it -----------------------------------------------------------------------------------------------
+# --- which files may be read ------------------------------------------------------------------------------------------
 
 
 def require_safetensors(source: Path | str, config: PreTrainedConfig, settings: dict[str, Any]) -> None:
     """Refuse a checkpoint whose weights transformers would read from anything but safetensors files inside it.
 
-    The file names come from the checkpoint itself, and transformers unpickles what does not end in .safetensors.
-    Only names are judged: in the cache of the Hub, files are links to places outside the folder. A config with more
+    The file names come from the checkpoint itself, and transformers unpickles files whose names do not end in
+    .safetensors. Only names are checked: in the cache of the Hub, files are links to other folders. A config with more
     layers than the checkpoint has tensors is refused here too, before transformers builds them all.
     """
     if _find(source, ADAPTER_CONFIG_NAME, settings):
@@ -136,23 +136,23 @@ def _require_inside(source: Path | str, where: str, name: Any, endings: tuple[st
         )
 
 
-# --- what became of it ------------------------------------------------------------------------------------------------
+# --- whether all weights were used ------------------------------------------------------------------------------------
 
 
 def load_weights(folder: Path | str, name: Path | str, **arguments: Any) -> PreTrainedModel:
-    """The model that transformers loads, every weight of which came from its checkpoint.
+    """Load a model with transformers, and check that each of its weights came from the checkpoint.
 
     Arguments:
-        folder: what transformers loads from.
-        name: what an error calls the checkpoint.
+        folder: the folder or id from which transformers loads.
+        name: the name of the checkpoint in errors.
         arguments: of `from_pretrained`.
 
-    Errors: RefusalError for weights that are missing, of another size, or without a place in the model.
+    Errors: RefusalError for weights that are missing, of another size, or unused.
     """
     loaded: Any = AutoModelForCausalLM.from_pretrained(
         folder,
         output_loading_info=True,
-        ignore_mismatched_sizes=True,  # so that they are reported, and refused with their names
+        ignore_mismatched_sizes=True,  # then the report names them, and they are refused by name
         adapter_kwargs={"local_files_only": True},  # there is none, and the Hub is not asked again
         **arguments,
     )
@@ -162,7 +162,7 @@ def load_weights(folder: Path | str, name: Path | str, **arguments: Any) -> PreT
 
 
 def _require_all_used(model: PreTrainedModel, report: dict[str, Any], source: Path | str) -> None:
-    """Refuse a model by the loader's report, which does not list weights that its family may lack."""
+    """Refuse a model by the loader's report, which leaves out weights that its family may lack."""
     if report["missing_keys"]:
         raise RefusalError(
             f"{source} lacks weights of the model that its config describes: {_some(report['missing_keys'])}; "
@@ -180,7 +180,7 @@ def _require_all_used(model: PreTrainedModel, report: dict[str, Any], source: Pa
 
 
 def unused_weights(source: Path | str, names: Iterable[str]) -> RefusalError:
-    """The error for weights that the model has no place for."""
+    """Return the error for weights that the model does not use."""
     return RefusalError(
         f"{source} has weights that the model of its config does not use: {_some(names)}; correct the config, or load "
         "the checkpoint with transformers and extend that model if they are not wanted"
@@ -188,11 +188,11 @@ def unused_weights(source: Path | str, names: Iterable[str]) -> RefusalError:
 
 
 def _is_inside_a_part(model: PreTrainedModel, name: str) -> bool:
-    """Whether an unused weight belongs to a part that the model has.
+    """Return whether an unused weight belongs to a part that the model has.
 
-    A checkpoint may hold whole parts that the model does not have, such as a vision tower or a head for another task:
-    the parent of such a part is a model. The model should use a layer beyond its last, or a bias of a projection that
-    it has. Buffers that the model computes itself are not weights.
+    A checkpoint may hold whole parts that the model does not have, such as a vision tower or a head for another task;
+    the parent of such a part is a model. A layer after the model's last one, or a bias of one of its projections, is
+    within a part. Buffers that the model computes itself are not weights.
     """
     modules = dict(model.named_modules())
     buffers = {buffer for buffer, _ in model.named_buffers()}

@@ -1,4 +1,4 @@
-"""What stock runtimes can express of an extension: other fixed frequencies, written as a LongRoPE."""
+"""The stock config of an extension: other fixed frequencies, written as a LongRoPE, which stock runtimes read."""
 
 import copy
 from typing import Any
@@ -6,17 +6,17 @@ from typing import Any
 import torch
 from transformers import PreTrainedConfig
 
-from longspan.pretrained.anatomy.inspect import rope_origin, rope_parameters
-from longspan.pretrained.attach import Attachment
+from longspan.pretrained.anatomy.config import rope_origin, rope_parameters
+from longspan.pretrained.attachment import Attachment
 from longspan.pretrained.running.rotary import Source
 from longspan.pretrained.storing.runtimes import longrope
 from longspan.slots import Rotation
 
 
 def stock_config(attachment: Attachment) -> dict[str, Any] | None:
-    """Fields of the text model's config under which stock transformers runs the extension; None where there are none.
+    """Return fields of the text model's config under which stock transformers runs the extension; None where none do.
 
-    What comes back is proved: the model's own rotary module, made anew from it, has the extension's frequencies.
+    They are checked: a rotary module of the model's own class, made from them, has the extension's frequencies.
     """
     work = attachment.work
     if not work.stock or not work.rotations:

@@ -1,4 +1,4 @@
-"""Reading a GGUF file as a model of transformers, its weights unpacked."""
+"""Reading a GGUF file as a model of transformers, with its weights unpacked."""
 
 from pathlib import Path
 from typing import Any
@@ -9,18 +9,21 @@ from torch import Tensor
 from transformers import AutoConfig, AutoTokenizer, GgufConfig, PreTrainedConfig, PreTrainedModel
 
 from longspan.errors import RefusalError
-from longspan.pretrained.anatomy.inspect import rope_parameters, trained_length
+from longspan.pretrained.anatomy.config import rope_parameters, trained_length
 from longspan.pretrained.anatomy.rescaling import llama3_parameters
 from longspan.pretrained.storing.checkpoint import load_weights, one_line, unused_weights
 
 FACTORS = "rope_freqs.weight"
-"""The tensor in which a converted Llama 3.1, 3.2 or 3.3 keeps its rescaling; transformers leaves it out."""
+"""The tensor in which a converted Llama 3.1, 3.2 or 3.3 keeps its rescaling; transformers ignores it."""
 
 
 def load_gguf(path: Path, dtype: torch.dtype | None = None) -> PreTrainedModel:
-    """The model in a GGUF file.
+    """Load the model in a GGUF file.
 
-    Errors: RefusalError for a file that is no GGUF or ends too early, and for tensors that are missing or left over.
+    Arguments:
+        dtype: of the weights; float32 where it is not given.
+
+    Errors: RefusalError for a file that is no GGUF or ends too early, and for tensors that are missing or unused.
     """
     check_whole(path)
     config = read_gguf_config(path)
@@ -33,7 +36,7 @@ def load_gguf(path: Path, dtype: torch.dtype | None = None) -> PreTrainedModel:
         quantization_config=GgufConfig(dequantize=True),
         **_file(path),
     )
-    unused = [name for name in _unused(path, model) if name != FACTORS]  # the config holds what they say
+    unused = [name for name in _unused(path, model) if name != FACTORS]  # the config holds their numbers
     if unused:
         raise unused_weights(path, unused)
     forget_quantizer(model)
@@ -41,7 +44,7 @@ def load_gguf(path: Path, dtype: torch.dtype | None = None) -> PreTrainedModel:
 
 
 def read_gguf_config(path: Path) -> PreTrainedConfig:
-    """The config that transformers makes of the header of a GGUF file, and of Llama 3's factors on frequencies.
+    """Read the config from the header of a GGUF file, and from Llama 3's factors on frequencies where it has some.
 
     Errors: RefusalError for factors that are not Llama 3's.
     """
@@ -52,14 +55,14 @@ def read_gguf_config(path: Path) -> PreTrainedConfig:
         if rescaled is None:
             raise RefusalError(
                 f"{path} has factors on its frequencies ({FACTORS}) that are not those of Llama 3: "
-                "longspan does not know them; load the checkpoint that the file was made of"
+                "longspan does not know them; load the checkpoint from which the file was made"
             )
         config.rope_parameters = rescaled
     return config
 
 
 def _factors(path: Path) -> Float64[Tensor, " pairs"] | None:
-    """What the file divides each frequency by; None where it divides none."""
+    """Return the numbers by which the file divides its frequencies; None where it divides none."""
     from gguf import GGUFReader
 
     found = [tensor for tensor in GGUFReader(path).tensors if tensor.name == FACTORS]
@@ -67,7 +70,7 @@ def _factors(path: Path) -> Float64[Tensor, " pairs"] | None:
 
 
 def load_gguf_tokenizer(path: Path) -> Any:
-    """The tokenizer that transformers makes of the header of a GGUF file."""
+    """Load the tokenizer in the header of a GGUF file."""
     return AutoTokenizer.from_pretrained(path.parent, **_file(path))
 
 
@@ -78,7 +81,7 @@ def _file(path: Path) -> dict[str, Any]:
 
 
 def _unused(path: Path, model: PreTrainedModel) -> list[str]:
-    """Tensors of the file that the older of transformers' two readers leaves out without a word."""
+    """Return the tensors of the file that the older of transformers' two readers ignores silently."""
     from gguf import GGUFReader
     from transformers.integrations.gguf.utils import is_gguf_arch_supported
     from transformers.modeling_gguf_pytorch_utils import (
@@ -91,7 +94,7 @@ def _unused(path: Path, model: PreTrainedModel) -> list[str]:
     reader = GGUFReader(path)
     architecture = str(*read_field(reader, "general.architecture"))
     if is_gguf_arch_supported(architecture):
-        return []  # the newer reader has reported them
+        return []  # the newer reader reports them itself
     processor = TENSOR_PROCESSORS.get(architecture, TensorProcessor)(config=model.config.to_dict())
     used = get_gguf_hf_weights_map(model, processor)
     # Experts are mapped without a suffix.
@@ -108,7 +111,7 @@ def check_whole(path: Path) -> None:
         reader = GGUFReader(path)
         end = max((tensor.data_offset + tensor.n_bytes for tensor in reader.tensors), default=0)
         layers = [field.contents() for name, field in reader.fields.items() if name.endswith(".block_count")]
-    except Exception as error:  # the reader raises whatever numpy does on a cut file
+    except Exception as error:  # the reader raises anything that numpy raises on a cut file
         raise RefusalError(f"{path} is no whole GGUF file ({one_line(error)}): fetch it again") from error
     if end > path.stat().st_size:
         raise RefusalError(f"{path} ends after {path.stat().st_size} bytes of {end}: fetch it again")
@@ -118,10 +121,10 @@ def check_whole(path: Path) -> None:
 
 
 def forget_quantizer(model: PreTrainedModel) -> None:
-    """The weights are plain numbers now; without this the model refuses to be saved."""
+    """Remove the quantizer of a model whose weights are plain numbers now; with it, the model could not be saved."""
     for name in ("hf_quantizer", "quantization_method"):
         if hasattr(model, name):
             delattr(model, name)
     if hasattr(model.config, "quantization_config"):
         delattr(model.config, "quantization_config")
-    model.is_quantized = False  # type: ignore[attr-defined]
+    vars(model)["is_quantized"] = False

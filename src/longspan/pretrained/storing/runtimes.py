@@ -1,4 +1,4 @@
-"""How other runtimes are told of an extension: their flags, or what comes nearest to what they cannot say.
+"""Flags under which other runtimes run a model with an extension, or the nearest scheme that they can express.
 
 vLLM takes any fixed frequencies as a LongRoPE config; llama.cpp takes a linear factor, another base, and YaRN.
 """
@@ -14,32 +14,32 @@ from transformers import PreTrainedConfig
 
 from longspan.errors import LongspanError, RefusalError, SchemeError
 from longspan.plan import Plan
-from longspan.pretrained.anatomy.inspect import geometry, rope_origin, rope_parameters
+from longspan.pretrained.anatomy.config import geometry, rope_origin, rope_parameters
 from longspan.pretrained.anatomy.layout import ChannelLayout
 from longspan.pretrained.anatomy.rescaling import Origin
-from longspan.pretrained.resolve import Target, close, names_rotation
+from longspan.pretrained.resolve import names_rotation, resolve
+from longspan.pretrained.target import Target
 from longspan.rotation.yarn import YaRN
 from longspan.scheme import Scheme
 from longspan.slots import Rotation, geometric
 
 FAR = 2**40
-"""Tokens that no text has."""
+"""Tokens: more than any text has."""
 FACTORS = ("llama3", "longrope", "proportional")
 """Kinds of rescaling that the converter to GGUF writes as one factor per pair (`rope_freqs`)."""
 SAME = 1e-6
-"""Relative difference below which two sets of frequencies are one."""
+"""The relative difference up to which two sets of frequencies count as equal."""
 
 
 @dataclass(frozen=True)
-class Told:
-    """What one runtime is told.
+class RuntimeFlags:
+    """The flags of one runtime for a model under a scheme.
 
     Arguments:
         runtime: its name.
-        flags: its command line's words; empty where it cannot express the method.
-        reason: why not; empty where it can.
-        nearest: the scheme it can express that comes nearest, as text; empty where it can express the method itself, or
-            none at all.
+        flags: the words of its command line; empty where it cannot express the scheme.
+        reason: why it cannot; empty where it can.
+        nearest: as text, the nearest scheme that it can express; empty where it can express the scheme itself, or none.
     """
 
     runtime: str
@@ -48,10 +48,15 @@ class Told:
     nearest: str = ""
 
 
-def tell(config: PreTrainedConfig, scheme: Plan | Scheme | str, length: int | None = None) -> tuple[Told, ...]:
-    """What vLLM and llama.cpp are told for a model under a scheme.
+def runtime_flags(
+    config: PreTrainedConfig, scheme: Plan | Scheme | str, length: int | None = None
+) -> tuple[RuntimeFlags, ...]:
+    """Return the flags of vLLM and of llama.cpp for a model under a scheme.
 
-    Errors: as of `extend`; RefusalError where the config names no rotary base; SchemeError for a length or a factor
+    Arguments:
+        length: tokens to read.
+
+    Errors: those of `extend`; RefusalError where the config names no rotary base; SchemeError for a length or a factor
     that no runtime takes.
     """
     if length is not None and not 1 <= length <= FAR:
@@ -59,22 +64,24 @@ def tell(config: PreTrainedConfig, scheme: Plan | Scheme | str, length: int | No
     text = config.get_text_config(decoder=True)
     size, start = geometry(config), rope_origin(config)
     if size.theta is None:
-        raise RefusalError(f"{type(config).__name__} names no rope_theta: there is no rotation to tell of")
+        raise RefusalError(
+            f"{type(config).__name__} names no rope_theta: it has no rotation that a runtime could change"
+        )
     partial = 1.0 if _kind(config) == "proportional" else float(rope_parameters(config).get("partial_rotary_factor", 1))
     layout = ChannelLayout("half", int(size.head_dim * partial), size.head_dim)
     target = Target(size, layout, start, length, start.unknown(_kind(config)))
     try:
-        plan = close(scheme, target, text.num_hidden_layers)
+        plan = resolve(scheme, target, text.num_hidden_layers)
         _require_finite(plan, layout)
-        return tuple(_told(runtime, plan, config, target) for runtime in ("vllm", "llama.cpp"))
+        return tuple(_flags(runtime, plan, config, target) for runtime in ("vllm", "llama.cpp"))
     except LongspanError:
         raise
-    except (ArithmeticError, ValueError, RuntimeError) as error:  # nothing but numbers is computed here
+    except (ArithmeticError, ValueError, RuntimeError) as error:  # only numbers are computed here
         raise SchemeError(f"{scheme}: a number is too large or too small ({error}): change it") from None
 
 
 def _require_finite(plan: Plan, layout: ChannelLayout) -> None:
-    """Raise unless every frequency and gain is a number that JSON holds."""
+    """Raise unless every frequency and gain is finite, as JSON needs it."""
     for rotation in {scheme.rotation for scheme in plan.schemes}:
         if not (isfinite(rotation.gain) and rotation.frequencies(layout.rotary_dim).isfinite().all()):
             raise SchemeError(f"{rotation.name}: its numbers give frequencies that are not finite: lower them")
@@ -84,7 +91,7 @@ def _kind(config: PreTrainedConfig) -> str:
     return rope_parameters(config).get("rope_type", "default")
 
 
-def _told(runtime: str, plan: Plan, config: PreTrainedConfig, target: Target) -> Told:
+def _flags(runtime: str, plan: Plan, config: PreTrainedConfig, target: Target) -> RuntimeFlags:
     rotation, start = plan.schemes[0].rotation, target.origin
     reason = _not_fixed(plan)
     if not reason:
@@ -93,32 +100,31 @@ def _told(runtime: str, plan: Plan, config: PreTrainedConfig, target: Target) ->
             raise SchemeError(f"{rotation.name}: its factor asks for {reach} tokens, more than {FAR}: lower it")
         flags, reason = (_vllm if runtime == "vllm" else _llama_cpp)(rotation, config, target, reach)
         if flags:
-            return Told(runtime, flags)
+            return RuntimeFlags(runtime, flags)
     factor = max(1.0, (target.length or 4 * start.trained_length) / start.original_length)
     nearest = "" if runtime == "llama.cpp" and _kind(config) in FACTORS else f"yarn(factor={factor:g})"
-    return Told(runtime, reason=reason, nearest=nearest)
+    return RuntimeFlags(runtime, reason=reason, nearest=nearest)
 
 
 def _not_fixed(plan: Plan) -> str:
-    """Why a plan is more than fixed frequencies for all layers."""
+    """Return why a plan is more than fixed frequencies for all layers; empty where it is not."""
     scheme = plan.schemes[0]
     if len(set(plan.schemes)) > 1:
-        return "layers differ, which no runtime's flags can say"
+        return "layers differ, which no runtime's flags can express"
     plain = Scheme(rotation=scheme.rotation)
     if scheme != plain:
         slots = ("distance", "sharpness", "mask")
         named = next(part for slot in slots if (part := getattr(scheme, slot)) != getattr(plain, slot))
-        what = "says other distances" if not scheme.distance.is_true else "changes more than frequencies"
-        return f"{named.name} {what}, which no runtime's flags can say"
+        what = "changes distances" if not scheme.distance.is_true else "changes more than frequencies"
+        return f"{named.name} {what}, which no runtime's flags can express"
     if len(scheme.rotation.segments(FAR)) > 1:
-        return (
-            f"{scheme.rotation.name} changes its frequencies with length, row by row, which no runtime's flags can say"
-        )
+        changes = "changes frequencies with the length of each row"
+        return f"{scheme.rotation.name} {changes}, which no runtime's flags can express"
     return ""
 
 
 def _vllm(rotation: Rotation, config: PreTrainedConfig, target: Target, reach: int) -> tuple[tuple[str, ...], str]:
-    """Flags, or why there are none."""
+    """Return flags, or why there are none."""
     context = ("--max-model-len", str(reach))
     if not names_rotation(Scheme(rotation=rotation)):
         return context, ""
@@ -136,10 +142,13 @@ def _vllm(rotation: Rotation, config: PreTrainedConfig, target: Target, reach: i
 def longrope(
     rotation: Rotation, present: dict[str, Any], start: Origin, rotary_dim: int, reach: int
 ) -> dict[str, Any] | None:
-    """Any fixed frequencies as a LongRoPE with equal short and long factors; None for pairs that do not rotate.
+    """Write any fixed frequencies as a LongRoPE with equal short and long factors.
 
     Arguments:
-        present: the `rope_parameters` of now.
+        present: the `rope_parameters` of the model's config.
+        reach: tokens that the model is to read.
+
+    Returns `rope_parameters`; None where a pair does not rotate, or the config names no base.
     """
     theta, frequencies = present.get("rope_theta"), rotation.frequencies(rotary_dim)
     if theta is None or not frequencies.all():
@@ -147,7 +156,9 @@ def longrope(
     factors = (geometric(float(theta), rotary_dim) / frequencies).tolist()
     kept = {name: present[name] for name in ("rope_theta", "partial_rotary_factor") if name in present}
     factor = reach / start.original_length
-    if isinstance(rotation, YaRN) and rotation.mscale_all_dim:  # DeepSeek's attention reads both: the gain is given
+    if (
+        isinstance(rotation, YaRN) and rotation.mscale_all_dim
+    ):  # DeepSeek's attention reads both; the gain is given above
         kept["mscale_all_dim"], factor = rotation.mscale_all_dim, rotation.factor
     return {
         **kept,
@@ -164,7 +175,7 @@ def longrope(
 
 
 def _llama_cpp(rotation: Rotation, config: PreTrainedConfig, target: Target, reach: int) -> tuple[tuple[str, ...], str]:
-    """Flags, or why there are none."""
+    """Return flags, or why there are none."""
     context, layout, theta = ("-c", str(reach)), target.layout, target.geometry.theta
     if not names_rotation(Scheme(rotation=rotation)):
         return context, ""
@@ -191,7 +202,7 @@ def _llama_cpp(rotation: Rotation, config: PreTrainedConfig, target: Target, rea
 
 
 def _is_its_yarn(rotation: Rotation, theta: float) -> TypeGuard[YaRN]:
-    """Whether llama.cpp computes the same YaRN: its ramp, and the gain of the paper."""
+    """Return whether llama.cpp computes the same YaRN: with its ramp, and the gain of the paper."""
     if not isinstance(rotation, YaRN) or rotation.theta != theta or rotation.ramp not in (None, "index"):
         return False
     return rotation.gain == replace(rotation, attention_factor=None, mscale=None).gain and rotation.score_factor == 1.0

@@ -1,8 +1,8 @@
 """`save` and `load`: an extended model as a standard checkpoint.
 
-The folder is what `save_pretrained` writes, and `context_extension` in its config.json says how the model was extended.
-What stock runtimes can express, other fixed frequencies, stands in `rope_parameters` as well, as a LongRoPE with equal
-short and long factors; for all else the folder's card says that stock loaders ignore the extension.
+The folder is what `save_pretrained` writes; `context_extension` in its config.json says how the model was extended.
+Other fixed frequencies, which stock runtimes can express, are in `rope_parameters` as well, as a LongRoPE with equal
+short and long factors. For all other extensions the folder's README says that stock loaders ignore them.
 """
 
 import json
@@ -15,7 +15,8 @@ from transformers import AutoConfig, AutoTokenizer, PreTrainedConfig, PreTrained
 
 from longspan.disk import new_folder, recover_folder, replaced_folder, writing
 from longspan.errors import RefusalError
-from longspan.pretrained.attach import Attachment, attachment_of, extend
+from longspan.pretrained.attach import extend
+from longspan.pretrained.attachment import Attachment, attachment_of
 from longspan.pretrained.storing.checkpoint import hub_settings, load_weights, refusing, require_safetensors
 from longspan.pretrained.storing.export import stock_config
 from longspan.pretrained.storing.gguf import load_gguf, load_gguf_tokenizer, read_gguf_config
@@ -23,18 +24,18 @@ from longspan.pretrained.storing.gguf import load_gguf, load_gguf_tokenizer, rea
 FIELD = "context_extension"
 VERSION = 1
 ORIGINAL = ("rope_parameters", "max_position_embeddings")
-"""Fields of the text model's config that may be written anew for stock runtimes."""
+"""Fields of the text model's config that may be rewritten for stock runtimes."""
 
 
 def save(model: PreTrainedModel, folder: Path | str, *, tokenizer: Any = None) -> Path:
     """Write a model with its extension into a new folder.
 
     Arguments:
-        tokenizer: written beside it where given.
+        tokenizer: saved in the same folder where it is given.
 
-    Errors: RefusalError where the folder holds something already, the model is a wrapper that must be merged first, or
-    its weights can no longer be written as they came; InputError where the folder cannot be written. Nothing is left of
-    it then.
+    Errors: RefusalError where the folder is not empty, the model is a wrapper that must be merged first, or its weights
+    can no longer be written as they were loaded; InputError where the folder cannot be written. After an error there is
+    no new folder.
     """
     folder = Path(folder)
     with writing(folder):
@@ -48,9 +49,9 @@ def save(model: PreTrainedModel, folder: Path | str, *, tokenizer: Any = None) -
 
 
 def overwrite(model: PreTrainedModel, folder: Path, *, tokenizer: Any = None) -> Path:
-    """Write a model as `save` does, in the place of whatever the folder holds; that is lost once the new one is whole.
+    """Write a model as `save` does, over an existing folder, which is replaced once the new one is complete.
 
-    Errors: as `save`; the folder then holds what it held.
+    Errors: as for `save`; the folder is then as it was before.
     """
     _require_savable(model)
     with writing(folder, model.get_memory_footprint()), replaced_folder(folder) as fresh:
@@ -78,7 +79,7 @@ def _write(model: PreTrainedModel, folder: Path, tokenizer: Any) -> None:
 
 
 def _packed(module: nn.Module) -> bool:
-    """Whether a layer of four bits has run on a CPU: its scales then lie in an order that no loader understands."""
+    """Return whether a 4-bit layer has run on a CPU, which puts its scales in an order that no loader understands."""
     state = getattr(getattr(module, "weight", None), "quant_state", None)
     return bool(getattr(state, "packing_format_for_cpu", False))
 
@@ -92,16 +93,18 @@ def load(
     backend: str = "auto",
     trust_remote_code: bool = False,
 ) -> PreTrainedModel:
-    """A model from a folder, a .gguf file or a Hugging Face id, with the extension it was saved with.
+    """Load a model, with the extension that it was saved with.
 
     Arguments:
-        scheme: takes the place of the saved extension.
+        source: a folder, a .gguf file or a Hugging Face id.
+        scheme: an extension in the place of the saved one.
         length: tokens to read.
-        dtype: of the weights; as stored where left out (float32 for GGUF).
+        dtype: of the weights; where it is not given, as they are stored (float32 for GGUF).
+        backend: the name of a backend of `attend`.
         trust_remote_code: whether code that comes with the checkpoint may run.
 
-    Errors: RefusalError for a source that is not there, for weights other than safetensors and GGUF, for a file that
-    is damaged, for weights that do not fit the config, and for an extension that a newer longspan wrote.
+    Errors: RefusalError for a source that does not exist, for weights other than safetensors and GGUF, for a damaged
+    file, for weights that do not fit the config, and for an extension that a newer longspan wrote.
     """
     with refusing(f"cannot load {source}"):
         if _is_gguf(source):
@@ -127,9 +130,9 @@ def load(
 def read_config(
     source: Path | str, *, trust_remote_code: bool = False
 ) -> tuple[PreTrainedConfig, dict[str, Any] | None]:
-    """The unextended model's config, and the extension that it was saved with.
+    """Return the config of a model without its extension, and the extension that it was saved with, if any.
 
-    Errors: RefusalError where there is none that can be read.
+    Errors: RefusalError where no config can be read.
     """
     with refusing(f"cannot read the config of {source}"):
         if _is_gguf(source):
@@ -141,13 +144,13 @@ def _config(
     source: Path | str, trust_remote_code: bool, settings: dict[str, Any]
 ) -> tuple[PreTrainedConfig, dict[str, Any] | None]:
     config = AutoConfig.from_pretrained(source, trust_remote_code=trust_remote_code, **settings)
-    return config, _taken_out(config, source)
+    return config, _take_extension(config, source)
 
 
 def load_tokenizer(source: Path | str, *, trust_remote_code: bool = False) -> Any:
-    """The tokenizer of a folder, a .gguf file or a Hugging Face id.
+    """Load the tokenizer of a folder, a .gguf file or a Hugging Face id.
 
-    Errors: RefusalError where there is none that can be read.
+    Errors: RefusalError where no tokenizer can be read.
     """
     with refusing(f"cannot load the tokenizer of {source}"):
         if _is_gguf(source):
@@ -159,8 +162,8 @@ def _is_gguf(source: Path | str) -> bool:
     return Path(source).suffix == ".gguf"
 
 
-def _taken_out(config: PreTrainedConfig, source: Path | str) -> dict[str, Any] | None:
-    """The saved extension; the config is the unextended model's afterwards."""
+def _take_extension(config: PreTrainedConfig, source: Path | str) -> dict[str, Any] | None:
+    """Return the saved extension and remove it from the config, which is then that of the model without it."""
     extension = getattr(config, FIELD, None)
     if extension is None:
         return None
@@ -173,7 +176,7 @@ def _taken_out(config: PreTrainedConfig, source: Path | str) -> dict[str, Any] |
 
 
 def _check_extension(extension: Any, source: Path | str) -> None:
-    """Refuse an extension that `save` did not write: what it holds goes into the model's config."""
+    """Refuse an extension that `save` cannot have written, because its values go into the model's config."""
     version = extension.get("version") if isinstance(extension, dict) else None
     if not isinstance(version, int) or not _is_count(version):
         raise RefusalError(f"{FIELD} in the config of {source} was not written by longspan: it has no version")
@@ -185,7 +188,7 @@ def _check_extension(extension: Any, source: Path | str) -> None:
     scheme, length, original = extension.get("scheme"), extension.get("length"), extension.get("original", {})
     if not isinstance(scheme, str) or not (length is None or _is_count(length)):
         raise RefusalError(
-            f"{FIELD} in the config of {source} must name a scheme, and a length in tokens or none: "
+            f"{FIELD} in the config of {source} must name a scheme, and a length in tokens or null: "
             f"got {scheme!r:.100} and {length!r:.100}"
         )
     if not isinstance(original, dict) or not original.keys() <= set(ORIGINAL):
@@ -216,7 +219,7 @@ def _write_extension(folder: Path, attachment: Attachment) -> None:
 
 
 def _text_part(config: dict[str, Any], attachment: Attachment) -> dict[str, Any]:
-    """Where the text model's fields stand in a config file."""
+    """Return the part of a config file that holds the text model's fields."""
     whole: PreTrainedConfig = attachment.model.__dict__["config"]
     text = whole.get_text_config(decoder=True)
     for name in whole.sub_configs:
@@ -226,16 +229,20 @@ def _text_part(config: dict[str, Any], attachment: Attachment) -> dict[str, Any]
 
 
 def card(attachment: Attachment, stock: bool) -> str:
-    """The folder's README."""
+    """Return the text of the folder's README.
+
+    Arguments:
+        stock: whether stock runtimes run the extension.
+    """
     if stock:
         reach = (
-            "Every runtime that reads `rope_parameters` of type `longrope` (transformers, vLLM) runs the model so "
-            "extended; longspan is not needed."
+            "Every runtime that reads `rope_parameters` of type `longrope` (transformers, vLLM) runs the "
+            "extended model; longspan is not needed."
         )
     else:
         reach = (
-            "**Stock loaders ignore the extension without a word**: `AutoModelForCausalLM.from_pretrained` gives the "
-            "model as it was before. Load it with longspan:\n\n"
+            "**Stock loaders ignore the extension silently**: `AutoModelForCausalLM.from_pretrained` gives the "
+            "model without it. Load it with longspan:\n\n"
             '```python\nimport longspan\nmodel = longspan.load("THIS_FOLDER")\n```'
         )
     length = f" for reading {attachment.length} tokens" if attachment.length else ""

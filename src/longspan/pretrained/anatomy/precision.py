@@ -1,7 +1,7 @@
-"""Reading with float32 weights where a model has shorter ones, so that rounding hides no difference.
+"""Running a model with float32 weights where it has shorter ones, so that rounding hides no difference.
 
-Only one block of layers is held twice at a time. Weights whose values stand elsewhere (offloaded ones are on the meta
-device while they are away) stay as they are.
+Only one block of layers is held twice at a time. A model with weights elsewhere (offloaded ones are on the meta device
+until they are needed) runs as it is.
 """
 
 from collections.abc import Iterable, Iterator
@@ -15,7 +15,7 @@ SHORT = (torch.bfloat16, torch.float16)
 
 @contextmanager
 def in_float32(model: nn.Module) -> Iterator[None]:
-    """Run a model in float32 for a while; its weights come back bit for bit, in the memory they had."""
+    """Run a model in float32 while the context lasts; its weights come back bit for bit, in the memory they had."""
     if any(parameter.is_meta for parameter in model.parameters()):
         yield
         return

@@ -10,10 +10,10 @@ from longspan.pretrained.anatomy.rescaling import Origin, origin
 
 
 def geometry(config: PreTrainedConfig) -> Geometry:
-    """Sizes and trained length of the text model that a config describes.
+    """Return the sizes and the trained length of the text model that a config describes.
 
     The trained length is what the config promises, `max_position_embeddings`. A checkpoint with a rescaling of its own
-    was trained that far *with* it; `unscaled_length` says how far it was trained before.
+    was trained to that length *with* it; `unscaled_length` is the length that it was trained to before.
 
     Errors: RefusalError where the config has no attention heads or no length.
     """
@@ -28,7 +28,7 @@ def geometry(config: PreTrainedConfig) -> Geometry:
 
 
 def trained_length(config: PreTrainedConfig) -> int:
-    """The length that a config promises, tokens.
+    """Return the length that a config promises, tokens.
 
     Errors: RefusalError where it names none.
     """
@@ -36,7 +36,10 @@ def trained_length(config: PreTrainedConfig) -> int:
 
 
 def theta(config: PreTrainedConfig, layer_type: str | None = None) -> float | None:
-    """The base of the rotary frequencies; None for a model without rotation."""
+    """Return the base of the rotary frequencies; None for a model without rotation.
+
+    Errors: RefusalError where it is no positive number.
+    """
     value = rope_parameters(config, layer_type).get("rope_theta")
     if value is None:
         return None
@@ -46,12 +49,12 @@ def theta(config: PreTrainedConfig, layer_type: str | None = None) -> float | No
 
 
 def rope_origin(config: PreTrainedConfig, layer_type: str | None = None) -> Origin:
-    """What a rotation that is named on the model starts from.
+    """Return what a rotation that is named on the model starts from.
 
     Errors: RefusalError where the config names no length, or its rope_parameters are not what their rope_type needs.
     """
     given = rope_parameters(config, layer_type)
-    theta(config, layer_type)  # raises where it is no base
+    theta(config, layer_type)  # raises where it is no positive number
     try:
         return origin(given, trained_length(config), nested=bool(_by_layer_type(config)))
     except RefusalError:
@@ -64,9 +67,9 @@ def rope_origin(config: PreTrainedConfig, layer_type: str | None = None) -> Orig
 
 
 def rope_parameters(config: PreTrainedConfig, layer_type: str | None = None) -> dict[str, Any]:
-    """One set of `rope_parameters`; empty for a model without rotation.
+    """Return one set of `rope_parameters`; an empty one for a model without rotation.
 
-    Where layer types differ, it is the named type's, or that of the layers that see everything.
+    Where layer types differ, it is the set of the named type, or that of the layers that see everything.
     """
     text = config.get_text_config(decoder=True)
     nested = _by_layer_type(config)
@@ -77,7 +80,7 @@ def rope_parameters(config: PreTrainedConfig, layer_type: str | None = None) -> 
 
 
 def _far_layer(text: PreTrainedConfig) -> PreTrainedConfig:
-    """The config of the first layer that sees everything, where layers have configs of their own."""
+    """Return the config of the first layer that sees everything, where each layer has a config of its own."""
     far = _far_types(text)
     return text.per_layer_config[text.layer_types.index(far[0])] if text.is_heterogeneous and far else text
 
@@ -92,10 +95,10 @@ def _by_layer_type(config: PreTrainedConfig) -> dict[str, dict[str, Any]]:
 
 
 def _number(config: PreTrainedConfig, name: str) -> int:
-    """A size, the largest where every layer has its own."""
+    """Return a size; where each layer has its own, the largest."""
     value = getattr(config, name, None)
     sizes = value if isinstance(value, list | tuple) else [value]
     size = max((each for each in sizes if isinstance(each, int) and not isinstance(each, bool)), default=0)
     if size < 1:
-        raise RefusalError(f"{type(config).__name__} has no {name} to go by: its attention cannot be extended")
+        raise RefusalError(f"{type(config).__name__} has no {name}: its attention cannot be extended without it")
     return size

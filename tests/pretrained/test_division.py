@@ -6,12 +6,10 @@ from torch import Tensor, nn
 
 import longspan
 from longspan import parse
-from longspan.compute.decoding.frame import UNROTATED as UNTURNED
-from longspan.compute.decoding.frame import Frame as Standing
-from longspan.compute.decoding.frame import shared_frame as standing
+from longspan.compute.decoding.frame import UNROTATED, Frame, shared_frame
 from longspan.position_map import Divide
 from longspan.pretrained import division
-from longspan.pretrained.attach import attachment_of
+from longspan.pretrained.attachment import attachment_of
 from pretrained.models import in_parts, logits, tiny_llama, tokens
 from pretrained.test_attach import SCHEMES
 
@@ -37,20 +35,20 @@ TABLE = {
 @pytest.mark.parametrize("scheme", TABLE)
 def test_the_table(scheme):
     place = torch.arange(LATE)
-    assert torch.equal(standing([parse(scheme)]).position(place).double(), TABLE[scheme](place).double())
+    assert torch.equal(shared_frame([parse(scheme)]).position(place).double(), TABLE[scheme](place).double())
 
 
 @pytest.mark.parametrize("scheme", TABLE)
 def test_a_late_step_turns_at_most_the_near_keys(scheme):
     made = parse(scheme)
     if scheme.startswith("dynamic_ntk"):
-        assert standing([made]) == UNTURNED
+        assert shared_frame([made]) == UNROTATED
         return
     query, keys = torch.tensor(LATE), torch.arange(LATE)
     seen = made.mask(query, keys, causal=True)
     moved = torch.zeros(LATE, dtype=torch.bool)
     for branch in made.distance.branches():
-        moved |= branch.holds(query, keys) & seen & (branch.key(keys) != standing([made]).position(keys))
+        moved |= branch.holds(query, keys) & seen & (branch.key(keys) != shared_frame([made]).position(keys))
     assert moved.sum() <= W
 
 
@@ -60,11 +58,11 @@ def test_the_rotary_module_is_told_the_frame_and_nothing_changes(monkeypatch, sc
     model, words = tiny_llama(), tokens(2, 70)
     with longspan.attached(model, scheme):
         found = in_parts(model, words, [40, 20, *[1] * 10])
-    monkeypatch.setattr(division, "standing", lambda _: UNTURNED)
+    monkeypatch.setattr(division, "shared_frame", lambda _: UNROTATED)
     with longspan.attached(model, scheme):
         attachment = attachment_of(model)
         assert attachment is not None
-        assert set(attachment.work.standings.values()) == {UNTURNED}
+        assert set(attachment.work.frames.values()) == {UNROTATED}
         torch.testing.assert_close(found, logits(model, words), rtol=0, atol=5e-5)
 
 
@@ -93,8 +91,8 @@ def test_a_padded_row_is_told_what_it_would_be_told_alone():
 
 def test_layers_that_share_frequencies_stand_where_most_of_their_keys_do():
     near, far = parse("rope + window(12)"), parse("leaky_rerope(8, k=4)")
-    assert standing([near, near, far]) == standing([far]) == Standing(far.rotation, Divide(4.0))
-    assert standing([parse("rope(theta=1e6)"), far]) == UNTURNED
+    assert shared_frame([near, near, far]) == shared_frame([far]) == Frame(far.rotation, Divide(4.0))
+    assert shared_frame([parse("rope(theta=1e6)"), far]) == UNROTATED
 
 
 def test_the_self_test_turns_something_where_the_method_turns_little():
@@ -103,10 +101,10 @@ def test_the_self_test_turns_something_where_the_method_turns_little():
         attachment = attachment_of(model)
         assert attachment is not None
         work, anatomy = attachment.work, attachment.anatomy
-        assert list(work.rotations.values()) == [work.standings[anatomy.sources()[0]].rotation]
-        plain = division.plainly(anatomy, work)
-        assert list(plain.standings.values()) == [UNTURNED]
-        assert all(rest is not None and rest.rotation == anatomy.layers[0].spectrum() for rest in plain.rests)
+        assert list(work.rotations.values()) == [work.frames[anatomy.sources()[0]].rotation]
+        plain = division.plain_work(anatomy, work)
+        assert list(plain.frames.values()) == [UNROTATED]
+        assert all(rest is not None and rest.rotation == anatomy.layers[0].spectrum() for rest in plain.remaining)
 
 
 class Gainless(nn.Module):
@@ -130,6 +128,6 @@ def test_a_rotary_module_without_a_gain_leaves_all_turning_to_attention():
         torch.testing.assert_close(logits(model, words), expected, rtol=0, atol=2e-5)
 
 
-def test_standings_are_values():
-    assert standing([parse("leaky_rerope(8, k=4)")]) == standing([parse("leaky_rerope(window=8, k=4)")])
-    assert standing([parse("rerope(8)")]) == standing([parse("rerope(9)")]) == UNTURNED
+def test_frames_are_values():
+    assert shared_frame([parse("leaky_rerope(8, k=4)")]) == shared_frame([parse("leaky_rerope(window=8, k=4)")])
+    assert shared_frame([parse("rerope(8)")]) == shared_frame([parse("rerope(9)")]) == UNROTATED

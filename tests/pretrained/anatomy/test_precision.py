@@ -5,8 +5,8 @@ import torch
 
 import longspan
 from longspan.errors import RefusalError
-from longspan.pretrained import attach
-from longspan.pretrained.anatomy.precise import in_float32
+from longspan.pretrained import attachment
+from longspan.pretrained.anatomy.precision import in_float32
 from longspan.pretrained.running.hooks import RotaryHook
 from pretrained.models import logits, tiny_llama
 
@@ -45,6 +45,6 @@ def test_self_test_of_a_bfloat16_model_sees_what_rounding_would_hide(monkeypatch
             told = self.arguments.get("position_ids", *given)
             return self.arguments.put("position_ids", told * 1.005, *given)
 
-    monkeypatch.setattr(attach, "RotaryHook", Drifting)
+    monkeypatch.setattr(attachment, "RotaryHook", Drifting)
     with pytest.raises(RefusalError, match=r"allowed 1e-03"):
         longspan.extend(tiny_llama().bfloat16(), "window(size=8)")

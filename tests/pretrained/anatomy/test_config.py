@@ -4,7 +4,7 @@ import pytest
 from transformers import LlamaConfig, PreTrainedConfig
 
 from longspan.errors import RefusalError
-from longspan.pretrained.anatomy.inspect import geometry
+from longspan.pretrained.anatomy.config import geometry
 
 FIELDS = ("num_attention_heads", "hidden_size", "max_position_embeddings", "num_key_value_heads", "head_dim")
 NO_SIZES: tuple[Any, ...] = ("x", -1, 0.5, True, {"x": 1}, ["x"], [-1, True])

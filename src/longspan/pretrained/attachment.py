@@ -1,0 +1,125 @@
+"""An attachment: one resolved plan on one model, and the way back."""
+
+from typing import Any
+
+from torch import nn
+from torch.utils.hooks import RemovableHandle
+
+from longspan.notation import format_plan
+from longspan.plan import Plan
+from longspan.pretrained.anatomy.config import rope_origin
+from longspan.pretrained.anatomy.layers import Anatomy
+from longspan.pretrained.anatomy.private_configs import swap_configs
+from longspan.pretrained.division import Work, rotates, without_rotation
+from longspan.pretrained.running import temperature
+from longspan.pretrained.running.attention import IMPLEMENTATION, LAYER, Extended, Stock
+from longspan.pretrained.running.forward_pass import ForwardPasses
+from longspan.pretrained.running.hooks import RotaryHook, TextModelHooks, WrapperHooks
+from longspan.pretrained.running.rotary import InstalledRotation
+from longspan.pretrained.running.temperature import Scaling
+from longspan.pretrained.target import Target
+from longspan.rotation.rope import RoPE
+
+ATTRIBUTE = "longspan_attachment"
+"""The attribute of an extended model that holds its `Attachment`."""
+
+
+class Attachment:
+    """One plan on one model, and the way back.
+
+    Arguments:
+        target: what schemes on this model are resolved for.
+        plan: resolved; `RoPE()` means the model's own rotation.
+        work: what rotary modules and attention layers do.
+        backend: the name of a backend of `attend`.
+    """
+
+    def __init__(
+        self, model: nn.Module, anatomy: Anatomy, target: Target, plan: Plan, work: Work, backend: str
+    ) -> None:
+        self.model, self.anatomy, self.target, self.plan, self.work = model, anatomy, target, plan, work
+        self.length, self.backend = target.length, backend
+        self.passes = ForwardPasses(work.cache_frame(anatomy.sources()), work.pairwise)
+        self._hooks: list[RemovableHandle] = []
+        self._installed: list[InstalledRotation | Scaling] = []
+        self._configs: list[tuple[nn.Module, str, Any]] = []
+
+    @property
+    def text(self) -> str:
+        """The plan as text."""
+        return format_plan(self.plan)
+
+    def install(self) -> None:
+        """Change the model; after an error it is as it was before."""
+        try:
+            self._configs = swap_configs(self.model)
+            self._install_rotations()
+            self._install_temperatures()
+            self._install_hooks()
+            self._install_layers()
+        except BaseException:
+            self.remove()
+            raise
+        self.model.__dict__[ATTRIBUTE] = self
+
+    def remove(self) -> None:
+        """Change the model back."""
+        for hook in self._hooks:
+            hook.remove()
+        for installed in reversed(self._installed):
+            installed.remove()
+        for layer in self.anatomy.layers:
+            layer.module.__dict__.pop(LAYER, None)
+        for module, name, value in self._configs:
+            module.__dict__[name] = value
+        self._hooks, self._installed, self._configs = [], [], []
+        self.model.__dict__.pop(ATTRIBUTE, None)
+
+    def _install_rotations(self) -> None:
+        """Let rotary modules rotate with other frequencies."""
+        for source, frame in self.work.frames.items():
+            rotation = frame.rotation
+            frequencies = rotation.frequencies(2 * len(source.frequencies)) if rotation else None
+            self._installed.append(source.install(frequencies, rotation.gain if rotation else 1.0))
+
+    def _install_temperatures(self) -> None:
+        """Exchange the softmax scale of layers that took it from the rotation that is replaced."""
+        for index, layer in enumerate(self.anatomy.layers):
+            rotation = self.plan.layer(index, len(self.anatomy.layers)).rotation
+            if layer.source and not layer.local_size and rotation != RoPE():
+                own = rope_origin(self.anatomy.base.config, layer.source.layer_type).own
+                if (changed := temperature.install(layer, own, rotation)) is not None:
+                    self._installed.append(changed)
+
+    def _install_hooks(self) -> None:
+        base, frames = self.anatomy.base, self.work.frames
+        for module in dict.fromkeys(source.module for source in self.anatomy.sources()):
+            moved = {s: each.position for s, each in frames.items() if s.module is module and not each.true}
+            mapped = {source.layer_type: position for source, position in moved.items()}
+            self._hooks += RotaryHook(module, self.passes, mapped).install(module)
+        if self.model is not base:
+            self._hooks += WrapperHooks(self.model, self.passes).install(self.model)
+        windows = [layer.local_size for layer in self.anatomy.layers if layer.local_size]
+        self._hooks += TextModelHooks(base, self.passes, min(windows, default=None)).install(base)
+
+    def _install_layers(self) -> None:
+        """Let each attention layer do what remains for it; layers with the same work share one object."""
+        if not self.work.changes_attention(self.anatomy):
+            return
+        self.anatomy.base.config._attn_implementation_internal = IMPLEMENTATION
+        shared: dict[object, Extended] = {}
+        for layer, remaining in zip(self.anatomy.layers, self.work.remaining, strict=True):
+            layer.config._attn_implementation_internal = IMPLEMENTATION
+            extended = None
+            if remaining is not None or layer.masks_band:
+                scheme = remaining or without_rotation(layer)
+                layout, frame = (layer.layout, self.work.mapped_position(layer)) if rotates(scheme) else (None, None)
+                extended = Extended(scheme, layout, frame, self.passes, self.backend)
+                extended = shared.setdefault((scheme, layout, frame), extended)
+            does = Stock(layer.implementation, extended) if remaining is None else extended
+            layer.module.__dict__[LAYER] = does
+
+
+def attachment_of(model: nn.Module) -> Attachment | None:
+    """Return the extension that a model carries; None where it carries none."""
+    return model.__dict__.get(ATTRIBUTE)
