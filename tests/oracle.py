@@ -118,10 +118,11 @@ def _turned(q: list[float], k: list[float], scheme: Scheme, m: Tensor, n: Tensor
             rotation = segment.rotation
     spectrum = rotation.spectrum(len(q))
     pairs = len(spectrum.frequencies)
+    sections = scheme.distance.per_section()
     total = sum(x * y for x, y in zip(q[2 * pairs :], k[2 * pairs :], strict=True))
     for p in range(pairs):
         axis = int(spectrum.axis[p])
-        said = float(scheme.distance(m[axis], n[axis]))
+        said = float(sections[p * len(sections) // pairs](m[axis], n[axis]))
         angle = said * float(spectrum.frequencies[p])
         a, b = (p, p + pairs) if spectrum.layout == "half" else (2 * p, 2 * p + 1)
         turned = (q[a] * cos(angle) - q[b] * sin(angle)) * k[a] + (q[b] * cos(angle) + q[a] * sin(angle)) * k[b]

@@ -250,10 +250,13 @@ def _value(method: Method, name: str, node: ast.expr, text: str, hint: Any) -> A
             return _float(value)
         if kind is float and value == "inf":  # the part refuses it where it means nothing
             return inf
-        if kind is int and _is_number(value) and (isinstance(value, int) or value.is_integer()):
+        if kind is int and _is_whole(value):
             return int(value)
-        if get_origin(kind) is tuple and isinstance(value, tuple | list) and all(map(_is_number, value)):
-            return tuple(map(_float, value))
+        if get_origin(kind) is tuple and isinstance(value, tuple | list):
+            if get_args(kind)[0] is float and all(map(_is_number, value)):
+                return tuple(map(_float, value))
+            if get_args(kind)[0] is int and all(map(_is_whole, value)):
+                return tuple(map(int, value))
         if get_origin(kind) is Literal and value in get_args(kind):
             return value
         if kind in (str, bool, NoneType) and isinstance(value, kind):
@@ -273,6 +276,10 @@ def _is_number(value: object) -> TypeGuard[float]:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
+def _is_whole(value: object) -> TypeGuard[float]:
+    return _is_number(value) and (isinstance(value, int) or value.is_integer())
+
+
 def _float(number: float) -> float:
     """The same number; a whole number beyond all floats is infinite, as 1e999 is."""
     return float(number) if abs(number) <= float_info.max else copysign(inf, number > 0 or -1)
@@ -280,5 +287,12 @@ def _float(number: float) -> float:
 
 def _readable(hint: Any) -> str:
     kinds = get_args(hint) if get_origin(hint) in (Union, UnionType) else (hint,)
-    names = {int: "a whole number", float: "a number", str: "a word", bool: "True or False"}
-    return " or ".join(names.get(kind, "a list of numbers") for kind in kinds if kind is not NoneType)
+    names = {
+        int: "a whole number",
+        float: "a number",
+        str: "a word",
+        bool: "True or False",
+        tuple[int, ...]: "a list of whole numbers",
+        tuple[float, ...]: "a list of numbers",
+    }
+    return " or ".join(names[kind] for kind in kinds if kind is not NoneType)

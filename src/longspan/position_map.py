@@ -7,22 +7,29 @@ Divide(k, shift=c)            p / k + c               float64, because float32 c
 Floor(g, shift=c)             ⌊p / g⌋ + c
 Modulo(t, shift=c, limit=m)   min(p mod t + c, m)
 Clamp(m)                      min(p, m)
+PerSection((a, b, …))         a(p), b(p), … for the sections of the channel pairs, along the last axis
 """
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
 import torch
+from jaxtyping import Shaped
 from torch import Tensor
 
 
 @dataclass(frozen=True)
 class PositionMap(ABC):
-    """An elementwise map of positions (int64 or float64)."""
+    """A map of positions (int64 or float64), elementwise but for `PerSection`."""
+
+    @property
+    def sections(self) -> int:
+        """Sections of the channel pairs that have mapped positions of their own; 1 where all pairs share one."""
+        return 1
 
     @abstractmethod
     def __call__(self, position: Tensor) -> Tensor:
-        """The mapped positions, of the same shape."""
+        """The mapped positions, of the same shape; one last axis of `sections` in place of 1 for `PerSection`."""
 
 
 @dataclass(frozen=True)
@@ -106,3 +113,19 @@ class Clamp(PositionMap):
     def __call__(self, position: Tensor) -> Tensor:
         """min(p, m)."""
         return position.clamp(max=self.limit)
+
+
+@dataclass(frozen=True)
+class PerSection(PositionMap):
+    """A map for each section of the channel pairs; `Spectrum.in_sections` says which pairs a section holds."""
+
+    maps: tuple[PositionMap, ...]
+
+    @property
+    def sections(self) -> int:
+        """As many as there are maps."""
+        return len(self.maps)
+
+    def __call__(self, position: Shaped[Tensor, "*batch 1"]) -> Shaped[Tensor, "*batch sections"]:
+        """a(p), b(p), … along the last axis."""
+        return torch.cat([each(position) for each in self.maps], -1)

@@ -71,6 +71,11 @@ class Scheme:
         for part in (self.rotation, self.distance):
             if part.causal_only and not self.direction.causal:
                 raise SchemeError(f"{part.name} is causal only: leave out 'bidirectional'")
+        if self.distance.by_section and self.rotation.decays:
+            raise SchemeError(
+                f"{self.rotation.name} decays with one distance, {self.distance.name} has one for each section of the "
+                "channel pairs: leave out one of them"
+            )
         if self.rotation.num_axes > 1:
             if not self.distance.is_true:
                 raise SchemeError(

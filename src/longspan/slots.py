@@ -155,6 +155,11 @@ class Spectrum:
         """Whether any pair shrinks with distance."""
         return bool(self.log_decay.any())
 
+    def in_sections(self, count: int) -> "Spectrum":
+        """The same for positions of so many sections of the pairs: pair p of P follows number ⌊p · count / P⌋."""
+        pairs = len(self.frequencies)
+        return replace(self, axis=torch.arange(pairs) * count // pairs) if pairs and count > 1 else self
+
 
 @dataclass(frozen=True)
 class Segment:
@@ -221,6 +226,11 @@ class Rotation(Part):
     def gain(self) -> float:
         """Factor on rotated queries and on rotated keys."""
         return 1.0
+
+    @property
+    def decays(self) -> bool:
+        """Whether any pair shrinks with distance."""
+        return bool(self.log_decay(2).any())
 
     @property
     def decay_block(self) -> int:
@@ -295,6 +305,18 @@ class Branch:
     key: PositionMap
     holds: Band
 
+    def __post_init__(self) -> None:
+        if self.query.sections != self.key.sections:
+            raise SchemeError(
+                f"queries are mapped in {self.query.sections} sections of the channel pairs, keys in "
+                f"{self.key.sections}: give both as many"
+            )
+
+    @property
+    def sections(self) -> int:
+        """Sections of the channel pairs with positions of their own; 1 where all pairs share one."""
+        return self.query.sections
+
 
 TRUE_BRANCHES = (Branch(Identity(), Identity(), EVERYWHERE),)
 
@@ -305,10 +327,19 @@ class Distance(Part):
 
     slot: ClassVar[str] = "distance"
     causal_only: ClassVar[bool] = False
+    by_section: ClassVar[bool] = False
+    """Whether sections of the channel pairs have distances of their own."""
 
     @abstractmethod
     def __call__(self, query: Tensor, key: Tensor) -> Tensor:
-        """The said distance of query and key coordinates; broadcasts. This is the definition."""
+        """The said distance of query and key coordinates; broadcasts. This is the definition.
+
+        Where `by_section`, it has one more axis: the distance in each section.
+        """
+
+    def per_section(self) -> "tuple[Distance, ...]":
+        """The distance in each section of the channel pairs, fastest pairs first."""
+        return (self,)
 
     @abstractmethod
     def branches(self) -> tuple[Branch, ...]:

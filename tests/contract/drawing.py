@@ -64,6 +64,8 @@ def _value(hint: Any) -> st.SearchStrategy[Any]:
             return st.sampled_from(get_args(kind))
         if kind is bool:
             return st.booleans()
+        if kind == tuple[int, ...]:
+            return st.lists(st.integers(1, LENGTH), min_size=1, max_size=4).map(tuple)
     return st.none()
 
 

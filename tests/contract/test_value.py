@@ -59,11 +59,11 @@ def test_a_number_that_no_tensor_holds_is_refused(name: str, number: float) -> N
     """In every field that takes numbers, in a list too; by the part itself, however it is made."""
     infinite = {f.name for f in fields(PARTS[name]) if INFINITE in f.metadata}
     for option, hint in get_type_hints(PARTS[name]).items():
-        kinds = {*get_args(hint), hint} & {int, float, tuple[float, ...]}
+        kinds = {*get_args(hint), hint} & {int, float, tuple[float, ...], tuple[int, ...]}
         if not kinds or get_origin(hint) in (ClassVar, Literal) or (number == inf and option in infinite):
             continue
         part = default(name)
-        object.__setattr__(part, option, (1.0, number) if tuple[float, ...] in kinds else number)
+        object.__setattr__(part, option, (1, number) if kinds - {int, float} else number)
         with pytest.raises(SchemeError, match=f"{name}: {option} must be (finite|at most)"):
             part.__post_init__()
 

@@ -18,6 +18,7 @@ SCHEMES = (
     "leaky_rerope(window=8, k=4)",
     "self_extend(window=8, group=4)",
     "dual_chunk(chunk=24, local=4)",
+    "dpe(window=8, groups=(2, 4, 1, 3))",
     "window(size=12)",
     "window(size=12, sinks=2)",
     "log_length",
@@ -327,6 +328,7 @@ FRAMES = (
     "self_extend(window=8, group=4)",
     "self_extend(window=8, group=2)",
     "dual_chunk(chunk=24, local=4)",
+    "dpe(window=8, groups=(2, 4, 1, 3))",
     "yarn(factor=2)",
     "yarn(factor=2) + leaky_rerope(window=8, k=4)",
 )

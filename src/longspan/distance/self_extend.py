@@ -21,6 +21,22 @@ from longspan.position_map import Floor, Identity
 from longspan.slots import Band, Branch, Distance
 
 
+def group_within(trained_length: int, window: int, length: int) -> int | None:
+    """The group size by the authors' rule w + (length − w) / G ≤ L / 2; None where no size is large enough.
+
+    The smallest such size is rounded up to a divisor of w where one lies within twice its value.
+    """
+    far, room = length - window, trained_length / 2 - window
+    if far <= 0:
+        smallest = 1
+    elif room <= 0:
+        return None
+    else:
+        smallest = ceil(far / room)
+    divisors = range(smallest, min(2 * smallest, window + 1))
+    return next((divisor for divisor in divisors if window % divisor == 0), smallest)
+
+
 @dataclass(frozen=True)
 class SelfExtend(Distance):
     """Neutral: group = 1, or window ≥ length.
@@ -51,15 +67,12 @@ class SelfExtend(Distance):
         window = geometry.trained_length // 4 if self.window is None else self.window
         if self.group is not None:
             return replace(self, window=window)
-        far, room = length - window, geometry.trained_length / 2 - window
-        if far > 0 >= room:
+        group = group_within(geometry.trained_length, window, length)
+        if group is None:
             raise SchemeError(
                 f"self_extend: no group keeps distances within half the trained length {geometry.trained_length} "
                 f"beyond a window of {window}: give group, or a window below {geometry.trained_length / 2:g}"
             )
-        group = ceil(far / room) if far > 0 else 1
-        divisors = range(group, min(2 * group, window + 1))
-        group = next((divisor for divisor in divisors if window % divisor == 0), group)
         return replace(self, window=window, group=group)
 
     def capacity(self, trained_length: int) -> int:

@@ -62,7 +62,8 @@ def shared_frame(schemes: list[Scheme]) -> Frame:
     keys: Counter[Frame] = Counter()
     for scheme in schemes:
         for branch in scheme.distance.branches():
-            frame = UNROTATED if branch.key == ZERO else Frame(scheme.rotation, branch.key)
+            unrotated = branch.key == ZERO or branch.sections > 1  # a rotary module takes one position for all pairs
+            frame = UNROTATED if unrotated else Frame(scheme.rotation, branch.key)
             keys[frame] += _count_keys(scheme, branch)
     return keys.most_common(1)[0][0]
 

@@ -72,12 +72,16 @@ def step_pieces(
 ) -> StepPieces | None:
     """The pieces of a span's keys; None where rows have different spectra, or where a row sees no key.
 
+    None as well for distances by section of the channel pairs: tiles rotate all keys for them in each call.
+
     Keys that rotate do so in chunks, each counted from its own first key: one short table of angles serves all chunks,
     and what grows with a key's position stays small. A decaying spectrum asks for the true distance, else None.
 
     Arguments:
         frames: mapped positions that queries and keys are already rotated to; None for unrotated ones.
     """
+    if scheme.distance.by_section:
+        return None
     position = torch.arange(span.first_query, span.first_query + span.queries).flip(0) + span.shift
     high, low = int(position[0]), int(position[-1])
     segment = next(s for s in scheme.rotation.segments(high + 1) if s.start <= high < s.stop)

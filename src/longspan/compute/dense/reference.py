@@ -88,11 +88,11 @@ def _products(query: Tensor, key: Tensor, x: Inputs) -> Float[Tensor, "batch hea
     segments = rotation.segments(int(queries.max()) + 1)
     scores = query.new_zeros(*query.shape[:-1], key.shape[-2])
     for segment in segments:
-        spectrum = segment.rotation.spectrum(head_dim)
         rows = (queries[..., 0] >= segment.start) & (queries[..., 0] < segment.stop)
         rows = rows[:, None, :, None]
         for branch in x.scheme.distance.branches():
             holds = branch.holds(queries[..., 0][:, :, None], keys[..., 0][:, None])[:, None] & rows
+            spectrum = segment.rotation.spectrum(head_dim).in_sections(branch.sections)
             said = branch.query(queries), branch.key(keys)
             left = residual(said[0], queries, x.query_frame, spectrum), residual(said[1], keys, x.key_frame, spectrum)
             product = _turned_product(query, key, said, left)

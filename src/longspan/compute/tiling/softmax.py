@@ -154,7 +154,7 @@ class SpanSoftmax:
         """The view's own queries and keys, rotated to the positions that its branch maps them to."""
         x = self.inputs
         branch = x.scheme.distance.branches()[view.branch]
-        spectrum = view.rotation.spectrum(self.query.shape[-1])
+        spectrum = view.rotation.spectrum(self.query.shape[-1]).in_sections(branch.sections)
         rows, keys = slice(*view.rows), slice(*view.keys)
         query_position, key_position = x.queries.coordinate[:, rows], x.keys.coordinate[:, keys]
         query, key = self.query[:, :, rows], self.key[:, :, keys]
