@@ -120,7 +120,8 @@ def test_only_shifts_by_whole_groups_of_all_sections_are_free() -> None:
 
 
 def test_left_open_it_starts_as_self_extend() -> None:
-    assert DPE().fill(GEOMETRY, 16384) == DPE(1024, (SelfExtend(1024).fill(GEOMETRY, 16384).group,) * 8)
+    assert SelfExtend().fill(GEOMETRY, 16384) == SelfExtend(1024, 16)
+    assert DPE().fill(GEOMETRY, 16384) == DPE(1024, (16,) * 8)
     assert DPE().fill(Geometry(8, 8, 16, trained_length=131072), 262144).window == 1024
     assert DPE(groups=(3, 1)).fill(GEOMETRY, 8192) == DPE(1024, (3, 1))
     with pytest.raises(SchemeError, match=r"dpe: no group size .* give groups, or a window below 2048"):

@@ -328,7 +328,6 @@ FRAMES = (
     "self_extend(window=8, group=4)",
     "self_extend(window=8, group=2)",
     "dual_chunk(chunk=24, local=4)",
-    "dpe(window=8, groups=(2, 4, 1, 3))",
     "yarn(factor=2)",
     "yarn(factor=2) + leaky_rerope(window=8, k=4)",
 )
