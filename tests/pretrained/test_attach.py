@@ -8,8 +8,9 @@ from torch import nn
 from transformers import DynamicCache, LlamaConfig, LlamaForCausalLM, StaticCache
 
 import longspan
+from longspan.compute.decoding import prepare
 from longspan.errors import NotationError, RefusalError, SchemeError
-from longspan.pretrained.running import attention
+from longspan.memo import forget
 from pretrained.models import TRAINED, in_parts, logits, tiny_llama, tokens
 
 LENGTH = 2 * TRAINED + 6
@@ -549,10 +550,13 @@ def test_gradient_checkpointing_recomputes_in_its_own_step(words, length, reentr
 )
 def test_what_a_step_has_to_do_is_found_once_for_all_layers_that_do_it(words, monkeypatch, scheme, kinds):
     model = longspan.extend(tiny_llama(num_hidden_layers=4), scheme)
-    found, decoding = [], attention.decoding
-    monkeypatch.setattr(attention, "decoding", lambda *given: found.append(given) or decoding(*given))
+    built, builder = [], prepare.StepBuilder
+    monkeypatch.setattr(prepare, "StepBuilder", lambda **given: built.append(given) or builder(**given))
+    forget()
     in_parts(model, words, [LENGTH - 1, 1])
-    assert len(found) == 4 + kinds
+    assert len(built) == kinds
+    in_parts(longspan.extend(tiny_llama(num_hidden_layers=2), scheme), words, [LENGTH - 1, 1])
+    assert len(built) == kinds  # another model with equal tensors shares them
 
 
 class Wrapper(nn.Module):

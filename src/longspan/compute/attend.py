@@ -110,15 +110,6 @@ def run(inputs: Inputs, backend: str = "auto") -> Float[Tensor, "batch heads que
     return chosen.tiled() if few is None else few(inputs.query, inputs.key, inputs.value, inputs.weights)
 
 
-def decoding(inputs: Inputs, backend: str = "auto") -> Prepared | None:
-    """What `run` does for few queries against a cache, found once for all tensors of equal specs; None for other calls.
-
-    Errors: as of `run`.
-    """
-    tiled = choose(inputs, backend).tiled
-    return None if tiled is None else _few_queries(tiled)
-
-
 def _few_queries(tiled: "Tiled") -> Prepared | None:
     few = tiled.inputs.query.shape[2] <= MOST_QUERIES
     return prepare_call(tiled.inputs) if few and tiled.kernel is cpu else None

@@ -1,6 +1,6 @@
 """Positions of few queries and of the keys of a cache, as values: equal ones share what is prepared for them."""
 
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Bool, Shaped
@@ -27,16 +27,6 @@ class RowGroup(NamedTuple):
     span: Span
 
 
-class Positions(Protocol):
-    """Positions of the queries and the keys of a call; hashable, and equal where they are the same."""
-
-    def groups(self) -> tuple[RowGroup, ...] | None:
-        """Rows of the batch by their positions; None where these do not step by one, token by token."""
-
-    def new_keys(self) -> Shaped[Tensor, "_ new 1"] | None:
-        """Positions of the newest keys, which come unrotated; None where all keys come as the cache keeps them."""
-
-
 class KnownPositions(NamedTuple):
     """Positions of keys that all come as the cache keeps them."""
 
@@ -51,11 +41,11 @@ class KnownPositions(NamedTuple):
         return cls(tuple(RowGroup(p.rows.start, p.rows.stop, p.queries, p.keys, p.span) for p in found))
 
     def groups(self) -> tuple[RowGroup, ...] | None:
-        """As of `Positions`."""
+        """Rows of the batch by their positions; None where these do not step by one, token by token."""
         return self.known
 
     def new_keys(self) -> None:
-        """None: no key is new."""
+        """None: no key comes unrotated."""
         return
 
 
@@ -83,14 +73,18 @@ class AppendedPositions(NamedTuple):
         return places(self.queries, self.before + self.new, padding=self._hidden(device), device=device)
 
     def groups(self) -> tuple[RowGroup, ...] | None:
-        """As of `Positions`."""
+        """Rows of the batch by their positions."""
         return KnownPositions.of(*self.places(), self.batch).known
 
     def new_keys(self) -> Shaped[Tensor, "_ new 1"]:
-        """As of `Positions`."""
+        """Positions of the new keys, which come unrotated."""
         return self.places()[1].last(self.new).coordinate
 
     def _hidden(self, device: torch.device | None) -> Bool[Tensor, "batch length"] | None:
         if self.padding is None:
             return None
         return torch.frombuffer(bytearray(self.padding), dtype=torch.bool).view(self.batch, -1).to(device)
+
+
+StepPositions = KnownPositions | AppendedPositions
+"""Positions of the queries and the keys of a call; hashable, and equal where they are the same."""

@@ -6,9 +6,10 @@
 from typing import NamedTuple
 
 import torch
+from torch import Tensor
 
 from longspan.compute.decoding.build import StepBuilder
-from longspan.compute.decoding.positions import KnownPositions, Positions, RowGroup
+from longspan.compute.decoding.positions import KnownPositions, RowGroup, StepPositions
 from longspan.compute.decoding.prepared import (
     BatchedSteps,
     DecodingStep,
@@ -24,7 +25,7 @@ from longspan.compute.tiling import spans
 from longspan.memo import remember
 from longspan.position_map import PositionMap
 from longspan.scheme import Scheme
-from longspan.slots import ScoreBias
+from longspan.slots import ScoreBias, Weights
 
 MOST_QUERIES = 8
 """More queries than this are a prompt."""
@@ -43,7 +44,7 @@ class Request(NamedTuple):
     """
 
     scheme: Scheme
-    positions: Positions
+    positions: StepPositions
     query: TensorSpec
     key: TensorSpec
     value: TensorSpec
@@ -53,6 +54,16 @@ class Request(NamedTuple):
     query_frame: PositionMap | None
     key_frame: PositionMap | None
     threads: int
+
+    @classmethod
+    def of(
+        cls, query: Tensor, key: Tensor, value: Tensor, weights: Weights, scheme: Scheme, positions: StepPositions,
+        base_scale: float, backend: str, frames: tuple[PositionMap | None, PositionMap | None],
+    ) -> "Request":  # fmt: skip
+        """The request for these tensors; keys and values as the cache holds them, frames of queries and keys."""
+        specs = TensorSpec.of(query), TensorSpec.of(key), TensorSpec.of(value)
+        learned = tuple((name, TensorSpec.of(weight)) for name, weight in weights.items())
+        return cls(scheme, positions, *specs, learned, base_scale, backend, *frames, torch.get_num_threads())
 
 
 @remember(16)
@@ -82,21 +93,9 @@ def prepare_call(x: Inputs, backend: str = "auto") -> Prepared | None:
     """What to do with a checked call; None as of `prepare`."""
     if x.query.shape[2] > MOST_QUERIES:
         return None
-    return prepare(
-        Request(
-            scheme=x.scheme,
-            positions=KnownPositions.of(x.queries, x.keys, len(x.query)),
-            query=TensorSpec.of(x.query),
-            key=TensorSpec.of(x.key),
-            value=TensorSpec.of(x.value),
-            weights=tuple((name, TensorSpec.of(weight)) for name, weight in x.weights.items()),
-            base_scale=x.base_scale,
-            backend=backend,
-            query_frame=x.query_frame,
-            key_frame=x.key_frame,
-            threads=torch.get_num_threads(),
-        )
-    )
+    positions = KnownPositions.of(x.queries, x.keys, len(x.query))
+    frames = x.query_frame, x.key_frame
+    return prepare(Request.of(x.query, x.key, x.value, x.weights, x.scheme, positions, x.base_scale, backend, frames))
 
 
 def _is_few_queries(request: Request) -> bool:

@@ -11,8 +11,8 @@ from transformers.masking_utils import AttentionMaskInterface, eager_mask
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS, AttentionInterface
 
 from longspan.cap.softcap import Softcap
-from longspan.compute.attend import decoding, run
-from longspan.compute.decoding.prepared import TensorSpec
+from longspan.compute.attend import run
+from longspan.compute.decoding.prepare import MOST_QUERIES, Request, prepare
 from longspan.compute.inputs import Inputs
 from longspan.errors import RefusalError
 from longspan.normalizer.softmax_plus_one import SoftmaxPlusOne
@@ -138,19 +138,19 @@ class Extended:
             raise RefusalError("this model adds a position bias of its own, which an extension would lose")
         if self.layout is not None:
             query, key = self.layout.arrange(query), self.layout.arrange(key)
-        tensors, weights = (query, key, value), {} if s_aux is None else {"normalizer.logit": s_aux}
+        weights = {} if s_aux is None else {"normalizer.logit": s_aux}
+        scheme = self.scheme if softcap is None and s_aux is None else self._with_the_models_own(softcap, s_aux)
         base_scale = query.shape[-1] ** -0.5 if scaling is None else float(scaling)
-        asked = self, base_scale, softcap, *(TensorSpec.of(tensor) for tensor in (*tensors, *weights.values()))
-        step = attention_mask.decodings.get(asked)
-        if step is None:
-            queries, keys = attention_mask.places(self.passes.current)
-            scheme = self._with_the_models_own(softcap, s_aux)
-            inputs = Inputs(*tensors, scheme, queries, keys, weights, base_scale, self.frame, self.frame)
-            step = decoding(inputs, self.backend)
-            if step is None:
-                return run(inputs, self.backend).transpose(1, 2).contiguous(), None
-            attention_mask.decodings[asked] = step
-        return step(*tensors, weights).transpose(1, 2).contiguous(), None
+        current, frames = self.passes.current, (self.frame, self.frame)
+        prepared = None
+        if query.shape[2] <= MOST_QUERIES:
+            positions = attention_mask.positions(current, len(query))
+            request = Request.of(query, key, value, weights, scheme, positions, base_scale, self.backend, frames)
+            prepared = prepare(request)
+        if prepared is None:
+            inputs = Inputs(query, key, value, scheme, *attention_mask.places(current), weights, base_scale, *frames)
+            return run(inputs, self.backend).transpose(1, 2).contiguous(), None
+        return prepared(query, key, value, weights).transpose(1, 2).contiguous(), None
 
     def _with_the_models_own(self, softcap: float | None, sinks: Tensor | None) -> Scheme:
         scheme = self.scheme if softcap is None else replace(self.scheme, cap=Softcap(float(softcap)))

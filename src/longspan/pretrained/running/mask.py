@@ -4,7 +4,6 @@ Nothing of size queries × keys is made in advance. An extended layer asks for t
 that stays as it is asks for the mask that its own implementation would have got.
 """
 
-from collections.abc import Hashable
 from typing import Any
 
 import torch
@@ -16,7 +15,7 @@ from transformers.masking_utils import (
     sdpa_mask,
 )
 
-from longspan.compute.decoding.prepared import Prepared
+from longspan.compute.decoding.positions import KnownPositions
 from longspan.compute.places import PADDING, Places, visible
 from longspan.errors import RefusalError
 from longspan.mask.all import All
@@ -43,8 +42,7 @@ class LazyMask:
         self._stock: dict[str, Any] = {}
         self._places: tuple[Places, Places] | None = None
         self._is_band: bool | None = None
-        self.decodings: dict[Hashable, Prepared] = {}
-        """Decoding steps that were prepared on these places, for all layers that need the same one."""
+        self._positions: dict[int, KnownPositions] = {}
 
     @property
     def shape(self) -> torch.Size:
@@ -85,6 +83,19 @@ class LazyMask:
                 raise RefusalError("attention ran outside the model's forward pass: call the model itself")
             self._places = self._find_places(current)
         return self._places
+
+    def positions(self, current: ForwardPass | None, batch: int) -> KnownPositions:
+        """Return the places as a value, by which layers and steps share what `prepare` finds for few queries.
+
+        Arguments:
+            current: as of `places`.
+            batch: the number of rows.
+
+        Errors: as of `places`.
+        """
+        if batch not in self._positions:
+            self._positions[batch] = KnownPositions.of(*self.places(current), batch)
+        return self._positions[batch]
 
     def is_band(self, current: ForwardPass | None) -> bool:
         """Return whether this is a long band: most pairs are hidden, all by causality, padding, packing and window.
