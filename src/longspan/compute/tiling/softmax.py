@@ -103,7 +103,8 @@ class SpanSoftmax:
         x, scheme, kernel = self.inputs, self.inputs.scheme, self.kernel
         biased = added is not None or isinstance(scheme.bias, ScoreBias)
         spectrum = scheme.rotation.spectrum(x.query.shape[-1])
-        rest = decay_span(spectrum, x.query.dtype, x.key.shape[2]), within, biased
+        shared_origin = decay_span(spectrum, x.query.dtype, x.key.shape[2]) if spectrum.decays else 0
+        rest = shared_origin, within, biased
         halvings = kernel.halvings(self.query.shape[0], self.query.shape[1])
         forward = lower(scheme, self.span, Cut(kernel.strip(x.query.dtype), halvings=halvings), *rest)
         backward = lower(scheme, self.span, Cut(None, halvings=halvings), *rest) if torch.is_grad_enabled() else forward
