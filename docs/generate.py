@@ -10,13 +10,13 @@ import re
 from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from longspan.catalogue import Method, methods
 from longspan.report.figure import loss_by_context, loss_by_position, several_contexts
 from longspan.report.palette import standalone
 from longspan.report.table import table
-from longspan.report.verdict import bargain, grounds, headline
+from longspan.report.words import bargain, grounds, headline
+from longspan.study.summary import Summary
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "experiments" / "results"
@@ -37,7 +37,8 @@ PART = re.compile(r"<!-- results -->\n.*?<!-- end -->", re.DOTALL)
 
 def generated() -> dict[Path, str]:
     """Every generated file and what it must hold."""
-    summaries = {path.parent.name: json.loads(path.read_text()) for path in sorted(RESULTS.glob("*/summary.json"))}
+    paths = sorted(RESULTS.glob("*/summary.json"))
+    summaries = {path.parent.name: Summary.of(json.loads(path.read_text())) for path in paths}
     shown = summaries[README_STUDY]
     results = _study(README_STUDY, shown, "docs/", ["position"], bargain(shown))
     readme = ROOT / "README.md"
@@ -51,30 +52,30 @@ def generated() -> dict[Path, str]:
     return {readme: text, docs / "results.md": _results(summaries), docs / "methods.md": _methods(), **figures}
 
 
-def _results(summaries: dict[str, Any]) -> str:
+def _results(summaries: dict[str, Summary]) -> str:
     """Every committed study."""
     text = "# What `longspan extend` found\n\nFrom `experiments/results`, written by the commands that are named.\n"
     for name, summary in summaries.items():
         text += f"\n## {name}\n\n{_study(name, summary, '', _figures(summary))}\n"
         text += "".join(f"- {line}\n" for line in grounds(summary))
-        if summary["left_out"]:
-            text += f"- Left out, to keep to the budget: {'; '.join(summary['left_out'])}.\n"
+        if summary.left_out:
+            text += f"- Left out, to keep to the budget: {'; '.join(summary.left_out)}.\n"
     return text
 
 
-def _study(name: str, summary: dict[str, Any], folder: str, figures: list[str], sentences: Sequence[str] = ()) -> str:
+def _study(name: str, summary: Summary, folder: str, figures: list[str], sentences: Sequence[str] = ()) -> str:
     """Verdict, table and figures."""
-    setting = summary["setting"]
+    setting = summary.setting
     drawn = "".join(f"\n![{CAPTIONS[kind]}]({folder}figures/{name}-{kind}.svg)\n" for kind in figures)
     return (
-        f"{' '.join([f'**{headline(summary)}**', *sentences])} (`{setting['command']}`: {setting['model']}, trained on "
-        f"{setting['trained_length']} tokens; {len(setting['documents'])} documents, 95 % intervals; "
-        f"chance is 25 %; {setting['dtype']}, {setting['hardware']}, torch {setting['versions']['torch']})\n\n"
+        f"{' '.join([f'**{headline(summary)}**', *sentences])} (`{setting.command}`: {setting.model}, trained on "
+        f"{setting.trained_length} tokens; {len(setting.documents)} documents, 95 % intervals; "
+        f"chance is 25 %; {setting.dtype}, {setting.hardware}, torch {setting.versions['torch']})\n\n"
         f"{table(summary)}\n{drawn}"
     )
 
 
-def _figures(summary: dict[str, Any]) -> list[str]:
+def _figures(summary: Summary) -> list[str]:
     """A line through one context is none."""
     return ["position", "context"] if several_contexts(summary) else ["position"]
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
 from threading import Barrier, Thread
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 
 from faulty_disk import at_every_change, full_after, killed_after, read_only_after
 from longspan import disk
-from longspan.disk import new_folder, recover_folder, remove, replaced_folder, write_all, writing
+from longspan.disk import new_folder, recover_folder, remove, replaced_folder, write_all, write_atomically, writing
 from longspan.errors import InputError
 
 FILES = ("config.json", "deep/weights")
@@ -267,3 +268,44 @@ def test_whatever_is_there_is_removed(tmp_path: Path) -> None:
         remove(tmp_path / name)
     assert os.listdir(tmp_path) == ["kept"]
     assert content(tmp_path / "kept") == {"kept"}
+
+
+def test_a_file_is_replaced_as_a_whole(tmp_path: Path) -> None:
+    path = tmp_path / "summary.json"
+    write_atomically(path, "old")
+    write_atomically(path, "new")
+    assert path.read_text() == "new"
+    assert [file.name for file in tmp_path.iterdir()] == ["summary.json"]
+
+
+@pytest.mark.parametrize("disk", [killed_after, full_after, read_only_after])
+def test_a_file_holds_the_old_text_or_the_new_one(tmp_path: Path, disk: Any) -> None:
+    for faulty in at_every_change(disk, least=2):
+        path = tmp_path / str(faulty.last) / "summary.json"
+        path.parent.mkdir()
+        write_atomically(path, "old")
+        with faulty.mounted():
+            write_atomically(path, "new")
+        assert path.read_text() == ("old" if faulty.failed else "new")
+        if disk is full_after:
+            assert os.listdir(path.parent) == ["summary.json"]
+            assert not faulty.refusal or faulty.refusal.startswith(f"cannot write {path}: No space left on device (")
+
+
+def test_all_of_the_text_is_forced_to_disk_before_it_takes_its_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    forced = []
+    monkeypatch.setattr(os, "fsync", lambda file: forced.append((os.fstat(file).st_size, os.listdir(tmp_path))))
+    write_atomically(tmp_path / "summary.json", "text")
+    assert forced == [(4, [f".summary.json.{os.getpid()}"])]
+
+
+@pytest.mark.parametrize("umask", [0o002, 0o077])
+def test_a_replaced_file_has_the_mode_that_the_umask_gives(tmp_path: Path, umask: int) -> None:
+    before = os.umask(umask)
+    try:
+        write_atomically(tmp_path / "summary.json", "text")
+    finally:
+        os.umask(before)
+    assert (tmp_path / "summary.json").stat().st_mode & 0o777 == 0o666 & ~umask

@@ -1,15 +1,20 @@
 """Tiny models with random numbers, tokenizers made on the spot, and texts: what the main job is tested with."""
 
 import random
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors
 from transformers import Gemma2Config, Gemma2ForCausalLM, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-from longspan.tasks.words import FACT, NAMES, WORDS
+from longspan.bundled import words as bundled_words
+from longspan.task import Example, Material
+from longspan.tasks.retrieval import FactRetrieval
 
 TRAINED_LENGTH = 64
+FACTS = bundled_words()
 PROSE = [
     "the",
     "sun",
@@ -36,7 +41,8 @@ PROSE = [
 
 def words_tokenizer(opening: bool = False) -> PreTrainedTokenizerFast:
     """One token per word or mark; with a BOS before every text if wanted."""
-    words = [*PROSE, *FACT.replace("{name}", "").replace("{value}.", "").split(), *NAMES, *WORDS, ".", "?"]
+    words = [*PROSE, *FACTS.fact.replace("{name}", "").replace("{value}.", "").split()]
+    words += [*FACTS.names, *FACTS.values, ".", "?"]
     vocabulary = {word: i for i, word in enumerate(["<unk>", "<s>", *dict.fromkeys(words)])}
     tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="<unk>"))
     tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
@@ -124,3 +130,11 @@ def write_texts(folder: Path, count: int, words: int) -> Path:
     for number in range(count):
         (folder / f"text-{number:02}.txt").write_text(prose(words, number), encoding="utf-8")
     return folder
+
+
+def haystack(
+    document: Sequence[int], tokenizer: Any, length: int, index: str, opening: Sequence[int] = (), tail: int = 0
+) -> Example:
+    """A document with facts in it, and questions about them."""
+    material = Material(tokenizer, tuple(document), tuple(opening))
+    return FactRetrieval(tail=tail).example(material, length, index)

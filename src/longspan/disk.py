@@ -47,6 +47,25 @@ def write_all(file: int, data: bytes) -> None:
         left = left[os.write(file, left) :]
 
 
+def write_atomically(path: Path, text: str) -> None:
+    """Replace a file's text: at any moment the file holds either the old text or all of the new one.
+
+    Errors: InputError where it cannot be written; nothing is left of the new text then.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    with writing(path):
+        try:
+            with temporary.open("w", encoding="utf-8") as file:
+                file.write(text)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(temporary, path)
+        except BaseException:
+            with suppress(OSError):
+                temporary.unlink()
+            raise
+
+
 @contextmanager
 def new_folder(folder: Path) -> Iterator[Path]:
     """Yield an empty folder, which becomes `folder` when the block ends without an error.

@@ -130,7 +130,7 @@ def test_memory_that_runs_out_all_the_same(
     def exhausted(*_: Any) -> None:
         raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes")
 
-    monkeypatch.setattr("longspan.measure.kinds.reading", exhausted)
+    monkeypatch.setattr("longspan.measure.kinds.reading.reading", exhausted)
     outcome = longspan("extend", model, "--to", 256, "--text", texts, "--out", tmp_path / "out", "--dtype", "float32")
     one_line(outcome, "out of memory while reading 256 tokens; what was measured is kept in")
 

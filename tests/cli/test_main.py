@@ -15,10 +15,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import longspan
+from longspan import bundled
 from longspan.catalogue import methods
 from longspan.cli import bench, export, extend, main
 from longspan.cli.terminal import answer, print_anything
-from longspan.measure.loading import bundled
 
 
 def run(*arguments: str) -> tuple[int, str, str]:
@@ -116,7 +116,7 @@ def schemes(draw: st.DrawFn) -> str:
 
 @given(schemes(), st.just("") | ANY)
 def test_numbers_of_export(scheme: str, to: str) -> None:
-    arguments = ("export", str(bundled("model")), "--method", scheme, *([f"--to={to}"] if to else []))
+    arguments = ("export", str(bundled.model_path()), "--method", scheme, *([f"--to={to}"] if to else []))
     code, out, err = run(*arguments)
     if code:
         refused_in_one_line(*arguments)
@@ -129,12 +129,12 @@ def test_numbers_of_export(scheme: str, to: str) -> None:
 
 @pytest.mark.parametrize("scheme", ["linear(factor=1e999)", "linear(factor=1e308)", "yarn(factor=(1e999 - 1e999))"])
 def test_an_export_without_end_is_refused(scheme: str) -> None:
-    assert "factor" in refused_in_one_line("export", str(bundled("model")), "--method", scheme)
+    assert "factor" in refused_in_one_line("export", str(bundled.model_path()), "--method", scheme)
 
 
 @pytest.mark.parametrize("to", [-5, 0, 10**18])
 def test_an_export_to_no_length_is_refused(to: int) -> None:
-    line = refused_in_one_line("export", str(bundled("model")), "--method", "linear", f"--to={to}")
+    line = refused_in_one_line("export", str(bundled.model_path()), "--method", "linear", f"--to={to}")
     assert f"the number of tokens to read must be 1 … {2**40}, got {to}" in line
 
 

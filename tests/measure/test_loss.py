@@ -3,13 +3,14 @@ from typing import Any
 import pytest
 import torch
 
+from longspan.measure.kinds.reading import reading
+from longspan.measure.kinds.retrieval import retrieval
+from longspan.measure.kinds.truncation import truncation
 from longspan.measure.loss import BINS, loss_at_context, loss_by_position
 from longspan.measure.reader import Reader
-from longspan.measure.reading import reading, truncation
-from longspan.measure.retrieval import retrieval
 from longspan.measure.token_nll import token_nll
-from longspan.tasks.retrieval import Haystack, haystack
-from tiny import TRAINED_LENGTH, bytes_tokenizer, llama, prose, words_tokenizer
+from longspan.task import Example
+from tiny import TRAINED_LENGTH, bytes_tokenizer, haystack, llama, prose, words_tokenizer
 
 DOCUMENT = torch.randint(2, 60, (512,), generator=torch.Generator().manual_seed(0)).tolist()
 
@@ -79,7 +80,7 @@ def test_truncation_is_the_loss_in_its_windows_and_the_questions_asked_in_the_la
     assert found["loss"] == pytest.approx(wanted["loss"], abs=1e-5)
     assert (found["tokens"], found["fed"]) == (tail, wanted["fed"])
     assert text.room <= tail
-    cut = Haystack((1, *text.ids[-63 : -text.room]), (), text.questions)
+    cut = Example((1, *text.ids[-63 : -text.room]), (), text.questions)
     assert cut.length == 64
     assert scores(found) == pytest.approx(scores(retrieval(reader, cut, fresh=True)), abs=1e-3)
 
@@ -90,7 +91,7 @@ def test_where_the_tail_does_not_hold_a_question_no_fact_is_cut() -> None:
     text = haystack(tokenizer(prose(900))["input_ids"], tokenizer, 1024, "0", tail=16)
     assert text.room > 16
     found = truncation(reader, text, 128, 16)
-    cut = Haystack(text.ids[-(128 - text.room) :], (), text.questions)
+    cut = Example(text.ids[-(128 - text.room) :], (), text.questions)
     assert scores(found) == pytest.approx(scores(retrieval(reader, cut, fresh=True)), abs=1e-3)
 
 

@@ -1,6 +1,9 @@
 """A summary as a study writes it, with numbers that are easy to follow."""
 
+from collections.abc import Callable
 from typing import Any
+
+from longspan.study.summary import Summary
 
 CONTEXTS = (256, 512, 1024, 4096)
 
@@ -73,7 +76,14 @@ def summary(winner: str | None = "rerope(window=256)", **changes: Any) -> dict[s
                     "tokens_per_second": 900.0,
                 },
                 {"method": "ntk(factor=16.0)", "failed": "the model returned NaN or infinity"},
-                {"method": "plain", "failed": None, "loss": 5.0, "price": 0.0, "tokens_per_second": 999.0},
+                {
+                    "method": "plain",
+                    "failed": None,
+                    "loss": 5.0,
+                    "beyond": 0.1,
+                    "price": 0.0,
+                    "tokens_per_second": 999.0,
+                },
             ],
             "finalists": ["rerope(window=256)"],
         },
@@ -95,3 +105,8 @@ def nothing() -> dict[str, Any]:
     """A summary in which no method beats truncation."""
     rows = [row("truncation", 3.0, 0.25), row("plain", 5.0, 0.1), judged("dual_chunk", 2.99, 0.25, 0.0)]
     return summary(winner=None, methods=rows)
+
+
+def shown(draw: Callable[[Summary], Any], found: dict[str, Any]) -> Any:
+    """What a report makes of a summary that was read from a file."""
+    return draw(Summary.of(found))

@@ -8,8 +8,8 @@ from longspan.report.figure import PLACEHOLDERS, gain_by_context, heat, loss_by_
 from longspan.report.page import page
 from longspan.report.palette import DARK, LIGHT, standalone
 from longspan.report.table import table
-from longspan.report.verdict import verdict
-from report.summaries import nothing, summary
+from longspan.report.words import verdict
+from report.summaries import nothing, shown, summary
 
 FIGURES = {"context": loss_by_context, "gain": gain_by_context, "position": loss_by_position, "heat": heat}
 
@@ -40,7 +40,7 @@ def text_of(html: str) -> str:
 
 
 def test_the_page_says_it_all() -> None:
-    html = page(summary())
+    html = shown(page, summary())
     text = text_of(html)
     for words in (
         "Use rerope(window=256) to read 4096 tokens.",
@@ -60,14 +60,14 @@ def test_the_page_says_it_all() -> None:
 
 
 def test_the_page_fetches_nothing() -> None:
-    html = page(summary())
+    html = shown(page, summary())
     assert not re.findall(r'(?:src|href)="(?!#)[^"]*"', html.replace("xlink:", ""))
     assert "@import" not in html
     assert "<script" not in html
 
 
 def test_without_a_winner_no_model_is_promised() -> None:
-    text = text_of(page(nothing()))
+    text = text_of(shown(page, nothing()))
     assert "Nothing beats truncation here: keep the last 512 tokens." in text
     assert "No model was written" in text
 
@@ -75,13 +75,13 @@ def test_without_a_winner_no_model_is_promised() -> None:
 def test_a_failed_method_has_no_numbers() -> None:
     found = summary()
     found["methods"][3] = {"method": "yarn(factor=8.0)", "failed": "the model returned NaN or infinity"}
-    assert text_of(page(found)).count("failed: the model returned NaN or infinity") == 3
-    assert "| `yarn(factor=8.0)` | failed: the model returned NaN or infinity |" in table(found)
+    assert text_of(shown(page, found)).count("failed: the model returned NaN or infinity") == 3
+    assert "| `yarn(factor=8.0)` | failed: the model returned NaN or infinity |" in shown(table, found)
 
 
 @pytest.mark.parametrize("name", FIGURES)
 def test_figures_take_their_colors_from_the_page(name: str) -> None:
-    svg = FIGURES[name](summary())
+    svg = shown(FIGURES[name], summary())
     assert not [placeholder for placeholder in PLACEHOLDERS if placeholder in svg]
     assert set(re.findall(r"var\(--(\w+)\)", svg)) <= {*LIGHT, "sans"}
     assert "var(--ink)" in svg
@@ -89,15 +89,15 @@ def test_figures_take_their_colors_from_the_page(name: str) -> None:
 
 
 def test_figures_name_the_methods_and_the_trained_length() -> None:
-    svg = loss_by_context(summary())
+    svg = shown(loss_by_context, summary())
     for words in ("rerope(window=256)", "yarn(factor=8.0)", "truncation, to beat", "trained length 512"):
         assert words in svg
-    assert loss_by_context(summary()) == svg
-    assert "3/8" in heat(summary())
+    assert shown(loss_by_context, summary()) == svg
+    assert "3/8" in shown(heat, summary())
 
 
 def test_a_figure_alone_brings_its_colors() -> None:
-    svg = standalone(loss_by_context(summary()))
+    svg = standalone(shown(loss_by_context, summary()))
     assert svg.startswith("<svg")
     assert LIGHT["ink"] in svg
     assert DARK["ink"] in svg
@@ -105,7 +105,7 @@ def test_a_figure_alone_brings_its_colors() -> None:
 
 
 def test_the_winner_stands_out_in_the_table() -> None:
-    lines = table(summary()).splitlines()
+    lines = shown(table, summary()).splitlines()
     assert lines[4].startswith("| **`rerope(window=256)`** | −0.100 [−0.120, −0.080] | 80 % [78, 82] | +0.000")
     assert lines[2].startswith("| `truncation` | to beat | 25 %")
 
@@ -113,15 +113,15 @@ def test_the_winner_stands_out_in_the_table() -> None:
 def test_a_plain_model_that_read_fewer_documents_says_so_everywhere() -> None:
     found = summary()
     found["methods"][1]["beyond"]["documents"] = 2
-    told = verdict(found)
-    assert "The plain model (2 documents) finds 10 % [8, 12] of the facts" in told
-    assert " 8 documents; 95 % intervals" in told
-    assert "| `plain` (2 documents) |" in table(found)
+    words = shown(verdict, found)
+    assert "The plain model (2 documents) finds 10 % [8, 12] of the facts" in words
+    assert " 8 documents; 95 % intervals" in words
+    assert "| `plain` (2 documents) |" in shown(table, found)
     for name in ("context", "position"):
-        assert "plain (2 documents)" in FIGURES[name](found)
-    assert text_of(page(found)).count("plain (2 documents)") == 4
-    assert text_of(page(found)).count("plain model (2 documents)") == 1
-    assert "(8 documents)" not in told + table(found) + page(found)
+        assert "plain (2 documents)" in shown(FIGURES[name], found)
+    assert text_of(shown(page, found)).count("plain (2 documents)") == 4
+    assert text_of(shown(page, found)).count("plain model (2 documents)") == 1
+    assert "(8 documents)" not in words + shown(table, found) + shown(page, found)
 
 
 def test_one_point_makes_no_curve() -> None:
@@ -130,8 +130,8 @@ def test_one_point_makes_no_curve() -> None:
     for each in found["methods"]:
         for name in ("loss", "loss_minus_truncation"):
             each[name] = {"4096": each[name]["4096"]}
-    html = page(found)
+    html = shown(page, found)
     assert html.count("<svg") == 2
     assert "To keep to the budget, only the context of 4096 tokens was measured" in text_of(html)
-    assert page(summary()).count("<svg") == 4
-    assert "To keep to the budget, only" not in text_of(page(summary()))
+    assert shown(page, summary()).count("<svg") == 4
+    assert "To keep to the budget, only" not in text_of(shown(page, summary()))

@@ -1,33 +1,67 @@
-"""Who is judged after the race."""
+"""Summaries of older versions are read, and stored results give the summary that they always gave."""
 
-from longspan.study.summary import finalists
+import json
+from collections.abc import Iterable
+from pathlib import Path
 
+import pytest
 
-def row(method: str, right: int, price: float = 0.0) -> dict[str, object]:
-    return {"method": method, "beyond": right / 40, "asked": 40, "price": price}
+from longspan.measure.documents import Document
+from longspan.measure.measurement import Measurement
+from longspan.study.judgement import summarize
+from longspan.study.planning.budget import plan_within
+from longspan.study.planning.cells import measurements
+from longspan.study.planning.pace import Pace
+from longspan.study.planning.subject import Subject
+from longspan.study.race import rank
+from longspan.study.results import Results
+from longspan.study.storing.folder import StudyFolder
+from longspan.study.summary import Setting, Summary
 
-
-def test_the_first_by_loss_are_judged() -> None:
-    assert finalists([row("a", 36), row("b", 8), row("c", 8), row("d", 8)], 3, 0.02) == ("a", "b", "c")
-
-
-def test_one_that_surely_finds_more_than_they_is_judged_in_place_of_the_last() -> None:
-    assert finalists([row("a", 8), row("b", 8), row("c", 8), row("d", 36)], 3, 0.02) == ("a", "b", "d")
-
-
-def test_a_few_facts_more_may_be_chance() -> None:
-    assert finalists([row("a", 15), row("b", 20), row("c", 17)], 1, 0.02) == ("a",)
-
-
-def test_of_those_that_find_about_the_most_the_one_of_lowest_loss_is_taken() -> None:
-    assert finalists([row("a", 8), row("b", 33), row("c", 36)], 1, 0.02) == ("b",)
-
-
-def test_finding_at_too_high_a_price_earns_no_place() -> None:
-    assert finalists([row("a", 8), row("b", 8), row("c", 36, 0.5)], 2, 0.02) == ("a", "b")
-    assert finalists([row("a", 8), row("b", 8), row("c", 36, 0.5), row("d", 36)], 2, 0.02) == ("a", "d")
+STORED = Path(__file__).parent / "stored"
+COMMITTED = sorted((Path(__file__).parents[2] / "experiments" / "results").glob("*/summary.json"))
 
 
-def test_a_race_without_far_facts_is_decided_by_loss() -> None:
-    none = [{"method": name, "beyond": 0.0, "asked": 0, "price": 0.0} for name in "ab"]
-    assert finalists(none, 1, 0.02) == ("a",)
+def documents(asked: Iterable[Measurement]) -> dict[str, Document]:
+    return {each.document.name: each.document for each in asked}
+
+
+def test_stored_results_are_resumed_and_give_the_same_summary(tmp_path: Path) -> None:
+    """A folder that version 0.1 wrote before plans had cells: no measurement is missing, and every byte is the same."""
+    for name in ("run.json", "results.jsonl"):
+        (tmp_path / name).write_bytes((STORED / name).read_bytes())
+    written = (STORED / "summary.json").read_text()
+    stored = json.loads(written)
+    run = json.loads((STORED / "run.json").read_text())
+    subject = Subject(**{name: value for name, value in run.items() if name != "format"})
+    with StudyFolder(tmp_path, subject) as folder:
+        asked = [Measurement.of(record["arguments"]) for record in folder.records.by_key.values()]
+        assert [each.key for each in asked] == list(folder.records.by_key)
+        by_name = documents(asked)
+        methods = list(dict.fromkeys(each.method for each in asked if each.method != "plain"))
+        judge, race = ([by_name[name] for name in stored[part]["documents"]] for part in ("setting", "race"))
+        more = [f"rerope(window={w})" for w in range(20, 29)]
+        plan = plan_within(0.01, Pace(1.0), subject, [*methods, *more], race, judge)
+        ranked = rank(plan, Results(plan.race_cells(), folder.record), 0.02)
+        cells = plan.judgement_cells(ranked.finalists)
+        assert folder.missing(measurements([*plan.race_cells(), *cells])) == []
+        found = summarize(plan, ranked, Results(cells, folder.record), Setting.of(stored["setting"]))
+    assert json.dumps(found.json(), indent=2) + "\n" == written
+
+
+def test_a_summary_reads_what_it_writes() -> None:
+    written = (STORED / "summary.json").read_text()
+    assert json.dumps(Summary.of(json.loads(written)).json(), indent=2) + "\n" == written
+
+
+@pytest.mark.parametrize("path", COMMITTED, ids=lambda path: path.parent.name)
+def test_summaries_of_older_versions_are_read(path: Path) -> None:
+    """They lack names that came later; nothing of what they hold is lost."""
+    written = json.loads(path.read_text())
+    found = Summary.of(written).json()
+    assert found["methods"] == written["methods"]
+    assert found["setting"] == written["setting"]
+    assert found | written == found | {"race": written["race"]}
+    assert [{**new, **old} for new, old in zip(found["race"]["rows"], written["race"]["rows"], strict=True)] == (
+        found["race"]["rows"]
+    )

@@ -5,14 +5,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from longspan.errors import InputError
-from longspan.tasks.retrieval import CHOICES, DEPTHS, Haystack, haystack, truncated
-from tiny import bytes_tokenizer, prose, words_tokenizer
+from longspan.task import Example
+from longspan.tasks.retrieval import CHOICES, DEPTHS
+from tiny import bytes_tokenizer, haystack, prose, words_tokenizer
 
 WORDS, BYTES = words_tokenizer(), bytes_tokenizer()
 TEXT = prose(3000)
 
 
-def made(length: int, tokenizer: Any = WORDS, seed: str = "0", **more: Any) -> Haystack:
+def made(length: int, tokenizer: Any = WORDS, seed: str = "0", **more: Any) -> Example:
     return haystack(tokenizer(TEXT)["input_ids"], tokenizer, length, seed, **more)
 
 
@@ -77,11 +78,11 @@ def test_short_haystacks_hold_fewer_facts() -> None:
 
 def test_truncation_keeps_the_end_and_fits() -> None:
     hay = made(1000, opening=(1,))
-    cut = truncated(hay, 200, (1,))
+    cut = hay.truncated(200, (1,))
     assert cut.length == 200
     assert cut.ids[0] == hay.ids[0] == 1
     assert cut.ids[1:] == hay.ids[-len(cut.ids) + 1 :]
-    assert truncated(hay, 1000, (1,)) == hay
+    assert hay.truncated(1000, (1,)) == hay
 
 
 def test_facts_are_not_the_documents_own_and_leave_the_last_tokens_alone() -> None:
@@ -93,7 +94,7 @@ def test_facts_are_not_the_documents_own_and_leave_the_last_tokens_alone() -> No
     assert facts > 0
     assert all(hay.own[-300:])
     assert not all(hay.own[-400:])
-    cut = truncated(hay, 600, (1,))
+    cut = hay.truncated(600, (1,))
     assert len(cut.own) == len(cut.ids)
     assert cut.own[1:] == hay.own[-len(cut.ids) + 1 :]
 
@@ -104,4 +105,4 @@ def test_too_short_is_refused() -> None:
     with pytest.raises(InputError, match="the document has 10 tokens"):
         haystack(list(range(10)), WORDS, 100, "0")
     with pytest.raises(InputError, match="no more than the question"):
-        truncated(made(1000), 5)
+        made(1000).truncated(5)

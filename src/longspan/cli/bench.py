@@ -48,8 +48,8 @@ def bench(
     from longspan.bench.alternatives import alternatives
     from longspan.bench.attention import PREFILL, Row, conditions, growth, measure
     from longspan.cli.terminal import Ticker
+    from longspan.disk import write_atomically
     from longspan.errors import InputError, NotationError, nearest
-    from longspan.study.records import write_atomically
 
     names = scheme or list(PREFILL)
     for name in names:

@@ -1,12 +1,15 @@
-"""`longspan extend [MODEL] --to N`: which method lets this model read N tokens, proved on your documents."""
+"""`longspan extend [MODEL] --to N`: which method lets this model read N tokens, measured on your documents."""
 
+import json
 import os
+import shlex
+import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from longspan.cli.terminal import say
+from longspan.cli.terminal import answer, say
 from longspan.errors import InputError
 
 Dtype = Annotated[str, typer.Option(help="auto, float32, bfloat16 or float16; auto takes the faster exact enough one.")]
@@ -26,7 +29,9 @@ def extend(
     tolerance: Annotated[
         float, typer.Option("--tolerance", help="Nats per token a method may cost on short texts.")
     ] = 0.02,
-    budget: Annotated[float, typer.Option("--budget", help="Minutes of measuring; the least missed is left out.")] = 30,
+    budget: Annotated[
+        float, typer.Option("--budget", help="Minutes of measuring; what matters least is left out to keep to it.")
+    ] = 30,
     dtype: Dtype = "auto",
     trained_length: Annotated[
         int | None, typer.Option("--trained-length", help="Tokens the model was trained on, if its config is wrong.")
@@ -35,7 +40,8 @@ def extend(
 ) -> None:
     """Try every method that may let MODEL read N tokens, judge the best on your documents, write the extended model.
 
-    Beside them always stand the plain model and truncation: the plain model on the last tokens it was trained for.
+    The report compares them with the plain model and with truncation: the plain model on the last tokens, as many as
+    it was trained on.
     """
     for bars in ("HF_HUB_DISABLE_PROGRESS_BARS", "TQDM_DISABLE"):  # the libraries' own, of loading and writing
         os.environ.setdefault(bars, "1")
@@ -43,11 +49,16 @@ def extend(
     if to is None:
         raise InputError("give the number of tokens to read: --to N")
     try:
-        from longspan.cli.extending import Request, run
+        from longspan.cli.progress import Stderr
+        from longspan.report.page import page
+        from longspan.report.words import verdict
+        from longspan.study.request import Request
+        from longspan.study.run import run_study
 
         request = Request(
             model=model,
             length=to,
+            command=shlex.join(["longspan", *sys.argv[1:]]),
             methods=tuple(method or ()),
             texts=tuple(text or ()),
             out=out,
@@ -57,7 +68,14 @@ def extend(
             dtype=dtype,
             trained_length=trained_length,
         )
-        run(request, as_json)
+        summary = run_study(request, Stderr(), page)
     except KeyboardInterrupt:
-        say("longspan: interrupted; what was measured is kept, and the same command goes on from there")
+        say("longspan: interrupted; what was measured is kept, and the same command resumes it")
         raise typer.Exit(130) from None
+    if as_json:
+        print(json.dumps(summary.json(), indent=2, allow_nan=False))
+        return
+    answer(verdict(summary))
+    answer(f"\nreport: {request.folder.resolve() / 'report.html'}")
+    if summary.model:
+        answer(f"model:  {Path(summary.model).resolve()}")

@@ -13,26 +13,29 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from longspan.cli.terminal import PERIOD, is_live, say
-from longspan.measure.kinds import Measurement
+from longspan.measure.measurement import Measurement
 from longspan.report.printable import printable
-from longspan.study.folder import Study
-from longspan.study.pace import Pace
+from longspan.study.planning.pace import Pace
 
 TOKENS = Pace(1.0)
-"""As if a token took a second: shares of a stage's time before anything was timed."""
+"""Makes the shares of a stage's time proportional to tokens, before anything was timed."""
 
 
-def show(study: Study, stage: str, planned: Iterable[Measurement], pace: Pace | None = None) -> None:
-    """Make the missing measurements of a stage, which take as long as `pace` says; None where that is not known yet."""
-    missing = study.missing(planned)
-    if not missing:
-        return
-    names = [printable(str(asked)) for asked in missing]
-    shares = [(pace or TOKENS).seconds(asked) for asked in missing]
-    if is_live():
-        _bar(stage, names, shares, study.run(missing))
-    else:
-        _lines(stage, names, shares, study.run(missing), timed=pace is not None)
+class Stderr:
+    """The observer of a study that the command line runs (`longspan.study.observer.Observer`)."""
+
+    def say(self, text: str) -> None:
+        """Print one line."""
+        say(text)
+
+    def watch(self, stage: str, asked: Sequence[Measurement], made: Iterable[object], pace: Pace | None) -> None:
+        """Show a bar on a terminal, and lines elsewhere, until `made` is exhausted."""
+        names = [printable(str(each)) for each in asked]
+        shares = [(pace or TOKENS).seconds(each) for each in asked]
+        if is_live():
+            _bar(stage, names, shares, made)
+        else:
+            _lines(stage, names, shares, made, timed=pace is not None)
 
 
 def _bar(stage: str, names: Sequence[str], shares: Sequence[float], made: Iterable[Any]) -> None:
@@ -62,16 +65,16 @@ def _lines(
     timed: bool,
     clock: Callable[[], float] = monotonic,
 ) -> None:
-    """Arguments: `timed` is whether the shares are seconds."""
-    began = told = clock()
+    """Print lines; `timed` says whether the shares are seconds."""
+    began = last_line = clock()
     expected = f", about {_duration(sum(shares))}" if timed else ""
     say(f"{stage}: {len(names)} measurement{'s' if len(names) > 1 else ''}{expected}; first {names[0]}")
     for number, _ in enumerate(made, start=1):
         now = clock()
-        if number < len(names) and now - told >= PERIOD:
+        if number < len(names) and now - last_line >= PERIOD:
             left = (now - began) * sum(shares[number:]) / sum(shares[:number])
             say(f"{stage}: {number} of {len(names)} done, {_duration(left)} left; next {names[number]}")
-            told = now
+            last_line = now
     say(f"{stage}: {len(names)} of {len(names)} done in {_duration(clock() - began)}")
 
 

@@ -9,7 +9,7 @@ other, so their number is first divided by the design effect.
 Source: Student 1908; Wilson 1927, JASA 22:209; design effect: Kish 1965, "Survey Sampling", section 5.4.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from math import inf, sqrt
 from typing import Any
@@ -47,8 +47,14 @@ class Estimate:
         return self.low > 0
 
     def json(self) -> dict[str, Any]:
-        """As JSON; an infinite end is null."""
+        """Return it as JSON; an infinite end is null."""
         return {name: None if value in (inf, -inf) else value for name, value in asdict(self).items()}
+
+    @classmethod
+    def of(cls, found: Mapping[str, Any]) -> "Estimate":
+        """Read its JSON."""
+        low, high = found["low"], found["high"]
+        return cls(found["value"], -inf if low is None else low, inf if high is None else high, found["documents"])
 
 
 def mean(values: Sequence[float], level: float = LEVEL) -> Estimate:

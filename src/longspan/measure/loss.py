@@ -12,9 +12,9 @@ import torch
 from jaxtyping import Float64
 from torch import Tensor
 
+from longspan.measure.feeding import Feed, feeds
 from longspan.measure.reader import Reader
 from longspan.measure.token_nll import token_nll
-from longspan.tasks.continuation import Window, feed, windows
 
 BINS = 64
 """Equal parts of a text in which the loss by position is kept."""
@@ -23,41 +23,41 @@ BINS = 64
 def loss_at_context(
     reader: Reader, ids: Sequence[int], context: int, tail: int, opening: Sequence[int] = ()
 ) -> dict[str, Any]:
-    """`loss`: the mean over the text's last `tail` tokens, each seeing about `context` tokens."""
-    plan = windows(len(ids), min(context, len(ids)), tail)
+    """Return `loss`, the mean over a text's last `tail` tokens, each of which sees about `context` tokens."""
+    plan = feeds(len(ids), min(context, len(ids)), tail)
     losses = torch.cat(losses_in(reader, ids, plan, opening))
     return {
         "loss": float(losses.mean()),
         "tokens": len(losses),
-        "fed": sum(window.stop - window.start for window in plan),
+        "fed": sum(feed.stop - feed.start for feed in plan),
     }
 
 
 def losses_in(
-    reader: Reader, ids: Sequence[int], plan: Sequence[Window], opening: Sequence[int] = ()
+    reader: Reader, ids: Sequence[int], plan: Sequence[Feed], opening: Sequence[int] = ()
 ) -> list[Float64[Tensor, " scored"]]:
-    """The losses of the scored tokens of each window, which is read by itself."""
-    return [token_nll(reader, reader.ids(feed(ids, w, opening)), w.stop - w.scored)[0] for w in plan]
+    """Read each feed by itself and return the losses of its scored tokens, nats."""
+    return [token_nll(reader, reader.ids(f.ids(ids, opening)), f.stop - f.scored)[0] for f in plan]
 
 
 def loss_within(reader: Reader, ids: Sequence[int], own: Sequence[bool], trained_length: int) -> dict[str, Any]:
-    """`short`: the mean over the tokens within the trained length, which alone are fed."""
+    """Read the first `trained_length` tokens alone and return `short`, the mean loss over them."""
     some = ids[:trained_length]
     losses = token_nll(reader, reader.ids(some))[0]
     return {"short": float(losses[torch.tensor(own[1 : len(some)])].mean()), "fed": len(some)}
 
 
 def loss_by_position(losses: Tensor, own: Sequence[bool], trained_length: int, tail: int) -> dict[str, Any]:
-    """From the losses of a whole text, token by token.
+    """Reduce the losses of a whole text, token by token, to means.
 
     Arguments:
         losses: of every token but the first, nats, shape (tokens - 1).
-        own: of every token, whether it is scored.
+        own: whether each token is scored.
         trained_length, tail: tokens.
 
-    `loss`: of the last `tail` tokens; `short`: of the tokens within the trained length; `second_half`: of the second
-    half, as far as it lies beyond the trained length; `positions`: means over `BINS` equal parts, None for a part
-    without a scored token.
+    Returns `loss`: of the last `tail` tokens; `short`: of the tokens within the trained length; `second_half`: of the
+    second half, as far as it lies beyond the trained length; `positions`: means over `BINS` equal parts, None for a
+    part without a scored token; `tokens`: the tail.
     """
     length = len(own)
     scored = torch.tensor(own[1:])

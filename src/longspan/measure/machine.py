@@ -1,15 +1,33 @@
-"""What computed a result: processor, accelerator, threads."""
+"""What computed a result: processor, accelerator, threads, and the versions of the libraries."""
 
 import platform
+from importlib.metadata import version
 
 import torch
 
+from longspan.memo import remember
+
 
 def hardware() -> str:
-    """As in "AMD EPYC, 2 threads"."""
+    """Return the device's name, as in "AMD EPYC, 2 threads"."""
     if torch.cuda.is_available():
         return torch.cuda.get_device_name()
     return f"{_processor()}, {torch.get_num_threads()} threads"
+
+
+@remember(1)
+def versions() -> dict[str, str]:
+    """Return the versions of Python and of the libraries that compute."""
+    found = {name: version(name) for name in ("longspan", "torch", "transformers") if _installed(name)}
+    return {"python": platform.python_version(), **found}
+
+
+def _installed(name: str) -> bool:
+    try:
+        version(name)
+    except ModuleNotFoundError:
+        return False
+    return True
 
 
 def _processor() -> str:

@@ -1,126 +1,158 @@
 """One measurement: a pure function of JSON arguments to a JSON record, so that a grid can run on any machines.
 
-`longspan.measure.kinds` says what can be asked. The record holds the arguments, their key, the result, or `failed` with
-the reason, seconds, peak memory and versions.
+What can be asked is a `Measurement`; its kinds are the files of `longspan/measure/kinds`. The record holds the
+arguments, their key, the result, or `failed` with the reason, seconds, peak memory and versions.
 """
 
 import hashlib
+import json
 import math
-import platform
 import time
-from collections.abc import Mapping
-from importlib.metadata import version
-from typing import Any
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, ClassVar
 
 from longspan.errors import InputError, RefusalError
 from longspan.measure.cost import Cost
-from longspan.measure.kinds import PLAIN, Measurement
-from longspan.measure.loading import load, load_tokenizer
+from longspan.measure.documents import Document
+from longspan.measure.machine import versions
+from longspan.measure.model import LoadedModel
 from longspan.measure.reader import Reader
 from longspan.memo import remember
-from longspan.pretrained.attach import extend
-from longspan.tasks.documents import opening
-from longspan.tasks.retrieval import haystack
+from longspan.registry import name_of, registered
+from longspan.task import Example, Material
+from longspan.tasks.retrieval import FactRetrieval
 
 
-def measure(arguments: Mapping[str, Any]) -> dict[str, Any]:
-    """The record of one measurement; the model is loaded once per process.
+@dataclass(frozen=True)
+class Measurement(ABC):
+    """What is asked of one model, by one method, about one text: a document's first tokens with facts among them.
+
+    Arguments:
+        model, dtype: what `LoadedModel.load` takes.
+        fingerprint: of the model's numbers: another model under the same name is refused.
+        trained_length: tokens.
+        method: a scheme's text, or "plain".
+        document: what the text is made of.
+        length: of the text, tokens.
+        tail: how many last tokens of the text hold no facts, and are scored.
+        seed: of the facts.
+
+    A kind is the name of its file; stored results contain it, so that it never changes. `words` is what a user sees
+    while it is measured, and may name arguments.
+    """
+
+    words: ClassVar[str]
+
+    model: str
+    dtype: str
+    fingerprint: str
+    trained_length: int
+    method: str
+    document: Document
+    length: int
+    tail: int
+    seed: int
+
+    @staticmethod
+    def of(arguments: Mapping[str, Any]) -> "Measurement":
+        """Return the measurement of these JSON arguments.
+
+        Errors: InputError for an unknown kind.
+        """
+        own = {**arguments, "document": Document(**arguments["document"])}
+        if (name := own.pop("kind")) not in kinds():
+            raise InputError(f"no measurement of kind {name!r}; there are {', '.join(kinds())}")
+        return kinds()[name](**own)
+
+    @property
+    def kind(self) -> str:
+        """The name of its file."""
+        return name_of(type(self))
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """Its JSON arguments."""
+        return {"kind": self.kind, **asdict(self)}
+
+    @property
+    def key(self) -> str:
+        """The name of its record: equal arguments, equal key."""
+        return hashlib.sha256(json.dumps(self.arguments, sort_keys=True).encode()).hexdigest()[:16]
+
+    def __str__(self) -> str:
+        return f"{self.method} · {self.words.format(**vars(self))}"
+
+    def readings(self) -> list[int]:
+        """Return how many tokens each forward pass reads; questions are left out."""
+        return [self.length]
+
+    @abstractmethod
+    def result(self, reader: Reader, text: Example, opening: Sequence[int]) -> dict[str, Any]:
+        """Ask the model; `opening` holds the special tokens that its tokenizer puts before every text."""
+
+
+@remember(None)
+def kinds() -> dict[str, type[Measurement]]:
+    """Return every kind of measurement by its name, found by walking the folder."""
+    return registered("longspan.measure.kinds", Measurement)
+
+
+def measure(arguments: Mapping[str, Any], model: LoadedModel | None = None) -> dict[str, Any]:
+    """Return the record of one measurement.
+
+    Arguments:
+        arguments: JSON, as `Measurement.arguments` gives them.
+        model: the model that they name, if it is loaded already; loaded for this call otherwise.
 
     Errors: InputError for arguments that name no measurement, or a model or document that has changed.
     """
     asked = Measurement.of(arguments)
-    return bench(asked.model, asked.dtype, asked.fingerprint).measure(asked)
+    return record_of(asked, model or LoadedModel.load(asked.model, asked.dtype))
 
 
-@remember(1)
-def loaded(model: str, dtype: str) -> "Bench":
-    """A model on the bench; one at a time."""
-    return Bench(load(model, dtype), load_tokenizer(model))
+def record_of(asked: Measurement, model: LoadedModel) -> dict[str, Any]:
+    """Make a measurement with a loaded model and return its record.
+
+    Errors: InputError where the model or the document is not the one that was asked about.
+    """
+    if model.fingerprint != asked.fingerprint:
+        raise InputError(
+            f"{asked.model} is not the model it was: its fingerprint is {model.fingerprint}, not {asked.fingerprint}; "
+            "give a new --out"
+        )
+    failed = _refusal(asked, model)
+    with Cost() as cost:
+        result = _result(asked, model) if failed is None else None
+    if failed is None and not _finite(result):
+        result, failed = None, "the model returned NaN or infinity"
+    record = {
+        "key": asked.key,
+        "arguments": asked.arguments,
+        "result": result,
+        "seconds": round(cost.seconds, 4),
+        "peak_bytes": cost.peak_bytes,
+        "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        "versions": versions(),
+    }
+    return record if failed is None else {**record, "failed": failed}
 
 
-def bench(model: str, dtype: str, expected: str | None = None) -> "Bench":
-    """A loaded model on the bench, which must be the one that is expected."""
-    found = loaded(model, dtype)
-    if expected is not None and found.fingerprint != expected:
-        raise InputError(f"{model} is not the model it was: its fingerprint is {found.fingerprint}, not {expected}")
-    return found
-
-
-class Bench:
-    """A model to be measured; it stays attached to a method until another one is wanted."""
-
-    def __init__(self, model: Any, tokenizer: Any) -> None:
-        self.model, self.tokenizer = model, tokenizer
-        self.reader = Reader(model)
-        self.opening = opening(tokenizer)
-        self.fingerprint = fingerprint(model)
-        self._method: str | None = None
-
-    def measure(self, asked: Measurement) -> dict[str, Any]:
-        """The record of one measurement."""
-        failed = self._refusal(asked.method)
-        with Cost() as cost:
-            result = self._result(asked) if failed is None else None
-        if failed is None and not _finite(result):
-            result, failed = None, "the model returned NaN or infinity"
-        record = {
-            "key": asked.key,
-            "arguments": asked.arguments,
-            "result": result,
-            "seconds": round(cost.seconds, 4),
-            "peak_bytes": cost.peak_bytes,
-            "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-            "versions": versions(),
-        }
-        return record if failed is None else {**record, "failed": failed}
-
-    def attach(self, method: str) -> None:
-        """Put a method on the model, in place of the one that is on it.
-
-        The plain model is attached to its own rotation: its sliding layers then make no mask of the whole text.
-        """
-        if method != self._method:
-            extend(self.model, "rope" if method == PLAIN else method)
-            self._method = method
-
-    def _refusal(self, method: str) -> str | None:
-        """Put a method on the model; if it cannot be had, why."""
-        try:
-            self.attach(method)
-        except RefusalError as error:
-            return f"refused: {error}"
-        return None
-
-    def _result(self, asked: Measurement) -> dict[str, Any]:
-        document = asked.document.tokens(self.tokenizer)
-        seed = f"{asked.seed}/{asked.document.digest}"
-        text = haystack(document, self.tokenizer, asked.length, seed, self.opening, tail=asked.tail)
-        return asked.result(self.reader, text, self.opening)
-
-
-def fingerprint(model: Any) -> str:
-    """A digest of every parameter's name, shape and some of its numbers."""
-    state = hashlib.sha256()
-    for name, parameter in sorted(model.named_parameters()):
-        numbers = parameter.detach().flatten()
-        some = numbers[:: max(1, len(numbers) // 64)].float().cpu()
-        state.update(f"{name} {tuple(parameter.shape)} {some.tolist()}".encode())
-    return state.hexdigest()[:16]
-
-
-@remember(1)
-def versions() -> dict[str, str]:
-    """What computed it."""
-    found = {name: version(name) for name in ("longspan", "torch", "transformers") if _installed(name)}
-    return {"python": platform.python_version(), **found}
-
-
-def _installed(name: str) -> bool:
+def _refusal(asked: Measurement, model: LoadedModel) -> str | None:
+    """Attach the method; if the model refuses it, the reason."""
     try:
-        version(name)
-    except ModuleNotFoundError:
-        return False
-    return True
+        model.attach(asked.method)
+    except RefusalError as error:
+        return f"refused: {error}"
+    return None
+
+
+def _result(asked: Measurement, model: LoadedModel) -> dict[str, Any]:
+    material = Material(model.tokenizer, asked.document.tokens(model.tokenizer), model.opening)
+    index = f"{asked.seed}/{asked.document.digest}"
+    text = FactRetrieval(tail=asked.tail).example(material, asked.length, index)
+    return asked.result(model.reader, text, model.opening)
 
 
 def _finite(result: Any) -> bool:

@@ -6,8 +6,8 @@ and nowhere else.
 
 import io
 import re
-from collections.abc import Mapping, Sequence
-from math import nan
+from collections.abc import Sequence
+from math import isinf, nan
 from typing import Any
 
 import matplotlib as mpl
@@ -17,7 +17,11 @@ from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from longspan.report.verdict import few
+from longspan.measure.interval import Estimate
+from longspan.measure.model import PLAIN
+from longspan.report.words import documents_if_fewer
+from longspan.study.planning.cells import TRUNCATION
+from longspan.study.summary import MethodRow, Summary
 
 PLACEHOLDERS = {
     "#010101": "var(--ink)",
@@ -47,56 +51,48 @@ STYLE: dict[Any, Any] = {
     "savefig.facecolor": "none",
 }
 
-ENDS = ("low", "high")
-
 LABEL = 36
 """Characters of a label that fit into half the width, in whatever font the reader has."""
 
-Row = Mapping[str, Any]
 
-
-def loss_by_context(summary: Mapping[str, Any]) -> str:
-    """Loss of the same last tokens against the context they see, with truncation as the line to beat."""
+def loss_by_context(summary: Summary) -> str:
+    """Draw the loss of the same last tokens against the context they see, with truncation as the line to beat."""
     with mpl.rc_context(STYLE):
         figure, axes = _axes()
-        trained = summary["setting"]["trained_length"]
         for row, color in _colored(summary):
-            contexts = [int(context) for context in row["loss"]]
-            if row["method"] == "truncation":
-                axes.axhline(row["loss"][str(contexts[0])]["value"], color=color, ls=(0, (5, 3)), lw=1.4)
+            values = [estimate.value for estimate in row.loss.values()]
+            if row.method == TRUNCATION:
+                axes.axhline(values[0], color=color, ls=(0, (5, 3)), lw=1.4)
                 axes.plot([], [], color=color, ls=(0, (5, 3)), lw=1.4, label="truncation, to beat")
                 continue
-            middle = [row["loss"][str(context)]["value"] for context in contexts]
-            axes.plot(contexts, middle, color=color, marker="o", ms=4, lw=2, label=_name(row, summary))
-        _trained(axes, trained)
-        _context_axis(axes, summary["setting"]["contexts"])
+            axes.plot(list(row.loss), values, color=color, marker="o", ms=4, lw=2, label=_name(row, summary))
+        _trained(axes, summary.setting.trained_length)
+        _context_axis(axes, summary.setting.contexts)
         axes.set_ylabel("loss, nats per token")
         _legend(axes)
         return _svg(figure, "Loss of the same last tokens against context")
 
 
-def several_contexts(summary: Mapping[str, Any]) -> bool:
+def several_contexts(summary: Summary) -> bool:
     """Whether any line of the figures by context has more than one point; truncation's is level anyway."""
-    return any(len(row.get("loss", ())) > 1 for row in summary["methods"] if row["method"] != "truncation")
+    return any(len(row.loss) > 1 for row in summary.measured if row.method != TRUNCATION)
 
 
-def gain_by_context(summary: Mapping[str, Any]) -> str:
-    """The same as paired differences to truncation, with 95 % intervals over documents.
+def gain_by_context(summary: Summary) -> str:
+    """Draw paired differences to truncation's loss, with 95 % intervals over documents.
 
-    A plain model that falls off a cliff leaves the figure, so that the methods can be told apart.
+    The axis fits the methods; a plain model that is far worse leaves the figure.
     """
     with mpl.rc_context(STYLE):
         figure, axes = _axes()
-        rows = [(row, color) for row, color in _colored(summary) if row["method"] != "truncation"]
+        rows = [(row, color) for row, color in _colored(summary) if row.method != TRUNCATION]
         for number, (row, color) in enumerate(rows):
-            found = row["loss_minus_truncation"]
-            contexts = [int(context) for context in found]
             shift = 2 ** (0.08 * (number - (len(rows) - 1) / 2))
-            estimates = list(found.values())
+            estimates = list(row.loss_minus_truncation.values())
             axes.errorbar(
-                [context * shift for context in contexts],
-                [estimate["value"] for estimate in estimates],
-                yerr=[[abs(_end(estimate, end) - estimate["value"]) for estimate in estimates] for end in ENDS],
+                [context * shift for context in row.loss_minus_truncation],
+                [estimate.value for estimate in estimates],
+                yerr=_distances(estimates),
                 color=color,
                 fmt="o-",
                 ms=4,
@@ -105,25 +101,25 @@ def gain_by_context(summary: Mapping[str, Any]) -> str:
                 label=_name(row, summary),
             )
         axes.axhline(0, color=INK, ls=(0, (5, 3)), lw=1.4)
-        _context_axis(axes, summary["setting"]["contexts"])
-        methods = [row["loss_minus_truncation"].values() for row, _ in rows if row["method"] != "plain"]
-        _limit(axes, [0.0, *(_end(estimate, end) for found in methods for estimate in found for end in ENDS)])
+        _context_axis(axes, summary.setting.contexts)
+        methods = [list(row.loss_minus_truncation.values()) for row, _ in rows if row.method != PLAIN]
+        _limit(axes, [0.0, *(end for estimates in methods for ends in _ends(estimates) for end in ends)])
         axes.set_ylabel("loss minus truncation's, nats")
         _legend(axes)
         return _svg(figure, "Paired difference to truncation, with 95 % intervals")
 
 
-def loss_by_position(summary: Mapping[str, Any]) -> str:
-    """Loss by position in the text, with the trained length marked."""
+def loss_by_position(summary: Summary) -> str:
+    """Draw the loss by position in the text, with the trained length marked."""
     with mpl.rc_context(STYLE):
         figure, axes = _axes()
-        length = summary["setting"]["length"]
+        length = summary.setting.length
         for row, color in _colored(summary):
-            if "positions" in row:
-                values = [nan if value is None else value for value in row["positions"]]
+            if row.whole is not None:
+                values = [nan if value is None else value for value in row.whole.positions]
                 places = [(part + 0.5) * length / len(values) for part in range(len(values))]
                 axes.plot(places, values, color=color, lw=1.5, label=_name(row, summary))
-        _trained(axes, summary["setting"]["trained_length"])
+        _trained(axes, summary.setting.trained_length)
         axes.set_xlim(0, length)
         axes.set_xlabel("position, tokens")
         axes.set_ylabel("loss, nats per token")
@@ -131,24 +127,24 @@ def loss_by_position(summary: Mapping[str, Any]) -> str:
         return _svg(figure, "Loss by position")
 
 
-def heat(summary: Mapping[str, Any]) -> str:
-    """Share of facts found, by depth and length, one panel per method."""
-    rows = [row for row in summary["methods"] if row["failed"] is None and row["heat"]]
-    lengths = sorted({cell["length"] for row in rows for cell in row["heat"]})
-    depths = sorted({cell["depth"] for row in rows for cell in row["heat"]})
+def heat(summary: Summary) -> str:
+    """Draw the share of facts found, by depth and length, one panel per method."""
+    rows = [row for row in summary.measured if row.heat]
+    lengths = sorted({cell.length for row in rows for cell in row.heat})
+    depths = sorted({cell.depth for row in rows for cell in row.heat})
     with mpl.rc_context({**STYLE, "font.size": 9}):
         columns = min(2, len(rows))
         lines = -(-len(rows) // columns)
         figure = Figure(figsize=(7.2, 0.7 + lines * (0.75 + 0.3 * len(depths))), layout="constrained")
         for number, row in enumerate(rows, start=1):
             axes = figure.add_subplot(lines, columns, number)
-            axes.set_title(_short(row["method"], 44), fontsize=9.5, loc="left", color=INK)
-            for cell in row["heat"]:
-                x, y = lengths.index(cell["length"]), depths.index(cell["depth"])
-                share = cell["right"] / cell["asked"]
+            axes.set_title(_short(row.method, 44), fontsize=9.5, loc="left", color=INK)
+            for cell in row.heat:
+                x, y = lengths.index(cell.length), depths.index(cell.depth)
+                share = cell.right / cell.asked
                 color = (ACCENT, 0.06 + 0.8 * share)
                 axes.add_patch(Rectangle((x - 0.48, y - 0.46), 0.96, 0.92, facecolor=color, lw=0))
-                axes.text(x, y, f"{cell['right']}/{cell['asked']}", ha="center", va="center", fontsize=8, color=INK)
+                axes.text(x, y, f"{cell.right}/{cell.asked}", ha="center", va="center", fontsize=8, color=INK)
             axes.set_xticks(range(len(lengths)), [f"{length}" for length in lengths])
             axes.set_yticks(range(len(depths)), [f"{100 * depth:.0f} %" for depth in depths])
             axes.set_xlim(-0.5, len(lengths) - 0.5)
@@ -167,21 +163,17 @@ def _axes() -> tuple[Figure, Axes]:
     return figure, axes
 
 
-def _colored(summary: Mapping[str, Any]) -> list[tuple[Row, str]]:
+def _colored(summary: Summary) -> list[tuple[MethodRow, str]]:
     """The methods that did not fail, with their colors; the winner's is the accent, and it is drawn last."""
-    winner = summary["winner"]
-    fixed = {"truncation": INK, "plain": MUTED, winner: ACCENT}
+    winner = summary.winner
+    fixed = {TRUNCATION: INK, PLAIN: MUTED, winner: ACCENT}
     spare = [color for color in (ACCENT, SECOND, THIRD) if winner is None or color != ACCENT]
-    found = [
-        (row, fixed.get(row["method"]) or (spare.pop(0) if spare else MUTED))
-        for row in summary["methods"]
-        if row["failed"] is None
-    ]
-    return sorted(found, key=lambda pair: pair[0]["method"] == winner)
+    found = [(row, fixed.get(row.method) or (spare.pop(0) if spare else MUTED)) for row in summary.measured]
+    return sorted(found, key=lambda pair: pair[0].method == winner)
 
 
-def _name(row: Row, summary: Mapping[str, Any]) -> str:
-    return row["method"] + few(row, summary["setting"])
+def _name(row: MethodRow, summary: Summary) -> str:
+    return row.method + documents_if_fewer(row, summary.setting)
 
 
 def _trained(axes: Axes, trained: int) -> None:
@@ -205,9 +197,16 @@ def _limit(axes: Axes, values: Sequence[float]) -> None:
     axes.set_ylim(low - room, high + 3 * room)
 
 
-def _end(estimate: Mapping[str, Any], end: str) -> float:
-    """One end of an interval; the value itself where one document says nothing about others."""
-    return estimate["value"] if estimate[end] is None else estimate[end]
+def _ends(estimates: Sequence[Estimate]) -> tuple[list[float], list[float]]:
+    """Lower and upper ends of intervals; the value itself where one document says nothing about others."""
+    lower = [estimate.value if isinf(estimate.low) else estimate.low for estimate in estimates]
+    upper = [estimate.value if isinf(estimate.high) else estimate.high for estimate in estimates]
+    return lower, upper
+
+
+def _distances(estimates: Sequence[Estimate]) -> list[list[float]]:
+    """How far the lower and the upper ends lie from the values."""
+    return [[abs(end - each.value) for each, end in zip(estimates, ends, strict=True)] for ends in _ends(estimates)]
 
 
 def _legend(axes: Axes) -> None:

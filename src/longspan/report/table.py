@@ -1,43 +1,40 @@
 """The judged methods as a Markdown table."""
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Sequence
 
-from longspan.report.verdict import TRUNCATION, few, nats, percent
+from longspan.report.words import documents_if_fewer, nats, percent
+from longspan.study.planning.cells import TRUNCATION
+from longspan.study.summary import FailedRow, MethodRow, Summary
 
 
-def table(summary: Mapping[str, Any]) -> str:
-    """One row per method: the loss it gains, what it finds, what it costs."""
-    setting = summary["setting"]
+def table(summary: Summary) -> str:
+    """Return one row per method: the loss it gains, what it finds, what it costs."""
+    setting = summary.setting
     head = (
         "method",
-        f"fluency: loss at {setting['length']} minus truncation's, nats",
-        f"facts beyond {setting['trained_length']} tokens found",
+        f"fluency: loss at {setting.length} minus truncation's, nats",
+        f"facts beyond {setting.trained_length} tokens found",
         "cost on short texts, nats",
         "tokens/s",
     )
     lines = [_line(head), _line(["---"] * len(head))]
-    for row in summary["methods"]:
-        name = f"`{row['method']}`"
-        if row["failed"]:
-            lines.append(_line([name, f"failed: {row['failed']}", "", "", ""]))
-            continue
-        name += few(row, setting)
-        winner = row["method"] == summary["winner"]
-        gain = row["loss_minus_truncation"][str(setting["length"])]
-        lines.append(
-            _line(
-                [
-                    f"**{name}**" if winner else name,
-                    "to beat" if row["method"] == TRUNCATION else nats(gain),
-                    percent(row["beyond"]),
-                    nats(row["price"]) if "price" in row else "0",
-                    f"{row['tokens_per_second']:,.0f}" if "tokens_per_second" in row else "",
-                ]
-            )
-        )
-    return "\n".join(lines)
+    return "\n".join([*lines, *(_line(_cells(row, summary)) for row in summary.methods)])
 
 
-def _line(cells: Any) -> str:
+def _cells(row: MethodRow | FailedRow, summary: Summary) -> Sequence[str]:
+    name = f"`{row.method}`"
+    if isinstance(row, FailedRow):
+        return [name, f"failed: {row.failed}", "", "", ""]
+    name += documents_if_fewer(row, summary.setting)
+    gain = row.loss_minus_truncation.get(summary.setting.length)
+    return [
+        f"**{name}**" if row.method == summary.winner else name,
+        "to beat" if row.method == TRUNCATION else nats(gain) if gain else "",
+        percent(row.beyond),
+        nats(row.assessment.price) if row.assessment else "0",
+        f"{row.whole.tokens_per_second:,.0f}" if row.whole else "",
+    ]
+
+
+def _line(cells: Sequence[str]) -> str:
     return f"| {' | '.join(cells)} |"

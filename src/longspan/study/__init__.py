@@ -1,1 +1,1 @@
-"""A study, which is what `longspan extend` runs: plan, measure, decide, summarize."""
+"""A study: which method lets a model read N tokens, decided on the user's documents. It begins in `run.py`."""

@@ -1,9 +1,9 @@
-"""Verdict: which method to use, if any, from the judged documents.
+"""Decision: which method to use, if any, from the judged documents.
 
 The baseline is truncation: the plain model on the last trained-length tokens, which costs nothing. A method is worth
 using when
 1. it raises the loss within the trained length by at most the tolerance, against the plain model,
-2. it beats truncation at the wanted length: in the loss of the same last tokens, or in retrieval of facts that stand
+2. it beats truncation at the wanted length: in the loss of the same last tokens, or in retrieval of facts that are
    beyond the trained length, by a 95 % interval over documents that excludes 0.
 The winner has the lowest loss at the wanted length among these; where the paired difference to the lowest has an
 interval that includes 0, they are tied and the one that retrieves more beyond the trained length wins.
@@ -11,6 +11,7 @@ interval that includes 0, they are tied and the one that retrieves more beyond t
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from longspan.measure.interval import Estimate, paired
 
@@ -20,7 +21,7 @@ TOLERANCE = 0.02
 
 @dataclass(frozen=True)
 class Scores:
-    """What a method did on the judged documents, one number per document, in the same order for every method.
+    """The scores of a method on the judged documents, one number per document, in the same order for every method.
 
     Arguments:
         loss: of the last tokens at the wanted length, nats.
@@ -35,14 +36,14 @@ class Scores:
 
 @dataclass(frozen=True)
 class Assessment:
-    """A method against plain and truncation.
+    """A method compared with the plain model and with truncation.
 
     Arguments:
-        price: loss within the trained length, minus plain's.
-        gain: loss at the wanted length, minus truncation's: negative is good.
+        price: loss within the trained length, minus the plain model's, nats.
+        gain: loss at the wanted length, minus truncation's, nats: negative is good.
         retrieval: share retrieved beyond the trained length, minus truncation's.
-        affordable: price within the tolerance.
-        beats_in_loss, beats_in_retrieval: against truncation, with intervals that exclude 0.
+        affordable: whether the price is within the tolerance.
+        beats_in_loss, beats_in_retrieval: whether it beats truncation, by an interval that excludes 0.
     """
 
     price: Estimate
@@ -54,8 +55,25 @@ class Assessment:
 
     @property
     def beats(self) -> bool:
-        """In one of the two."""
+        """Whether it beats truncation in one of the two."""
         return self.beats_in_loss or self.beats_in_retrieval
+
+    def json(self) -> dict[str, Any]:
+        """Return it as JSON, as part of a method's row."""
+        return {
+            "price": self.price.json(),
+            "gain": self.gain.json(),
+            "retrieval_gain": self.retrieval.json(),
+            "affordable": self.affordable,
+            "beats_in_loss": self.beats_in_loss,
+            "beats_in_retrieval": self.beats_in_retrieval,
+        }
+
+    @classmethod
+    def of(cls, row: Mapping[str, Any]) -> "Assessment":
+        """Read the JSON of a method's row."""
+        price, gain, retrieval = (Estimate.of(row[name]) for name in ("price", "gain", "retrieval_gain"))
+        return cls(price, gain, retrieval, row["affordable"], row["beats_in_loss"], row["beats_in_retrieval"])
 
 
 def assess(
@@ -69,7 +87,7 @@ def assess(
 
 
 def tied(scores: Mapping[str, Scores], assessments: Mapping[str, Assessment]) -> list[str]:
-    """The method to use, and after it the others whose loss is not surely higher than the lowest.
+    """Return the method to use, and after it the others whose loss is not surely higher than the lowest.
 
     Empty where nothing beats truncation at a tolerable price.
     """

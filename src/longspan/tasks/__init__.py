@@ -1,1 +1,1 @@
-"""What a model is asked: examples made from the user's own documents, as token ids."""
+"""What a model is asked to do: one task per file, found by walking this folder (`longspan.task.tasks`)."""

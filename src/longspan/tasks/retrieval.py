@@ -1,10 +1,10 @@
 """Retrieval: facts hidden in the user's own text and asked for at its end, answered by likelihood over four choices.
 
-At each depth stands a group of four facts, "The secret code of NAME is WORD."; each of the four is asked as "The secret
-code of NAME is", and the choices are the group's four words. So all choices occur in the text, only binding name to
-word answers, and a model that cannot see the group is right exactly as often as chance, 1 in 4, whatever words it
-prefers. All groups share one haystack: it is read once and every question is asked against it. Its last tokens are left
-without facts, so that the same reading gives their loss.
+Each depth holds a group of four facts, "The secret code of NAME is WORD."; each of the four is asked as "The secret
+code of NAME is", and the choices are the group's four words. So all choices occur in the text, only the binding of name
+to word answers, and a model that cannot see the group is right exactly as often as chance, 1 in 4, whatever words it
+prefers. All groups share one text: it is read once and every question is asked after it. Its last tokens hold no facts,
+so that the same reading gives their loss.
 """
 
 import bisect
@@ -13,134 +13,97 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from longspan import bundled
 from longspan.errors import InputError
-from longspan.tasks.words import FACT, NAMES, QUESTION, WORDS
+from longspan.task import Example, Material, Question, Task
 
 CHOICES = 4
 DEPTHS = (0.05, 0.275, 0.5, 0.725, 0.95)
-"""Where in the haystack the groups stand: 0 its start, 1 where its last tokens, those without facts, begin."""
+"""Where the groups are in the text: 0 is its start, 1 is where its last tokens, those without facts, begin."""
 
 FACTS_SHARE = 0.25
-"""At most this share of a haystack is facts; a short one holds groups at fewer depths, drawn at random."""
+"""At most this share of a text is facts; a short text holds groups at fewer depths, drawn at random."""
 
 SPREAD = 0.01
-"""Share of the haystack between neighbors of a group; where that is less than a sentence they stand side by side."""
+"""Share of the text between neighbors of a group; where that is less than a sentence they follow each other."""
 
 
 @dataclass(frozen=True)
-class Question:
-    """Which of `choices` continues haystack + `ids`?
+class FactRetrieval(Task):
+    """Facts in a text, and a question about each.
 
     Arguments:
-        ids: the question's tokens.
-        choices: the tokens of each choice.
-        answer: index of the right choice.
-        depth: of the group the fact belongs to.
-        distance: tokens from the fact's first token to the question's end.
+        depths: where groups of facts may be, 0 … 1.
+        tail: how many last tokens of the text hold no facts.
     """
 
-    ids: tuple[int, ...]
-    choices: tuple[tuple[int, ...], ...]
-    answer: int
-    depth: float
-    distance: int
+    depths: tuple[float, ...] = DEPTHS
+    tail: int = 0
+
+    def example(self, material: Material, length: int, index: str) -> Example:
+        """Hide facts in the document's first tokens; the longest prompt with its answer is exactly `length` tokens.
+
+        Errors: InputError where facts and questions leave no room for text, or the document is too short.
+        """
+        generator, encode, words = self.generator(length, index), material.encode, bundled.words()
+        opening, document = material.opening, material.document
+        fact_length = len(encode(" " + words.fact.format(name=words.names[0], value=words.values[0])))
+        groups = max(1, int(FACTS_SHARE * length / (CHOICES * fact_length)))
+        depths = sorted(generator.sample(self.depths, min(groups, len(self.depths))))
+        count = CHOICES * len(depths)
+        names = _chosen(generator, words.names, count, encode)
+        values = _chosen(generator, words.values, count, encode)
+        facts = [encode(" " + words.fact.format(name=n, value=w)) for n, w in zip(names, values, strict=True)]
+        asked = [encode(" " + words.question.format(name=name)) for name in names]
+        answers = [encode(" " + value) for value in values]
+        longest = max(len(q) + max(map(len, answers[_group(i)])) for i, q in enumerate(asked))
+        room = length - longest - sum(map(len, facts)) - len(opening)
+        before_tail = room - self.tail
+        if before_tail < count:
+            raise InputError(
+                f"{length} tokens leave no room for text beside {count} facts of about {fact_length} tokens: "
+                "give a longer text"
+            )
+        if len(document) < room:
+            raise InputError(f"the document has {len(document)} tokens, a text of {length} with facts needs {room}")
+        wanted = [(depth + SPREAD * (k - (CHOICES - 1) / 2)) * before_tail for depth in depths for k in range(CHOICES)]
+        spots = _spots(document[:before_tail], material.tokenizer)
+        ids, own, begins = _hidden(document[:room], facts, wanted, spots, opening)
+        questions = tuple(
+            Question(
+                asked[i],
+                tuple(answers[_group(i)]),
+                i % CHOICES,
+                depths[i // CHOICES],
+                len(ids) + len(asked[i]) - begins[i],
+            )
+            for i in range(count)
+        )
+        return Example(tuple(ids), tuple(own), questions)
 
 
-@dataclass(frozen=True)
-class Haystack:
-    """A text with facts in it, and the questions about them.
-
-    Arguments:
-        ids: the text's tokens.
-        own: of each token, whether it is the document's own; those of facts and of the opening are not.
-        questions: about the facts.
-    """
-
-    ids: tuple[int, ...]
-    own: tuple[bool, ...]
-    questions: tuple[Question, ...]
-
-    @property
-    def room(self) -> int:
-        """Tokens of the longest question together with its answer."""
-        return max(len(question.ids) + max(map(len, question.choices)) for question in self.questions)
-
-    @property
-    def length(self) -> int:
-        """Tokens of the longest prompt together with its answer."""
-        return len(self.ids) + self.room
-
-
-def haystack(
+def _hidden(
     document: Sequence[int],
-    tokenizer: Any,
-    length: int,
-    seed: str,
-    opening: Sequence[int] = (),
-    depths: Sequence[float] = DEPTHS,
-    tail: int = 0,
-) -> Haystack:
-    """A haystack made of a document's first tokens; its longest prompt with its answer is exactly `length` tokens.
+    facts: Sequence[Sequence[int]],
+    wanted: Sequence[float],
+    spots: Sequence[int],
+    opening: Sequence[int],
+) -> tuple[list[int], list[bool], list[int]]:
+    """The opening and the document with each fact at the spot nearest to where it is wanted.
 
-    No fact stands among the last `tail` tokens of the text.
-
-    Errors: InputError where facts and questions leave no room for text, or the document is too short.
+    Returns the token ids, of each token whether it is the document's own, and where each fact begins.
     """
-    generator = random.Random(f"retrieval/{length}/{seed}")
-
-    def encode(text: str) -> tuple[int, ...]:
-        return tuple(tokenizer(text, add_special_tokens=False)["input_ids"])
-
-    fact_length = len(encode(" " + FACT.format(name=NAMES[0], value=WORDS[0])))
-    groups = max(1, int(FACTS_SHARE * length / (CHOICES * fact_length)))
-    depths = sorted(generator.sample(depths, min(groups, len(depths))))
-    count = CHOICES * len(depths)
-    names = _chosen(generator, NAMES, count, encode)
-    words = _chosen(generator, WORDS, count, encode)
-    facts = [encode(" " + FACT.format(name=n, value=w)) for n, w in zip(names, words, strict=True)]
-    asked = [encode(" " + QUESTION.format(name=name)) for name in names]
-    answers = [encode(" " + word) for word in words]
-    longest = max(len(q) + max(map(len, answers[_group(i)])) for i, q in enumerate(asked))
-    room = length - longest - sum(map(len, facts)) - len(opening)
-    place = room - tail
-    if place < count:
-        raise InputError(f"{length} tokens leave no room for text beside {count} facts of about {fact_length} tokens")
-    if len(document) < room:
-        raise InputError(f"the document has {len(document)} tokens, a haystack of {length} needs {room}")
-    spots = _spots(document[:place], tokenizer)
-    wanted = [(depth + SPREAD * (k - (CHOICES - 1) / 2)) * place for depth in depths for k in range(CHOICES)]
-    order = sorted(range(count), key=lambda i: wanted[i])
-    ids, own, done, begins = list(opening), [False] * len(opening), 0, [0] * count
-    for i in order:
+    ids, own, done, begins = list(opening), [False] * len(opening), 0, [0] * len(facts)
+    for i in sorted(range(len(facts)), key=lambda i: wanted[i]):
         here = max(done, _nearest(spots, wanted[i]))
         ids += document[done:here]
         begins[i] = len(ids)
         ids += facts[i]
         own += [True] * (here - done) + [False] * len(facts[i])
         done = here
-    ids += document[done:room]
-    own += [True] * (room - done)
-    questions = tuple(
-        Question(
-            asked[i],
-            tuple(answers[_group(i)]),
-            i % CHOICES,
-            depths[i // CHOICES],
-            len(ids) + len(asked[i]) - begins[i],
-        )
-        for i in range(count)
-    )
-    return Haystack(tuple(ids), tuple(own), questions)
-
-
-def truncated(hay: Haystack, length: int, opening: Sequence[int] = ()) -> Haystack:
-    """The same questions when only the last `length` tokens are fed, the longest prompt and its answer included."""
-    room = length - hay.room - len(opening)
-    if room < 1:
-        raise InputError(f"{length} tokens hold no more than the question")
-    if length >= hay.length:
-        return hay
-    return Haystack((*opening, *hay.ids[-room:]), (*[False] * len(opening), *hay.own[-room:]), hay.questions)
+    ids += document[done:]
+    own += [True] * (len(document) - done)
+    return ids, own, begins
 
 
 def _group(index: int) -> slice:
@@ -158,12 +121,12 @@ def _chosen(
     enough = [size for size in sorted(by_size) if len(by_size[size]) >= count]
     pool = by_size[enough[0]] if enough else list(words)
     if len(pool) < count:
-        raise InputError(f"{count} different words are wanted, there are {len(pool)}")
+        raise InputError(f"{count} different words are needed, there are {len(pool)}: give fewer depths")
     return generator.sample(pool, count)
 
 
 def _spots(ids: Sequence[int], tokenizer: Any) -> list[int]:
-    """Where a sentence begins; where a word begins if there are none."""
+    """Where a sentence begins; where a word begins if there are too few sentences."""
     texts = {token: tokenizer.decode([token]) for token in set(ids)}
     ends = {token for token, text in texts.items() if text.rstrip(" ").endswith((".", "!", "?", "\n"))}
     sentence = [i for i in range(1, len(ids)) if ids[i - 1] in ends and ids[i] not in ends]

@@ -1,44 +1,43 @@
-"""Study: a folder with the measurements of one model at one wanted length, begun, interrupted and resumed at will.
+"""StudyFolder: the measurements of one model at one wanted length; the same command resumes an interrupted study.
 
-run.json          what is measured: a folder that says something else is not touched
+run.json          what is measured; a folder that says something else is left alone
 results.jsonl     one record per measurement
 summary.json      what they say
-report.html       the same to look at
+report.html       the same as a page
 model/            the extended model
 """
 
 import json
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from longspan.disk import recover_folder, remove, writing
+from longspan.disk import recover_folder, remove, write_atomically, writing
 from longspan.errors import InputError
-from longspan.measure.kinds import Measurement
-from longspan.measure.measurement import bench
-from longspan.study.grid import Grid
-from longspan.study.records import Records, write_atomically
+from longspan.measure.measurement import Measurement
+from longspan.study.planning.subject import Subject
+from longspan.study.storing.records import Records
 
 FORMAT = 2
 RESULTS = "results.jsonl"
 BEGUN = re.compile(r"\.run\.json\.\d+")
 LEFT = re.compile(r"\.(run\.json|summary\.json|report\.html)\.\d+|\.model|\.\.model\..+")
-"""What a killed run leaves behind; the last two names are those of older versions."""
+"""What a killed run leaves; the last two names are those of older versions."""
 
 
-class Study:
+class StudyFolder:
     """A folder of measurements, held by one process.
 
-    The folder is locked before anything is written into it, so that a run that comes second leaves no trace.
+    The folder is locked before anything is written into it, so that a second run leaves no trace.
 
     Errors: InputError where the folder holds other results, or anything else, where another run holds it, or where it
     cannot be written.
     """
 
-    def __init__(self, folder: Path, grid: Grid) -> None:
-        self.folder, self.grid = folder, grid
+    def __init__(self, folder: Path, subject: Subject) -> None:
+        self.folder, self.subject = folder, subject
         self._refuse_others()
         with writing(folder):
             folder.mkdir(parents=True, exist_ok=True)
@@ -55,38 +54,24 @@ class Study:
     @property
     def identity(self) -> dict[str, Any]:
         """What the folder's run.json says."""
-        return {"format": FORMAT, **asdict(self.grid)}
+        return {"format": FORMAT, **asdict(self.subject)}
 
-    def __enter__(self) -> "Study":
+    def __enter__(self) -> "StudyFolder":
         return self
 
     def __exit__(self, *_: Any) -> None:
         self.records.close()
 
     def record(self, asked: Measurement) -> dict[str, Any] | None:
-        """Of a measurement that was made."""
-        return self.records.known.get(asked.key)
+        """Return the record of a measurement; None where it was not made."""
+        return self.records.by_key.get(asked.key)
 
     def missing(self, planned: Iterable[Measurement]) -> list[Measurement]:
-        """Those of the planned measurements that were not made."""
+        """Return those of the planned measurements that were not made."""
         return [asked for asked in planned if self.record(asked) is None]
 
-    def run(self, planned: Iterable[Measurement]) -> Iterator[dict[str, Any]]:
-        """Make what is missing, one by one; each record is on disk before it is handed out."""
-        for asked in self.missing(planned):
-            made = bench(self.grid.model, self.grid.dtype, self.grid.fingerprint).measure(asked)
-            self.records.append(made)
-            yield made
-
-    def tokens_per_second(self, measured: Iterable[Measurement]) -> float | None:
-        """How fast these were read; None where none was made."""
-        records = [(asked, self.record(asked)) for asked in measured]
-        made = [(sum(asked.readings()), record["seconds"]) for asked, record in records if record is not None]
-        seconds = sum(seconds for _, seconds in made)
-        return sum(count for count, _ in made) / seconds if seconds else None
-
     def write(self, name: str, text: str) -> Path:
-        """A file of the folder, replaced as a whole."""
+        """Replace a file of the folder as a whole, and return its path."""
         write_atomically(self.folder / name, text)
         return self.folder / name
 
@@ -98,11 +83,11 @@ class Study:
         if present is not None and present != self.identity:
             names = sorted({*present, *self.identity})
             pairs = [(name, present.get(name), self.identity.get(name)) for name in names]
-            told = ", ".join(f"{name} {found!r}, not {wanted!r}" for name, found, wanted in pairs if found != wanted)
-            raise InputError(f"{self.folder} holds other results ({told}): give another --out")
+            differ = ", ".join(f"{name} {found!r}, not {wanted!r}" for name, found, wanted in pairs if found != wanted)
+            raise InputError(f"{self.folder} holds other results ({differ}): give another --out")
 
     def _tidy(self) -> None:
-        """Clear away what a killed run has left; no other run can be at work while this one holds the folder."""
+        """Remove what a killed run left; no other run works here while this one holds the folder."""
         with writing(self.folder):
             recover_folder(self.folder / "model")
             for path in self.folder.iterdir():
@@ -117,7 +102,7 @@ def _may_begin(folder: Path) -> bool:
     except FileNotFoundError:
         return True
     except NotADirectoryError:
-        return not folder.exists()  # what is no folder may lie above it
+        return not folder.exists()  # a file may be in the place of a folder above it
     return not left or (left == [folder / RESULTS] and left[0].stat().st_size == 0)
 
 

@@ -1,13 +1,13 @@
-"""Pace: how long readings take, from two that were timed."""
+"""Pace: how long forward passes take, from two that were timed."""
 
 from dataclasses import dataclass
 
-from longspan.measure.kinds import Measurement
+from longspan.measure.measurement import Measurement
 
 
 @dataclass(frozen=True)
 class Pace:
-    """A reading of n tokens takes per_token · n + per_pair · n² seconds: matrix products, and attention.
+    """Reading n tokens takes per_token · n + per_pair · n² seconds: matrix products, and attention.
 
     >>> Pace.of((1000, 3.0), (2000, 8.0))
     Pace(per_token=0.002, per_pair=1e-06)
@@ -18,12 +18,12 @@ class Pace:
 
     @classmethod
     def of(cls, short: tuple[int, float], long: tuple[int, float]) -> "Pace":
-        """From the tokens and seconds of a short and of a long reading; noise makes neither share negative."""
+        """Fit tokens and seconds of a short and of a long reading; noise makes neither share negative."""
         (tokens, seconds), (more, longer) = short, long
         per_pair = (longer / more - seconds / tokens) / (more - tokens)
         per_pair = min(max(per_pair, 0.0), longer / more**2)
         return cls(longer / more - per_pair * more, per_pair)
 
     def seconds(self, asked: Measurement) -> float:
-        """What a measurement will take."""
+        """Return what a measurement will take."""
         return sum(self.per_token * n + self.per_pair * n**2 for n in asked.readings())

@@ -3,39 +3,59 @@ from itertools import pairwise
 
 import pytest
 
-from longspan.measure.kinds import Context, Reading, Retrieval, Short, Truncation
-from longspan.study.budget import FEW_WHOLE, FEWEST_CANDIDATES, RESERVE, Plan, plan
-from longspan.study.grid import Grid
-from longspan.study.pace import Pace
-from longspan.tasks.documents import Document
+from longspan.measure.documents import Document
+from longspan.measure.kinds.context import Context
+from longspan.measure.kinds.reading import Reading
+from longspan.measure.kinds.retrieval import Retrieval
+from longspan.measure.kinds.short import Short
+from longspan.measure.kinds.truncation import Truncation
+from longspan.measure.measurement import Measurement
+from longspan.study.planning.budget import FEWEST_CANDIDATES, FEWEST_WHOLE, RESERVE, full_plan, plan_within
+from longspan.study.planning.cells import measurements
+from longspan.study.planning.pace import Pace
+from longspan.study.planning.plan import StudyPlan
+from longspan.study.planning.subject import Subject
 
-GRID = Grid("m", "float32", "0" * 16, 512, 4096)
+SUBJECT = Subject("m", "float32", "0" * 16, 512, 4096)
 DOCUMENTS = tuple(Document(f"{i}.txt", 0, 4096, "0") for i in range(11))
 PACE = Pace(0.01, 1e-6)
 METHODS = tuple(f"rerope(window={w})" for w in range(100, 112))
 
 
+def race(plan: StudyPlan) -> list[Measurement]:
+    return measurements(plan.race_cells())
+
+
+def judgement(plan: StudyPlan, finalists: int) -> list[Measurement]:
+    return measurements(plan.judgement_cells(METHODS[:finalists]))
+
+
+def least() -> StudyPlan:
+    """What a second allows."""
+    return plan_within(1.0, PACE, SUBJECT, METHODS, DOCUMENTS[:3], DOCUMENTS[3:])
+
+
 def test_without_a_limit_everything_is_measured() -> None:
-    found = plan(GRID, METHODS, DOCUMENTS[:3], DOCUMENTS[3:], PACE)
+    found = full_plan(SUBJECT, METHODS, DOCUMENTS[:3], DOCUMENTS[3:])
     assert found.contexts == (256, 512, 1024, 2048, 4096)
     assert found.lengths == (512, 1024, 2048, 4096)
     assert found.candidates == METHODS
     assert found.left_out == ()
-    assert len(found.race_measurements(GRID)) == 13 * 3
-    assert found.seconds(GRID, PACE) > sum(map(PACE.seconds, found.race_measurements(GRID)))
+    assert len(race(found)) == 13 * 3
+    assert found.seconds(PACE) > sum(map(PACE.seconds, race(found)))
 
 
-def within(share: float) -> tuple[Plan, float]:
+def within(share: float) -> tuple[StudyPlan, float]:
     """The plan that may take a share of the full one's time, and that time."""
-    full = plan(GRID, METHODS, DOCUMENTS[:3], DOCUMENTS[3:], PACE)
-    affordable = share * full.seconds(GRID, PACE)
-    return plan(GRID, METHODS, DOCUMENTS[:3], DOCUMENTS[3:], PACE, affordable), affordable
+    full = full_plan(SUBJECT, METHODS, DOCUMENTS[:3], DOCUMENTS[3:])
+    affordable = share * full.seconds(PACE)
+    return plan_within(affordable, PACE, SUBJECT, METHODS, DOCUMENTS[:3], DOCUMENTS[3:]), affordable
 
 
 def test_the_budget_is_kept_and_what_is_left_out_is_said() -> None:
     for share in (0.9, 0.7, 0.5, 0.3):
         found, affordable = within(share)
-        assert found.seconds(GRID, PACE) <= (1 - RESERVE) * affordable
+        assert found.seconds(PACE) <= (1 - RESERVE) * affordable
         assert found.left_out
         assert found.judge == DOCUMENTS[3:]
 
@@ -43,71 +63,71 @@ def test_the_budget_is_kept_and_what_is_left_out_is_said() -> None:
 def test_nothing_is_left_out_that_later_omissions_made_room_for() -> None:
     """Between one and two judged methods there is room for more candidates than the fewest."""
     shares = (0.1, 0.12, 0.14, 0.16, 0.18, 0.2, 0.22)
-    plans = [found for found, affordable in map(within, shares) if found.seconds(GRID, PACE) <= affordable]
+    plans = [found for found, affordable in map(within, shares) if found.seconds(PACE) <= affordable]
     assert {1} < {found.finalists for found in plans}
     most = {n: max(len(found.candidates) for found in plans if found.finalists == n) for n in (1, 2)}
     assert most[1] > FEWEST_CANDIDATES
     for one, more in pairwise(plans):
-        assert one.seconds(GRID, PACE) < more.seconds(GRID, PACE)
+        assert one.seconds(PACE) < more.seconds(PACE)
 
 
 def test_where_the_plain_model_is_not_read_to_the_end_its_price_base_still_is_measured() -> None:
-    found = plan(GRID, METHODS, DOCUMENTS[:3], DOCUMENTS[3:], PACE, 1.0)
-    asked = found.judge_measurements(GRID, METHODS[:1])
+    found = least()
+    asked = judgement(found, 1)
     assert sum(isinstance(m, Short) for m in asked) == 8
-    assert sum(isinstance(m, Reading) and m.method == "plain" for m in asked) == FEW_WHOLE
-    assert not any(isinstance(m, Short) for m in within(1.0)[0].judge_measurements(GRID, METHODS[:1]))
+    assert sum(isinstance(m, Reading) and m.method == "plain" for m in asked) == FEWEST_WHOLE
+    assert not any(isinstance(m, Short) for m in judgement(within(1.0)[0], 1))
 
 
 @pytest.mark.parametrize("share", [0.1, 0.4, 1.0])
 def test_nothing_is_measured_twice(share: float) -> None:
     found, _ = within(share)
-    keys = [m.key for m in (*found.race_measurements(GRID), *found.judge_measurements(GRID, METHODS[:3]))]
+    keys = [m.key for m in (*race(found), *judgement(found, 3))]
     assert len(set(keys)) == len(keys)
 
 
 def test_a_verdict_is_always_possible() -> None:
     """However small the budget: the judged documents, the trained and the wanted length, and a race stay."""
-    found = plan(GRID, METHODS, DOCUMENTS[:3], DOCUMENTS[3:], PACE, 1.0)
+    found = least()
     assert len(found.candidates) == FEWEST_CANDIDATES
     assert len(found.race) == 1
     assert found.finalists == 1
-    assert len(found.judge_measurements(GRID, METHODS[:1])) < len(found.judge_measurements(GRID, METHODS[:2]))
+    assert len(judgement(found, 1)) < len(judgement(found, 2))
     assert found.judge == DOCUMENTS[3:]
     assert found.contexts == (4096,)
     assert found.lengths == (4096,)
 
 
 def test_three_methods_need_no_race() -> None:
-    found = plan(GRID, METHODS[:3], (), DOCUMENTS, PACE)
+    found = full_plan(SUBJECT, METHODS[:3], (), DOCUMENTS)
     assert not found.races
-    assert found.race_measurements(GRID) == []
-    assert not plan(GRID, METHODS[:3], (), DOCUMENTS, PACE, 1.0).races
+    assert race(found) == []
+    assert not plan_within(1.0, PACE, SUBJECT, METHODS[:3], (), DOCUMENTS).races
 
 
 def test_truncation_is_measured_even_where_no_context_is_left() -> None:
-    found = plan(GRID, METHODS, DOCUMENTS[:3], DOCUMENTS[3:], PACE, 1.0)
-    asked = found.judge_measurements(GRID, METHODS[:1])
+    found = least()
+    asked = judgement(found, 1)
     assert [m.length for m in asked if isinstance(m, Truncation)] == [4096] * 8
 
 
 def test_truncation_is_asked_at_every_length_beyond_the_trained_one() -> None:
-    found = plan(GRID, METHODS[:3], (), DOCUMENTS[:1], PACE)
-    cut = [m.length for m in found.judge_measurements(GRID, METHODS[:3]) if isinstance(m, Truncation)]
+    found = full_plan(SUBJECT, METHODS[:3], (), DOCUMENTS[:1])
+    cut = [m.length for m in judgement(found, 3) if isinstance(m, Truncation)]
     assert cut == [1024, 2048, 4096]
 
 
 def test_long_readings_cost_more_than_their_tokens() -> None:
     """The same budget that attention uses up at the wanted length pays for more short contexts where it counts less."""
-    short, long = (GRID.ask(Retrieval, DOCUMENTS[0], length=n) for n in (512, 4096))
+    short, long = (SUBJECT.ask(Retrieval, DOCUMENTS[0], length=n) for n in (512, 4096))
     assert PACE.seconds(long) / PACE.seconds(short) > 4096 / 512
-    assert PACE.seconds(replace(GRID.ask(Context, DOCUMENTS[0], context=512), tail=1)) == PACE.seconds(short)
+    assert PACE.seconds(replace(SUBJECT.ask(Context, DOCUMENTS[0], context=512), tail=1)) == PACE.seconds(short)
 
 
 def test_the_pace_is_that_of_the_two_readings_and_no_share_is_negative() -> None:
     for short, long in (((512, 3.0), (4096, 40.0)), ((512, 3.0), (4096, 20.0)), ((512, 3.0), (4096, 900.0))):
         found = Pace.of(short, long)
         assert min(found.per_token, found.per_pair) >= 0
-        assert found.seconds(GRID.ask(Reading, DOCUMENTS[0])) == pytest.approx(long[1])
+        assert found.seconds(SUBJECT.ask(Reading, DOCUMENTS[0])) == pytest.approx(long[1])
     steady = Pace.of((512, 3.0), (4096, 40.0))
-    assert steady.seconds(GRID.ask(Short, DOCUMENTS[0])) == pytest.approx(3.0)
+    assert steady.seconds(SUBJECT.ask(Short, DOCUMENTS[0])) == pytest.approx(3.0)

@@ -1,8 +1,8 @@
-"""Records on disk: one JSON line per measurement, written so that no kill at any moment loses or spoils another one.
+"""Records on disk: one JSON line per measurement, written so that a kill at any moment loses or spoils no other one.
 
 A line is written whole, or taken back, and forced to disk before the next measurement starts. A kill in the middle of
-that leaves a torn last line, which is removed when the file is opened again. Older versions went on after a line that
-a full disk had cut, so that the next record follows on the same line: both are told apart when they are read.
+that leaves a torn last line, which is removed when the file is opened again. Older versions continued after a line that
+a full disk had cut, so that the next record follows on the same line: reading separates the two.
 """
 
 import fcntl
@@ -17,13 +17,14 @@ from longspan.disk import write_all, writing
 from longspan.errors import InputError
 
 OPENING = b'{"key":'
-"""How `append` begins a record. Nothing inside looks like it: no other field has this name, and texts escape quotes."""
+"""How `append` begins a record. Nothing inside a record looks like it: no other field has this name, and texts escape
+quotes."""
 
 
 class Records:
-    """The records of one folder, by key; held by one process at a time.
+    """The records of one folder; one process at a time holds them.
 
-    `dropped` names what was found and is no whole record.
+    `by_key` holds the whole records; `dropped` names what else the file contained.
 
     Errors: InputError where another process writes here, where the file holds something else, or where it cannot be
     written.
@@ -36,13 +37,13 @@ class Records:
             self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o666)
         try:
             self._lock()
-            self.known = self._read()
+            self.by_key = self._read()
         except BaseException:
             self.close()
             raise
 
     def append(self, record: dict[str, Any]) -> None:
-        """Keep a record, on disk before this returns.
+        """Keep a record; it is on disk before this returns.
 
         Errors: InputError where it cannot be written; the file is then as it was.
         """
@@ -57,10 +58,10 @@ class Records:
                     if isinstance(error, OSError) or os.fstat(self._file).st_size < end + len(line):
                         os.ftruncate(self._file, end)  # a whole line stays if Ctrl-C comes late
                 raise
-        self.known[record["key"]] = record
+        self.by_key[record["key"]] = record
 
     def close(self) -> None:
-        """Let other processes in."""
+        """Let other processes write here."""
         os.close(self._file)
 
     def __enter__(self) -> "Records":
@@ -94,14 +95,15 @@ class Records:
         pieces = [piece for piece in re.split(b"(?=%b)" % OPENING, line) if piece]
         torn = [piece for piece in pieces if not _record(piece)]
         if not pieces or not all(map(_torn, torn)):
-            told = f"line {number} of {self.path} is no measurement"
-            raise InputError(f"{told}: move the file away, or give another --out")
+            raise InputError(
+                f"line {number} of {self.path} is no measurement: move the file away, or give another --out"
+            )
         self.dropped += [f"{len(piece)} bytes of line {number} of {self.path}: no whole record" for piece in torn]
         return [record for piece in pieces if (record := _record(piece))]
 
 
 def _record(text: bytes) -> dict[str, Any] | None:
-    """The record that a text holds; None where it holds anything else."""
+    """The record in a text; None where the text is anything else."""
     try:
         record = json.loads(text)
         return record if isinstance(record["key"], str) else None
@@ -116,22 +118,3 @@ def _torn(text: bytes) -> bool:
     except ValueError:
         return text.startswith(b"{")
     return False
-
-
-def write_atomically(path: Path, text: str) -> None:
-    """The file holds either what it held or all of the text, at any moment.
-
-    Errors: InputError where it cannot be written; nothing is left of the text then.
-    """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    with writing(path):
-        try:
-            with temporary.open("w", encoding="utf-8") as file:
-                file.write(text)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(temporary, path)
-        except BaseException:
-            with suppress(OSError):
-                temporary.unlink()
-            raise

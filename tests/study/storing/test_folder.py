@@ -9,12 +9,12 @@ import pytest
 from faulty_disk import Disk, at_every_change, full_after, killed_after, read_only_after
 from longspan.disk import replaced_folder, writing
 from longspan.errors import InputError
-from longspan.study import folder as module
-from longspan.study.folder import Study, identity_of
-from longspan.study.grid import Grid
+from longspan.study.planning.subject import Subject
+from longspan.study.storing import folder as module
+from longspan.study.storing.folder import StudyFolder, identity_of
 
-GRID = Grid("model", "float32", "fingerprint", 64, 256)
-OTHER = Grid("model", "float32", "fingerprint", 64, 512)
+SUBJECT = Subject("model", "float32", "fingerprint", 64, 256)
+OTHER = Subject("model", "float32", "fingerprint", 64, 512)
 KEYS = ["a", "b", "c"]
 FILES = ["model", "report.html", "results.jsonl", "run.json", "summary.json"]
 
@@ -28,9 +28,9 @@ def _unsynced(monkeypatch: pytest.MonkeyPatch) -> None:
 def extend(folder: Path, text: str) -> list[str]:
     """What the command does to its folder: measures what is missing, and writes what it found."""
     made = []
-    with Study(folder, GRID) as study:
+    with StudyFolder(folder, SUBJECT) as study:
         for key in KEYS:
-            if key not in study.records.known:
+            if key not in study.records.by_key:
                 study.records.append({"key": key})
                 made.append(key)
         with writing(folder / "model"), replaced_folder(folder / "model") as fresh:
@@ -64,7 +64,7 @@ def test_the_same_command_goes_on_whatever_happened_to_the_disk(tmp_path: Path, 
         if disk is full_after:
             refused(faulty, folder)
         before = finished(folder)
-        with Study(folder, GRID):
+        with StudyFolder(folder, SUBJECT):
             assert model(folder) in ({"old"} if again else set(), {"new"})
             assert not [name for name in os.listdir(folder) if name.startswith(".")]
         assert set(extend(folder, "newer")) == set(KEYS) - before
@@ -89,12 +89,12 @@ def refused(faulty: Disk, folder: Path) -> None:
 def test_a_run_that_comes_second_leaves_no_trace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """It looked before the first one had written anything, and both found the folder empty."""
     folder = tmp_path / "out"
-    with Study(folder, GRID):
+    with StudyFolder(folder, SUBJECT):
         before = {path: path.read_bytes() for path in folder.iterdir()}
         monkeypatch.setattr(module, "identity_of", lambda folder: None)
         monkeypatch.setattr(module, "_may_begin", lambda folder: True)
         with pytest.raises(InputError, match=r"another run is writing to .*out: wait for it, or give another --out"):
-            Study(folder, OTHER)
+            StudyFolder(folder, OTHER)
         assert {path: path.read_bytes() for path in folder.iterdir()} == before
 
 
@@ -104,26 +104,26 @@ def test_a_run_that_waited_too_long_is_refused_under_the_lock(tmp_path: Path, mo
 
     def looked(folder: Path) -> Any:
         monkeypatch.setattr(module, "identity_of", real)
-        Study(folder, GRID).records.close()
+        StudyFolder(folder, SUBJECT).records.close()
 
     monkeypatch.setattr(module, "identity_of", looked)
     monkeypatch.setattr(module, "_may_begin", lambda folder: True)
     with pytest.raises(InputError, match=r"holds other results \(length 256, not 512\)"):
-        Study(folder, OTHER)
-    Study(folder, GRID).records.close()  # the lock was given back
+        StudyFolder(folder, OTHER)
+    StudyFolder(folder, SUBJECT).records.close()  # the lock was given back
 
 
 def test_of_runs_that_start_at_once_one_begins(tmp_path: Path) -> None:
-    def start(grid: Grid) -> None:
+    def start(subject: Subject) -> None:
         together.wait()
         try:
-            begun.append(Study(folder, grid))
+            begun.append(StudyFolder(folder, subject))
         except InputError as error:
             refusals.append(str(error))
 
     for number in range(100):
-        folder, together, begun, refusals = tmp_path / str(number), Barrier(2), list[Study](), list[str]()
-        threads = [Thread(target=start, args=(grid,)) for grid in (GRID, OTHER)]
+        folder, together, begun, refusals = tmp_path / str(number), Barrier(2), list[StudyFolder](), list[str]()
+        threads = [Thread(target=start, args=(subject,)) for subject in (SUBJECT, OTHER)]
         for thread in threads:
             thread.start()
         for thread in threads:
@@ -150,18 +150,18 @@ def test_what_a_killed_run_left_is_cleared_away_and_nothing_else(tmp_path: Path)
     folder = tmp_path / "out"
     extend(folder, "text")
     kept = litter(folder)
-    Study(folder, GRID).records.close()
+    StudyFolder(folder, SUBJECT).records.close()
     assert sorted(os.listdir(folder)) == sorted([*FILES, *kept])
     assert model(folder) == {"text"}
 
 
 def test_nothing_is_cleared_away_while_another_run_is_at_work(tmp_path: Path) -> None:
     folder = tmp_path / "out"
-    with Study(folder, GRID):
+    with StudyFolder(folder, SUBJECT):
         litter(folder)
         before = sorted(os.listdir(folder))
         with pytest.raises(InputError, match="another run is writing"):
-            Study(folder, GRID)
+            StudyFolder(folder, SUBJECT)
         assert sorted(os.listdir(folder)) == before
 
 
@@ -170,7 +170,7 @@ def test_a_model_that_had_moved_aside_comes_back(tmp_path: Path) -> None:
     extend(folder, "text")
     (folder / ".model.partial").mkdir()
     (folder / "model").rename(folder / ".model.partial" / "old")
-    with Study(folder, GRID):
+    with StudyFolder(folder, SUBJECT):
         assert model(folder) == {"text"}
 
 
@@ -179,20 +179,20 @@ def test_a_folder_that_no_run_has_begun_is_left_alone(tmp_path: Path, name: str)
     (tmp_path / ".run.json.12").write_text("half")
     (tmp_path / name).write_text("mine")
     with pytest.raises(InputError, match="exists and holds no results of this command: give another --out"):
-        Study(tmp_path, GRID)
+        StudyFolder(tmp_path, SUBJECT)
     assert sorted(os.listdir(tmp_path)) == sorted([".run.json.12", name])
 
 
 def test_a_file_is_no_folder(tmp_path: Path) -> None:
     (tmp_path / "out").write_text("mine")
     with pytest.raises(InputError, match="exists and holds no results"):
-        Study(tmp_path / "out", GRID)
+        StudyFolder(tmp_path / "out", SUBJECT)
     with pytest.raises(InputError, match=r"cannot write .*out.deep: Not a directory: choose a place"):
-        Study(tmp_path / "out" / "deep", GRID)
+        StudyFolder(tmp_path / "out" / "deep", SUBJECT)
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "5", "\udcff"])
 def test_an_unreadable_run_is_one_line(tmp_path: Path, text: str) -> None:
     (tmp_path / "run.json").write_bytes(text.encode(errors="surrogateescape"))
     with pytest.raises(InputError, match=r"run.json is not readable: give another --out"):
-        Study(tmp_path, GRID)
+        StudyFolder(tmp_path, SUBJECT)

@@ -4,8 +4,8 @@ from typing import Any
 import pytest
 
 from longspan.errors import InputError
-from longspan.tasks import documents
-from longspan.tasks.documents import library, opening, tokenize
+from longspan.measure import documents
+from longspan.measure.documents import library, opening, tokenize
 from tiny import prose, words_tokenizer, write_texts
 
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from faulty_disk import at_every_change, full_after, killed_after, read_only_after, room_for
 from longspan.errors import InputError
-from longspan.study.records import Records, write_atomically
+from longspan.study.storing.records import Records
 
 KEYS = [{"key": name, "result": name * 200} for name in "abcd"]
 
@@ -28,7 +28,7 @@ def test_what_is_appended_is_read_again(tmp_path: Path) -> None:
         assert json.loads(path.read_text()) == {"key": "a", "result": 1}  # on disk at once
         records.append({"key": "b", "result": 2})
     with Records(path) as records:
-        assert records.known == {"a": {"key": "a", "result": 1}, "b": {"key": "b", "result": 2}}
+        assert records.by_key == {"a": {"key": "a", "result": 1}, "b": {"key": "b", "result": 2}}
         assert records.dropped == []
 
 
@@ -37,7 +37,7 @@ def test_a_torn_last_line_is_dropped_and_nothing_else(tmp_path: Path, torn: str)
     path = tmp_path / "results.jsonl"
     path.write_text('{"key": "a"}\n' + torn)
     with Records(path) as records:
-        assert list(records.known) == ["a"]
+        assert list(records.by_key) == ["a"]
         assert records.dropped == [f"{len(torn)} bytes at the end of {path}: no whole record"]
         records.append({"key": "c"})
     assert path.read_text() == '{"key": "a"}\n{"key":"c"}\n'
@@ -82,13 +82,13 @@ def test_a_line_that_an_older_version_cut_costs_no_other_one(
             whole[record["key"]] = record
     path.write_bytes(text)
     with Records(path) as records:
-        assert {key: records.known.get(key) for key in whole} == whole
-        assert records.dropped or len(records.known) == sum(left > 0 for _, left in written)
-        assert all(records.known[key]["result"] == written[int(key)][0] for key in records.known)
-        known = dict(records.known)
+        assert {key: records.by_key.get(key) for key in whole} == whole
+        assert records.dropped or len(records.by_key) == sum(left > 0 for _, left in written)
+        assert all(records.by_key[key]["result"] == written[int(key)][0] for key in records.by_key)
+        before = dict(records.by_key)
         records.append({"key": "more"})
     with Records(path) as records:
-        assert records.known == {**known, "more": {"key": "more"}}
+        assert records.by_key == {**before, "more": {"key": "more"}}
 
 
 def test_a_cut_line_is_named_and_stays_where_it_is(tmp_path: Path) -> None:
@@ -96,7 +96,7 @@ def test_a_cut_line_is_named_and_stays_where_it_is(tmp_path: Path) -> None:
     text = '{"key":"a"}\n{"key":"b","resu{"ke{"key":"c"}\n{"key":"d"}\n'
     path.write_text(text)
     with Records(path) as records:
-        assert list(records.known) == ["a", "c", "d"]
+        assert list(records.by_key) == ["a", "c", "d"]
         assert records.dropped == [f"20 bytes of line 2 of {path}: no whole record"]
     assert path.read_text() == text
 
@@ -133,17 +133,17 @@ def test_a_record_that_does_not_fit_is_taken_back(tmp_path: Path, room: int) -> 
         ):
             records.append(KEYS[1])
         assert path.read_bytes() == text
-        assert list(records.known) == ["a"]
+        assert list(records.by_key) == ["a"]
         records.append(KEYS[1])  # there is room again
     with Records(path) as records:
-        assert list(records.known.values()) == KEYS[:2]
+        assert list(records.by_key.values()) == KEYS[:2]
         assert records.dropped == []
 
 
 def append_all(path: Path, kept: list[str]) -> None:
     with Records(path) as records:
         for record in KEYS:
-            if record["key"] not in records.known:
+            if record["key"] not in records.by_key:
                 records.append(record)
                 kept.append(record["key"])
 
@@ -157,7 +157,7 @@ def test_whatever_happens_to_the_disk_no_record_is_lost(tmp_path: Path, disk: An
         append_all(path, made_again)
         assert not set(kept) & set(made_again)
         with Records(path) as records:
-            assert list(records.known.values()) == KEYS
+            assert list(records.by_key.values()) == KEYS
         if faulty.refusal and disk is full_after:
             assert faulty.refusal.startswith(f"cannot write {path}: No space left on device (")
 
@@ -177,39 +177,8 @@ def test_a_record_that_ctrl_c_interrupts_is_taken_back_unless_it_is_whole(
         with pytest.raises(KeyboardInterrupt):
             records.append(KEYS[0])
     with Records(path) as records:
-        assert list(records.known) == kept
+        assert list(records.by_key) == kept
         assert records.dropped == []
-
-
-def test_a_file_is_replaced_as_a_whole(tmp_path: Path) -> None:
-    path = tmp_path / "summary.json"
-    write_atomically(path, "old")
-    write_atomically(path, "new")
-    assert path.read_text() == "new"
-    assert [file.name for file in tmp_path.iterdir()] == ["summary.json"]
-
-
-@pytest.mark.parametrize("disk", [killed_after, full_after, read_only_after])
-def test_a_file_holds_the_old_text_or_the_new_one(tmp_path: Path, disk: Any) -> None:
-    for faulty in at_every_change(disk, least=2):
-        path = tmp_path / str(faulty.last) / "summary.json"
-        path.parent.mkdir()
-        write_atomically(path, "old")
-        with faulty.mounted():
-            write_atomically(path, "new")
-        assert path.read_text() == ("old" if faulty.failed else "new")
-        if disk is full_after:
-            assert os.listdir(path.parent) == ["summary.json"]
-            assert not faulty.refusal or faulty.refusal.startswith(f"cannot write {path}: No space left on device (")
-
-
-def test_all_of_the_text_is_forced_to_disk_before_it_takes_its_place(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    forced = []
-    monkeypatch.setattr(os, "fsync", lambda file: forced.append((os.fstat(file).st_size, os.listdir(tmp_path))))
-    write_atomically(tmp_path / "summary.json", "text")
-    assert forced == [(4, [f".summary.json.{os.getpid()}"])]
 
 
 @pytest.mark.parametrize("umask", [0o002, 0o077])
@@ -217,7 +186,6 @@ def test_files_have_the_modes_that_the_umask_gives(tmp_path: Path, umask: int) -
     before = os.umask(umask)
     try:
         Records(tmp_path / "results.jsonl").close()
-        write_atomically(tmp_path / "summary.json", "text")
     finally:
         os.umask(before)
     assert {path.stat().st_mode & 0o777 for path in tmp_path.iterdir()} == {0o666 & ~umask}

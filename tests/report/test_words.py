@@ -6,14 +6,15 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from longspan.report.verdict import grounds, headline, nats, percent, verdict
-from report.summaries import judged, nothing, row, summary
+from longspan.measure.interval import Estimate
+from longspan.report.words import grounds, headline, nats, percent, verdict
+from report.summaries import judged, nothing, row, shown, summary
 
 
 def test_what_is_gained_and_what_is_paid() -> None:
     """Facts for fluency, the usual bargain."""
     found = summary(methods=[*summary()["methods"][:2], judged("rerope(window=256)", 3.14, 0.91, 0.0)])
-    assert verdict(found).splitlines() == [
+    assert shown(verdict, found).splitlines() == [
         "Use rerope(window=256) to read 4096 tokens.",
         "It finds 91 % [89, 93] of the facts that lie more than 512 tokens back, truncation 25 % [23, 27].",
         "It costs 0.140 [0.120, 0.160] nats per token of fluency.",
@@ -26,17 +27,17 @@ def test_what_is_gained_and_what_is_paid() -> None:
 
 
 def test_a_tie_is_named() -> None:
-    assert "yarn(factor=8.0)" not in verdict(summary())
+    assert "yarn(factor=8.0)" not in shown(verdict, summary())
     line = (
         "yarn(factor=8.0) is as fluent within chance (loss +0.200 [+0.180, +0.220] nats per token against truncation) "
         "and finds 40 % [38, 42] of those facts."
     )
-    assert line in grounds(summary(tied=["yarn(factor=8.0)"]))
+    assert line in shown(grounds, summary(tied=["yarn(factor=8.0)"]))
 
 
 def test_where_nothing_beats_truncation_each_method_is_accounted_for() -> None:
-    assert headline(nothing()) == "Nothing beats truncation here: keep the last 512 tokens."
-    assert grounds(nothing())[0] == (
+    assert shown(headline, nothing()) == "Nothing beats truncation here: keep the last 512 tokens."
+    assert shown(grounds, nothing())[0] == (
         "dual_chunk finds 25 % [23, 27] of the facts that lie more than 512 tokens back, truncation 25 % [23, 27] (no "
         "sure difference); it shows no sure difference in fluency (loss −0.010 [−0.030, +0.010] nats per token against "
         "truncation); on texts of up to 512 tokens it shows no sure cost (+0.000 [−0.001, +0.001] nats per token)."
@@ -46,14 +47,14 @@ def test_where_nothing_beats_truncation_each_method_is_accounted_for() -> None:
 def test_a_method_that_costs_too_much_on_short_texts_is_no_defeat_by_truncation() -> None:
     found = nothing()
     found["methods"].append(judged("yarn(factor=8.0)", 2.8, 0.4, 0.1))
-    assert headline(found) == "Nothing is worth its cost on short texts here: keep the last 512 tokens."
-    assert "it costs 0.100 [0.099, 0.101] nats per token, more than the tolerance of 0.02." in grounds(found)[1]
+    assert shown(headline, found) == "Nothing is worth its cost on short texts here: keep the last 512 tokens."
+    assert "it costs 0.100 [0.099, 0.101] nats per token, more than the tolerance of 0.02." in shown(grounds, found)[1]
 
 
 def test_what_costs_nothing_is_said_to_cost_nothing() -> None:
     found = summary()
-    found["methods"][2]["price"] = {"value": 0.0, "low": 0.0, "high": 0.0}
-    assert "On texts of up to 512 tokens it costs nothing." in grounds(found)
+    found["methods"][2]["price"] = {"value": 0.0, "low": 0.0, "high": 0.0, "documents": 8}
+    assert "On texts of up to 512 tokens it costs nothing." in shown(grounds, found)
 
 
 ENDS = st.tuples(*[st.floats(-9, 9, allow_subnormal=False)] * 3).map(sorted)
@@ -76,16 +77,16 @@ def test_costs_and_gains_are_what_their_intervals_say(
     """A cost is a loss surely above, a gain one surely below; their sizes have no sign and lie in their intervals."""
     method = judged("yarn", 3.0, 0.4, 0.0) | {"gain": gain, "price": price, "retrieval_gain": retrieval}
     rows = [row("truncation", 3.0, 0.25), row("plain", 3.0, 0.25), method]
-    told = " ".join(grounds(summary(winner="yarn" if wins else None, methods=rows))[: 3 if wins else 1])
-    fluency = re.search(r"(costs|gains) (\S+) \[(\S+), (\S+)\] nats per token of fluency", told)
+    said = " ".join(shown(grounds, summary(winner="yarn" if wins else None, methods=rows))[: 3 if wins else 1])
+    fluency = re.search(r"(costs|gains) (\S+) \[(\S+), (\S+)\] nats per token of fluency", said)
     assert (fluency and fluency[1]) == sure(gain)
     if fluency:
         value, low, high = map(float, fluency.groups()[1:])
         assert 0 <= low <= value <= high
     else:
-        assert f"shows no sure difference in fluency (loss {nats(gain)}" in told
-    assert ("truncation 25 % [23, 27] (no sure difference)" in told) == (sure(retrieval) is None)
-    short = told.lower().partition("on texts of up to 512 tokens ")[2]
+        assert f"shows no sure difference in fluency (loss {nats(Estimate.of(gain))}" in said
+    assert ("truncation 25 % [23, 27] (no sure difference)" in said) == (sure(retrieval) is None)
+    short = said.lower().partition("on texts of up to 512 tokens ")[2]
     nothing = price["low"] is not None and max(-price["low"], price["high"]) < 0.0005
     assert short.startswith("it costs nothing" if nothing else f"it {sure(price) or 'shows no sure cost'} ")
 
@@ -93,12 +94,12 @@ def test_costs_and_gains_are_what_their_intervals_say(
 def test_few_documents_give_no_verdict() -> None:
     found = summary(winner=None, judged=False)
     found["setting"]["documents"] = ["one.txt"]
-    assert headline(found) == "No verdict: 1 document was judged, at least 8 are needed."
+    assert shown(headline, found) == "No verdict: 1 document was judged, at least 8 are needed."
     found["setting"]["documents"] *= 7
-    assert headline(found) == "No verdict: 7 documents were judged, at least 8 are needed."
+    assert shown(headline, found) == "No verdict: 7 documents were judged, at least 8 are needed."
 
 
 def test_one_document_has_no_interval() -> None:
-    alone = {"value": 0.5, "low": None, "high": None}
+    alone = Estimate.of({"value": 0.5, "low": None, "high": None, "documents": 1})
     assert nats(alone) == "+0.500 [∞, ∞]"
     assert percent(alone) == "50 % [∞, ∞]"

@@ -3,11 +3,11 @@ from typing import Any
 import pytest
 import torch
 
+from longspan.measure.kinds.retrieval import retrieval
 from longspan.measure.reader import Reader
-from longspan.measure.retrieval import retrieval
 from longspan.pretrained.attach import attached
-from longspan.tasks.retrieval import Haystack, Question, haystack
-from tiny import bytes_tokenizer, llama, prose, words_tokenizer
+from longspan.task import Example, Question
+from tiny import bytes_tokenizer, haystack, llama, prose, words_tokenizer
 
 TOKENIZERS = {"one token per choice": words_tokenizer, "several tokens per choice": bytes_tokenizer}
 METHODS = (
@@ -43,7 +43,7 @@ def test_scores_are_the_likelihood_of_the_whole_choice() -> None:
     model = llama(60)
     reader = Reader(model)
     choices = ((5, 6), (7, 8))
-    hay = Haystack((3, 9, 4, 12), (True,) * 4, (Question((20, 21), choices, 0, 0.5, 3),))
+    hay = Example((3, 9, 4, 12), (True,) * 4, (Question((20, 21), choices, 0, 0.5, 3),))
     (found,) = retrieval(reader, hay)["questions"]
     for choice, score in zip(choices, found["scores"], strict=True):
         with torch.no_grad():
@@ -53,14 +53,14 @@ def test_scores_are_the_likelihood_of_the_whole_choice() -> None:
 
 def test_choices_of_different_lengths_are_compared_per_token() -> None:
     reader = Reader(llama(60))
-    longer = Haystack((3, 9, 4, 12), (True,) * 4, (Question((20, 21), ((5, 6), (7,)), 0, 0.5, 3),))
-    equal = Haystack((3, 9, 4, 12), (True,) * 4, (Question((20, 21), ((5, 6), (7, 8)), 0, 0.5, 3),))
+    longer = Example((3, 9, 4, 12), (True,) * 4, (Question((20, 21), ((5, 6), (7,)), 0, 0.5, 3),))
+    equal = Example((3, 9, 4, 12), (True,) * 4, (Question((20, 21), ((5, 6), (7, 8)), 0, 0.5, 3),))
     (per_token,), (total,) = retrieval(reader, longer)["questions"], retrieval(reader, equal)["questions"]
     assert per_token["scores"][0] == pytest.approx(total["scores"][0] / 2, abs=1e-5)
 
 
 def test_a_question_is_right_when_its_answer_scores_highest() -> None:
     reader = Reader(llama(60))
-    first = Haystack((3, 9, 4, 12), (True,) * 4, (Question((20, 21), ((5,), (7,)), 0, 0.5, 3),))
-    second = Haystack((3, 9, 4, 12), (True,) * 4, (Question((20, 21), ((5,), (7,)), 1, 0.5, 3),))
+    first = Example((3, 9, 4, 12), (True,) * 4, (Question((20, 21), ((5,), (7,)), 0, 0.5, 3),))
+    second = Example((3, 9, 4, 12), (True,) * 4, (Question((20, 21), ((5,), (7,)), 1, 0.5, 3),))
     assert retrieval(reader, first)["right"] + retrieval(reader, second)["right"] == 1

@@ -1,0 +1,1 @@
+"""Kinds of measurement: one file each, found by walking this folder (`longspan.measure.measurement.kinds`)."""

@@ -1,0 +1,73 @@
+"""A model that is ready to be measured: loaded, identified by its numbers, and attached to one method at a time."""
+
+import hashlib
+from typing import Any
+
+from longspan.errors import InputError
+from longspan.measure.documents import opening
+from longspan.measure.loading import SAMPLE, load, load_tokenizer
+from longspan.measure.reader import Reader
+from longspan.pretrained.attach import extend
+
+PLAIN = "plain"
+"""The name of the method that changes nothing."""
+
+
+class LoadedModel:
+    """A model and its tokenizer; the model stays attached to a method until another one is wanted.
+
+    Arguments:
+        model: a causal language model of transformers.
+        tokenizer: its tokenizer.
+
+    Errors: RefusalError where the model cannot be read with.
+    """
+
+    def __init__(self, model: Any, tokenizer: Any) -> None:
+        self.model, self.tokenizer = model, tokenizer
+        self.reader = Reader(model)
+        self.opening = opening(tokenizer)
+        self.fingerprint = fingerprint(model)
+        self._method: str | None = None
+
+    @classmethod
+    def load(cls, name: str, dtype: str) -> "LoadedModel":
+        """Load by the name that a user gives.
+
+        Errors: InputError and RefusalError where there is no such model or it cannot be used.
+        """
+        return cls(load(name, dtype), load_tokenizer(name))
+
+    def attach(self, method: str) -> None:
+        """Put a method on the model, in place of the one that is on it.
+
+        The plain model is attached to its own rotation: its sliding layers then make no mask of the whole text.
+
+        Errors: SchemeError for a text that is no scheme; RefusalError where this model cannot have the method.
+        """
+        if method != self._method:
+            extend(self.model, "rope" if method == PLAIN else method)
+            self._method = method
+
+    def check_tokenizer(self) -> None:
+        """Compare the tokenizer with the model.
+
+        Errors: InputError where the tokenizer makes ids that the model does not know.
+        """
+        size = max(self.tokenizer.get_vocab().values(), default=0) + 1
+        used = max(self.tokenizer(SAMPLE)["input_ids"], default=0)
+        if used >= self.reader.known or size > 2 * self.reader.known:
+            raise InputError(
+                f"the tokenizer has {size} tokens and the model {self.reader.known}: they do not belong together; "
+                "give the model with its own tokenizer"
+            )
+
+
+def fingerprint(model: Any) -> str:
+    """Return a digest of every parameter's name, shape and some of its numbers, 16 hexadecimal digits."""
+    state = hashlib.sha256()
+    for name, parameter in sorted(model.named_parameters()):
+        numbers = parameter.detach().flatten()
+        some = numbers[:: max(1, len(numbers) // 64)].float().cpu()
+        state.update(f"{name} {tuple(parameter.shape)} {some.tolist()}".encode())
+    return state.hexdigest()[:16]

@@ -1,0 +1,38 @@
+"""A folder is a registry: each file of a package defines one class, and its name is the file's name."""
+
+import inspect
+import pkgutil
+from importlib import import_module
+from typing import TypeVar
+
+from longspan.errors import LongspanError
+
+_Base = TypeVar("_Base")
+
+
+def registered(package: str, base: type[_Base]) -> dict[str, type[_Base]]:
+    """Import every file of a package and return the one subclass of `base` that each defines, by the file's name.
+
+    Errors: LongspanError for a file that defines none or several.
+    """
+    found: dict[str, type[_Base]] = {}
+    folder = import_module(package)
+    for name in sorted(info.name for info in pkgutil.iter_modules(folder.__path__)):
+        module = import_module(f"{package}.{name}")
+        defined = [
+            value
+            for value in vars(module).values()
+            if inspect.isclass(value)
+            and issubclass(value, base)
+            and value.__module__ == module.__name__
+            and not inspect.isabstract(value)
+        ]
+        if len(defined) != 1:
+            raise LongspanError(f"{module.__name__} must define exactly one {base.__name__}, it defines {len(defined)}")
+        found[name] = defined[0]
+    return found
+
+
+def name_of(registered: type) -> str:
+    """Return the name of a registered class: the name of its file."""
+    return registered.__module__.rpartition(".")[2]

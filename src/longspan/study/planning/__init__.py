@@ -1,0 +1,1 @@
+"""What a study measures: its cells, and what a budget leaves out of them."""

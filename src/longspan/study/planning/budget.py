@@ -1,0 +1,108 @@
+"""Budget: what a plan leaves out when there is too little time, the least missed first."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from longspan.measure.documents import Document
+from longspan.study.planning.pace import Pace
+from longspan.study.planning.plan import StudyPlan
+from longspan.study.planning.subject import Subject
+
+CANDIDATES_BEFORE_FINALISTS, FEWEST_CANDIDATES = 8, 4
+"""How many candidates still race when fewer methods are judged to save time, and at the very least."""
+
+FEWEST_WHOLE = 3
+"""On how many judged documents the plain model shows what it does beyond its trained length, at the very least."""
+
+RESERVE = 0.1
+"""Share of a budget that nothing is planned for: methods take up to a tenth longer than the plain model."""
+
+
+@dataclass(frozen=True)
+class Omission:
+    """One part of a plan made smaller.
+
+    Arguments:
+        part: a field of `StudyPlan`.
+        value: what it becomes.
+        words: what is left out then.
+    """
+
+    part: str
+    value: Any
+    words: str
+
+
+def plan_within(
+    seconds: float,
+    pace: Pace,
+    subject: Subject,
+    candidates: Sequence[str],
+    race: Sequence[Document],
+    judge: Sequence[Document],
+) -> StudyPlan:
+    """Return the fullest plan that takes at most so many seconds at this pace, or else the leanest one."""
+    full = full_plan(subject, candidates, race, judge)
+    possible = _omissions(full)
+
+    def fits(omissions: Sequence[Omission]) -> bool:
+        return _without(full, omissions).seconds(pace) <= (1 - RESERVE) * seconds
+
+    made = next((possible[:count] for count in range(len(possible)) if fits(possible[:count])), possible)
+    if fits(made):  # one may have saved so much that earlier ones need not have been made
+        for omission in reversed(made):
+            others = [other for other in made if other is not omission]
+            made = others if fits(others) else made
+    return _without(full, made)
+
+
+def full_plan(
+    subject: Subject, candidates: Sequence[str], race: Sequence[Document], judge: Sequence[Document]
+) -> StudyPlan:
+    """Return the plan that leaves nothing out."""
+    return StudyPlan(
+        subject, tuple(candidates), tuple(race), tuple(judge), subject.length, tuple(judge),
+        tuple(subject.contexts()), tuple(subject.lengths()),
+    )  # fmt: skip
+
+
+def _without(full: StudyPlan, omissions: Sequence[Omission]) -> StudyPlan:
+    """A plan after omissions; of those of one part the last one counts."""
+    last = {omission.part: omission for omission in omissions}
+    values = {part: omission.value for part, omission in last.items()}
+    return replace(full, **values, left_out=tuple(omission.words for omission in last.values()))
+
+
+def _omissions(full: StudyPlan) -> list[Omission]:
+    """Everything that can be left out, the least missed first."""
+    trained, length = full.subject.trained_length, full.subject.length
+    between = (trained + length) // 2
+
+    def without_last(left: int) -> Omission:
+        return Omission("candidates", full.candidates[:left], f"the candidates {', '.join(full.candidates[left:])}")
+
+    found = [
+        Omission("lengths", (trained, length), "haystacks between the trained and the wanted length"),
+        Omission("contexts", (trained // 2, trained, length), "contexts between the trained and the wanted length"),
+        Omission("race", full.race[:2], "all but two documents of the race"),
+        Omission("lengths", (length,), "haystacks of the trained length"),
+        Omission("contexts", (trained, length), "all contexts but the trained and the wanted length"),
+        Omission("race", full.race[:1], "all but one document of the race"),
+        Omission("contexts", (length,), "all contexts but the wanted length"),
+        Omission(
+            "whole",
+            full.judge[:FEWEST_WHOLE],
+            f"the plain model beyond {trained} tokens, but for {FEWEST_WHOLE} documents",
+        ),
+    ]
+    if full.races:
+        count = len(full.candidates)
+        found += [
+            Omission("race_length", between, f"what lies beyond {between} tokens in the race"),
+            *map(without_last, range(count - 1, CANDIDATES_BEFORE_FINALISTS - 1, -1)),
+            Omission("finalists", 2, "all but 2 of the judged methods"),
+            *map(without_last, range(min(count, CANDIDATES_BEFORE_FINALISTS) - 1, FEWEST_CANDIDATES - 1, -1)),
+            Omission("finalists", 1, "all but 1 of the judged methods"),
+        ]
+    return [omission for omission in found if omission.value != getattr(full, omission.part)]

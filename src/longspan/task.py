@@ -1,0 +1,127 @@
+"""A task: what a model is asked to do, as examples of an exact length, the same on every machine.
+
+An example is a text and questions about it; a question offers choices, and the model's answer is the choice that it
+finds most likely. Whatever can be asked in this form is measured by the same code: reading the text once and scoring
+every choice after it. A task is one file of `longspan/tasks`; the folder is the registry.
+"""
+
+import random
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from longspan.errors import InputError
+from longspan.memo import remember
+from longspan.registry import name_of, registered
+
+
+@dataclass(frozen=True)
+class Question:
+    """A question about a text: which of `choices` continues text + `ids`?
+
+    Arguments:
+        ids: the question's tokens.
+        choices: the tokens of each choice.
+        answer: index of the right choice.
+        depth: where in the text the answer is, 0 … 1; a report shows results by it.
+        distance: tokens from the first token of what answers it to the question's end.
+    """
+
+    ids: tuple[int, ...]
+    choices: tuple[tuple[int, ...], ...]
+    answer: int
+    depth: float
+    distance: int
+
+    def right(self, scores: Sequence[float]) -> bool | None:
+        """Whether the choice of the highest score is the right one; None where a score is NaN."""
+        if any(score != score for score in scores):
+            return None
+        return scores.index(max(scores)) == self.answer
+
+
+@dataclass(frozen=True)
+class Example:
+    """A text and the questions about it.
+
+    Arguments:
+        ids: the text's tokens.
+        own: of each token, whether it belongs to the material; tokens that the task put in and the opening do not.
+        questions: asked after the text, each by itself.
+    """
+
+    ids: tuple[int, ...]
+    own: tuple[bool, ...]
+    questions: tuple[Question, ...]
+
+    @property
+    def room(self) -> int:
+        """Tokens of the longest question together with its answer."""
+        return max(len(question.ids) + max(map(len, question.choices)) for question in self.questions)
+
+    @property
+    def length(self) -> int:
+        """Tokens of the longest prompt together with its answer."""
+        return len(self.ids) + self.room
+
+    def truncated(self, length: int, opening: Sequence[int] = ()) -> "Example":
+        """Return the same questions after the text's end alone, `length` tokens with the longest question and answer.
+
+        Errors: InputError where that leaves no text.
+        """
+        room = length - self.room - len(opening)
+        if room < 1:
+            raise InputError(f"{length} tokens hold no more than the question: give at least {length + 1 - room}")
+        if length >= self.length:
+            return self
+        return Example((*opening, *self.ids[-room:]), (*[False] * len(opening), *self.own[-room:]), self.questions)
+
+
+@dataclass(frozen=True)
+class Material:
+    """What an example is made from.
+
+    Arguments:
+        tokenizer: the model's own.
+        document: token ids of a text, for tasks that hide something in one.
+        opening: the special tokens that the tokenizer puts before every text.
+    """
+
+    tokenizer: Any
+    document: tuple[int, ...] = ()
+    opening: tuple[int, ...] = ()
+
+    def encode(self, text: str) -> tuple[int, ...]:
+        """Return the token ids of a text, without special tokens."""
+        return tuple(self.tokenizer(text, add_special_tokens=False)["input_ids"])
+
+
+class Task(ABC):
+    """What a model is asked to do: a value whose fields are settings with defaults.
+
+    Contract tests hold every task to this: an example of length n is exactly n tokens long, equal arguments give equal
+    examples, and another length or index gives another example.
+    """
+
+    @property
+    def name(self) -> str:
+        """The task's name: the name of its file."""
+        return name_of(type(self))
+
+    def generator(self, length: int, index: str) -> random.Random:
+        """Return the random numbers of one example: they depend on task, length and index, and on nothing else."""
+        return random.Random(f"{self.name}/{length}/{index}")
+
+    @abstractmethod
+    def example(self, material: Material, length: int, index: str) -> Example:
+        """Make one example; its longest prompt, with its answer, is exactly `length` tokens.
+
+        Errors: InputError where the length or the material does not suffice.
+        """
+
+
+@remember(None)
+def tasks() -> dict[str, type[Task]]:
+    """Return every task by its name, found by walking the folder."""
+    return registered("longspan.tasks", Task)

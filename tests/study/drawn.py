@@ -1,0 +1,66 @@
+"""Plans and records that no model made."""
+
+from typing import Any
+
+from hypothesis import strategies as st
+
+from longspan.measure.documents import Document
+from longspan.measure.loss import BINS
+from longspan.measure.measurement import Measurement
+from longspan.study.planning.budget import plan_within
+from longspan.study.planning.pace import Pace
+from longspan.study.planning.plan import StudyPlan
+from longspan.study.planning.subject import Subject
+from longspan.study.summary import Setting
+
+PACE = Pace(0.01, 1e-6)
+
+
+@st.composite
+def plans(draw: st.DrawFn) -> StudyPlan:
+    """Any number of candidates and documents, any lengths, any budget."""
+    trained = draw(st.integers(16, 600))
+    subject = Subject("m", "float32", "0" * 16, trained, draw(st.integers(trained + 1, 12 * trained)))
+    documents = tuple(Document(f"{i}.txt", 0, subject.length, "0") for i in range(12))
+    judged, raced = draw(st.integers(1, 9)), draw(st.integers(1, 3))
+    methods = tuple(f"rerope(window={w})" for w in range(draw(st.integers(1, 13))))
+    budget = draw(st.floats(0.1, 100_000))
+    return plan_within(budget, PACE, subject, methods, documents[9 : 9 + raced], documents[:judged])
+
+
+def record(asked: Measurement) -> dict[str, Any]:
+    """What a measurement may say: numbers that depend on its arguments, of whatever its kind gives."""
+    number = int(asked.key, 16) % 1000 / 1000
+    distances = (asked.trained_length // 2, asked.trained_length + 1)
+    questions = [{"depth": 0.5, "distance": each, "right": number > 0.5, "scores": []} for each in distances]
+    answers = {"right": sum(each["right"] for each in questions), "asked": len(questions), "questions": questions}
+    by_position = {"short": number, "second_half": number, "positions": [number] * BINS}
+    result = {
+        "reading": {"loss": number, **by_position, **answers},
+        "context": {"loss": number},
+        "retrieval": answers,
+        "truncation": {"loss": number, **answers},
+        "short": {"short": number},
+    }[asked.kind]
+    return {"key": asked.key, "result": result, "seconds": 1.0, "peak_bytes": 1}
+
+
+def setting(plan: StudyPlan) -> Setting:
+    subject = plan.subject
+    return Setting(
+        model=subject.model,
+        trained_length=subject.trained_length,
+        length=subject.length,
+        dtype=subject.dtype,
+        fingerprint=subject.fingerprint,
+        tail=subject.tail,
+        contexts=tuple(subject.contexts()),
+        dropped=(),
+        files=12,
+        seed=0,
+        hardware="none",
+        versions={"python": "3"},
+        command="longspan extend",
+        tolerance=0.02,
+        documents=tuple(document.name for document in plan.judge),
+    )

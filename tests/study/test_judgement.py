@@ -1,0 +1,80 @@
+"""The summary shows what the plan measures: every cell of it, and nothing else."""
+
+from collections.abc import Iterable
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from longspan.measure.model import PLAIN
+from longspan.study.judgement import summarize
+from longspan.study.planning.cells import TRUNCATION, Cell, Quantity
+from longspan.study.planning.plan import StudyPlan
+from longspan.study.race import rank
+from longspan.study.results import Column, Results
+from longspan.study.summary import FailedRow, MethodRow, Summary
+from study.drawn import plans, record, setting
+
+
+class Watched(Results):
+    """Notes which columns a summary reads."""
+
+    def __init__(self, cells: Iterable[Cell]) -> None:
+        super().__init__(cells, record)
+        self.read: set[tuple[str, Quantity, int]] = set()
+
+    def column(self, row: str, quantity: Quantity, tokens: int) -> Column:
+        self.read.add((row, quantity, tokens))
+        return super().column(row, quantity, tokens)
+
+    def failure(self, row: str) -> str | None:
+        """The real one looks at every column, which would prove nothing."""
+        return None
+
+
+def names(cells: Iterable[Cell]) -> set[tuple[str, Quantity, int]]:
+    return {cell.column for cell in cells}
+
+
+@given(plans())
+def test_every_cell_of_a_plan_is_read_and_nothing_else_is(plan: StudyPlan) -> None:
+    """A column that is no cell of the plan would be a KeyError."""
+    raced = Watched(plan.race_cells())
+    race = rank(plan, raced, 0.02)
+    assert raced.read == names(plan.race_cells())
+    judged = Watched(plan.judgement_cells(race.finalists))
+    found = summarize(plan, race, judged, setting(plan))
+    assert judged.read == names(plan.judgement_cells(race.finalists))
+    assert [row.method for row in found.methods] == [TRUNCATION, PLAIN, *race.finalists]
+    assert Summary.of(found.json()) == found
+
+
+@given(plans())
+def test_a_summary_shows_what_the_plan_measures(plan: StudyPlan) -> None:
+    race = rank(plan, Results(plan.race_cells(), record), 0.02)
+    found = summarize(plan, race, Results(plan.judgement_cells(race.finalists), record), setting(plan))
+    for row in found.measured:
+        assert list(row.retrieval) == list(plan.lengths)
+        least = plan.subject.trained_length if row.method == TRUNCATION else 0
+        assert list(row.loss) == [context for context in plan.contexts if context >= least]
+        assert row.beyond.documents == len(plan.whole if row.method == PLAIN else plan.judge)
+
+
+@given(plans(), st.data())
+def test_a_method_that_failed_anywhere_has_the_reason_and_no_numbers(plan: StudyPlan, data: st.DataObject) -> None:
+    race = rank(plan, Results(plan.race_cells(), record), 0.02)
+    cells = plan.judgement_cells(race.finalists)
+    failed = data.draw(st.sampled_from(cells)).asked
+    results = Results(cells, lambda a: {**record(a), "result": None, "failed": "NaN"} if a == failed else record(a))
+    found = summarize(plan, race, results, setting(plan))
+    touched = {cell.row for cell in cells if cell.asked == failed}
+    assert {row.method for row in found.failures} == touched
+    assert found.failures == [FailedRow(row.method, "NaN") for row in found.failures]
+    if touched & {PLAIN, TRUNCATION}:
+        assert not found.judged
+        assert not any(row.assessment for row in found.methods if isinstance(row, MethodRow))
+
+
+def test_a_cell_that_no_plan_has_is_an_error() -> None:
+    with pytest.raises(KeyError):
+        Results([], record).column(PLAIN, Quantity.LOSS, 512)
