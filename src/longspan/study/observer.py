@@ -1,12 +1,13 @@
 """Observer: how a study reports what it is doing, without knowing about terminals."""
 
 from collections.abc import Iterable, Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from longspan.measure.measurement import Measurement
 from longspan.study.planning.pace import Pace
 
 
+@runtime_checkable
 class Observer(Protocol):
     """Shows a study's progress."""
 
