@@ -1,19 +1,33 @@
 """A task: what a model is asked to do, as examples of an exact length, the same on every machine.
 
-An example is a text and questions about it; a question offers choices, and the model's answer is the choice that it
-finds most likely. Whatever can be asked in this form is measured by the same code: reading the text once and scoring
-every choice after it. A task is one file of `longspan/tasks`; the folder is the registry.
+A task is one file of `longspan/tasks`; the folder is the registry. An example knows its length in tokens and scores an
+answer. `Example` is the form that a base or tiny model can answer: a text and questions about it, each with choices, of
+which the most likely one is the model's answer. What is asked in this form is measured by one piece of code, which
+reads the text once and scores every choice after it (`longspan.measure.answers`).
 """
 
 import random
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Generic, Protocol, TypeVar, runtime_checkable
 
 from longspan.errors import InputError
 from longspan.memo import remember
 from longspan.registry import name_of, registered
+
+
+@runtime_checkable
+class Measured(Protocol):
+    """Whatever knows how many tokens a model reads and writes for it."""
+
+    @property
+    def length(self) -> int:
+        """Tokens of the longest prompt together with its answer."""
+        ...
+
+
+MeasuredExample = TypeVar("MeasuredExample", bound=Measured)
 
 
 @dataclass(frozen=True)
@@ -97,7 +111,7 @@ class Material:
         return tuple(self.tokenizer(text, add_special_tokens=False)["input_ids"])
 
 
-class Task(ABC):
+class Task(ABC, Generic[MeasuredExample]):
     """What a model is asked to do: a value whose fields are settings with defaults.
 
     Contract tests hold every task to this: an example of length n is exactly n tokens long, equal arguments give equal
@@ -114,7 +128,7 @@ class Task(ABC):
         return random.Random(f"{self.name}/{length}/{index}")
 
     @abstractmethod
-    def example(self, material: Material, length: int, index: str) -> Example:
+    def example(self, material: Material, length: int, index: str) -> MeasuredExample:
         """Make one example; its longest prompt, with its answer, is exactly `length` tokens.
 
         Errors: InputError where the length or the material does not suffice.
@@ -122,6 +136,6 @@ class Task(ABC):
 
 
 @remember(None)
-def tasks() -> dict[str, type[Task]]:
+def tasks() -> dict[str, type[Task[Any]]]:
     """Return every task by its name, found by walking the folder."""
     return registered("longspan.tasks", Task)

@@ -29,7 +29,7 @@ SPREAD = 0.01
 
 
 @dataclass(frozen=True)
-class FactRetrieval(Task):
+class FactRetrieval(Task[Example]):
     """Facts in a text, and a question about each.
 
     Arguments:
