@@ -1,0 +1,290 @@
+"""Racing: every document is read by all methods that may still be the best; one that surely is not leaves at once.
+
+A method is worth what it predicts and what it remembers, and it must not cost much on short texts:
+
+    cost = loss − exchange · facts          nats; facts: share found; exchange: nats that all facts are worth
+    price ≤ tolerance                       loss within the trained length, minus the plain model's
+
+Methods are compared on the same documents, by the differences of their costs, so that what makes a document hard
+cancels. A difference is sure when its evidence (`anytime_t`) reaches candidates / (1 − level), and so is a price. One
+may therefore look after every document: the best candidate that can be afforded ever leaves with probability 1 − level
+at most, as far as differences are Gaussian.
+
+A budget that does not reach every cell cuts further, by sequential halving: an equal share of it goes to all
+candidates, to the better half, to the best quarter … Such a cut is a guess, and is reported as one.
+
+Source: Maron & Moore 1994, "Hoeffding races", NIPS 6 (documents read in common); Birattari et al. 2002, "A racing
+algorithm for configuring metaheuristics", GECCO (paired differences); Karnin, Koren & Somekh 2013, "Almost optimal
+exploration in multi-armed bandits", ICML (sequential halving).
+Differs from the papers: halving keeps what earlier stages have measured, and does nothing where the budget suffices.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import ceil, inf, isfinite, log, log2
+from typing import Literal, NamedTuple
+
+import numpy as np
+
+from longspan.errors import InputError
+from longspan.measure.interval import LEVEL
+from longspan.measure.statistics.anytime_t import log_evidence
+
+EXCHANGE = 1.0
+"""Nats that finding all facts instead of none is worth: two points of facts weigh as much as 0.02 nats."""
+
+TOLERANCE = 0.02
+"""Nats that a method may cost on short texts."""
+
+Reason = Literal["worse", "price", "failed", "budget"]
+
+
+class Cell(NamedTuple):
+    """One reading: a document by a candidate."""
+
+    candidate: str
+    document: str
+
+
+@dataclass(frozen=True)
+class Score:
+    """What a candidate did on a document.
+
+    Arguments:
+        loss: beyond the trained length, nats per token.
+        facts: share of the facts beyond the trained length that were found.
+        price: loss within the trained length, minus the plain model's on the same document, nats per token.
+
+    Errors: InputError for a number that is not finite; a candidate that failed has no score.
+    """
+
+    loss: float
+    facts: float
+    price: float = 0.0
+
+    def __post_init__(self) -> None:
+        if not all(map(isfinite, (self.loss, self.facts, self.price))):
+            raise InputError(f"a score must be finite, got {self}: give None for a candidate that failed")
+
+
+@dataclass(frozen=True)
+class Elimination:
+    """A candidate that left the race.
+
+    Arguments:
+        candidate: its name.
+        reason: "worse": surely worse than another one; "price": surely above the tolerance; "failed"; "budget": one
+            of those that looked worse when the budget had to cut.
+        by: the candidate that it is worse than; None where no other candidate decided.
+        documents: how many had been read.
+    """
+
+    candidate: str
+    reason: Reason
+    by: str | None
+    documents: int
+
+
+@dataclass(frozen=True)
+class Standing:
+    """What the scores say.
+
+    Arguments:
+        alive: candidates that are in the race, the lowest mean cost first, and those beyond the tolerance last.
+        affordable: those of them whose mean price is within the tolerance.
+        eliminated: those that left, in that order.
+        used: the cells that all of this rests on.
+        wanted: the cells to measure next; none when the race is over.
+    """
+
+    alive: tuple[str, ...]
+    affordable: tuple[str, ...]
+    eliminated: tuple[Elimination, ...]
+    used: tuple[Cell, ...]
+    wanted: tuple[Cell, ...]
+
+
+class Race:
+    """A race of candidates over documents: a pure function of the scores, in whatever order they were added.
+
+    Arguments:
+        candidates: names. Their order decides only where costs are equal to the last digit.
+        documents: names, in the order of reading, which must not depend on what is read.
+        budget: cells that may be measured.
+        level: of confidence that the best candidate does not leave as the worse one.
+        tolerance, exchange: see above.
+
+    >>> race = Race(["near", "far"], ["novel", "play"])
+    >>> race.next()
+    (Cell(candidate='near', document='novel'), Cell(candidate='far', document='novel'))
+
+    Errors: InputError for no candidates, and for names that are not unique.
+    """
+
+    def __init__(
+        self,
+        candidates: Sequence[str],
+        documents: Sequence[str],
+        budget: float = inf,
+        *,
+        level: float = LEVEL,
+        tolerance: float = TOLERANCE,
+        exchange: float = EXCHANGE,
+    ) -> None:
+        for what, names in {"candidates": candidates, "documents": documents}.items():
+            if len(set(names)) != len(names):
+                raise InputError(f"the {what} of a race need different names, got {', '.join(names)}")
+        if not candidates:
+            raise InputError("a race needs one candidate at least, got none")
+        self.candidates, self.documents, self.budget = tuple(candidates), tuple(documents), budget
+        self.level, self.tolerance, self.exchange = level, tolerance, exchange
+        self._scores: dict[Cell, Score | None] = {}
+        self._standing: Standing | None = None
+
+    def add(self, candidate: str, document: str, score: Score | None) -> None:
+        """Keep what was measured; None for a candidate that failed.
+
+        Errors: InputError for a cell that is not one of this race.
+        """
+        if candidate not in self.candidates or document not in self.documents:
+            raise InputError(f"{candidate!r} on {document!r} is no cell of this race")
+        self._scores[Cell(candidate, document)] = score
+        self._standing = None
+
+    def next(self) -> tuple[Cell, ...]:
+        """The cells to measure now: one document by all that are alive. None when the race is over."""
+        return self.standing.wanted
+
+    @property
+    def alive(self) -> tuple[str, ...]:
+        """Candidates that are in the race, the lowest mean cost first."""
+        return self.standing.alive
+
+    @property
+    def eliminated(self) -> tuple[Elimination, ...]:
+        """Candidates that left: why, by whom, and after how many documents."""
+        return self.standing.eliminated
+
+    @property
+    def best(self) -> str | None:
+        """The candidate to use; None where none is within the tolerance, and before the first document."""
+        return next(iter(self.standing.affordable), None)
+
+    @property
+    def tied(self) -> tuple[str, ...]:
+        """The others that may be as good as the best one, as far as was measured."""
+        return self.standing.affordable[1:]
+
+    @property
+    def standing(self) -> Standing:
+        """Everything that the scores say."""
+        if self._standing is None:
+            course = _Course(self)
+            self._standing = course.standing(course.run(self._scores))
+        return self._standing
+
+
+class _Course:
+    """One way through the scores, document by document, from the first one on."""
+
+    def __init__(self, race: Race) -> None:
+        self.race = race
+        self.alive = list(race.candidates)
+        self.eliminated: list[Elimination] = []
+        self.used: list[Cell] = []
+        self.costs: dict[str, list[float]] = {name: [] for name in race.candidates}
+        self.prices: dict[str, list[float]] = {name: [] for name in race.candidates}
+
+    def run(self, scores: dict[Cell, Score | None]) -> list[Cell]:
+        """Follow the race as far as there are scores; the cells that are missing then."""
+        stages = _Stages(len(self.alive), self.race.budget, len(self.race.documents))
+        for read, document in enumerate(self.race.documents):
+            if not self.alive or (read and len(self.alive) == 1) or self.race.budget - len(self.used) < 1:
+                break
+            self._keep(stages.places(read, len(self.alive), len(self.used)), read)
+            cells = [Cell(name, document) for name in self.alive]
+            missing = [cell for cell in cells if cell not in scores]
+            if missing:
+                return missing
+            self.used += cells
+            for cell in cells:
+                self._take(cell.candidate, scores[cell], read + 1)
+            self._compare(read + 1)
+        return []
+
+    def standing(self, wanted: Sequence[Cell]) -> Standing:
+        """What is known."""
+        alive = sorted(self.alive, key=self._rank) if self.used else self.alive
+        affordable = [name for name in alive if self.used and not self._dear(name)]
+        return Standing(tuple(alive), tuple(affordable), tuple(self.eliminated), tuple(self.used), tuple(wanted))
+
+    def _take(self, name: str, score: Score | None, read: int) -> None:
+        if score is None:
+            self._leave(name, "failed", None, read)
+        else:
+            self.costs[name].append(score.loss - self.race.exchange * score.facts)
+            self.prices[name].append(score.price)
+
+    def _compare(self, read: int) -> None:
+        """Let those leave that are surely too dear, or surely worse than another one that surely is not too dear."""
+        if not self.alive:
+            return
+        names, sure = list(self.alive), log(len(self.race.candidates)) - log(1 - self.race.level)
+        costs = np.array([self.costs[name] for name in names]).T
+        dear = np.array([self.prices[name] for name in names]).T - self.race.tolerance
+        too_dear, affordable = _above_zero(dear), _above_zero(-dear) >= sure
+        worse = np.where(affordable, _above_zero(costs[:, :, None] - costs[:, None, :]), 0.0)
+        for i, name in enumerate(names):
+            by = int(worse[i].argmax())
+            if too_dear[i] >= sure:
+                self._leave(name, "price", None, read)
+            elif worse[i, by] >= sure:
+                self._leave(name, "worse", names[by], read)
+
+    def _keep(self, places: int, read: int) -> None:
+        """Let the budget cut: those that look best stay."""
+        ranked = sorted(self.alive, key=self._rank) if read else list(self.alive)
+        for name in ranked[places:]:
+            self._leave(name, "budget", ranked[places - 1] if read and places else None, read)
+
+    def _leave(self, name: str, reason: Reason, by: str | None, read: int) -> None:
+        self.alive.remove(name)
+        self.eliminated.append(Elimination(name, reason, by, read))
+
+    def _dear(self, name: str) -> bool:
+        return float(np.mean(self.prices[name])) > self.race.tolerance
+
+    def _rank(self, name: str) -> tuple[bool, float]:
+        """What cannot be afforded comes last. Sorting is stable: the order of the candidates decides the rest."""
+        return self._dear(name), float(np.mean(self.costs[name]))
+
+
+def _above_zero(values: np.ndarray) -> np.ndarray:
+    """The log of the evidence that a mean over documents, the first axis, is above 0."""
+    return np.where(values.mean(0) > 0, log_evidence(values), 0.0)
+
+
+class _Stages:
+    """Sequential halving: a share of the budget for all candidates, the same for the better half, and so on.
+
+    Arguments:
+        candidates, documents: how many there are.
+        budget: cells.
+    """
+
+    def __init__(self, candidates: int, budget: float, documents: int) -> None:
+        self.candidates, self.budget, self.documents = candidates, budget, documents
+        self.last = max(1, ceil(log2(candidates)))
+        self.stage, self.stop = 0, 0
+
+    def places(self, read: int, alive: int, used: int) -> int:
+        """How many candidates may read the next document."""
+        left = self.budget - used
+        if left >= alive * (self.documents - read):  # the budget suffices
+            return alive
+        if read == self.stop:
+            self.stage += 1
+            alive = min(alive, ceil(self.candidates / 2 ** (self.stage - 1)))
+            share = left / max(1, self.last - self.stage + 1)
+            self.stop = read + max(1, int(share // max(1, alive)))
+        return int(min(alive, left))
