@@ -1,11 +1,12 @@
 """Decide whether the bundled model ships, and how far it reads: writes results/bundled.json.
 
     python evaluate.py --work work
+    python evaluate.py --work work --model siblings/theta-10000-length-256 --out siblings/theta-10000-length-256.json
 
-Ship conditions, both at the trained length of 512 tokens and on books that training never saw:
+Ship conditions, both at the trained length (512 tokens) and on books that training never saw:
 1. four-choice retrieval (three distractor facts whose values are the other choices; all depths) is at least 80 %;
-2. the loss of the same last 64 tokens is lower with 512 tokens of context than with 128, by an interval over
-   documents that excludes 0.
+2. the loss of the same last 64 tokens is lower with 512 tokens of context than with 128 (an eighth of the trained
+   length, a quarter of it), by an interval over documents that excludes 0.
 Beyond the trained length it reports plain rope, truncation, a window and ReRoPE, by `extrapolate.py`.
 """
 
@@ -33,19 +34,21 @@ from torch import nn
 from transformers import AutoModelForCausalLM
 
 SEED = 2026
-TRAINED = 512
-SCORED = 64  # last tokens whose loss is compared
 WINDOWS = 12  # windows per document
-LONG = (4096, 2048, 1024)
+LONG = (8, 4, 2)  # trained lengths
 KINDS = ("with_distractors", "needle_alone")
-METHODS = (
-    Method("plain"),
-    Method("window", TRAINED),
-    Method("rerope", 128),
-    Method("rerope", 128, log_length=True),
-    Method("rerope", 256),
-    Method("rerope", 256, log_length=True),
-)
+
+
+def methods(trained: int) -> tuple[Method, ...]:
+    """What is compared beyond the trained length."""
+    return (
+        Method("plain"),
+        Method("window", trained),
+        Method("rerope", trained // 4),
+        Method("rerope", trained // 4, log_length=True),
+        Method("rerope", trained // 2),
+        Method("rerope", trained // 2, log_length=True),
+    )
 
 
 @dataclass(frozen=True)
@@ -93,7 +96,7 @@ def retrieval(
         logits = reader.last_logits(torch.from_numpy(prompt.ids[-fed:]), method)
         hit = int(logits[list(prompt.choices)].argmax()) == prompt.answer
         right += hit
-        if prompt.distance > TRAINED:
+        if prompt.distance > reader.trained:
             near = [near[0] + hit, near[1] + 1]
     result: dict[str, object] = {"accuracy": round(right / n, 4), "n": n, "wilson95": wilson(right, n)}
     if near[1]:
@@ -103,18 +106,19 @@ def retrieval(
 
 
 def tail_loss(reader: Extrapolator, ids: np.ndarray, context: int, method: Method) -> float:
-    """Mean loss, in nats, of the last SCORED tokens when `context` tokens (they included) are fed."""
-    part = torch.from_numpy(ids[-context:])
-    hidden = reader.hidden(part, method, SCORED + 1)[:-1]
+    """Mean loss, in nats, of the last eighth of a trained length when `context` tokens (they included) are fed."""
+    part, scored = torch.from_numpy(ids[-context:]), reader.trained // 8
+    hidden = reader.hidden(part, method, scored + 1)[:-1]
     with torch.no_grad():
-        return float(nn.functional.cross_entropy(reader.model.lm_head(hidden), part[-SCORED:]))
+        return float(nn.functional.cross_entropy(reader.model.lm_head(hidden), part[-scored:]))
 
 
 def loss_table(reader: Extrapolator, documents: Documents, long: int, windows: int) -> dict[str, object]:
     """Loss of the same tokens under several contexts and methods; unit = document."""
-    cells = [(128, Method("plain")), (256, Method("plain")), (TRAINED, Method("plain"))]
-    if long > TRAINED:
-        cells = [(TRAINED, Method("plain")), *((long, m) for m in METHODS)]
+    trained = reader.trained
+    cells = [(trained // 4, Method("plain")), (trained // 2, Method("plain")), (trained, Method("plain"))]
+    if long > trained:
+        cells = [(trained, Method("plain")), *((long, m) for m in methods(trained))]
     rng = np.random.default_rng([SEED, long])
     losses = np.zeros((len(documents), len(cells)))
     for document in range(len(documents)):
@@ -148,31 +152,33 @@ def main() -> None:
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--samples", type=int, default=400, help="questions at the trained length")
     parser.add_argument("--long-samples", type=int, default=64, help="questions per method beyond it")
-    parser.add_argument("--lengths", type=int, nargs="*", default=LONG, help="lengths beyond the trained one")
+    parser.add_argument("--lengths", type=int, nargs="*", help="lengths beyond the trained one; 8, 4 and 2 times it")
     parser.add_argument("--kinds", nargs="*", default=KINDS, choices=KINDS, help="kinds of question beyond it")
     parser.add_argument("--long-windows", type=int, default=1, help="windows per document for loss beyond it; 0 skips")
+    parser.add_argument("--model", type=Path, default=PACKAGE / "model", help="a sibling's folder")
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "bundled.json")
     arguments = parser.parse_args()
     torch.set_num_threads(2)
 
-    model = AutoModelForCausalLM.from_pretrained(PACKAGE / "model", dtype=torch.float32).eval()
+    model = AutoModelForCausalLM.from_pretrained(arguments.model, dtype=torch.float32).eval()
     reader = Extrapolator(model)
+    trained = reader.trained
     recall = Recall(Tokenizer.from_file(str(PACKAGE / "model" / "tokenizer.json")))
     documents = Documents(np.load(arguments.work / "held_out.npy"), np.load(arguments.work / "held_out_starts.npy"))
     plain = Method("plain")
 
-    bound = retrieval(reader, recall, documents, TRAINED, arguments.samples, plain, distractors=True)
-    alone = retrieval(reader, recall, documents, TRAINED, arguments.samples, plain, distractors=False)
-    loss = loss_table(reader, documents, TRAINED, WINDOWS)
-    row = loss[f"{TRAINED} {plain}"]
+    bound = retrieval(reader, recall, documents, trained, arguments.samples, plain, distractors=True)
+    alone = retrieval(reader, recall, documents, trained, arguments.samples, plain, distractors=False)
+    loss = loss_table(reader, documents, trained, WINDOWS)
+    row = loss[f"{trained} {plain}"]
     assert isinstance(row, dict)
     record: dict[str, object] = {
         "ships": bound["accuracy"] >= 0.8 and row["bootstrap95"][1] < 0,  # type: ignore[operator]
-        "retrieval_512": {"with_distractors": bound, "needle_alone": alone},
-        "loss_512": loss,
+        f"retrieval_{trained}": {"with_distractors": bound, "needle_alone": alone},
+        f"loss_{trained}": loss,
         "command": shlex.join(["python", Path(sys.argv[0]).name, *sys.argv[1:]]),
         "seed": SEED,
-        "weights_sha256": hashlib.sha256((PACKAGE / "model" / "model.safetensors").read_bytes()).hexdigest(),
+        "weights_sha256": hashlib.sha256((arguments.model / "model.safetensors").read_bytes()).hexdigest(),
         "parameters": sum(p.numel() for p in model.parameters()),
         "hardware": "2 CPU cores (AMD EPYC)",
         "versions": {
@@ -186,8 +192,9 @@ def main() -> None:
     write(arguments.out, record)
     beyond: dict[str, dict[str, object]] = {}
     record["beyond"] = beyond
-    plans = [(str(method), method, 0) for method in METHODS] + [(f"truncate({TRAINED})", plain, TRAINED)]
-    for length in arguments.lengths:
+    plans = [(str(method), method, 0) for method in methods(trained)] + [(f"truncate({trained})", plain, trained)]
+    lengths = [times * trained for times in LONG] if arguments.lengths is None else arguments.lengths
+    for length in lengths:
         cells = beyond.setdefault(str(length), {})
         for name, method, fed in plans:
             for kind in arguments.kinds:

@@ -128,6 +128,8 @@ class Recall:
             plan.append((place, *self.statement(*facts[which], asked=True)))
         plan.sort(key=lambda item: item[0])
         room = length - sum(len(ids) for _, ids, _ in plan)
+        if room < 0:  # too much for a short sequence: draw again
+            return self.sequence(rng, stream, length)
         at = int(rng.integers(len(stream) - length))
         text = stream[at : at + room].astype(np.int64)
         sentence = rng.random() < 0.6

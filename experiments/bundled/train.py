@@ -1,7 +1,9 @@
-"""Train the bundled model: the whole recipe in one file, resumable at any point.
+"""Train the bundled model, or a sibling of it: the whole recipe in one file, resumable at any point.
 
     python prepare.py --sources sources --work work
     python train.py --work work
+    python train.py --work work --theta 100000 --out siblings       # a sibling: another theta, another trained length
+    python train.py --work work --length 256 --out siblings
 
 State (weights, their running average, both optimizers) is one safetensors file, replaced atomically; data are a
 function of the step. Killing the process at any time and starting it again continues from the last checkpoint.
@@ -15,6 +17,7 @@ import math
 import os
 import shutil
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -29,8 +32,9 @@ from torch import Tensor, nn
 from transformers import LlamaConfig, LlamaForCausalLM
 
 SEED = 0
+THETA = 10000.0
 LENGTH = 512
-BATCH = 8
+BATCH_TOKENS = 8 * 512
 WARMUP = 20
 DECAY_FROM = 0.4  # share of the run after which the learning rate falls linearly
 LR_MATRIX = 3e-3  # Muon, update size matched to AdamW's
@@ -42,7 +46,28 @@ CHECKPOINT_EVERY = 25
 PROBE_EVERY = 50
 
 
-def configuration(vocabulary: int) -> LlamaConfig:
+@dataclass(frozen=True)
+class Sibling:
+    """What tells the models of this recipe apart; the one that ships is `Sibling()`.
+
+    Arguments:
+        theta: base of the rotary frequencies.
+        length: tokens of a training sequence.
+    """
+
+    theta: float = THETA
+    length: int = LENGTH
+
+    def __str__(self) -> str:
+        return f"theta-{self.theta:g}-length-{self.length}"
+
+    @property
+    def batch(self) -> int:
+        """Sequences per step: a step has the same number of tokens whatever the length."""
+        return BATCH_TOKENS // self.length
+
+
+def configuration(vocabulary: int, sibling: Sibling) -> LlamaConfig:
     """A stock Llama; nothing in it is ours."""
     return LlamaConfig(
         vocab_size=vocabulary,
@@ -52,8 +77,8 @@ def configuration(vocabulary: int) -> LlamaConfig:
         num_attention_heads=4,
         num_key_value_heads=4,
         head_dim=64,
-        max_position_embeddings=LENGTH,
-        rope_parameters={"rope_type": "default", "rope_theta": 10000.0},
+        max_position_embeddings=sibling.length,
+        rope_parameters={"rope_type": "default", "rope_theta": sibling.theta},
         tie_word_embeddings=True,
         bos_token_id=None,
         eos_token_id=0,
@@ -66,9 +91,9 @@ def configuration(vocabulary: int) -> LlamaConfig:
 class Run:
     """Model, running average and optimizers, with one way to save and one way to restore them."""
 
-    def __init__(self, vocabulary: int) -> None:
+    def __init__(self, vocabulary: int, sibling: Sibling) -> None:
         torch.manual_seed(SEED)
-        self.model = LlamaForCausalLM(configuration(vocabulary)).float()
+        self.model = LlamaForCausalLM(configuration(vocabulary, sibling)).float()
         near_induction(self.model, SEED)
         self.average = {name: p.detach().clone() for name, p in self.model.named_parameters()}
         matrices = {n: p for n, p in self.model.named_parameters() if p.ndim == 2 and "embed" not in n}
@@ -158,9 +183,10 @@ def rate(step: int, steps: int) -> float:
 def probe(run: Run, recall: Recall, text: np.ndarray, *, long: bool) -> dict[str, float]:
     """Share of four-choice questions answered: at the trained length and, if `long`, at four times it."""
     extrapolator = Extrapolator(run.averaged())
-    plans = [(LENGTH, 64, Method("plain"))]
+    trained = extrapolator.trained
+    plans = [(trained, 64, Method("plain"))]
     if long:
-        plans += [(4 * LENGTH, 24, Method("plain")), (4 * LENGTH, 24, Method("rerope", 256, log_length=True))]
+        plans += [(4 * trained, 24, Method("plain")), (4 * trained, 24, Method("rerope", trained // 2, True))]
     scores = {}
     for length, count, method in plans:
         rng = np.random.default_rng([SEED, 1])
@@ -174,15 +200,20 @@ def probe(run: Run, recall: Recall, text: np.ndarray, *, long: bool) -> dict[str
     return scores
 
 
-def export(run: Run, folder: Path, log: Path) -> None:
-    """Write the averaged weights in bfloat16, a file at a time, and keep the loss curve with the results."""
+def export(run: Run, folder: Path, log: Path, kept: Path) -> None:
+    """Write the averaged weights in bfloat16, a file at a time, and keep the loss curve at `kept`."""
     model = run.averaged().bfloat16()
     temporary = folder.with_name(folder.name + ".tmp")
     model.save_pretrained(temporary)
     for file in temporary.iterdir():
         os.replace(file, folder / file.name)
     temporary.rmdir()
-    shutil.copyfile(log, Path(__file__).parent / "results" / "loss.jsonl")
+    if folder != PACKAGE / "model":
+        tokenizer = json.loads((PACKAGE / "model" / "tokenizer_config.json").read_text())
+        tokenizer["model_max_length"] = run.model.config.max_position_embeddings
+        (folder / "tokenizer_config.json").write_text(json.dumps(tokenizer, indent=2) + "\n")
+        shutil.copyfile(PACKAGE / "model" / "tokenizer.json", folder / "tokenizer.json")
+    shutil.copyfile(log, kept)
 
 
 def main() -> None:
@@ -190,27 +221,39 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--work", type=Path, required=True, help="folder with the token files; state is kept there")
     parser.add_argument("--steps", type=int, default=240)
+    parser.add_argument("--theta", type=float, default=THETA, help="base of the rotary frequencies")
+    parser.add_argument("--length", type=int, default=LENGTH, help="tokens of a training sequence")
+    parser.add_argument("--out", type=Path, help="folder of siblings; needed for any but the model that ships")
+    parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--export", action="store_true", help="only write the averaged weights of the checkpoint")
     arguments = parser.parse_args()
-    torch.set_num_threads(2)
+    torch.set_num_threads(arguments.threads)
+    sibling = Sibling(arguments.theta, arguments.length)
+    if sibling != Sibling() and arguments.out is None:
+        parser.error(f"{sibling} is not the model that ships: give --out")
+    folder, kept = PACKAGE / "model", Path(__file__).parent / "results" / "loss.jsonl"
+    if arguments.out is not None:
+        folder = arguments.out / str(sibling)
+        folder.mkdir(parents=True, exist_ok=True)
+        kept = folder / "loss.jsonl"
 
     tokenizer = Tokenizer.from_file(str(PACKAGE / "model" / "tokenizer.json"))
     recall = Recall(tokenizer)
     stream = np.load(arguments.work / "train.npy")
     held_out = np.load(arguments.work / "held_out.npy")
-    run = Run(tokenizer.get_vocab_size())
-    state, log = arguments.work / "state.safetensors", arguments.work / "loss.jsonl"
+    run = Run(tokenizer.get_vocab_size(), sibling)
+    state, log = arguments.work / f"{sibling}.safetensors", arguments.work / f"{sibling}.jsonl"
     if state.exists():
         run.restore(state)
         lines = log.read_text().splitlines() if log.exists() else []
         log.write_text("".join(line + "\n" for line in lines if json.loads(line)["step"] <= run.step))
     if arguments.export:
-        export(run, PACKAGE / "model", log)
+        export(run, folder, log, kept)
         return
 
     began, first = time.monotonic(), run.step
     while run.step < arguments.steps:
-        ids, weights = batch(SEED, run.step, BATCH, LENGTH + 1, stream, recall)
+        ids, weights = batch(SEED, run.step, sibling.batch, sibling.length + 1, stream, recall)
         text, answers = run.advance(ids, weights, rate(run.step, arguments.steps))
         record: dict[str, float] = {"step": run.step, "text": round(text, 4), "answers": round(answers, 4)}
         if run.step % PROBE_EVERY == 0 or run.step == arguments.steps:
@@ -223,7 +266,7 @@ def main() -> None:
             spent = (time.monotonic() - began) / (run.step - first)
             left = spent * (arguments.steps - run.step) / 60
             print(f"{json.dumps(record)} {spent:.2f} s/step, {left:.0f} min left", flush=True)
-    export(run, PACKAGE / "model", log)
+    export(run, folder, log, kept)
 
 
 if __name__ == "__main__":
