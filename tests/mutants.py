@@ -43,6 +43,8 @@ SUITES = {
     + [f"contract/test_{suite}.py" for suite in ("oracle", "parts", "normalizer", "value")]
     + ["compute/test_attend.py"],
     "compute/cache.py": ["compute/test_cache.py", "contract/test_cache.py"],
+    "compute/decoding/reframe.py": ["compute/test_cache.py", "contract/test_cache.py"],
+    "compute/decoding/positions.py": ["compute/test_cache.py", "compute/decoding"],
     "compute/tiling/lowering.py": ["compute/tiling/test_lowering.py"],
     "compute/rotate.py": ["compute/test_rotate.py", "contract/test_oracle.py", "rotation"],
 }

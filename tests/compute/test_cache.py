@@ -1,16 +1,18 @@
 """A cache that reads on: how its keys are kept, what a step has to do, and what it refuses."""
 
+import re
 from typing import Any
 
+import jaxtyping
 import pytest
 import torch
 from torch import Tensor
 
-from longspan import Cache, Scheme, attend, parse
+from longspan import Cache, Plan, Scheme, attend, parse
 from longspan.compute.decoding import prepare as prepare_module
 from longspan.compute.decoding import prepared as prepared_module
 from longspan.compute.decoding.prepare import MOST_QUERIES
-from longspan.errors import RefusalError, ShapeError
+from longspan.errors import RefusalError, SchemeError, ShapeError
 from longspan.rotation.longrope import LongRoPE
 
 KEYS = 1500
@@ -192,3 +194,80 @@ def test_what_a_cache_cannot_do_is_refused() -> None:
         Cache("axial")
     with pytest.raises(RefusalError, match=r"tiles refuses rope \+ sparsemax"):
         Cache("rope + sparsemax", backend="tiles").attend(*(tensor.detach() for tensor in x))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"scheme": None}, "scheme must be a Scheme or its text, got None; Scheme.of"),
+        ({"scheme": Plan.everywhere(Scheme())}, r"scheme must be .*plan\.layer\(index, num_layers\)"),
+        ({"scheme": Scheme().rotation}, r"scheme must be .*Scheme\.of\(part\)"),
+        ({"weights": [torch.zeros(2)]}, "weights must map names to tensors, .*got list"),
+        ({"weights": {"bias.table": [1.0]}}, "weights must map .*got 'bias.table' for list"),
+        ({"scale": "1"}, "scale must be a finite number, got '1'"),
+        ({"scale": float("nan")}, "scale must be a finite number, got nan"),
+    ],
+)
+def test_arguments_of_another_type_make_no_cache(
+    arguments: dict[str, Any], message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same words as `attend` has; whoever uses the library has no checks of annotations, as the tests do."""
+    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)
+    with pytest.raises(SchemeError, match=message):
+        Cache(**{"scheme": "rope", **arguments})
+
+
+@pytest.mark.parametrize("wrong", ["query", "key", "value", "padding"])
+def test_tokens_that_are_no_tensors_are_refused(wrong: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)
+    given: dict[str, Any] = dict(zip(("query", "key", "value"), tokens(5), strict=True))
+    with pytest.raises(ShapeError, match=f"{wrong} must be a tensor, got list; torch.as_tensor makes one"):
+        Cache("rope").attend(**{**given, wrong: [1.0]})
+
+
+@pytest.mark.parametrize(
+    ("text", "weights", "error", "message"),
+    [
+        ("t5", {}, SchemeError, "t5 learns table: pass weights={'bias.table': ...}"),
+        ("t5", {"bias.table": torch.zeros(32, 5)}, ShapeError, "weights['bias.table'] must be (32, 6), got (32, 5)"),
+        (
+            "t5",
+            {"bias.table": torch.zeros(32, 6), "bias.tabel": torch.zeros(32, 6)},
+            SchemeError,
+            "weights['bias.tabel'] belongs to no part of the scheme; did you mean 'bias.table'?; it learns bias.table",
+        ),
+        ("rope", {"bias.table": torch.zeros(32, 6)}, SchemeError, "weights['bias.table'] belongs to no part"),
+    ],
+)
+def test_weights_that_do_not_fit_are_refused_at_the_first_call(
+    text: str, weights: dict[str, Tensor], error: type[Exception], message: str
+) -> None:
+    cache = Cache(text, weights=weights)
+    with pytest.raises(error, match=re.escape(message)):
+        cache.attend(*tokens(5))
+    assert cache.length == 0
+
+
+def test_tensors_of_another_spec_are_checked_in_the_middle_of_a_text() -> None:
+    x, cache = tokens(20), Cache("rope")
+    cache.attend(*(tensor[:, :, :10] for tensor in x))
+    cache.attend(*(tensor[:, :, 10:11] for tensor in x))
+    with pytest.raises(RefusalError, match="keeps no graph"):
+        cache.attend(x[0][:, :, 11:12].clone().requires_grad_(), x[1][:, :, 11:12], x[2][:, :, 11:12])
+    with pytest.raises(ShapeError, match="as those read before, got"):
+        cache.attend(*(tensor[:, :, 11:12].float() for tensor in x))
+    cache.select(torch.tensor([0, 0]))
+    with pytest.raises(ShapeError, match=r"must be \(2, 2, 1, 8\)"):
+        cache.attend(*(tensor[:, :, 11:12] for tensor in x))
+    assert cache.length == 11
+
+
+def test_an_empty_cache_takes_tokens_of_another_kind() -> None:
+    """Also of another head size, whose frame is another one."""
+    x, cache = tokens(20), Cache("xpos")
+    cache.attend(*x)
+    cache.crop(0)
+    query, key, value = (torch.cat([tensor, tensor], 3).float() for tensor in x)
+    cache.attend(query[:, :, :19], key[:, :, :19], value[:, :, :19])
+    wanted = attend(query, key, value, "xpos")[:, :, -1:]
+    torch.testing.assert_close(cache.attend(*last((query, key, value), 1)), wanted)

@@ -18,7 +18,7 @@ from longspan.compute.decoding.positions import AppendedPositions
 from longspan.compute.decoding.prepare import MOST_QUERIES, Request, prepare
 from longspan.compute.decoding.prepared import TensorSpec
 from longspan.compute.decoding.reframe import reframe
-from longspan.compute.inputs import Inputs, check_numbers, check_tensors, check_weights, known_scheme
+from longspan.compute.inputs import Inputs, check_arguments, check_numbers, check_tensors, check_weights, known_scheme
 from longspan.errors import RefusalError, SchemeError, ShapeError, nearest
 from longspan.position_map import PositionMap
 from longspan.scheme import Scheme
@@ -87,6 +87,8 @@ class Cache:
 
     @torch.compiler.disable  # what there is to do depends on how many tokens there are
     def _attend(self, query: Tensor, key: Tensor, value: Tensor, padding: Tensor | None) -> Tensor:
+        if not all(isinstance(given, Tensor) for given in (query, key, value, *([] if padding is None else [padding]))):
+            check_arguments(query, key, value, (None, None, None, padding), self.weights, self.scale)
         query_spec, *others = specs = tuple(map(TensorSpec.of, (query, key, value, *self.weights.values())))
         if specs != self._checked:
             self._check(query, key, value, specs)
@@ -186,7 +188,9 @@ class Cache:
         for name in self.weights:
             if name not in known:
                 learned = f"it learns {', '.join(known)}" if known else "it learns nothing"
-                raise SchemeError(f"weights[{name!r}] is no weight of the scheme{nearest(name, known)}; {learned}")
+                raise SchemeError(
+                    f"weights[{name!r}] belongs to no part of the scheme{nearest(name, known)}; {learned}"
+                )
         check_weights(self.scheme, self.weights, heads, head_dim)
         for new, kept in ((key, self._keys), (value, self._values)):
             if kept is None or not self.length:

@@ -52,8 +52,8 @@ class StepBuilder:
         if found is None:
             return None
         reads = tuple(self._read(piece) for piece in found.pieces)
-        masks = None if self.scheme.bias else tuple(self._masks(found, reads, {}))
-        find_numbers = partial(self._numbers, found, reads, masks)
+        masks = None if self.scheme.bias else tuple(self._masks(found, {}))
+        find_numbers = partial(self._numbers, found, masks)
         return DecodingStep(
             rows=self.span.queries,
             packing=self._packing,
@@ -92,9 +92,7 @@ class StepBuilder:
     def _mask_dtype(self) -> torch.dtype:
         return torch.promote_types(self.dtype, torch.float32)
 
-    def _numbers(
-        self, found: StepPieces, reads: tuple[Read, ...], masks: tuple[Tensor | None, ...] | None, weights: Weights
-    ) -> Numbers:
+    def _numbers(self, found: StepPieces, masks: tuple[Tensor | None, ...] | None, weights: Weights) -> Numbers:
         """The numbers for these learned weights; masks are given where there is no bias."""
         scheme = self.scheme
         visible = count_visible(scheme, self.span, self.device)
@@ -104,20 +102,18 @@ class StepBuilder:
         elif factor == 1.0:
             factor = None
         logit = scheme.normalizer.extra_logit(self.heads, scheme.weights_of(scheme.normalizer, weights))
-        masks = tuple(self._masks(found, reads, weights)) if masks is None else masks
+        masks = tuple(self._masks(found, weights)) if masks is None else masks
         return Numbers(factor, scale, masks, logit)
 
-    def _masks(self, found: StepPieces, reads: tuple[Read, ...], weights: Weights) -> list[Tensor | None]:
-        """What is added to the scores of packed rows, part by part; None for nothing."""
+    def _masks(self, found: StepPieces, weights: Weights) -> list[Tensor | None]:
+        """What is added to the scores of packed rows, read by read; None for nothing."""
         masks: list[Tensor | None] = []
-        for piece, read in zip(found.pieces, reads, strict=True):
-            added, (packed, rows) = self._added(piece, weights), self._packing
-            if added is None:
-                masks.append(None)
-                continue
-            by_head = self.scheme.bias is not None
-            added = added.reshape(packed, rows, -1) if by_head else added.repeat(1, rows // added.shape[1], 1)
-            masks.append(read.parts.side_by_side(added[None], 0, axis=3))
+        (packed, rows), by_head = self._packing, self.scheme.bias is not None
+        for piece in found.pieces:
+            added = self._added(piece, weights)
+            if added is not None:
+                added = added.reshape(packed, rows, -1) if by_head else added.repeat(1, rows // added.shape[1], 1)
+            masks.append(None if added is None else added[None])
         return masks
 
     def _added(self, piece: Piece, weights: Weights) -> Float[Tensor, "_ rows keys"] | None:

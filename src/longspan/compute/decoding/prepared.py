@@ -106,7 +106,7 @@ class Numbers(NamedTuple):
     Arguments:
         factor: of each query, (1 or heads, queries, 1) or one for all; None for 1.
         scale: factor of all scores, for the kernel.
-        masks: added to the scores of each read, (parts or 1, heads, rows, keys); None for nothing.
+        masks: added to the scores of each read, (1, heads or 1, rows, keys); None for nothing.
         logit: score of a key without a value, one per head; None for no such key.
     """
 
@@ -183,7 +183,7 @@ class DecodingStep:
 
     def _read(
         self, read: Read, query: Float[Tensor, "batch packed rows d"], key: Tensor, value: Tensor,
-        scale: float, mask: Float[Tensor, "_ _ _ keys"] | None,
+        scale: float, mask: Float[Tensor, "1 _ rows keys"] | None,
     ) -> tuple[Float[Tensor, "parts packed rows d"], Float[Tensor, "parts packed rows"]]:  # fmt: skip
         """Output and log-sum-exp over each part of the keys; parts are the batch dimension."""
         first, parts = read.first, read.parts
@@ -192,6 +192,8 @@ class DecodingStep:
             first, key = 0, read.rotation(key.narrow(2, first, read.size))
         key = parts.side_by_side(key, first)
         query = query.expand(parts.number, -1, -1, -1) if parts.number > 1 else query
+        if mask is not None and parts.number > 1:
+            mask = parts.side_by_side(mask, 0, axis=3)
         if read.hidden is not None:
             mask = read.hidden if mask is None else mask + read.hidden
         out, lse = operation(query, key, value, 0.0, False, attn_mask=mask, scale=scale)
