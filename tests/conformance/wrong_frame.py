@@ -10,12 +10,12 @@ from longspan.pretrained.running.hooks import RotaryHook
 
 
 class WrongFrame(RotaryHook):
-    """Tells positions that drift away from those that it should tell."""
+    """Gives positions that drift away from those that it has to give."""
 
     def __call__(self, module: nn.Module, args: tuple, kwargs: dict) -> tuple[tuple, dict[str, Any]]:
         given = super().__call__(module, args, kwargs) or (args, kwargs)
-        told = self.arguments.get("position_ids", *given)
-        return self.arguments.put("position_ids", told + torch.arange(told.shape[-1]) % 3, *given)
+        mapped = self.arguments.get("position_ids", *given)
+        return self.arguments.put("position_ids", mapped + torch.arange(mapped.shape[-1]) % 3, *given)
 
 
 def tell_false_positions() -> None:

@@ -147,20 +147,6 @@ def test_detach_restores_every_bit(model, words):
             assert not module._forward_hooks
 
 
-def test_eager_attention_in_float64_is_extended(words):
-    """The model itself gives NaN for a row behind padding there."""
-    model = tiny_llama().double()
-    model.set_attn_implementation("eager")
-    plain = logits(model, words)
-    padded = torch.cat([torch.zeros_like(words[:1, :9]), words[:1]], 1)
-    mask = (torch.arange(padded.shape[1]) >= 9).long()[None]
-    assert logits(model, padded, attention_mask=mask).isnan().all()
-    with longspan.attached(model, "rerope(window=1000)"):
-        torch.testing.assert_close(logits(model, words), plain, rtol=0, atol=1e-5)
-        found = logits(model, padded, attention_mask=mask)
-        torch.testing.assert_close(found[:, 9:], plain[:1], rtol=0, atol=1e-5)
-
-
 def test_attach_twice_is_attach_once(words):
     model = tiny_llama()
     plain = logits(model, words)
@@ -312,100 +298,6 @@ def test_generation_does_not_depend_on_the_cache(model, scheme, how):
         assert torch.equal(generate(model, words, mask, **ways[how]), expected)
 
 
-# --- caches and frames ------------------------------------------------------------------------------------------------
-
-
-@torch.no_grad()
-def filled_cache(model, words) -> DynamicCache:
-    return model(input_ids=words, use_cache=True).past_key_values
-
-
-FRAMES = (
-    "rope",
-    "rope(theta=1e6)",
-    "rerope(8)",
-    "leaky_rerope(window=8, k=4)",
-    "leaky_rerope(window=8, k=2)",
-    "self_extend(window=8, group=4)",
-    "self_extend(window=8, group=2)",
-    "dual_chunk(chunk=24, local=4)",
-    "yarn(factor=2)",
-    "yarn(factor=2) + leaky_rerope(window=8, k=4)",
-)
-
-
-@pytest.mark.parametrize("into", FRAMES)
-@pytest.mark.parametrize("made", FRAMES)
-def test_a_cache_made_in_one_frame_and_used_in_another_is_refused(model, words, made, into):
-    if made == into:
-        return
-    with longspan.attached(model, made):
-        cache = filled_cache(model, words)
-        static = StaticCache(config=model.config, max_cache_len=LENGTH + 5)
-        in_parts(model, words[:1], [LENGTH], cache=static)
-    with longspan.attached(model, into):
-        for each in (cache, static):
-            with pytest.raises(RefusalError, match="another frame"):
-                model(input_ids=words[:1, :1], past_key_values=each)
-
-
-def test_the_plain_models_cache_is_refused_in_another_frame(model, words):
-    plain = filled_cache(model, words)
-    for scheme in FRAMES[1:]:
-        with longspan.attached(model, scheme), pytest.raises(RefusalError, match="another frame"):
-            model(input_ids=words[:, :1], past_key_values=plain)
-
-
-@pytest.mark.parametrize("make", [DynamicCache, lambda: StaticCache(config=tiny_llama().config, max_cache_len=90)])
-def test_a_method_that_must_know_positions_refuses_a_cache_without_them(model, words, make):
-    cache = make()
-    in_parts(model, words, [LENGTH], cache=cache)
-    with longspan.attached(model, "streaming_llm(sinks=2, size=16)"), pytest.raises(RefusalError, match="no positions"):
-        model(input_ids=words[:, :1], past_key_values=cache)
-    cache = make()
-    with longspan.attached(model, "streaming_llm(sinks=2, size=16)"):
-        in_parts(model, words[:, :9], [9], cache=cache)
-    in_parts(model, words[:, 9:12], [3], cache=cache)
-    with longspan.attached(model, "streaming_llm(sinks=2, size=16)"), pytest.raises(RefusalError, match="9 were read"):
-        model(input_ids=words[:, :1], past_key_values=cache)
-
-
-def test_equal_frames_share_a_cache(model, words):
-    with longspan.attached(model, "rerope(window=1000)"):
-        cache = filled_cache(model, words[:, :30])
-    with longspan.attached(model, "rerope(window=2000)"), torch.no_grad():
-        found = model(input_ids=words[:, 30:], past_key_values=cache).logits
-    torch.testing.assert_close(found, logits(model, words)[:, 30:], rtol=0, atol=2e-5)
-
-
-@pytest.mark.parametrize("make", [DynamicCache, lambda: None])
-def test_the_plain_model_refuses_a_cache_in_another_frame(model, words, make):
-    with longspan.attached(model, "rerope(8)"), torch.no_grad():
-        cache = model(input_ids=words, past_key_values=make(), use_cache=True).past_key_values
-        copied = copy.deepcopy(cache)
-        model(input_ids=words[:, :1], past_key_values=cache)
-    for each in (cache, copied):
-        assert isinstance(each, DynamicCache)
-        with pytest.raises(RefusalError, match="another frame"):
-            model(input_ids=words[:, :1], past_key_values=each)
-    cache.reset()
-
-
-def test_a_failed_pass_leaves_the_cache_refusing(model, words):
-    cache = DynamicCache()
-    with longspan.attached(model, "rerope(8)"), pytest.raises(RefusalError, match="2-D"):
-        model(input_ids=words[:1, :4], attention_mask=torch.ones(1, 1, 4, 4).bool(), past_key_values=cache)
-    with pytest.raises(RefusalError, match="another frame"):
-        model(input_ids=words[:1, :4], past_key_values=cache)
-
-
-def test_a_window_shares_its_cache_with_the_model(model, words):
-    plain = filled_cache(model, words[:, :30])
-    with longspan.attached(model, "window(size=1000)"), torch.no_grad():
-        found = model(input_ids=words[:, 30:], past_key_values=plain).logits
-    torch.testing.assert_close(found, logits(model, words)[:, 30:], rtol=0, atol=2e-5)
-
-
 # --- refusals ---------------------------------------------------------------------------------------------------------
 
 
@@ -441,30 +333,6 @@ def test_a_model_without_rope_is_refused():
     model = GPT2LMHeadModel(GPT2Config(vocab_size=97, n_embd=32, n_layer=1, n_head=2))
     with pytest.raises(RefusalError, match="no rotary position embedding"):
         longspan.extend(model, "rerope(8)")
-
-
-@pytest.mark.parametrize("scheme", ["rerope(8)", "leaky_rerope(window=8, k=4)", "streaming_llm(sinks=2, size=16)"])
-def test_a_wrong_frame_fails_the_self_test(monkeypatch, scheme):
-    from longspan.pretrained.running.hooks import RotaryHook
-
-    class Tilted(RotaryHook):
-        def __call__(self, module, args, kwargs):
-            given = super().__call__(module, args, kwargs)
-            return given and self.arguments.put("position_ids", self.arguments.get("position_ids", *given) + 2, *given)
-
-    monkeypatch.setattr("longspan.pretrained.attachment.RotaryHook", Tilted)
-    model = tiny_llama()
-    longspan.extend(model, scheme)  # the same turn for all is no turn at all: it must pass
-    longspan.detach(model)
-
-    class Broken(RotaryHook):
-        def __call__(self, module, args, kwargs):
-            told = super().__call__(module, args, kwargs)
-            return told and (args, kwargs)
-
-    monkeypatch.setattr("longspan.pretrained.attachment.RotaryHook", Broken)
-    with pytest.raises(RefusalError, match="differs from the model"):
-        longspan.extend(model, scheme)
 
 
 def test_a_ready_mask_tensor_is_refused(model):

@@ -1,4 +1,4 @@
-"""Where keys stand in the cache: the table of the module's docstring, and what a decoding step is left to turn."""
+"""Frames of cached keys: the table of `compute/decoding/frame.py`, and how much rotation remains for a step."""
 
 import pytest
 import torch
@@ -39,7 +39,7 @@ def test_the_table(scheme):
 
 
 @pytest.mark.parametrize("scheme", TABLE)
-def test_a_late_step_turns_at_most_the_near_keys(scheme):
+def test_a_late_step_rotates_at_most_the_near_keys(scheme):
     made = parse(scheme)
     if scheme.startswith("dynamic_ntk"):
         assert shared_frame([made]) == UNROTATED
@@ -53,8 +53,8 @@ def test_a_late_step_turns_at_most_the_near_keys(scheme):
 
 
 @pytest.mark.parametrize("scheme", SCHEMES)
-def test_the_rotary_module_is_told_the_frame_and_nothing_changes(monkeypatch, scheme):
-    """A second route: keys cached unturned, and all turning done by attention."""
+def test_the_rotary_module_gets_mapped_positions_and_nothing_changes(monkeypatch, scheme):
+    """A second route: keys are cached unrotated, and attention does the whole rotation."""
     model, words = tiny_llama(), tokens(2, 70)
     with longspan.attached(model, scheme):
         found = in_parts(model, words, [40, 20, *[1] * 10])
@@ -66,7 +66,7 @@ def test_the_rotary_module_is_told_the_frame_and_nothing_changes(monkeypatch, sc
         torch.testing.assert_close(found, logits(model, words), rtol=0, atol=5e-5)
 
 
-def told_by(model, scheme: str, words: Tensor, **more) -> list[Tensor]:
+def positions_given(model, scheme: str, words: Tensor, **more) -> list[Tensor]:
     """The positions that the rotary module receives."""
     received = []
     rotary = model.model.rotary_emb
@@ -79,23 +79,23 @@ def told_by(model, scheme: str, words: Tensor, **more) -> list[Tensor]:
     return received
 
 
-def test_a_padded_row_is_told_what_it_would_be_told_alone():
+def test_a_padded_row_gets_the_positions_that_it_would_get_alone():
     model, words = tiny_llama(), tokens(2, 24)
     mask = torch.ones_like(words)
     mask[1, :7] = 0
-    (first, *later) = told_by(model, "self_extend(window=8, group=4)", words, mask=mask)
+    (first, *later) = positions_given(model, "self_extend(window=8, group=4)", words, mask=mask)
     assert torch.equal(first[0], torch.arange(22) // 4)
     assert torch.equal(first[1, 7:], torch.arange(15) // 4)
     assert [step.tolist() for step in later] == [[[22 // 4], [15 // 4]], [[23 // 4], [16 // 4]]]
 
 
-def test_layers_that_share_frequencies_stand_where_most_of_their_keys_do():
+def test_layers_that_share_frequencies_have_the_frame_of_most_of_their_keys():
     near, far = parse("rope + window(12)"), parse("leaky_rerope(8, k=4)")
     assert shared_frame([near, near, far]) == shared_frame([far]) == Frame(far.rotation, Divide(4.0))
     assert shared_frame([parse("rope(theta=1e6)"), far]) == UNROTATED
 
 
-def test_the_self_test_turns_something_where_the_method_turns_little():
+def test_the_self_test_rotates_something_where_the_method_rotates_little():
     model = tiny_llama()
     with longspan.attached(model, "yarn(factor=2) + streaming_llm(sinks=2, size=16)"):
         attachment = attachment_of(model)
@@ -119,7 +119,7 @@ class Gainless(nn.Module):
         return angle.cos(), angle.sin()
 
 
-def test_a_rotary_module_without_a_gain_leaves_all_turning_to_attention():
+def test_a_rotary_module_without_a_gain_leaves_the_whole_rotation_to_attention():
     model, words = tiny_llama(), tokens(1, 70)
     with longspan.attached(model, "yarn(factor=4)"):
         expected = logits(model, words)

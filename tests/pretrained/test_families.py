@@ -14,7 +14,7 @@ FAMILIES = {
     "cohere": "interleaved",
     "dbrx": "clipped queries and keys",
     "deepseek_v2": "complex numbers",
-    "deepseek_v3": "latent attention, the last channels turn",
+    "deepseek_v3": "latent attention, the last channels rotate",
     "gemma2": "softcap, sliding and full layers with one rope",
     "gemma3_text": "sliding and full layers with two ropes",
     "gemma4": "a wrapper of the text model; a part of the frequencies is zero",
@@ -22,7 +22,7 @@ FAMILIES = {
     "gpt_neox": "partial",
     "gpt_oss": "attention sinks, sliding layers",
     "llama": "plain",
-    "nanochat": "turns backward",
+    "nanochat": "rotates backward",
     "olmo2": "norms on q and k",
     "phi3": "one projection for q, k and v",
     "phimoe": "a rotary module that computes its frequencies anew in every call",
@@ -92,7 +92,7 @@ def test_a_wrapper_that_makes_up_positions_may_count_padding(family):
 
 
 def test_a_gain_reaches_the_scores_where_the_model_would_undo_it():
-    """Nanochat normalizes queries and keys after they were turned, so that attention must do what its module cannot."""
+    """Nanochat normalizes rotated queries and keys, so that attention must do what its module cannot."""
     model, found = small_model("nanochat"), []
     for scheme in ("yarn(factor=2)", "yarn(factor=2) + rerope(window=1000)"):
         with longspan.attached(model, scheme):
@@ -101,7 +101,7 @@ def test_a_gain_reaches_the_scores_where_the_model_would_undo_it():
 
 
 def test_a_turning_that_is_not_understood_stays_where_it_is():
-    """Hunyuan normalizes queries and keys after they were turned."""
+    """Hunyuan normalizes rotated queries and keys."""
     model = small_model("hunyuan_v1_dense")
     plain = logits(model, WORDS)
     for scheme in ("linear(factor=2)", "window(size=8, sinks=2)", "log_length(trained_length=8)"):

@@ -60,7 +60,7 @@ def llama(
     heads, groups = config.num_attention_heads, config.num_attention_heads // config.num_key_value_heads
     d, n = config.head_dim, len(words)
     frequencies = spectrum(d, config.rope_parameters["rope_theta"])
-    said = distance(np.arange(n)[:, None], np.arange(n)[None]).astype(np.float64)
+    mapped = distance(np.arange(n)[:, None], np.arange(n)[None]).astype(np.float64)
 
     def norm(x: Array, name: str) -> Array:
         return x / np.sqrt((x**2).mean(-1, keepdims=True) + config.rms_norm_eps) * weight[name]
@@ -78,7 +78,7 @@ def llama(
             for pair, frequency in enumerate(frequencies):
                 a, b = mine[:, pair], mine[:, pair + d // 2]
                 s, t = theirs[:, pair], theirs[:, pair + d // 2]
-                angle = said * frequency
+                angle = mapped * frequency
                 scores += (np.outer(a, s) + np.outer(b, t)) * np.cos(angle)
                 scores += (np.outer(a, t) - np.outer(b, s)) * np.sin(angle)
             scores = np.where(np.tril(np.ones((n, n), bool)), scores / np.sqrt(d), -np.inf)

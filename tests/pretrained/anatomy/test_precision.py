@@ -38,12 +38,12 @@ def test_logits_are_those_of_the_widened_model():
 
 def test_self_test_of_a_bfloat16_model_sees_what_rounding_would_hide(monkeypatch):
     class Drifting(RotaryHook):
-        """Tells positions that are one half of a percent too far."""
+        """Gives positions that are too large by half a percent."""
 
         def __call__(self, module, args, kwargs):
             given = super().__call__(module, args, kwargs) or (args, kwargs)
-            told = self.arguments.get("position_ids", *given)
-            return self.arguments.put("position_ids", told * 1.005, *given)
+            mapped = self.arguments.get("position_ids", *given)
+            return self.arguments.put("position_ids", mapped * 1.005, *given)
 
     monkeypatch.setattr(attachment, "RotaryHook", Drifting)
     with pytest.raises(RefusalError, match=r"allowed 1e-03"):

@@ -1,4 +1,4 @@
-"""A cache in another frame refuses the plain model, whatever is done to it, and stays the cache that it was."""
+"""Caches and frames: who may read a cache that was filled by whom, whatever was done to it in between."""
 
 import copy
 import pickle
@@ -11,8 +11,21 @@ from transformers import Cache, DynamicCache, LlamaForCausalLM, StaticCache
 import longspan
 from longspan.errors import RefusalError
 from longspan.pretrained.running.cached_positions import CachedPositions, put_back, take
-from pretrained.models import logits, tiny_llama, tokens
+from pretrained.models import TRAINED, in_parts, logits, tiny_llama, tokens
 
+LENGTH = 2 * TRAINED + 6
+FRAMES = (
+    "rope",
+    "rope(theta=1e6)",
+    "rerope(8)",
+    "leaky_rerope(window=8, k=4)",
+    "leaky_rerope(window=8, k=2)",
+    "self_extend(window=8, group=4)",
+    "self_extend(window=8, group=2)",
+    "dual_chunk(chunk=24, local=4)",
+    "yarn(factor=2)",
+    "yarn(factor=2) + leaky_rerope(window=8, k=4)",
+)
 COPIES = {
     "itself": lambda cache: cache,
     "copy": copy.copy,
@@ -28,17 +41,24 @@ def model() -> LlamaForCausalLM:
 
 @pytest.fixture(scope="module")
 def words() -> Tensor:
-    return tokens(2, 40)
+    return tokens(2, LENGTH)
 
 
+@torch.no_grad()
 def filled(model: LlamaForCausalLM, words: Tensor, cache: Cache | None = None) -> Cache:
-    with longspan.attached(model, "rerope(8)"), torch.no_grad():
-        return model(input_ids=words, past_key_values=cache, use_cache=True).past_key_values
+    """The cache after the model has read a text."""
+    return model(input_ids=words, past_key_values=cache, use_cache=True).past_key_values
+
+
+def foreign(model: LlamaForCausalLM, words: Tensor, cache: Cache | None = None) -> Cache:
+    """The same in a frame that is not the plain model's."""
+    with longspan.attached(model, "rerope(8)"):
+        return filled(model, words, cache)
 
 
 @pytest.mark.parametrize("how", COPIES)
 def test_copies_refuse_as_well_and_are_read_on(model, words, how):
-    cache = COPIES[how](filled(model, words[:, :30]))
+    cache = COPIES[how](foreign(model, words[:, :30]))
     with pytest.raises(RefusalError, match="another frame"):
         logits(model, words[:, 30:], past_key_values=cache)
     with longspan.attached(model, "rerope(8)"):
@@ -51,22 +71,24 @@ def test_copies_refuse_as_well_and_are_read_on(model, words, how):
 
 def test_a_deep_copy_is_updated_in_the_place_of_nothing_else(model, words):
     """What refuses does not know the cache: a copy writes into its own layers."""
-    cache = filled(model, words[:, :30])
+    cache = foreign(model, words[:, :30])
     twin = copy.deepcopy(cache)
     with longspan.attached(model, "rerope(8)"):
         logits(model, words[:, 30:], past_key_values=twin)
-    assert (cache.get_seq_length(), twin.get_seq_length()) == (30, 40)
+    assert (cache.get_seq_length(), twin.get_seq_length()) == (30, LENGTH)
 
 
-@pytest.mark.parametrize("make", [DynamicCache, lambda: StaticCache(config=tiny_llama().config, max_cache_len=50)])
+@pytest.mark.parametrize(
+    "make", [DynamicCache, lambda: StaticCache(config=tiny_llama().config, max_cache_len=LENGTH + 5)]
+)
 def test_the_class_of_a_cache_is_its_own(model, words, make):
     cache = make()
     kind = type(cache)
-    assert type(filled(model, words, cache)) is kind
+    assert type(foreign(model, words, cache)) is kind
 
 
 def test_rows_of_a_refusing_cache_are_reordered_and_cropped(model, words):
-    cache = filled(model, words[:, :30])
+    cache = foreign(model, words[:, :30])
     cache.reorder_cache(torch.LongTensor([1, 0]))
     cache.crop(-10)
     with longspan.attached(model, "rerope(8)"):
@@ -75,8 +97,8 @@ def test_rows_of_a_refusing_cache_are_reordered_and_cropped(model, words):
 
 
 def test_a_cache_that_was_emptied_is_any_models(model, words):
-    cache = StaticCache(config=model.config, max_cache_len=50)
-    filled(model, words, cache)
+    cache = StaticCache(config=model.config, max_cache_len=LENGTH + 5)
+    foreign(model, words, cache)
     cache.reset()
     with longspan.attached(model, "window(size=1000)"):
         logits(model, words[:, :30], past_key_values=cache)
@@ -94,16 +116,16 @@ def test_an_update_that_somebody_set_on_a_cache_is_kept(model, words):
         return own(*args, **kwargs)
 
     cache.update = counting
-    filled(model, words[:, :30], cache)
+    foreign(model, words[:, :30], cache)
     with pytest.raises(RefusalError, match="another frame"):
         logits(model, words[:, 30:], past_key_values=cache)
     assert len(calls) == model.config.num_hidden_layers
-    filled(model, words[:, 30:], cache)
+    foreign(model, words[:, 30:], cache)
     assert len(calls) == 2 * model.config.num_hidden_layers
 
 
 def test_a_pass_that_fails_inside_another_leaves_the_outer_ones_cache_open(model, words):
-    other, cache = filled(model, words), DynamicCache()
+    other, cache = foreign(model, words), DynamicCache()
 
     def fail(*_: object) -> None:
         with pytest.raises(RefusalError):
@@ -135,3 +157,75 @@ def test_what_was_put_on_a_cache_is_taken_off_it():
         logits(tiny_llama(), tokens(1, 4), past_key_values=cache)
     assert take(cache, "frame", True).at(torch.tensor([2])).item() == 2
     assert "update" not in vars(cache)
+
+
+@pytest.mark.parametrize("into", FRAMES)
+@pytest.mark.parametrize("made", FRAMES)
+def test_a_cache_made_in_one_frame_and_used_in_another_is_refused(model, words, made, into):
+    if made == into:
+        return
+    with longspan.attached(model, made):
+        cache = filled(model, words)
+        static = StaticCache(config=model.config, max_cache_len=LENGTH + 5)
+        in_parts(model, words[:1], [LENGTH], cache=static)
+    with longspan.attached(model, into):
+        for each in (cache, static):
+            with pytest.raises(RefusalError, match="another frame"):
+                model(input_ids=words[:1, :1], past_key_values=each)
+
+
+def test_the_plain_models_cache_is_refused_in_another_frame(model, words):
+    plain = filled(model, words)
+    for scheme in FRAMES[1:]:
+        with longspan.attached(model, scheme), pytest.raises(RefusalError, match="another frame"):
+            model(input_ids=words[:, :1], past_key_values=plain)
+
+
+@pytest.mark.parametrize("make", [DynamicCache, lambda: StaticCache(config=tiny_llama().config, max_cache_len=90)])
+def test_a_method_that_must_know_positions_refuses_a_cache_without_them(model, words, make):
+    cache = make()
+    in_parts(model, words, [LENGTH], cache=cache)
+    with longspan.attached(model, "streaming_llm(sinks=2, size=16)"), pytest.raises(RefusalError, match="no positions"):
+        model(input_ids=words[:, :1], past_key_values=cache)
+    cache = make()
+    with longspan.attached(model, "streaming_llm(sinks=2, size=16)"):
+        in_parts(model, words[:, :9], [9], cache=cache)
+    in_parts(model, words[:, 9:12], [3], cache=cache)
+    with longspan.attached(model, "streaming_llm(sinks=2, size=16)"), pytest.raises(RefusalError, match="9 were read"):
+        model(input_ids=words[:, :1], past_key_values=cache)
+
+
+def test_equal_frames_share_a_cache(model, words):
+    with longspan.attached(model, "rerope(window=1000)"):
+        cache = filled(model, words[:, :30])
+    with longspan.attached(model, "rerope(window=2000)"), torch.no_grad():
+        found = model(input_ids=words[:, 30:], past_key_values=cache).logits
+    torch.testing.assert_close(found, logits(model, words)[:, 30:], rtol=0, atol=2e-5)
+
+
+@pytest.mark.parametrize("make", [DynamicCache, lambda: None])
+def test_the_plain_model_refuses_a_cache_in_another_frame(model, words, make):
+    with longspan.attached(model, "rerope(8)"), torch.no_grad():
+        cache = model(input_ids=words, past_key_values=make(), use_cache=True).past_key_values
+        copied = copy.deepcopy(cache)
+        model(input_ids=words[:, :1], past_key_values=cache)
+    for each in (cache, copied):
+        assert isinstance(each, DynamicCache)
+        with pytest.raises(RefusalError, match="another frame"):
+            model(input_ids=words[:, :1], past_key_values=each)
+    cache.reset()
+
+
+def test_a_failed_pass_leaves_the_cache_refusing(model, words):
+    cache = DynamicCache()
+    with longspan.attached(model, "rerope(8)"), pytest.raises(RefusalError, match="2-D"):
+        model(input_ids=words[:1, :4], attention_mask=torch.ones(1, 1, 4, 4).bool(), past_key_values=cache)
+    with pytest.raises(RefusalError, match="another frame"):
+        model(input_ids=words[:1, :4], past_key_values=cache)
+
+
+def test_a_window_shares_its_cache_with_the_model(model, words):
+    plain = filled(model, words[:, :30])
+    with longspan.attached(model, "window(size=1000)"), torch.no_grad():
+        found = model(input_ids=words[:, 30:], past_key_values=plain).logits
+    torch.testing.assert_close(found, logits(model, words)[:, 30:], rtol=0, atol=2e-5)

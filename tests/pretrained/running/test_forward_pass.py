@@ -27,7 +27,7 @@ def padded(left: int) -> dict[str, Tensor]:
 
 
 def side_by_side(model: PreTrainedModel, call: Callable[[int], Tensor]) -> None:
-    """Each thread calls with a number of its own, all wait for each other in the middle, and nobody notices."""
+    """Call the model in several threads that wait for each other in the middle; each must get its own result."""
     wanted = [call(number) for number in range(THREADS)]
     together = threading.Barrier(THREADS, timeout=60)
 

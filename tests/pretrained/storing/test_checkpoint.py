@@ -67,17 +67,17 @@ def test_a_model_with_a_tensor_of_its_own_making_is_refused(whole: Path, name: s
 
 
 @settings(max_examples=6)
-@given(told=st.integers(1, 5), held=st.integers(1, 5), tied=st.booleans(), headless=st.booleans())
-def test_a_file_of_so_many_layers_is_a_model_of_so_many(told: int, held: int, tied: bool, headless: bool) -> None:
+@given(named=st.integers(1, 5), held=st.integers(1, 5), tied=st.booleans(), headless=st.booleans())
+def test_a_file_of_so_many_layers_is_a_model_of_so_many(named: int, held: int, tied: bool, headless: bool) -> None:
     """A checkpoint of the text model alone, whose head is its embedding, counts as well."""
     model = tiny_llama(num_hidden_layers=held, tie_word_embeddings=tied or headless)
     with tempfile.TemporaryDirectory() as scratch:
         (model.model if headless else model).save_pretrained(scratch)
-        damage.change_config(Path(scratch), num_hidden_layers=told, layer_types=None)
-        if told == held:
+        damage.change_config(Path(scratch), num_hidden_layers=named, layer_types=None)
+        if named == held:
             assert torch.equal(logits(longspan.load(scratch).eval(), WORDS), logits(model, WORDS))
         else:
-            refused(scratch, rf"layers\.{min(told, held)}\.")
+            refused(scratch, rf"layers\.{min(named, held)}\.")
 
 
 def test_a_bias_that_the_config_knows_nothing_of_is_refused(tmp_path):
@@ -255,7 +255,7 @@ READERS = [longspan.load, read_config, load_tokenizer]
 
 @pytest.fixture
 def hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[str]:
-    """A Hub that cannot be reached, and what it was asked for; nobody waits for it."""
+    """A Hub that cannot be reached, and what it was asked for; no test waits for it."""
     asked: list[str] = []
 
     def unreachable(url: str, **_: Any) -> None:

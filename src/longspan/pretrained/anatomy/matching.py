@@ -22,7 +22,7 @@ def layer_of(seen: Observation, sources: Mapping[Source, int]) -> Layer:
     """Return the layer that an observation shows.
 
     Arguments:
-        sources: all sets of frequencies of the model, each with the number that its positions were told apart by.
+        sources: all sets of frequencies of the model, each with its number in `Setting.position_of`.
 
     Errors: RefusalError where no layout explains the rotation, and there are several sources to choose from.
     """

@@ -92,7 +92,7 @@ class Origin:
 
 
 def origin(parameters: dict[str, Any], trained_length: int, *, nested: bool = False) -> Origin:
-    """Return what one set of `rope_parameters` says.
+    """Read one set of `rope_parameters`.
 
     Arguments:
         trained_length: `max_position_embeddings`.
