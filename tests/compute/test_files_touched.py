@@ -1,25 +1,17 @@
 """A call of `attend` passes few files, and none of them twice on its way down.
 
-How it counts: `sys.setprofile` sees every Python function that a cold call enters, with all memos cleared before. A
-file counts when code of it below src/longspan/compute/ runs. Generated code ("<string>", as the constructors of
-dataclasses) has no file, and the wrappers of the type checker, which only tests install, lie outside of that folder. A
-file is passed twice where the stack of calls leaves it for another file of that folder and comes back further down.
+`files_touched` says how files count; all memos are cleared before each call.
 """
 
-import sys
 from collections.abc import Callable
-from itertools import groupby
-from pathlib import Path
-from types import FrameType
 
 import pytest
 import torch
 
-import longspan.compute
+from files_touched import visited
 from longspan import attend, parse
 from longspan.memo import forget
 
-HOME = f"{Path(longspan.compute.__file__).parent}/"
 PROMPT = ["attend.py", "inputs.py", "kernels/cpu.py", "places.py", "rotate.py"] + [
     f"tiling/{name}.py" for name in ("lowering", "softmax", "tiles")
 ]
@@ -28,37 +20,16 @@ BIASED = sorted({*PROMPT, "tiling/toeplitz.py"})
 SEVERAL = sorted({*PROMPT, "tiling/decompose.py"})
 
 
-def visited(call: Callable[[], object]) -> tuple[list[str], set[tuple[str, ...]]]:
-    """The files that a cold call passes, and the ways down that pass one twice."""
-    stack: list[str | None] = []
-    files: set[str] = set()
-    twice: set[tuple[str, ...]] = set()
-
-    def watch(frame: FrameType, event: str, _: object) -> None:
-        if event == "call":
-            path = frame.f_code.co_filename
-            stack.append(path.removeprefix(HOME) if path.startswith(HOME) else None)
-            if stack[-1]:
-                way = tuple(name for name, _ in groupby(filter(None, stack)))
-                files.add(stack[-1])
-                if len(way) > len(set(way)):
-                    twice.add(way)
-        elif event == "return" and stack:
-            stack.pop()
-
+def visited_cold(call: Callable[[], object]) -> tuple[list[str], set[tuple[str, ...]]]:
+    """The files that a call passes when nothing is remembered."""
     forget()
-    sys.setprofile(watch)
-    try:
-        call()
-    finally:
-        sys.setprofile(None)
-    return sorted(files), twice
+    return visited(call)
 
 
-def visited_by(text: str, **options: torch.Tensor) -> tuple[list[str], set[tuple[str, ...]]]:
+def visited_by(text: str, padding: torch.Tensor | None = None) -> tuple[list[str], set[tuple[str, ...]]]:
     query, key, value = (torch.randn(1, heads, 100, 8) for heads in (4, 2, 2))
     weights = parse(text).initial_weights(4, 8)
-    return visited(lambda: attend(query, key, value, text, weights=weights, **options))
+    return visited_cold(lambda: attend(query, key, value, text, weights=weights, padding=padding))
 
 
 @pytest.mark.parametrize(
@@ -102,12 +73,12 @@ def test_what_tiles_refuse_passes_no_tile() -> None:
 
 def test_the_backward_pass_adds_no_file() -> None:
     query, key, value = (torch.randn(1, 2, 100, 8, requires_grad=True) for _ in range(3))
-    assert visited(lambda: attend(query, key, value, "rerope(20)").sum().backward()) == (PROMPT, set())
+    assert visited_cold(lambda: attend(query, key, value, "rerope(20)").sum().backward()) == (PROMPT, set())
 
 
 def test_the_count_sees_a_file_that_is_passed_twice() -> None:
     """Guards the tests above: a transform comes back to the file that it was called from."""
     x = torch.randn(1, 2, 20, 8)
-    files, twice = visited(lambda: torch.func.grad(lambda query: attend(query, x, x, "rope").sum())(x))
+    files, twice = visited_cold(lambda: torch.func.grad(lambda query: attend(query, x, x, "rope").sum())(x))
     assert files == sorted([*PROMPT, "traced/transformed.py"])
     assert any(way[:3] == ("attend.py", "traced/transformed.py", "attend.py") for way in twice)
