@@ -1,1 +1,1 @@
-"""Computing the equation: places, rotation, the dense reference, and the fast backends."""
+"""Compute the equation: positions, rotation, the dense reference, and the fast backends."""

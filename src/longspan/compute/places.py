@@ -1,4 +1,4 @@
-"""Where tokens stand: order, coordinate and document of every query and key."""
+"""Order, position and document of every query and key."""
 
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -10,18 +10,18 @@ from torch import Tensor
 from longspan.errors import ShapeError
 
 PADDING = -1
-"""The document of a token that is not there."""
+"""The document number of padding."""
 
 
 @dataclass(frozen=True)
 class Run:
-    """Tokens of one document that follow one another, as whole numbers.
+    """Consecutive tokens of one document, as whole numbers.
 
     Arguments:
         first: order of the first token.
-        count: how many there are.
-        shift: coordinate − order, one number for all.
-        document: the number of their document.
+        count: number of tokens.
+        shift: coordinate − order, the same for all tokens.
+        document: number of the document.
     """
 
     first: int
@@ -32,19 +32,21 @@ class Run:
 
 @dataclass(frozen=True, eq=False)
 class Places:
-    """Three things that every token has.
+    """Order, position and document of some tokens.
 
-    A batch of 1 is spread over the others'.
+    A token has two numbers that grow along a text: its order, which counts tokens, and its position, which a caller may
+    choose. The field is called `coordinate` because a position may have several axes. A tensor with a batch of 1 is
+    expanded to the batch of the others.
 
     Arguments:
-        order: unit steps inside its document, from 0; what masks and log n see.
-        coordinate: what rotations and biases see; int64 or float64, one or more axes, may jump or repeat.
-        document: tokens of different documents never meet; `PADDING` meets nothing.
+        order: number of real tokens before it in its document; masks and sharpness depend on it.
+        coordinate: position for rotations and biases; int64 or float64, one or more axes, may jump or repeat.
+        document: tokens of different documents do not attend to each other; `PADDING` attends to nothing.
     """
 
-    order: Int64[Tensor, "_ places"]
-    coordinate: Shaped[Tensor, "_ places axes"]
-    document: Int64[Tensor, "_ places"]
+    order: Int64[Tensor, "_ tokens"]
+    coordinate: Shaped[Tensor, "_ tokens axes"]
+    document: Int64[Tensor, "_ tokens"]
 
     def __post_init__(self) -> None:
         batch = max(len(self.order), len(self.coordinate), len(self.document))
@@ -54,7 +56,7 @@ class Places:
 
     @cached_property
     def run(self) -> Run | None:
-        """The same as whole numbers where the tensors spell out a run, alike in all rows; they are read once."""
+        """The tokens as one run, the same in all rows; None where they are not. The tensors are read once."""
         order, coordinate, document = self.order, self.coordinate, self.document
         if len(order) > 1 or coordinate.shape[-1] > 1 or not order.shape[1]:
             return None
@@ -66,28 +68,28 @@ class Places:
         return Run(first, order.shape[1], int(shifted), number)
 
     def last(self, count: int) -> "Places":
-        """The last `count` places."""
+        """The last `count` tokens."""
         return self.slice(self.order.shape[1] - count, self.order.shape[1])
 
     def slice(self, start: int, stop: int) -> "Places":
-        """The places start … stop − 1."""
+        """The tokens start … stop − 1."""
         part = Places(self.order[:, start:stop], self.coordinate[:, start:stop], self.document[:, start:stop])
         known = self.__dict__.get("run")
         return part if known is None else _spelled(part, replace(known, first=known.first + start, count=stop - start))
 
-    def along(self, axis: int = 0) -> Shaped[Tensor, "batch places"]:
-        """The coordinate on one axis."""
+    def along(self, axis: int = 0) -> Shaped[Tensor, "batch tokens"]:
+        """The position on one axis."""
         return self.coordinate[..., axis]
 
 
 def contiguous(count: int, device: torch.device | None = None) -> Places:
-    """One document of `count` tokens at 0 … count − 1."""
+    """One document of `count` tokens at the positions 0 … count − 1."""
     order = torch.arange(count, device=device)[None]
     return _spelled(Places(order, order[..., None], torch.zeros_like(order)), Run(0, count))
 
 
 def _spelled(places: Places, run: Run) -> Places:
-    """Places whose run is known, so that nobody reads it off the tensors."""
+    """The same places with a known run, so that it need not be read off the tensors."""
     places.__dict__["run"] = run
     return places
 
@@ -102,12 +104,12 @@ def places(
     padding: Tensor | None = None,
     device: torch.device | None = None,
 ) -> tuple[Places, Places]:
-    """Places of queries and keys from what a caller knows.
+    """Order, position and document of queries and keys, from the arguments of `longspan.attend`.
 
-    Keys stand at 0 … keys − 1 of their document and the queries are the last of them, unless positions say otherwise.
-    Positions given for queries alone are their order as well; positions given for keys are coordinates only.
+    Keys have the positions 0 … keys − 1 in their document and the queries are the last of them, unless positions say
+    otherwise. Positions given for queries alone are their order as well; positions given for keys change no order.
 
-    Errors: ShapeError where a tensor does not fit, names it, what was given and what was wanted.
+    Errors: ShapeError for a tensor that does not fit, with its name, its shape and the shape wanted.
     """
     if query_positions is None and queries > keys:
         raise ShapeError(f"{queries} queries against {keys} keys: give query_positions, or at most {keys} queries")
@@ -159,15 +161,15 @@ def _coordinate(given: Tensor, name: str, wanted: int) -> Tensor:
     return shaped.to(torch.float64 if shaped.is_floating_point() else torch.int64)
 
 
-def _before(real: Bool[Tensor, "batch places"]) -> Int64[Tensor, "batch places"]:
-    """How many real tokens come before."""
+def _before(real: Bool[Tensor, "batch tokens"]) -> Int64[Tensor, "batch tokens"]:
+    """The number of real tokens before each token."""
     return real.cumsum(1) - real.long()
 
 
 def _order(
-    document: Shaped[Tensor, "batch places"], real: Bool[Tensor, "batch places"]
-) -> Int64[Tensor, "batch places"]:
-    """How many real tokens of the same document come before, whatever lies between them."""
+    document: Shaped[Tensor, "batch tokens"], real: Bool[Tensor, "batch tokens"]
+) -> Int64[Tensor, "batch tokens"]:
+    """The number of real tokens of the same document before each token, whatever lies between them."""
     together = document.argsort(dim=1, stable=True)  # the tokens of each document side by side, in their order
     document, before = document.gather(1, together), _before(real.gather(1, together))
     starts = torch.ones_like(document, dtype=torch.bool)
@@ -177,7 +179,7 @@ def _order(
 
 
 def visible(query: Places, key: Places, mask, causal: bool) -> Bool[Tensor, "batch 1 queries keys"]:
-    """Which pairs exist: same document, and the mask holds."""
+    """Which pairs exist: those of one document for which the mask holds."""
     document = query.document[:, :, None]
     same = (document == key.document[:, None]) & (document != PADDING)
     return (same & mask(query.order[:, :, None], key.order[:, None], causal))[:, None]

@@ -1,4 +1,4 @@
-"""Any scheme in linear memory: the reference on blocks of rows, each computed again in the backward pass."""
+"""Any scheme in linear memory: the reference on blocks of rows, each recomputed in the backward pass."""
 
 from dataclasses import replace
 
@@ -11,11 +11,11 @@ from longspan.compute.dense.reference import reference
 from longspan.compute.inputs import Inputs
 
 PAIRS = 2**22
-"""Pairs of one head that a block may hold: 16 MiB of float32 scores a head."""
+"""Pairs per head that a block may hold: 16 MiB of float32 scores."""
 
 
 def blocks(inputs: Inputs) -> Float[Tensor, "batch heads queries value_dim"]:
-    """The equation on as many rows at a time as `PAIRS` allows, and on the keys that these rows can see."""
+    """Compute as many rows at a time as `PAIRS` allows, on the keys that these rows can see."""
     count = inputs.query.shape[2]
     size = max(1, PAIRS // inputs.key.shape[2] // inputs.query.shape[0])
     parts = [_block(inputs, start, min(start + size, count)) for start in range(0, count, size)]
@@ -50,7 +50,7 @@ def _rows(x: Inputs, query: Tensor, key: Tensor, value: Tensor, weights: dict[st
 
 
 def _visible_keys(x: Inputs, queries) -> tuple[int, int]:
-    """A range of keys that holds all that these queries can see."""
+    """A range of keys that holds every key that these queries can see."""
     count = x.key.shape[2]
     low, high = x.scheme.mask.interval(queries.order, x.scheme.direction.causal)
     order, sinks = x.keys.order, x.scheme.mask.sinks

@@ -1,4 +1,4 @@
-"""The meaning: the equation computed densely, differentiable, in any dtype, for every scheme."""
+"""The definition: the equation computed densely, differentiable, in any dtype, for every scheme."""
 
 import torch
 from jaxtyping import Bool, Float, Int64, Shaped
@@ -11,7 +11,7 @@ from longspan.slots import EVERYWHERE, Band, ScoreBias, Spectrum, VectorBias
 
 
 def reference(inputs: Inputs) -> Float[Tensor, "batch heads queries value_dim"]:
-    """Attention by the book, with every n × n tensor written out; work is done in float32 at least."""
+    """Attention with every n × n tensor written out, computed in float32 at least."""
     x = inputs
     scores_, exists = scores(x)
     weights = x.scheme.normalizer(scores_, x.weights_of(x.scheme.normalizer))
@@ -24,7 +24,7 @@ def reference(inputs: Inputs) -> Float[Tensor, "batch heads queries value_dim"]:
 def scores(
     x: Inputs, within: Band = EVERYWHERE
 ) -> tuple[Float[Tensor, "batch heads queries keys"], Bool[Tensor, "_ 1 queries keys"]]:
-    """All scores, −inf where a pair does not exist or lies outside a band of coordinates, and which pairs are left."""
+    """All scores, −inf where a pair does not exist or lies outside a band of positions, and which pairs are left."""
     scheme = x.scheme
     dtype = torch.promote_types(x.query.dtype, torch.float32)
     query, key = x.query.to(dtype), _per_head(x, x.key).to(dtype)
@@ -55,12 +55,12 @@ def scores(
 def summed(
     x: Inputs, weights: Float[Tensor, "batch heads queries keys"], exists: Bool[Tensor, "_ 1 queries keys"]
 ) -> Float[Tensor, "batch heads queries value_dim"]:
-    """Values summed with known weights."""
+    """The sum of the values with known weights."""
     value, bias = _per_head(x, x.value).to(weights.dtype), x.scheme.bias
     bad = ~value.isfinite().all(-1)
     out = weights @ value.nan_to_num(0.0, 0.0, 0.0) if bad.any() else weights @ value
     if bad.any():
-        # A weight of zero times a value that is no number would spoil rows that do not see it.
+        # Zero times a NaN or an inf is NaN: a row that does not see such a value must not get it.
         out = out.masked_fill((exists & bad[:, :, None]).any(-1, keepdim=True), float("nan"))
     if isinstance(bias, VectorBias):
         rows = x.weights_of(bias)["value"].to(weights.dtype)
@@ -70,7 +70,7 @@ def summed(
 
 
 def _relative(x: Inputs) -> tuple[Shaped[Tensor, "_ 1 queries keys"], Int64[Tensor, "heads 1 1"]]:
-    """How far keys lie behind queries, and the heads' numbers: what biases see."""
+    """i − j for all pairs, and the numbers of the heads: the arguments of biases."""
     relative = (x.queries.along()[:, :, None] - x.keys.along()[:, None])[:, None]
     return relative, torch.arange(x.query.shape[1], device=x.query.device)[:, None, None]
 
@@ -80,7 +80,9 @@ def _per_head(x: Inputs, keys: Tensor) -> Tensor:
 
 
 def _products(query: Tensor, key: Tensor, x: Inputs) -> Float[Tensor, "batch heads queries keys"]:
-    """⟨R(a) q_i, R(c)⁻ᵀ k_j⟩ with a − c the said distance: one plain product per segment and branch, and a choice."""
+    """⟨R(a) q_i, R(c)⁻ᵀ k_j⟩, where a − c is the mapped distance: per segment and branch one product for all pairs, of
+    which the pairs of that segment and branch are kept.
+    """
     rotation, head_dim = x.scheme.rotation, query.shape[-1]
     if not rotation.spectrum(head_dim).rotary_dim:
         return query @ key.mT
@@ -93,28 +95,31 @@ def _products(query: Tensor, key: Tensor, x: Inputs) -> Float[Tensor, "batch hea
         for branch in x.scheme.distance.branches():
             holds = branch.holds(queries[..., 0][:, :, None], keys[..., 0][:, None])[:, None] & rows
             spectrum = segment.rotation.spectrum(head_dim).in_sections(branch.sections)
-            said = branch.query(queries), branch.key(keys)
-            left = residual(said[0], queries, x.query_frame, spectrum), residual(said[1], keys, x.key_frame, spectrum)
-            product = _turned_product(query, key, said, left)
+            mapped = branch.query(queries), branch.key(keys)
+            missing = (
+                residual(mapped[0], queries, x.query_frame, spectrum),
+                residual(mapped[1], keys, x.key_frame, spectrum),
+            )
+            product = _rotated_product(query, key, mapped, missing)
             scores = torch.where(holds, product, scores)
     return scores
 
 
-def _turned_product(
-    query: Tensor, key: Tensor, said: tuple[Tensor, Tensor], left: tuple[tuple[Tensor, Spectrum], ...]
+def _rotated_product(
+    query: Tensor, key: Tensor, mapped: tuple[Tensor, Tensor], missing: tuple[tuple[Tensor, Spectrum], ...]
 ) -> Tensor:
-    """⟨R(a) q, R(c)⁻ᵀ k⟩ for all pairs; a and c are what is left to turn to where queries and keys are said to stand.
+    """⟨R(a) q, R(c)⁻ᵀ k⟩ for all pairs; a and c are the rotations still missing from queries and keys.
 
-    Where pairs decay, keys grow with their place and queries shrink. Each block of keys has an origin of its own, so
-    that a key grows over one block at most and a query only ever shrinks: no length overflows.
+    Where pairs decay, keys grow with their position and queries shrink. Each block of keys has an origin of its own, so
+    that a key grows over one block at most and a query only shrinks: nothing overflows at any length.
     """
-    (a, at_query), (c, at_key) = left
-    if not at_key.decays:
-        return rotate(query, a, at_query) @ rotate(key, c, at_key).mT
-    origin = said[1][..., 0].div(at_key.decay_block, rounding_mode="floor") * at_key.decay_block
-    grown = rotate(key, c, at_key, origin - c[..., 0])
+    (a, of_query), (c, of_key) = missing
+    if not of_key.decays:
+        return rotate(query, a, of_query) @ rotate(key, c, of_key).mT
+    origin = mapped[1][..., 0].div(of_key.decay_block, rounding_mode="floor") * of_key.decay_block
+    grown = rotate(key, c, of_key, origin - c[..., 0])
     product = query.new_zeros(*query.shape[:-1], key.shape[-2])
     for start in origin.unique():
-        shrunk = rotate(query, a, at_query, torch.maximum(a - start, a - said[0])[..., 0])
+        shrunk = rotate(query, a, of_query, torch.maximum(a - start, a - mapped[0])[..., 0])
         product = torch.where((origin == start)[:, None, None], shrunk @ grown.mT, product)
     return product

@@ -1,15 +1,15 @@
-"""From a scheme to tiles: which plain attention calls, merged by log-sum-exp, add up to it.
+"""From a scheme to tiles: the plain attention calls that, merged by log-sum-exp, add up to the scheme.
 
-What a query sees under a mask, a branch of the distance and a segment of the rotation is one interval of keys whose two
-ends never fall from row to row. Cut where an end changes its pace (it stands still, or moves one key per row), such a
-staircase is made of four shapes only:
+Under a mask, a branch of the distance and a segment of the rotation, each query sees one interval of keys, and from row
+to row neither end of it moves back. Cut where an end changes its pace (0 or 1 keys per row), such a staircase consists
+of four shapes only:
 
     full        every row sees all keys          causal      row t sees keys 0 … t           (as many keys as rows)
     anticausal  row t sees keys t … rows − 1     band        row t sees the keys j with low ≤ j − t < high
 
-Under a bias every shape becomes row blocks of one more, toeplitz: a band with a number added per diagonal.
+Under a bias every shape becomes row blocks of a fifth one, toeplitz: a band with a number added per diagonal.
 
-No part is known by name here: the lowering reads intervals, branches and segments.
+The lowering names no part: it reads intervals, branches and segments.
 """
 
 from collections.abc import Iterator
@@ -28,7 +28,7 @@ from longspan.scheme import Scheme
 from longspan.slots import EVERYWHERE, Band, Rotation, ScoreBias
 
 ALIGNED = 64
-"""Keys of a strip come in multiples of this."""
+"""The number of keys of a strip is a multiple of this."""
 
 Shape = Literal["full", "causal", "anticausal", "band", "toeplitz"]
 
@@ -64,12 +64,12 @@ class Span:
 
 @dataclass(frozen=True)
 class View:
-    """One way of turning queries and keys: a branch of the distance in a segment of the rotation.
+    """One way to rotate queries and keys: a branch of the distance in a segment of the rotation.
 
     Arguments:
         rotation: the segment's rotation.
         branch: index of the distance's branch.
-        origin: coordinate to which decay is relative; None where nothing decays.
+        origin: position to which decay is relative; None where nothing decays.
         rows, keys: the queries and the keys (start, stop) that tiles of this view touch.
     """
 
@@ -88,7 +88,7 @@ class Tile:
         view: index of the view it computes with.
         shape: which keys a row of the block sees.
         low, high: of a band: row t sees the keys j with low ≤ j − t < high.
-        fresh: whether no earlier tile touched its rows, so that its output needs no merging.
+        fresh: whether no earlier tile has the same rows, so that its output needs no merging.
     """
 
     view: int
@@ -116,7 +116,7 @@ class Tile:
 
     @property
     def computed(self) -> int:
-        """Pairs that the kernel multiplies; masked shapes compute some for nothing."""
+        """Pairs that the kernel computes, including those that a mask then removes."""
         return self.rows * self.keys * self.count if self.shape in ("band", "toeplitz") else self.pairs
 
 
@@ -161,14 +161,14 @@ class Lowering:
 
 @dataclass(frozen=True)
 class Cut:
-    """How a band is cut: into masked strips of `strip` rows, or, where None, into triangles of its own width.
+    """How to cut a band: into masked strips of `strip` rows, or, where that is None, into triangles of its own width.
 
-    Strips make one call without merging and compute a little for nothing; triangles compute nothing for nothing and
-    touch each key once per triangle, which is what a backward pass wants. Under a bias, `biased_rows` go to a block.
+    A strip is one call without merging and computes some masked pairs; triangles compute no masked pair and read each
+    key once per triangle, which suits a backward pass. Under a bias, a block has `biased_rows` rows.
 
     Causal tiles are halved `halvings` times, into smaller ones side by side and the squares between them, but never to
-    fewer than `smallest` rows: the kernel gives each thread as many blocks of rows, and the later ones of a causal call
-    see more keys.
+    fewer than `smallest` rows: the kernel gives each thread equally many blocks of rows, and the later blocks of a
+    causal call see more keys.
     """
 
     strip: int | None
@@ -178,12 +178,12 @@ class Cut:
 
 
 def lowering(scheme: Scheme, length: int, cut: Cut = Cut(256)) -> Lowering:
-    """The tiles of self-attention over one document of `length` tokens; `print` it to see them."""
+    """The tiles of self-attention over one document of `length` tokens; `print` shows them."""
     return lower(scheme, Span(length, length, 0), cut)
 
 
 def with_common_views(forward: Lowering, backward: Lowering) -> tuple[Lowering, Lowering]:
-    """Both lowerings with views that hold the rows and the keys of either: a strip may touch a key more."""
+    """Both lowerings with views that hold the rows and keys of either: strips may read more keys than triangles."""
     views = tuple(
         replace(
             a,
@@ -196,7 +196,7 @@ def with_common_views(forward: Lowering, backward: Lowering) -> tuple[Lowering, 
 
 
 def visible_keys(scheme: Scheme, span: Span) -> list[tuple[Tensor, Tensor]]:
-    """The keys each query sees, as one or two intervals (first, one past the last) that never overlap."""
+    """The keys that each query sees, as one or two intervals (first, one past the last) that do not overlap."""
     order = torch.arange(span.first_query, span.first_query + span.queries)
     start, stop = scheme.mask.interval(order, scheme.direction.causal)
     if scheme.direction.causal:
@@ -224,7 +224,7 @@ def count_visible(scheme: Scheme, span: Span, device: torch.device) -> Int64[Ten
 def lower(
     scheme: Scheme, span: Span, cut: Cut, decay_span: int = 0, within: Band = EVERYWHERE, biased: bool = False
 ) -> Lowering:
-    """The tiles of one span; every pair that exists `within` a band of coordinates lies in exactly one of them.
+    """The tiles of one span; every pair that exists `within` a band of positions lies in exactly one of them.
 
     `decay_span` is the number of tokens over which decaying keys may share an origin (0: the spectrum's own block);
     `biased` asks for toeplitz tiles also where the scheme has no bias.
@@ -232,19 +232,19 @@ def lower(
     if biased := biased or isinstance(scheme.bias, ScoreBias):
         cut = replace(cut, halvings=0)  # blocks of rows under a bias see about as many keys each
     areas = visible_keys(scheme, span)
-    place = torch.arange(span.first_query, span.first_query + span.queries) + span.shift
-    least, most = band_keys(within, place, span)
+    position = torch.arange(span.first_query, span.first_query + span.queries) + span.shift
+    least, most = band_keys(within, position, span)
     areas = [(torch.maximum(low, least), torch.minimum(high, most)) for low, high in areas]
     views: dict[tuple[Rotation, int, int | None], int] = {}
     tiles: list[Tile] = []
-    last = int(place[-1]) + 1
+    last = int(position[-1]) + 1
     for segment in scheme.rotation.segments(last):
-        rows = (place >= segment.start) & (place < segment.stop)
+        rows = (position >= segment.start) & (position < segment.stop)
         for index, branch in enumerate(scheme.distance.branches()):
             for origin, first, end in _origins(segment.rotation, span, decay_span):
                 view = views.setdefault((segment.rotation, index, origin), len(views))
                 for low, high in areas:
-                    a, b = band_keys(branch.holds, place, span)
+                    a, b = band_keys(branch.holds, position, span)
                     a, b = torch.maximum(torch.maximum(a, low), first), torch.minimum(torch.minimum(b, high), end)
                     tiles += _staircase(a, torch.where(rows, b, a), view, cut)
     tiles = list(_batched(tiles))
@@ -264,7 +264,7 @@ def lower(
 
 
 def _batched(tiles: list[Tile]) -> Iterator[Tile]:
-    """The same tiles, equal ones that advance by as many keys as rows made one."""
+    """The same tiles, with equal tiles that advance by as many keys as rows made one."""
     alike: dict[Tile, list[Tile]] = {}
     for tile in tiles:
         alike.setdefault(replace(tile, row=tile.row - tile.key, key=0), []).append(tile)
@@ -300,21 +300,21 @@ def _origins(rotation: Rotation, span: Span, decay_span: int) -> list[tuple[int 
     return [(origin, torch.tensor(origin - offset), torch.tensor(origin - offset + size)) for origin in origins]
 
 
-def band_keys(band: Band, place: Int64[Tensor, " rows"], span: Span) -> tuple[Tensor, Tensor]:
-    """First key and one past the last key for which the band holds."""
-    block = place.div(band.block, rounding_mode="floor")
+def band_keys(band: Band, position: Int64[Tensor, " rows"], span: Span) -> tuple[Tensor, Tensor]:
+    """First key and one past the last key for which the band holds, for queries at some positions."""
+    block = position.div(band.block, rounding_mode="floor")
     offset = span.first_key + span.shift
 
     def edge(bound: float, unbounded: int) -> Tensor:
         if isinf(bound):
-            return torch.full_like(place, unbounded)
+            return torch.full_like(position, unbounded)
         return ((block - int(bound) + 1) * band.block - offset).clamp(0, span.keys)
 
     return edge(band.stop, 0 if band.stop > 0 else span.keys), edge(band.start, span.keys if band.start < 0 else 0)
 
 
 def _staircase(a: Tensor, b: Tensor, view: int, cut: Cut) -> Iterator[Tile]:
-    """Tiles of the rows i that see keys a(i) … b(i) − 1."""
+    """Tiles for rows i that see the keys a(i) … b(i) − 1."""
     for first, end, slope in _runs(a, b):
         rows, low, high = end - first, int(a[first]), int(b[first])
         if slope == (0, 0):
@@ -389,7 +389,7 @@ def _toeplitz(tile: Tile, size: int) -> Iterator[Tile]:
 
 
 def _runs(a: Tensor, b: Tensor) -> Iterator[tuple[int, int, tuple[int, int]]]:
-    """Maximal runs of rows that see something and whose two ends each keep one pace, 0 or 1 keys per row."""
+    """Maximal runs of rows with keys, in which each end of the interval keeps one pace, 0 or 1 keys per row."""
     sees = b > a
     pace = torch.stack([a.diff(), b.diff()])
     steady = sees[1:] & sees[:-1] & ((pace == 0) | (pace == 1)).all(0)
