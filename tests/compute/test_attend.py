@@ -148,8 +148,8 @@ def test_backends_refuse_by_name_with_reason_and_remedy() -> None:
                                   "self_extend(4, 2)", "dual_chunk(8, 2)", "rope + window(4, sinks=1)",
                                   "xpos(scale_base=4)"])  # fmt: skip
 @pytest.mark.parametrize("queries", [1, 3, 20])
-def test_inputs_may_come_turned(text: str, queries: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Queries and keys turned beforehand to any frame of their own, gain and decay included, give the same output."""
+def test_inputs_may_come_rotated(text: str, queries: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Queries and keys that a frame has rotated, with gain and decay, give the same output, whatever the frames."""
     scheme = parse(text)
     q, k, v = torch.randn(3, 1, 2, 20, 8, dtype=torch.float64)
     query_places, key_places = places(queries, 20)
@@ -161,16 +161,16 @@ def test_inputs_may_come_turned(text: str, queries: int, monkeypatch: pytest.Mon
         assert isinstance(found, Tiled)
         return found()
 
-    def turned(x: Tensor, at: Places, frame: PositionMap | None, grows: int) -> Tensor:
+    def rotated(x: Tensor, at: Places, frame: PositionMap | None, grows: int) -> Tensor:
         if frame is None:
             return x
-        place = frame(at.coordinate)
-        return rotate(x, place, spectrum, -grows * place[..., 0] if spectrum.decays else None)
+        mapped = frame(at.coordinate)
+        return rotate(x, mapped, spectrum, -grows * mapped[..., 0] if spectrum.decays else None)
 
     monkeypatch.setattr(softmax, "decay_span", lambda *_: 4)  # several origins in few tokens
     frames: list[PositionMap | None] = [None, Identity(), ZERO, Floor(4), Divide(3.0)]
     for a, b in product(frames, frames):
-        query, key = turned(raw.query, query_places, a, -1), turned(raw.key, key_places, b, 1)
+        query, key = rotated(raw.query, query_places, a, -1), rotated(raw.key, key_places, b, 1)
         x = replace(raw, query=query, key=key, query_frame=a, key_frame=b)
         for out in (reference(x), tiled(x)):
             torch.testing.assert_close(out, reference(raw), rtol=1e-11, atol=1e-11)

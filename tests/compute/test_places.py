@@ -1,4 +1,4 @@
-"""Where tokens stand, from documents and padding in any order."""
+"""Order, position and document of tokens, with documents and padding in any order."""
 
 import torch
 from hypothesis import given

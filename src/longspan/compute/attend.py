@@ -145,16 +145,14 @@ def choose(inputs: Inputs, backend: str = "auto") -> Choice:
     if backend in DENSE:
         return Choice(backend, "asked for by name")
     if backend == "auto" and inputs.query.device.type != "cpu":
-        return Choice("blocks", f"not tiles: on {inputs.query.device} they are taken only by name, {UNTESTED}")
+        why = f"not tiles: on {inputs.query.device} they are taken only by name, no GPU has tested them yet"
+        return Choice("blocks", why)
     tiled = plan(inputs)
     if isinstance(tiled, Tiled):
         return Choice("tiles", "every pair lies in a flash tile", tiled)
     if backend == "auto":
         return Choice("blocks", f"not tiles: {tiled.reason}")
     raise RefusalError(f'tiles refuses {format_scheme(inputs.scheme)}: {tiled.reason}; backend="blocks" accepts it')
-
-
-UNTESTED = "no GPU has tested them yet"
 
 
 class Refusal(NamedTuple):

@@ -29,7 +29,7 @@ from longspan.slots import EVERYWHERE, Band
 
 
 def pairs(tile: Tile, rows: int, keys: int) -> torch.Tensor:
-    """The tile drawn on the grid of queries and keys, read from its definition."""
+    """Draw the pairs of a tile on the grid of queries and keys, from its definition."""
     grid = torch.zeros(rows, keys, dtype=torch.int64)
     t, j = torch.arange(tile.rows)[:, None], torch.arange(tile.keys)[None]
     seen = {
@@ -46,12 +46,12 @@ def pairs(tile: Tile, rows: int, keys: int) -> torch.Tensor:
 
 
 def existing(scheme: Scheme, span: Span, branch: int, low: int, high: int) -> torch.Tensor:
-    """The pairs of a branch in the segment low ≤ coordinate < high, straight from the parts' definitions."""
+    """The pairs of a branch in the segment low ≤ position < high, from the definitions of the parts."""
     query = torch.arange(span.queries)[:, None] + span.first_query
     key = torch.arange(span.keys)[None] + span.first_key
-    place = query + span.shift
-    holds = scheme.distance.branches()[branch].holds(place, key + span.shift)
-    return scheme.mask(query, key, scheme.direction.causal) & holds & (place >= low) & (place < high)
+    position = query + span.shift
+    holds = scheme.distance.branches()[branch].holds(position, key + span.shift)
+    return scheme.mask(query, key, scheme.direction.causal) & holds & (position >= low) & (position < high)
 
 
 def touched(tiles: list[Tile], rows: int, keys: int) -> torch.Tensor:
@@ -65,7 +65,7 @@ def touched(tiles: list[Tile], rows: int, keys: int) -> torch.Tensor:
 
 
 def assert_right(plan: Lowering, scheme: Scheme, within: Band = EVERYWHERE) -> None:
-    """Tiles hold every pair once, views what their tiles read, and who says to be the first on its rows is."""
+    """Tiles hold every pair once, views hold what their tiles read, and a fresh tile is the first on its rows."""
     span = plan.span
     coordinates = (torch.arange(span.queries)[:, None] + span.first_query + span.shift,
                    torch.arange(span.keys) + span.first_key + span.shift)  # fmt: skip
@@ -98,7 +98,7 @@ def assert_right(plan: Lowering, scheme: Scheme, within: Band = EVERYWHERE) -> N
     ("width", "rows"), [(1, 64), (5, 64), (64, 64), (65, 128), (128, 128), (129, 256), (256, 256), (257, 256)]
 )
 def test_strips_are_as_tall_as_the_band_is_wide(width: int, rows: int) -> None:
-    """Up to the next power of two, but not below 64 rows nor above what was asked for; so is a diagonal."""
+    """A strip has a power of two of rows, at least 64 and at most as many as asked for, on a diagonal too."""
     plan = lower(parse(f"rope + window({width})"), Span(512, 1024, 512), Cut(256))
     assert [(tile.shape, tile.rows, tile.count) for tile in plan.tiles] == [("band", rows, 512 // rows)]
     diagonal = lower(parse("rope + window(1)"), Span(512, 1024, 512), Cut(None))
@@ -106,7 +106,7 @@ def test_strips_are_as_tall_as_the_band_is_wide(width: int, rows: int) -> None:
 
 
 def test_blocks_under_a_bias_read_what_their_rows_see() -> None:
-    """Of a triangle one block of keys more per block of rows; where all rows see all keys, no cut saves any."""
+    """A triangle reads one block of keys more per block of rows; where all rows see all keys, no cut saves any."""
 
     def blocks(text: str) -> list[tuple[int, int, int, int]]:
         plan = lower(parse(text), Span(256, 256, 0), Cut(256, biased_rows=64))
@@ -117,7 +117,7 @@ def test_blocks_under_a_bias_read_what_their_rows_see() -> None:
 
 
 def test_equal_blocks_are_one_call() -> None:
-    """Half-blocks of four after the first two: each sees the one before in full and itself causally."""
+    """After the first two half-blocks of four, each sees the one before in full and itself causally."""
     plan = lowering(parse("rope + blockwise(8)"), 64)
     assert [(tile.shape, tile.row, tile.rows, tile.key, tile.keys, tile.count, tile.step) for tile in plan.tiles] == [
         ("causal", 0, 8, 0, 8, 1, 0),
@@ -136,7 +136,7 @@ def test_equal_blocks_are_one_call() -> None:
     ],
 )
 def test_the_tile_that_begins_most_rows_comes_first(text: str, span: Span, strip: int | None, first: tuple) -> None:
-    """So that no row needs a value to start from."""
+    """No row then needs a value to start from."""
     plan = lower(parse(text), span, Cut(strip))
     assert (plan.tiles[0].shape, plan.tiles[0].rows, plan.tiles[0].count) == first
     assert plan.complete
@@ -149,14 +149,14 @@ def test_a_row_alone_is_one_call() -> None:
 
 
 def test_chunks_that_follow_one_another_begin_their_own_rows() -> None:
-    """Six chunks of six rows in one call, then the chunk of four that is left."""
+    """Six chunks of six rows are one call, then comes the chunk of four that is left."""
     plan = lowering(parse("dual_chunk(8, 2)"), 40)
     assert [(tile.row, tile.rows, tile.count) for tile in plan.tiles if tile.fresh] == [(0, 6, 6), (36, 4, 1)]
     assert plan.complete
 
 
 def test_decaying_keys_share_an_origin() -> None:
-    """From the start of a block of coordinates on: a key grows from there, and queries before it do not see it."""
+    """An origin is the start of a block of positions: a key grows from there, and earlier queries do not see it."""
     origins = [(view.origin, view.rows, view.keys) for view in lowering(parse("xpos"), 1024).views]
     assert origins == [(0, (0, 1024), (0, 512)), (512, (512, 1024), (512, 1024))]
     wider = lower(parse("xpos"), Span(1024, 1024, 0), Cut(256), 1024)
@@ -177,7 +177,7 @@ def test_common_views_hold_what_either_reads() -> None:
 
 
 def test_cost_of_three_blocks_by_hand() -> None:
-    """Of 3 · 64 · 128 products, 65 · 64 of each block are wanted; of a block whose lower rows see nothing, two."""
+    """3 · 64 · 128 products are computed, 65 · 64 per block are wanted; two where the lower rows see nothing."""
     strips = Tile(0, "band", 0, 64, 0, 128, count=3, step=64, low=0, high=65)
     assert (strips.pairs, strips.computed) == (3 * 64 * 65, 3 * 64 * 128)
     square = Tile(0, "full", 192, 8, 0, 4)
@@ -288,7 +288,7 @@ def test_strips_of_long_bands(text: str, cut: Cut) -> None:
 
 @pytest.mark.parametrize("text", [*SMALL, "rope + window(1, sinks=4)", "rope + blockwise(4, sinks=4) + bidirectional"])
 def test_visible_keys_are_those_of_the_mask(text: str) -> None:
-    """As intervals of the keys at hand that neither meet nor touch, wherever the queries stand."""
+    """They are intervals of the given keys that neither overlap nor touch, for queries at any position."""
     scheme = parse(text)
     for keys, first_query, first_key in product((1, 2, 6, 13), (0, 1, 4, 9), (0, 1, 3, 6)):
         span = Span(12, keys, first_query, first_key)
@@ -309,14 +309,14 @@ def test_visible_keys_are_those_of_the_mask(text: str) -> None:
     "band", [EVERYWHERE, Band(-2, 3), Band(3), Band(stop=-2), Band(0, 2, block=3), Band(inf), Band(stop=-inf)]
 )
 def test_keys_of_a_band_are_those_for_which_it_holds(band: Band) -> None:
-    """As one interval of the keys at hand, wherever the queries stand."""
+    """They are one interval of the given keys, for queries at any position."""
     for keys, first_query, first_key, shift in product((1, 6, 13), (0, 4, 9), (0, 3), (0, 5)):
         span = Span(12, keys, first_query, first_key, shift)
-        place, key = torch.arange(12) + first_query + shift, torch.arange(keys)
-        first, end = band_keys(band, place, span)
+        position, key = torch.arange(12) + first_query + shift, torch.arange(keys)
+        first, end = band_keys(band, position, span)
         assert ((first >= 0) & (first <= keys) & (end >= 0) & (end <= keys)).all()
         held = (key >= first[:, None]) & (key < end[:, None])
-        assert torch.equal(held, band(place[:, None], key + first_key + shift))
+        assert torch.equal(held, band(position[:, None], key + first_key + shift))
 
 
 @pytest.mark.parametrize("name", [name for slot in ("mask", "distance", "rotation", "bias") for name in names(slot)])

@@ -14,7 +14,7 @@ Tensors = tuple[torch.Tensor, ...]
 
 @pytest.fixture(autouse=True)
 def _fresh_compiler(monkeypatch: pytest.MonkeyPatch):
-    # The compiler cannot trace the checks of annotations, which only tests turn on.
+    # The compiler cannot trace the checks of annotations, which only tests enable.
     monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)
     yield
     torch.compiler.reset()
