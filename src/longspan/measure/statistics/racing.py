@@ -1,4 +1,4 @@
-"""Racing: every document is read by all methods that may still be the best; one that surely is not leaves at once.
+"""Racing: all methods that may still be the best read the next document; one that surely is not leaves at once.
 
 A method is worth what it predicts and what it remembers, and it must not cost much on short texts:
 
@@ -8,20 +8,18 @@ A method is worth what it predicts and what it remembers, and it must not cost m
 Methods are compared on the same documents, by the differences of their costs, so that what makes a document hard
 cancels. A difference is sure when its evidence (`anytime_t`) reaches candidates / (1 − level), and so is a price. One
 may therefore look after every document: the best candidate that can be afforded ever leaves with probability 1 − level
-at most, as far as differences are Gaussian.
+at most, as far as differences are Gaussian. A method that is too expensive eliminates no other one.
 
-A budget that does not reach every cell cuts further, by sequential halving: an equal share of it goes to all
-candidates, to the better half, to the best quarter … Such a cut is a guess, and is reported as one.
+A budget that does not reach every cell cuts further (`halving`). Such a cut is a guess, and is reported as one.
 
-Source: Maron & Moore 1994, "Hoeffding races", NIPS 6 (documents read in common); Birattari et al. 2002, "A racing
-algorithm for configuring metaheuristics", GECCO (paired differences); Karnin, Koren & Somekh 2013, "Almost optimal
-exploration in multi-armed bandits", ICML (sequential halving).
-Differs from the papers: halving keeps what earlier stages have measured, and does nothing where the budget suffices.
+Source: Maron & Moore 1994, "Hoeffding races", NIPS 6 (all read the same documents); Birattari et al. 2002, "A racing
+algorithm for configuring metaheuristics", GECCO (paired differences).
+Differs from the papers: differences are tested by an e-process, which needs neither bounds nor a number of looks.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import ceil, inf, isfinite, log, log2
+from math import inf, isfinite, log
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -29,6 +27,7 @@ import numpy as np
 from longspan.errors import InputError
 from longspan.measure.interval import LEVEL
 from longspan.measure.statistics.anytime_t import log_evidence
+from longspan.measure.statistics.halving import Halving
 
 EXCHANGE = 1.0
 """Nats that finding all facts instead of none is worth: two points of facts weigh as much as 0.02 nats."""
@@ -73,8 +72,8 @@ class Elimination:
 
     Arguments:
         candidate: its name.
-        reason: "worse": surely worse than another one; "price": surely above the tolerance; "failed"; "budget": one
-            of those that looked worse when the budget had to cut.
+        reason: "worse": surely worse than another one; "price": surely above the tolerance; "failed"; "budget": it
+            looked worse than those that the budget had places for.
         by: the candidate that it is worse than; None where no other candidate decided.
         documents: how many had been read.
     """
@@ -142,7 +141,7 @@ class Race:
         self._standing: Standing | None = None
 
     def add(self, candidate: str, document: str, score: Score | None) -> None:
-        """Keep what was measured; None for a candidate that failed.
+        """Add what was measured; None for a candidate that failed.
 
         Errors: InputError for a cell that is not one of this race.
         """
@@ -152,7 +151,7 @@ class Race:
         self._standing = None
 
     def next(self) -> tuple[Cell, ...]:
-        """The cells to measure now: one document by all that are alive. None when the race is over."""
+        """Return the cells to measure now: one document by all that are alive; no cells when the race is over."""
         return self.standing.wanted
 
     @property
@@ -179,13 +178,13 @@ class Race:
     def standing(self) -> Standing:
         """Everything that the scores say."""
         if self._standing is None:
-            course = _Course(self)
-            self._standing = course.standing(course.run(self._scores))
+            progress = _Progress(self)
+            self._standing = progress.standing(progress.run(self._scores))
         return self._standing
 
 
-class _Course:
-    """One way through the scores, document by document, from the first one on."""
+class _Progress:
+    """A race followed through the scores, document by document, from the first one on."""
 
     def __init__(self, race: Race) -> None:
         self.race = race
@@ -196,12 +195,13 @@ class _Course:
         self.prices: dict[str, list[float]] = {name: [] for name in race.candidates}
 
     def run(self, scores: dict[Cell, Score | None]) -> list[Cell]:
-        """Follow the race as far as there are scores; the cells that are missing then."""
-        stages = _Stages(len(self.alive), self.race.budget, len(self.race.documents))
+        """Follow the race as far as there are scores; return the cells that are missing then."""
+        halving = Halving(len(self.alive), len(self.race.documents), self.race.budget)
         for read, document in enumerate(self.race.documents):
-            if not self.alive or (read and len(self.alive) == 1) or self.race.budget - len(self.used) < 1:
+            places = halving.places(read, len(self.alive), len(self.used))
+            if places < (2 if read else 1):  # one candidate alone is compared with nothing
                 break
-            self._keep(stages.places(read, len(self.alive), len(self.used)), read)
+            self._keep(places, read)
             cells = [Cell(name, document) for name in self.alive]
             missing = [cell for cell in cells if cell not in scores]
             if missing:
@@ -213,9 +213,9 @@ class _Course:
         return []
 
     def standing(self, wanted: Sequence[Cell]) -> Standing:
-        """What is known."""
+        """Return what is known, and which cells are wanted."""
         alive = sorted(self.alive, key=self._rank) if self.used else self.alive
-        affordable = [name for name in alive if self.used and not self._dear(name)]
+        affordable = [name for name in alive if self.used and not self._too_expensive(name)]
         return Standing(tuple(alive), tuple(affordable), tuple(self.eliminated), tuple(self.used), tuple(wanted))
 
     def _take(self, name: str, score: Score | None, read: int) -> None:
@@ -226,23 +226,23 @@ class _Course:
             self.prices[name].append(score.price)
 
     def _compare(self, read: int) -> None:
-        """Let those leave that are surely too dear, or surely worse than another one that surely is not too dear."""
+        """Eliminate what is surely too expensive, or surely worse than a candidate that surely is not too expensive."""
         if not self.alive:
             return
         names, sure = list(self.alive), log(len(self.race.candidates)) - log(1 - self.race.level)
         costs = np.array([self.costs[name] for name in names]).T
-        dear = np.array([self.prices[name] for name in names]).T - self.race.tolerance
-        too_dear, affordable = _above_zero(dear), _above_zero(-dear) >= sure
+        excess = np.array([self.prices[name] for name in names]).T - self.race.tolerance
+        too_expensive, affordable = _above_zero(excess), _above_zero(-excess) >= sure
         worse = np.where(affordable, _above_zero(costs[:, :, None] - costs[:, None, :]), 0.0)
         for i, name in enumerate(names):
             by = int(worse[i].argmax())
-            if too_dear[i] >= sure:
+            if too_expensive[i] >= sure:
                 self._leave(name, "price", None, read)
             elif worse[i, by] >= sure:
                 self._leave(name, "worse", names[by], read)
 
     def _keep(self, places: int, read: int) -> None:
-        """Let the budget cut: those that look best stay."""
+        """Eliminate those that look worst, as the budget has places for so many only."""
         ranked = sorted(self.alive, key=self._rank) if read else list(self.alive)
         for name in ranked[places:]:
             self._leave(name, "budget", ranked[places - 1] if read and places else None, read)
@@ -251,40 +251,14 @@ class _Course:
         self.alive.remove(name)
         self.eliminated.append(Elimination(name, reason, by, read))
 
-    def _dear(self, name: str) -> bool:
+    def _too_expensive(self, name: str) -> bool:
         return float(np.mean(self.prices[name])) > self.race.tolerance
 
     def _rank(self, name: str) -> tuple[bool, float]:
-        """What cannot be afforded comes last. Sorting is stable: the order of the candidates decides the rest."""
-        return self._dear(name), float(np.mean(self.costs[name]))
+        """Sort the too expensive last. Sorting is stable: the order of the candidates decides between equals."""
+        return self._too_expensive(name), float(np.mean(self.costs[name]))
 
 
 def _above_zero(values: np.ndarray) -> np.ndarray:
-    """The log of the evidence that a mean over documents, the first axis, is above 0."""
+    """Return the log of the evidence that a mean over documents, the first axis, is above 0; 0 where it is below."""
     return np.where(values.mean(0) > 0, log_evidence(values), 0.0)
-
-
-class _Stages:
-    """Sequential halving: a share of the budget for all candidates, the same for the better half, and so on.
-
-    Arguments:
-        candidates, documents: how many there are.
-        budget: cells.
-    """
-
-    def __init__(self, candidates: int, budget: float, documents: int) -> None:
-        self.candidates, self.budget, self.documents = candidates, budget, documents
-        self.last = max(1, ceil(log2(candidates)))
-        self.stage, self.stop = 0, 0
-
-    def places(self, read: int, alive: int, used: int) -> int:
-        """How many candidates may read the next document."""
-        left = self.budget - used
-        if left >= alive * (self.documents - read):  # the budget suffices
-            return alive
-        if read == self.stop:
-            self.stage += 1
-            alive = min(alive, ceil(self.candidates / 2 ** (self.stage - 1)))
-            share = left / max(1, self.last - self.stage + 1)
-            self.stop = read + max(1, int(share // max(1, alive)))
-        return int(min(alive, left))
