@@ -15,7 +15,7 @@ from typing import Any
 import torch
 
 from longspan.bench.alternatives import alternatives
-from longspan.bench.attention import PREFILL, Row, conditions, growth, measure
+from longspan.bench.attention import PREFILL, Row, conditions, growth, ratios
 
 RESULTS = Path(__file__).parent / "results"
 FAST, EXACT = torch.bfloat16, torch.float32
@@ -23,14 +23,14 @@ BIASED = ["alibi", "kerple", "t5", "sandwich"]
 
 PIECES: dict[str, Callable[[], list[Row] | dict[str, Any]]] = {
     "growth": growth,
-    "decode": lambda: [row for kind in (EXACT, FAST) for row in measure(list(PREFILL), "decode", 32768, kind, 30)],
-    "forward": lambda: [row for kind in (EXACT, FAST) for row in measure(list(PREFILL), "forward", 16384, kind, 6)],
-    "forward-8k": lambda: [row for kind in (EXACT, FAST) for row in measure(list(PREFILL), "forward", 8192, kind, 11)],
+    "decode": lambda: [row for kind in (EXACT, FAST) for row in ratios(list(PREFILL), "decode", 32768, kind, 30)],
+    "forward": lambda: [row for kind in (EXACT, FAST) for row in ratios(list(PREFILL), "forward", 16384, kind, 6)],
+    "forward-8k": lambda: [row for kind in (EXACT, FAST) for row in ratios(list(PREFILL), "forward", 8192, kind, 11)],
     "backward": lambda: [
         row
         for kind in (EXACT, FAST)
         for names, length in (([name for name in PREFILL if name not in BIASED], 16384), (BIASED, 8192))
-        for row in measure(names, "forward + backward", length, kind, 2)
+        for row in ratios(names, "forward + backward", length, kind, 2)
     ],
     "alternatives": lambda: alternatives(8192, EXACT, 5),
 }

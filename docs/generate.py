@@ -76,7 +76,7 @@ def _study(name: str, summary: Summary, folder: str, figures: list[str], sentenc
 
 
 def _figures(summary: Summary) -> list[str]:
-    """A line through one context is none."""
+    """A figure by context needs several contexts."""
     return ["position", "context"] if several_contexts(summary) else ["position"]
 
 

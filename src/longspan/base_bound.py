@@ -1,4 +1,4 @@
-"""How large must the base of RoPE be for a length? The bound below which similar keys can score worse than random ones.
+"""The base that RoPE needs for a length: below the bound, similar keys can score worse than random ones.
 
     f_b(r) = Σ_i cos(r · b^(−2i/d))        i = 0 … d/2−1;  wanted: f_b(r) ≥ 0 for every distance r = 0 … L−1
 
@@ -7,8 +7,9 @@ The score of a key that resembles the query exceeds that of a random key, on ave
 Source: Men et al. 2024, "Base of RoPE Bounds Context Length", arXiv:2405.14591; Su 2024, "Transformer upgrade road 18:
 how to choose the base of RoPE", kexue.fm/archives/10122.
 
-Which bases will do is *not* a half-line: around the bound good and bad ones alternate many times, so bisection finds
-any of the crossings. Both searches here walk through all bases, by steps within which none can change sides: where
+The bases that suffice are *not* a half-line: around the bound, sufficient and insufficient ones alternate many times,
+so that bisection finds any of the crossings. Both searches here walk through all bases, in steps within which none can
+change from one kind to the other: where
 ln b moves by t, f_b(r) moves by at most t · Σ_i (2i/d) · min(y_i, y_i²) with y_i = r · b^(−2i/d). They are exact on
 whole-number bases, and take seconds for a few thousand tokens; the time grows with the square of the length.
 """
@@ -23,11 +24,11 @@ from longspan.errors import SchemeError
 from longspan.slots import geometric
 
 LARGEST_STEP = 0.1
-"""How far ln b may go down at once: slopes grow on that way and have to be bounded at its end."""
+"""How far ln b may decrease in one step: slopes grow on the way and are bounded at its end."""
 
 
 def similarity(theta: float, length: int, rotary_dim: int) -> Float64[Tensor, " length"]:
-    """f(r) for r = 0 … length − 1; the number of pairs at r = 0.
+    """Return f(r) for r = 0 … length − 1; the number of pairs at r = 0.
 
     >>> similarity(10000, 1, 128).tolist()
     [64.0]
@@ -36,7 +37,7 @@ def similarity(theta: float, length: int, rotary_dim: int) -> Float64[Tensor, " 
 
 
 def first_negative(theta: float, length: int, rotary_dim: int) -> int | None:
-    """The shortest distance below `length` at which a similar key scores worse than a random one; None without any.
+    """Return the shortest distance below `length` at which a similar key can score worse than a random one, or None.
 
     >>> first_negative(10000, 4096, 128)
     1707
@@ -46,7 +47,7 @@ def first_negative(theta: float, length: int, rotary_dim: int) -> int | None:
 
 
 def smallest_theta(length: int, rotary_dim: int) -> int:
-    """The smallest whole-number base that is large enough for a length; larger ones may again be too small.
+    """Return the smallest whole-number base that is large enough for a length; larger ones may again be too small.
 
     Errors: SchemeError where rotary_dim is not even or below 4.
     """
@@ -62,7 +63,7 @@ def smallest_theta(length: int, rotary_dim: int) -> int:
 
 
 def safe_theta(length: int, rotary_dim: int, horizon: float = 2000) -> int:
-    """The smallest whole-number base from which on all are large enough, up to `horizon` times the length.
+    """Return the smallest whole-number base from which on all are large enough, up to `horizon` times the length.
 
     Errors: SchemeError where rotary_dim is not even or below 4, or where the horizon itself is too small a base.
     """
@@ -91,4 +92,7 @@ def _similarity_and_slope(
 
 def _check(rotary_dim: int) -> None:
     if rotary_dim < 4 or rotary_dim % 2:
-        raise SchemeError(f"rotary_dim must be even and at least 4, got {rotary_dim}: a single pair always turns back")
+        raise SchemeError(
+            f"rotary_dim must be even and at least 4, got {rotary_dim}: a single pair "
+            "is negative at some distance whatever its base"
+        )

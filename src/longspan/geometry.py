@@ -15,7 +15,7 @@ class Geometry:
         head_dim: channels per head.
         trained_length: tokens the model was trained on, L.
         theta: base of the model's rotary frequencies; None for a model without rotation.
-        unscaled_length: tokens it was trained on before a rescaling that it came with; None where it came with none.
+        unscaled_length: tokens it was trained on before the rescaling it was published with; None without a rescaling.
     """
 
     num_heads: int
@@ -36,5 +36,5 @@ class Geometry:
             )
 
     def without_rescaling(self) -> "Geometry":
-        """As the model was before its own rescaling, whose place a rotation takes that is named on top of it."""
+        """Return the geometry before the model's own rescaling; a rotation that is named on top of it replaces it."""
         return replace(self, trained_length=self.unscaled_length or self.trained_length, unscaled_length=None)

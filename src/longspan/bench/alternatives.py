@@ -1,4 +1,4 @@
-"""What the same attention costs the way it is done elsewhere: dense matrices, masks written out, FlexAttention."""
+"""What the same attention costs in other ways: dense matrices, masks written out, FlexAttention."""
 
 from collections.abc import Callable
 
@@ -14,29 +14,29 @@ from longspan.notation import parse
 WINDOW = 1024
 
 
-def alternatives(length: int, dtype: torch.dtype, rounds: int, told: Callable[[str], None] = print) -> list[Row]:
-    """Each alternative beside our own call of the same meaning, forward, as ratios to plain causal attention."""
+def alternatives(length: int, dtype: torch.dtype, rounds: int, progress: Callable[[str], None] = print) -> list[Row]:
+    """Measure each alternative beside our own call of the same meaning, forward, as ratios to plain attention."""
     generator = torch.Generator().manual_seed(0)
     query, key, value = (torch.randn(1, HEADS, length, HEAD_DIM, generator=generator).to(dtype) for _ in range(3))
     spectrum = parse("rope").rotation.spectrum(HEAD_DIM)
     where = contiguous(length).coordinate
     order = torch.arange(length)
 
-    def turned() -> tuple[Tensor, Tensor]:
+    def rotated() -> tuple[Tensor, Tensor]:
         return rotate(query, where, spectrum), rotate(key, where, spectrum)
 
     def dense_rerope() -> None:
-        """Both score matrices, and a choice between them: what the published patches do."""
-        near = torch.matmul(*_transposed(turned()))
+        """Choose between two score matrices, as the published patches do."""
+        near = torch.matmul(*_transposed(rotated()))
         far = rotate(query, torch.full_like(where, WINDOW), spectrum) @ key.mT
         relative = order[:, None] - order
         scores = torch.where(relative < WINDOW, near, far) * HEAD_DIM**-0.5
         _ = scores.masked_fill(relative < 0, -float("inf")).softmax(-1) @ value
 
     def masked() -> None:
-        """A window mask written out for PyTorch's own attention."""
+        """Write out a window mask for PyTorch's own attention."""
         relative = order[:, None] - order
-        scaled_dot_product_attention(*turned(), value, attn_mask=(relative >= 0) & (relative < WINDOW))
+        scaled_dot_product_attention(*rotated(), value, attn_mask=(relative >= 0) & (relative < WINDOW))
 
     baseline, ours = prefill_calls(["rerope", "window"], length, dtype, backward=False)
     calls = {
@@ -44,16 +44,16 @@ def alternatives(length: int, dtype: torch.dtype, rounds: int, told: Callable[[s
         "rerope, two dense matrices": dense_rerope,
         "window": ours["window"],
         "window, mask written out": masked,
-        "window, FlexAttention": _flex(turned, value),
+        "window, FlexAttention": _flex(rotated, value),
     }
-    return timed(baseline, calls, "forward", length, dtype, rounds, told)
+    return timed(baseline, calls, "forward", length, dtype, rounds, progress)
 
 
 def _transposed(pair: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
     return pair[0], pair[1].mT
 
 
-def _flex(turned: Callable[[], tuple[Tensor, Tensor]], value: Tensor) -> Callable[[], None]:
+def _flex(rotated: Callable[[], tuple[Tensor, Tensor]], value: Tensor) -> Callable[[], None]:
     from torch.nn.attention.flex_attention import create_block_mask, flex_attention
 
     length = value.shape[2]
@@ -66,6 +66,6 @@ def _flex(turned: Callable[[], tuple[Tensor, Tensor]], value: Tensor) -> Callabl
 
     def call() -> None:
         with torch.no_grad():
-            compiled(*turned(), value, block_mask=block_mask)
+            compiled(*rotated(), value, block_mask=block_mask)
 
     return call

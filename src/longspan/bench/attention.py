@@ -1,4 +1,4 @@
-"""What a scheme costs: its time over that of RoPE and one plain causal attention call, side by side in one run.
+"""What a scheme costs: its time divided by that of RoPE and one plain causal attention call, side by side in one run.
 
 Calls are interleaved round by round and each round gives one ratio per scheme; the median over rounds is reported, so
 that a slow minute of a shared machine slows both sides of each ratio.
@@ -31,7 +31,7 @@ from longspan.scheme import Scheme
 HEADS, KV_HEADS, HEAD_DIM = 9, 9, 64
 DECODE_KV_HEADS, LAYERS, STEPS = 3, 4, 64
 TENSORS = 8
-"""Queries, keys, values and the output, and as many that any scheme makes meanwhile."""
+"""Tensors of a forward pass: queries, keys, values, the output, and as many that every scheme makes in between."""
 
 PREFILL = {
     "rerope": "rerope(1024)",
@@ -48,7 +48,7 @@ PREFILL = {
     "dynamic_ntk": "dynamic_ntk(trained_length=LENGTH_OVER_4)",
     "xpos": "xpos",
 }
-"""Schemes by the name of their row; LENGTH_OVER_4 makes three segments at every length."""
+"""Schemes by the name of their row; LENGTH_OVER_4 gives dynamic_ntk three segments at every length."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class Row:
     """One measured ratio.
 
     Arguments:
-        name: of the scheme or the alternative.
+        name: the scheme's, or the alternative's.
         task: "forward", "forward + backward" or "decode".
         length: tokens.
         dtype: of queries, keys and values.
@@ -80,25 +80,25 @@ class Row:
 
 
 def needed(length: int) -> int:
-    """Bytes that a forward pass of so many tokens takes at the very least, in float32."""
+    """Return the least bytes that a forward pass of so many tokens takes, in float32."""
     return TENSORS * HEADS * HEAD_DIM * 4 * length
 
 
-def measure(
-    names: list[str], task: str, length: int, dtype: torch.dtype, rounds: int, told: Callable[[str], None] = print
+def ratios(
+    names: list[str], task: str, length: int, dtype: torch.dtype, rounds: int, progress: Callable[[str], None] = print
 ) -> list[Row]:
-    """The rows of one task at one length."""
+    """Measure the rows of one task at one length."""
     make = decode_calls if task == "decode" else prefill_calls
     baseline, calls = make(names, length, dtype, backward=task == "forward + backward")
-    return timed(baseline, calls, task, length, dtype, rounds, told)
+    return timed(baseline, calls, task, length, dtype, rounds, progress)
 
 
-def growth(told: Callable[[str], None] = print) -> dict[str, Any]:
-    """`memory`: of a long forward pass; `growth`: seconds at each length, and the slope of log time over log length."""
+def growth(progress: Callable[[str], None] = print) -> dict[str, Any]:
+    """Measure `memory` of a long forward pass, and `growth`: seconds by length, and the slope in logarithms."""
     names, lengths, longest = ["rerope", "window"], [4096, 8192, 16384, 32768, 65536], 32768
     times: dict[str, list[float]] = {name: [] for name in names}
     for tokens in lengths:
-        for row in measure(names, "forward", tokens, torch.float32, 1, told):
+        for row in ratios(names, "forward", tokens, torch.float32, 1, progress):
             times[row.name].append(row.seconds)
     where = [log(tokens) for tokens in lengths]
     slopes = {name: linear_regression(where, [log(s) for s in seconds]).slope for name, seconds in times.items()}
@@ -115,38 +115,38 @@ def timed(
     length: int,
     dtype: torch.dtype,
     rounds: int,
-    told: Callable[[str], None],
+    progress: Callable[[str], None],
 ) -> list[Row]:
-    """Each call's time over the baseline's, round by round."""
+    """Return each call's time divided by the baseline's, round by round."""
     times: dict[str, list[float]] = {name: [] for name in ("baseline", *calls)}
-    for turn_ in range(rounds + 1):
+    for round_number in range(rounds + 1):
         for name, call in (("baseline", baseline), *calls.items()):
             start = time.perf_counter()
             call()
-            if turn_:  # the first round warms caches
+            if round_number:  # the first round warms caches
                 times[name].append(time.perf_counter() - start)
-        told(f"{task} {length} {str(dtype).removeprefix('torch.')}: round {turn_} of {rounds}")
+        progress(f"{task} {length} {str(dtype).removeprefix('torch.')}: round {round_number} of {rounds}")
     return [_row(name, task, length, dtype, times[name], times["baseline"]) for name in calls]
 
 
 def _row(name: str, task: str, length: int, dtype: torch.dtype, times: list[float], base: list[float]) -> Row:
-    ratios = sorted(a / b for a, b in zip(times, base, strict=True))
-    quarter = len(ratios) // 4
+    found = sorted(a / b for a, b in zip(times, base, strict=True))
+    quarter = len(found) // 4
     return Row(
-        name, task, length, str(dtype).removeprefix("torch."), median(ratios), ratios[quarter], ratios[-1 - quarter],
+        name, task, length, str(dtype).removeprefix("torch."), median(found), found[quarter], found[-1 - quarter],
         median(times), median(base), len(times),
     )  # fmt: skip
 
 
 def scheme_of(name: str, length: int) -> Scheme:
-    """The scheme of a row at a length."""
+    """Return the scheme of a row at a length."""
     return parse(PREFILL[name].replace("LENGTH_OVER_4", str(length // 4)))
 
 
 def prefill_calls(
     names: list[str], length: int, dtype: torch.dtype, backward: bool
 ) -> tuple[Callable[[], None], dict[str, Callable[[], None]]]:
-    """The baseline and each scheme on the same random tensors, batch 1."""
+    """Return the baseline and each scheme on the same random tensors, batch 1."""
     generator = torch.Generator().manual_seed(0)
     query, key, value, grad = (torch.randn(1, HEADS, length, HEAD_DIM, generator=generator).to(dtype) for _ in range(4))
     for tensor in (query, key, value):
@@ -176,10 +176,11 @@ def prefill_calls(
 def decode_calls(
     names: list[str], length: int, dtype: torch.dtype, backward: bool
 ) -> tuple[Callable[[], None], dict[str, Callable[[], None]]]:
-    """One step of a model of a few layers: one query a layer against a `Cache` of its own, a key longer in each step.
+    """Return one step of a model of a few layers: one query per layer against a `Cache` that grows by a key per step.
 
-    The baseline packs the grouped queries of RoPE into one plain call a layer, on keys turned and kept before. Each
-    side finds its angles once a step, and reads caches that the calls before have driven out of the processor's.
+    The baseline packs the grouped queries of RoPE into one plain call per layer, on cached keys that were rotated
+    before. Each side computes its angles once per step, and reads caches that earlier calls have evicted from the
+    processor's.
     """
     generator = torch.Generator().manual_seed(0)
     query = torch.randn(1, HEADS, 1, HEAD_DIM, generator=generator).to(dtype)
@@ -219,7 +220,7 @@ def decode_calls(
 
 
 def conditions() -> dict[str, Any]:
-    """What a reader needs to judge the rows."""
+    """Return what a reader needs to judge the rows."""
     return {
         "hardware": hardware(),
         "torch": torch.__version__,

@@ -25,9 +25,9 @@ print(json.dumps({"peak_bytes": status("VmHWM") - before, "tensors_bytes": 4 * q
 
 
 def peak(text: str, length: int, heads: int, head_dim: int) -> dict[str, int]:
-    """Peak bytes of `attend` in float32, inputs included, and the bytes of query, key, value and output.
+    """Measure peak bytes of `attend` in float32, inputs included, and the bytes of query, key, value and output.
 
-    Errors: LongspanError where the operating system does not tell (it takes Linux's /proc).
+    Errors: LongspanError where the operating system does not say (Linux's /proc is needed).
     """
     command = [sys.executable, "-c", PROGRAM, str(length), str(heads), str(head_dim), text]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}

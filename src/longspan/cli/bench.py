@@ -16,14 +16,14 @@ class What(StrEnum):
 
 
 class Precision(StrEnum):
-    """Of queries, keys and values."""
+    """Dtypes of queries, keys and values."""
 
     float32 = "float32"
     bfloat16 = "bfloat16"
 
 
 SHORTEST = 8
-"""Tokens of the shortest forward pass: every row then has its three segments."""
+"""Tokens of the shortest forward pass: from here on, every row has all its segments."""
 MOST_ROUNDS = 10_000
 
 
@@ -37,16 +37,16 @@ def bench(
     out: Annotated[Path | None, typer.Option(help="Write the JSON here as well.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of the table.")] = False,
 ) -> None:
-    """Time each scheme beside RoPE + one plain causal attention call, interleaved in one run, batch 1, 9 heads of 64.
+    """Time each scheme beside RoPE and one plain causal attention call, interleaved in one run, batch 1, 9 heads of 64.
 
-    A ratio of 1.06 means: 6 percent more than plain attention.
+    A ratio of 1.06 means 6 percent more time than plain attention.
     """
     from dataclasses import asdict
 
     import torch
 
     from longspan.bench.alternatives import alternatives
-    from longspan.bench.attention import PREFILL, Row, conditions, growth, measure
+    from longspan.bench.attention import PREFILL, Row, conditions, growth, ratios
     from longspan.cli.terminal import Ticker
     from longspan.disk import write_atomically
     from longspan.errors import InputError, NotationError, nearest
@@ -63,21 +63,21 @@ def bench(
     if out and not out.absolute().parent.is_dir():
         raise InputError(f"no folder {str(out.parent)!r} to write --out to: create it, or give another path")
     dtypes = [getattr(torch, name) for name in dtype or list(Precision)]
-    told = Ticker()
+    progress = Ticker()
     rows: list[Row] = []
     found: dict[str, Any] = {**conditions(), "command": "longspan " + " ".join(sys.argv[1:])}
     for tokens in lengths:
         for kind in dtypes:
-            rows += measure(names, "forward", tokens, kind, rounds, told)
+            rows += ratios(names, "forward", tokens, kind, rounds, progress)
     if not quick:
         for tokens in lengths:
-            rows += measure(names, "forward + backward", tokens, torch.float32, max(2, rounds // 2), told)
+            rows += ratios(names, "forward + backward", tokens, torch.float32, max(2, rounds // 2), progress)
         for kind in dtypes:
-            rows += measure(names, "decode", 32768, kind, 10 * rounds, told)
-        rows += alternatives(8192, torch.float32, 2, told)
-        found |= growth(told)
+            rows += ratios(names, "decode", 32768, kind, 10 * rounds, progress)
+        rows += alternatives(8192, torch.float32, 2, progress)
+        found |= growth(progress)
     found["rows"] = [asdict(row) for row in rows]
-    told.clear()
+    progress.clear()
     if out:
         write_atomically(out, json.dumps(found, indent=1) + "\n")
     if as_json:
@@ -87,9 +87,9 @@ def bench(
 
 
 def _check_length(tokens: int) -> None:
-    """Refuse a length that cannot be timed before anything is.
+    """Check a length before anything is timed.
 
-    Errors: InputError.
+    Errors: InputError for one that is too short, or needs more memory than is free.
     """
     import torch
 
@@ -103,12 +103,12 @@ def _check_length(tokens: int) -> None:
     if free is not None and needed(tokens) > free:
         raise InputError(
             f"--length {tokens} takes at least {gigabytes(needed(tokens))} and {gigabytes(free)} are free: "
-            "give a smaller one"
+            "give a smaller length"
         )
 
 
 def show(found: dict[str, Any]) -> None:
-    """The table: a row per scheme, a column per task."""
+    """Print a table: a row per scheme, a column per task."""
     from rich.console import Console
     from rich.table import Table
 
@@ -122,7 +122,7 @@ def show(found: dict[str, Any]) -> None:
         table.add_row(name, *(cells.get(task, "") for task in tasks))
     console = Console(highlight=False, markup=False)
     console.print(table)
-    console.print(f"time over that of rope + one plain causal attention; {found['hardware']}, torch {found['torch']}")
+    console.print(f"time relative to rope + one plain causal attention; {found['hardware']}, torch {found['torch']}")
     if "memory" in found:
         memory = found["memory"]
         share = memory["peak_bytes"] / memory["tensors_bytes"]

@@ -16,7 +16,7 @@ def export(
     to: Annotated[int | None, typer.Option(help="Tokens to read.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON: a list of objects, one per runtime.")] = False,
 ) -> None:
-    """Print the flags that vLLM and llama.cpp need, or which method comes nearest to what they cannot express."""
+    """Print the flags that vLLM and llama.cpp need, or the nearest method where they cannot express this one."""
     from longspan.errors import SchemeError
     from longspan.measure.loading import located
     from longspan.pretrained.storing.checkpoint import refusing

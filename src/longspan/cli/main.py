@@ -34,6 +34,6 @@ def main() -> None:
         code = 2
     except typer.TyperException as error:
         if message := error.format_message():  # empty where the help was printed instead
-            say(f"longspan: {message.rstrip('.')}; --help lists what there is")
+            say(f"longspan: {message.rstrip('.')}; --help lists verbs and options")
         code = error.exit_code
     raise SystemExit(code or 0)

@@ -1,4 +1,4 @@
-"""`longspan methods [NAME]`: what the library knows."""
+"""`longspan methods [NAME]`: the methods of the library."""
 
 import json
 from typing import Annotated

@@ -24,7 +24,7 @@ def answer(text: str) -> None:
 
 
 def print_anything() -> None:
-    """Escape what the terminal's encoding lacks: a minus sign must not end a study with an error."""
+    """Escape what the terminal's encoding lacks, so that a minus sign cannot end a study with an error."""
     for stream in (sys.stdout, sys.stderr):
         if reconfigure := getattr(stream, "reconfigure", None):
             reconfigure(errors="backslashreplace")
@@ -39,17 +39,17 @@ class Ticker:
     """The latest of many short messages: one line that is replaced on a terminal, elsewhere at most a line a minute."""
 
     def __init__(self, clock: Callable[[], float] = monotonic) -> None:
-        self._clock, self._told = clock, -inf
+        self._clock, self._shown = clock, -inf
 
     def __call__(self, text: str) -> None:
-        """Show the message, or leave it out."""
+        """Show the message, or skip it."""
         if is_live():
             print(f"\r\x1b[K{printable(text)}", end="", file=sys.stderr, flush=True)
-        elif self._clock() - self._told >= PERIOD:
-            self._told = self._clock()
+        elif self._clock() - self._shown >= PERIOD:
+            self._shown = self._clock()
             say(text)
 
     def clear(self) -> None:
-        """Leave the terminal's line empty."""
+        """Empty the terminal's line."""
         if is_live():
             print("\r\x1b[K", end="", file=sys.stderr, flush=True)

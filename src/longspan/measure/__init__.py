@@ -1,1 +1,1 @@
-"""How well a model did: each measurement is a pure function of JSON arguments to a JSON record."""
+"""Measure a model: each measurement is a pure function of JSON arguments to a JSON record. Models run here only."""

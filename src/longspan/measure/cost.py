@@ -14,14 +14,15 @@ _RESET = Path("/proc/self/clear_refs")
 
 
 class Cost:
-    """Measures what happens inside `with Cost() as cost`.
+    """The cost of what happens inside `with Cost() as cost`.
 
     >>> with Cost() as cost:
     ...     pass
     >>> cost.seconds < 1
     True
 
-    Attributes: `seconds`; `peak_bytes`, of the whole process, the model included, or of the accelerator.
+    Afterwards `seconds` holds the time, and `peak_bytes` the most memory that the whole process held, the model
+    included, or that was allocated on the accelerator.
     """
 
     def __enter__(self) -> "Cost":
@@ -42,7 +43,7 @@ class Cost:
 
 
 def _peak() -> int:
-    """The most memory this process held since it was last reset, bytes; since its start where that cannot be reset."""
+    """The most memory that this process held since the last reset, or since its start where none is possible, bytes."""
     with suppress(OSError):
         for line in _STATUS.read_text().splitlines():
             if line.startswith("VmHWM:"):

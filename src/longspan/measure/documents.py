@@ -1,7 +1,7 @@
 """The user's texts as documents of exactly so many tokens.
 
 A document is the unit of every statistic. A file is one document, its first tokens; only where there are too few files
-is a file cut into several disjoint parts, and then the reader is told, because parts of one file resemble each other.
+is a file cut into several disjoint parts; reports then say so, because parts of one file resemble each other.
 """
 
 import hashlib
@@ -16,12 +16,12 @@ from longspan.errors import InputError
 from longspan.memo import remember
 
 MAX_TOKENS_PER_BYTE = 1
-"""No tokenizer in use makes more tokens than there are bytes: shorter files need not be read."""
+"""No tokenizer in use makes more tokens than there are bytes, so that shorter files need not be read."""
 
 
 @dataclass(frozen=True)
 class Document:
-    """So many tokens of a file.
+    """A part of a file, counted in tokens.
 
     Arguments:
         path: the file.
@@ -42,24 +42,26 @@ class Document:
         return Path(self.path).name + part
 
     def tokens(self, tokenizer: Any) -> tuple[int, ...]:
-        """Its token ids.
+        """Return its token ids.
 
         Errors: InputError where the file or the tokenizer is no longer what it was.
         """
         ids = tokenize(self.path, tokenizer)[self.start : self.start + self.length]
         if digest(ids) != self.digest:
-            raise InputError(f"{self.path} does not give the tokens it gave before: file or tokenizer has changed")
+            raise InputError(
+                f"{self.path} does not give the tokens it gave before: file or tokenizer has changed; give a new --out"
+            )
         return ids
 
 
 @dataclass(frozen=True)
 class Library:
-    """What a set of texts gives.
+    """The documents that a set of texts gives.
 
     Arguments:
         documents: of equal length, those from different files first.
         files: how many files they come from.
-        dropped: files that give none, and why.
+        dropped: files that give no document, and why.
     """
 
     documents: tuple[Document, ...]
@@ -68,14 +70,14 @@ class Library:
 
 
 def digest(ids: Sequence[int]) -> str:
-    """SHA-256 of token ids."""
+    """Return the SHA-256 of token ids."""
     return hashlib.sha256(json.dumps(list(ids)).encode()).hexdigest()
 
 
 def library(paths: Sequence[str | Path], tokenizer: Any, length: int, wanted: int) -> Library:
-    """At least `wanted` documents of `length` tokens, or as many as the texts give.
+    """Return at least `wanted` documents of `length` tokens, or as many as the texts give.
 
-    The order depends on the files' names only, and mixes folders; parts of one file stand as far apart as they can.
+    The order depends on the files' names only, and mixes folders; parts of one file are as far apart in it as possible.
     Folders are read no further than needed; every file that was named is read.
 
     Errors: InputError for a path that does not exist and for a file that is no text.
@@ -134,7 +136,7 @@ def _files(paths: Sequence[str | Path]) -> list[tuple[Path, Path, bool]]:
 
 @remember(64)
 def tokenize(path: str, tokenizer: Any) -> tuple[int, ...]:
-    """The token ids of a file, without special tokens.
+    """Return the token ids of a file, without special tokens.
 
     Errors: InputError where the file cannot be read; UnicodeDecodeError where it is no text.
     """
@@ -146,7 +148,7 @@ def tokenize(path: str, tokenizer: Any) -> tuple[int, ...]:
 
 
 def opening(tokenizer: Any) -> tuple[int, ...]:
-    """The special tokens that this tokenizer puts before a text (the BOS of Llama and Gemma), which every call gets."""
+    """Return the special tokens that a tokenizer puts before every text, such as the BOS of Llama and Gemma."""
     with_special = tokenizer("a")["input_ids"]
     plain = tokenizer("a", add_special_tokens=False)["input_ids"]
     for start in range(len(with_special) - len(plain) + 1):

@@ -1,4 +1,4 @@
-"""Intervals: how far the truth may lie from a mean of few documents.
+"""Intervals: how far the truth may be from a mean over few documents.
 
 The unit is the document, never the token. Methods are compared by their differences on the same tokens of the same
 documents, so that what makes a document hard cancels. For means and mean differences the interval is Student's t: with
@@ -23,12 +23,12 @@ LEVEL = 0.95
 
 @dataclass(frozen=True)
 class Estimate:
-    """A number, its interval at `LEVEL`, and from how many documents.
+    """A mean over documents with its interval at `LEVEL`.
 
     Arguments:
         value: the mean.
         low, high: the interval's ends; infinite for one document.
-        documents: how many.
+        documents: how many there are.
     """
 
     value: float
@@ -58,14 +58,14 @@ class Estimate:
 
 
 def mean(values: Sequence[float], level: float = LEVEL) -> Estimate:
-    """The mean of one value per document, with Student's t interval.
+    """Return the mean of one value per document, with Student's t interval.
 
     >>> mean([1.0, 2.0, 3.0])
     Estimate(value=2.0, low=-0.484..., high=4.484..., documents=3)
     """
     count = len(values)
     if count == 0:
-        raise InputError("a mean of no documents has no value")
+        raise InputError("a mean of no documents has no value: give at least one")
     center = sum(values) / count
     if count == 1:
         return Estimate(center, -inf, inf, 1)
@@ -75,22 +75,22 @@ def mean(values: Sequence[float], level: float = LEVEL) -> Estimate:
 
 
 def paired(first: Sequence[float], second: Sequence[float], level: float = LEVEL) -> Estimate:
-    """The mean of first − second, document by document."""
+    """Return the mean of first − second, document by document, with its interval."""
     return mean([a - b for a, b in zip(first, second, strict=True)], level)
 
 
 def share(right: Sequence[int], asked: Sequence[int], level: float = LEVEL) -> Estimate:
-    """The share of right answers, given right and asked per document, with Wilson's interval."""
+    """Return the share of right answers, given right and asked per document, with Wilson's interval."""
     total = sum(asked)
     if total == 0:
-        raise InputError("a share of no questions has no value")
+        raise InputError("a share of no questions has no value: ask at least one")
     value = sum(right) / total
     low, high = wilson(value, total / design_effect(right, asked), level)
     return Estimate(value, low, high, len(asked))
 
 
 def wilson(value: float, count: float, level: float = LEVEL) -> tuple[float, float]:
-    """Wilson's interval of a share among `count` (possibly not whole) independent answers."""
+    """Return Wilson's interval of a share among `count` (possibly not whole) independent answers."""
     z = float(stats.norm.ppf((1 + level) / 2))
     center = (value + z * z / (2 * count)) / (1 + z * z / count)
     half = z * sqrt(value * (1 - value) / count + z * z / (4 * count * count)) / (1 + z * z / count)
@@ -98,9 +98,9 @@ def wilson(value: float, count: float, level: float = LEVEL) -> tuple[float, flo
 
 
 def design_effect(right: Sequence[int], asked: Sequence[int]) -> float:
-    """By how much the variance of the share exceeds that of independent answers: 1 … answers per document.
+    """Return by which factor the variance of the share exceeds that of independent answers: 1 … answers per document.
 
-    The variance between documents is that of a ratio, sum of squares of (right − share · asked) over documents.
+    The variance between documents is that of a ratio: the sum over documents of (right − share · asked)².
     """
     documents, total = len(asked), sum(asked)
     value = sum(right) / total

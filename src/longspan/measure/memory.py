@@ -1,4 +1,4 @@
-"""Memory: what reading N tokens will take, known before it is tried."""
+"""Memory: what reading N tokens will take, computed before it is tried."""
 
 from contextlib import suppress
 from decimal import Decimal
@@ -10,16 +10,16 @@ import torch
 from longspan.errors import InputError
 
 WORKING = 400 * 2**20
-"""Slices of logits, tiles of attention, the libraries' own."""
+"""Bytes for slices of logits, tiles of attention, and the libraries' own use."""
 
 
 def needed(model: Any, length: int) -> int:
-    """Bytes beyond the model's own for reading `length` tokens with a cache."""
+    """Return the bytes beyond the model's own that reading `length` tokens with a cache takes."""
     return WORKING + length * per_token(model)
 
 
 def per_token(model: Any) -> int:
-    """Bytes that each token of a text takes.
+    """Return the bytes that each token of a text takes.
 
     Keys and values of every layer (twice, because a cache grows by copying), and one layer's hidden states, queries
     and inner activations.
@@ -35,7 +35,7 @@ def per_token(model: Any) -> int:
 
 
 def available(device: torch.device) -> int | None:
-    """Bytes that can still be had; None where that is not known."""
+    """Return the bytes that are free; None where that is not known."""
     if device.type == "cuda":
         return torch.cuda.mem_get_info(device)[0]
     found = []
@@ -49,9 +49,9 @@ def available(device: torch.device) -> int | None:
 
 
 def require_memory(model: Any, length: int, trained_length: int, free: int | None = None) -> int:
-    """The bytes needed.
+    """Return the bytes that reading `length` tokens takes.
 
-    Errors: InputError where fewer are free; it names the greatest length that fits.
+    Errors: InputError where fewer are free; the message names the greatest length that fits.
     """
     wanted = needed(model, length)
     free = available(next(model.parameters()).device) if free is None else free
@@ -67,7 +67,7 @@ def require_memory(model: Any, length: int, trained_length: int, free: int | Non
 
 
 def gigabytes(size: int) -> str:
-    """As people say it.
+    """Write bytes as people do.
 
     >>> gigabytes(3 * 2**29)
     '1.5 GiB'

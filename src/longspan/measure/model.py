@@ -56,10 +56,10 @@ class LoadedModel:
         """
         size = max(self.tokenizer.get_vocab().values(), default=0) + 1
         used = max(self.tokenizer(SAMPLE)["input_ids"], default=0)
-        if used >= self.reader.known or size > 2 * self.reader.known:
+        if used >= self.reader.num_embeddings or size > 2 * self.reader.num_embeddings:
             raise InputError(
-                f"the tokenizer has {size} tokens and the model {self.reader.known}: they do not belong together; "
-                "give the model with its own tokenizer"
+                f"the tokenizer has {size} tokens and the model {self.reader.num_embeddings}: they do not belong "
+                "together; give the model with its own tokenizer"
             )
 
 

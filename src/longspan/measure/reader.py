@@ -1,7 +1,7 @@
-"""Reader: a causal language model as measurements see it: hidden states, a cache, and the logits of a few places.
+"""Reader: a causal language model as measurements use it: hidden states, a cache, and the logits of few positions.
 
-Logits of all places at once are never made: they would be places × vocabulary numbers. Hidden states go through the
-output head slice by slice, with what the model itself does to its logits afterwards (Gemma's softcap, Cohere's and
+Logits of all positions at once are never made: they would be positions × vocabulary numbers. Hidden states go through
+the output head slice by slice, with what the model itself does to its logits afterwards (Gemma's softcap, Cohere's and
 Granite's scale); that this is all it does is checked once per model against the model's own logits.
 """
 
@@ -17,7 +17,7 @@ from longspan.errors import InputError, RefusalError
 from longspan.pretrained.storing.checkpoint import refusing
 
 SLICE_BYTES = 64 * 2**20
-"""Logits held at once, as float32."""
+"""Bytes of the logits held at once, as float32."""
 
 
 class Reader:
@@ -37,38 +37,38 @@ class Reader:
         self.factor = float(getattr(config, "logit_scale", None) or 1.0)
         self.factor /= float(getattr(config, "logits_scaling", None) or 1.0)
         self.vocabulary = int(self.head.weight.shape[0])
-        self.known = int(model.get_input_embeddings().weight.shape[0])
+        self.num_embeddings = int(model.get_input_embeddings().weight.shape[0])
         self._check_head()
 
     @property
     def device(self) -> torch.device:
-        """Where ids are wanted."""
+        """The device that token ids go to."""
         return self.model.get_input_embeddings().weight.device
 
-    def ids(self, *rows: Sequence[int]) -> Int[Tensor, "rows places"]:
-        """Token ids as the model takes them."""
+    def ids(self, *rows: Sequence[int]) -> Int[Tensor, "rows positions"]:
+        """Return token ids as the model takes them."""
         ids = torch.tensor(rows, device=self.device)
-        if ids.numel() and int(ids.max()) >= self.known:
+        if ids.numel() and int(ids.max()) >= self.num_embeddings:
             raise InputError(
-                f"the tokenizer gives token {int(ids.max())} and the model has {self.known} tokens: "
-                "they do not belong together"
+                f"the tokenizer gives token {int(ids.max())} and the model has {self.num_embeddings} tokens: "
+                "they do not belong together; give the model with its own tokenizer"
             )
         return ids
 
     @torch.no_grad()
-    def hidden(self, ids: Int[Tensor, "rows places"]) -> Float[Tensor, "rows places width"]:
-        """Hidden states that the head reads, of rows read at once and without a cache."""
+    def hidden(self, ids: Int[Tensor, "rows positions"]) -> Float[Tensor, "rows positions width"]:
+        """Return the hidden states that the head reads, of rows read at once and without a cache."""
         return self.body(input_ids=ids, use_cache=False).last_hidden_state
 
     @torch.no_grad()
-    def read(self, ids: Int[Tensor, "rows places"]) -> tuple[Float[Tensor, "rows places width"], Any]:
-        """Hidden states as `hidden` gives them, and the cache of the text."""
+    def read(self, ids: Int[Tensor, "rows positions"]) -> tuple[Float[Tensor, "rows positions width"], Any]:
+        """Return hidden states as `hidden` does, and the cache of the text."""
         output = self.body(input_ids=ids, use_cache=True)
         return output.last_hidden_state, output.past_key_values
 
     @torch.no_grad()
-    def after(self, cache: Any, ids: Int[Tensor, "rows places"]) -> Float[Tensor, "rows places width"]:
-        """Hidden states of what follows a cached text; the cache is left as it was."""
+    def after(self, cache: Any, ids: Int[Tensor, "rows positions"]) -> Float[Tensor, "rows positions width"]:
+        """Return hidden states of what follows a cached text; the cache is left as it was."""
         croppable = not any(getattr(layer, "is_sliding", False) for layer in getattr(cache, "layers", ()))
         used = cache if croppable else copy.deepcopy(cache)
         hidden = self.body(input_ids=ids, past_key_values=used, use_cache=True).last_hidden_state
@@ -77,31 +77,31 @@ class Reader:
         return hidden
 
     @torch.no_grad()
-    def logits(self, hidden: Float[Tensor, "*places width"]) -> Float[Tensor, "*places vocabulary"]:
-        """Logits in float32."""
+    def logits(self, hidden: Float[Tensor, "*positions width"]) -> Float[Tensor, "*positions vocabulary"]:
+        """Return logits in float32."""
         logits = self.head(hidden).float() * self.factor
         return logits if self.softcap is None else torch.tanh(logits / self.softcap) * self.softcap
 
     @torch.no_grad()
     def losses(
-        self, hidden: Float[Tensor, "places width"], targets: Int[Tensor, " places"]
-    ) -> Float[Tensor, " places"]:
-        """−ln p of each target under its place's hidden state, nats, in float64; NaN stays NaN."""
-        places = max(1, SLICE_BYTES // (4 * self.vocabulary))
+        self, hidden: Float[Tensor, "positions width"], targets: Int[Tensor, " positions"]
+    ) -> Float[Tensor, " positions"]:
+        """Return −ln p of each target given the hidden state before it, nats, in float64; NaN stays NaN."""
+        size = max(1, SLICE_BYTES // (4 * self.vocabulary))
         found = []
-        for start in range(0, len(targets), places):
-            logits = self.logits(hidden[start : start + places])
-            chosen = logits.gather(1, targets[start : start + places, None])[:, 0]
+        for start in range(0, len(targets), size):
+            logits = self.logits(hidden[start : start + size])
+            chosen = logits.gather(1, targets[start : start + size, None])[:, 0]
             found.append((logits.logsumexp(1) - chosen).double().cpu())
         return torch.cat(found) if found else torch.zeros(0, dtype=torch.float64)
 
     def _check_head(self) -> None:
         with torch.no_grad():
-            ids = torch.arange(min(8, self.known), device=self.device)[None]
+            ids = torch.arange(min(8, self.num_embeddings), device=self.device)[None]
             theirs = self.model(input_ids=ids, use_cache=False).logits.float()
             ours = self.logits(self.hidden(ids))
         if ours.shape != theirs.shape or not torch.allclose(ours, theirs, rtol=1e-2, atol=1e-2, equal_nan=True):
             raise RefusalError(
-                f"{type(self.model).__name__} does something to its logits that is not known here: its loss cannot be "
+                f"{type(self.model).__name__} changes its logits in a way that is not supported: its loss cannot be "
                 "measured in slices"
             )

@@ -1,1 +1,1 @@
-"""What the measurements say: records, summary, verdict, tables, figures and one page."""
+"""What a study found: its verdict in words, tables, figures and one page."""

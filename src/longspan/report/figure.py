@@ -117,8 +117,8 @@ def loss_by_position(summary: Summary) -> str:
         for row, color in _colored(summary):
             if row.whole is not None:
                 values = [nan if value is None else value for value in row.whole.positions]
-                places = [(part + 0.5) * length / len(values) for part in range(len(values))]
-                axes.plot(places, values, color=color, lw=1.5, label=_name(row, summary))
+                middles = [(part + 0.5) * length / len(values) for part in range(len(values))]
+                axes.plot(middles, values, color=color, lw=1.5, label=_name(row, summary))
         _trained(axes, summary.setting.trained_length)
         axes.set_xlim(0, length)
         axes.set_xlabel("position, tokens")
@@ -213,8 +213,8 @@ def _legend(axes: Axes) -> None:
     handles, labels = axes.get_legend_handles_labels()
     labels = [_short(label, 60) for label in labels]
     columns = 2 if max(map(len, labels)) <= LABEL else 1
-    place = {"loc": "outside upper left", "ncols": columns, "fontsize": 9, "handlelength": 1.6}
-    axes.figure.legend(handles, labels, **place)
+    position = {"loc": "outside upper left", "ncols": columns, "fontsize": 9, "handlelength": 1.6}
+    axes.figure.legend(handles, labels, **position)
 
 
 def _short(text: str, size: int) -> str:

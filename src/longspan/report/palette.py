@@ -28,12 +28,12 @@ SANS = 'system-ui, -apple-system, "Segoe UI", Roboto, "Helvetica Neue", sans-ser
 
 
 def css() -> str:
-    """The colors as CSS variables, following the reader's choice of light or dark."""
+    """Return the colors as CSS variables, which follow the reader's choice of light or dark."""
     light, dark = (" ".join(f"--{name}: {color};" for name, color in colors.items()) for colors in (LIGHT, DARK))
     return f":root {{ --sans: {SANS}; {light} }}\n@media (prefers-color-scheme: dark) {{ :root {{ {dark} }} }}"
 
 
 def standalone(svg: str) -> str:
-    """A figure of the page as a file of its own, with the page's colors in it."""
+    """Return a figure of the page as a file of its own, with the page's colors in it."""
     head, rest = svg.split(">", 1)
     return f"{head}><style>{css()}</style>{rest}\n"

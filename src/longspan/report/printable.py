@@ -2,9 +2,9 @@
 
 
 def printable(text: str) -> str:
-    r"""One line of text, with an escape in place of every character that acts instead of showing.
+    r"""Return one line of text, with an escape for every character that acts instead of showing.
 
-    Those are line breaks, escape sequences of terminals, direction marks, and bytes that are no text.
+    These are line breaks, escape sequences of terminals, direction marks, and bytes that are not text.
 
     >>> print(printable("notes\x1b[2J\n\udcff.txt"))
     notes\x1b[2J\n\udcff.txt

@@ -4,7 +4,7 @@ With L the trained and N the wanted length: ReRoPE's window between L/4 and L/2;
 distances within L/2. What rescales frequencies counts from the length L before any rescaling that the model came with:
 NTK is given twice the factor N/L, because untrained it reads to about half; YaRN's fast pairs are those that rotate at
 least 32 times within L, or a quarter of what the fastest pair rotates where L is small (at L = 128 no pair rotates 32
-times and YaRN would slow all of them). What is left open here is closed by the method itself.
+times and YaRN would slow all of them). The method itself fills in what is left open here.
 """
 
 from math import pi
@@ -15,7 +15,7 @@ from longspan.scheme import Scheme
 
 
 def candidates(geometry: Geometry, length: int) -> tuple[str, ...]:
-    """Schemes as text, the most promising first, so that a short budget cuts the right end."""
+    """Return schemes as text, the most promising first, because a short budget cuts the end."""
     trained, original = geometry.trained_length, geometry.without_rescaling().trained_length
     quarter, half = max(1, trained // 4), max(1, trained // 2)
     fast = max(2.0, round(original / (2 * pi) / 4))
@@ -38,9 +38,9 @@ def candidates(geometry: Geometry, length: int) -> tuple[str, ...]:
 
 
 def filled(text: str, geometry: Geometry, length: int) -> str:
-    """The same scheme with every number written out; what it leaves to the model stays unsaid.
+    """Return the same scheme with every number written out; what it takes from the model is left out.
 
-    Errors: NotationError and SchemeError for a text that is no scheme.
+    Errors: NotationError or SchemeError for a text that is not a scheme.
 
     >>> filled("rerope + log_length", Geometry(4, 4, 64, trained_length=512), 4096)
     'rerope(window=128) + log_length(trained_length=512)'

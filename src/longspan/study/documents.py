@@ -16,7 +16,7 @@ class Division:
 
     Arguments:
         judge: to judge on.
-        race: for the race; empty where there is none.
+        race: to race on; empty where no race is needed.
     """
 
     judge: tuple[Document, ...]

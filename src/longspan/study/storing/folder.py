@@ -96,7 +96,7 @@ class StudyFolder:
 
 
 def _may_begin(folder: Path) -> bool:
-    """Whether a folder without run.json is new, or was left so by a run that was killed before it had written that."""
+    """Whether a folder without run.json is new, or a run was killed before it could write that file."""
     try:
         left = [path for path in folder.iterdir() if not BEGUN.fullmatch(path.name)]
     except FileNotFoundError:
@@ -107,7 +107,7 @@ def _may_begin(folder: Path) -> bool:
 
 
 def identity_of(folder: Path) -> dict[str, Any] | None:
-    """What a folder's run.json says; None where there is none."""
+    """Return what a folder's run.json says; None where there is no such file."""
     try:
         found = json.loads((folder / "run.json").read_text(encoding="utf-8"))
     except (FileNotFoundError, NotADirectoryError):
