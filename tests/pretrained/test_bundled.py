@@ -2,14 +2,15 @@
 
 import hashlib
 import json
-from importlib.resources import files
 from pathlib import Path
 
 import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-BUNDLED = Path(str(files("longspan.bundled")))
+from longspan import bundled
+
+BUNDLED = bundled.model_path().parent
 RESULTS = Path(__file__).parents[2] / "experiments" / "bundled" / "results" / "bundled.json"
 
 
