@@ -22,11 +22,11 @@ from longspan.measure.memory import gigabytes, require_memory
 from longspan.measure.model import LoadedModel
 from longspan.measure.source import faster_dtype, geometry_of
 from longspan.study.candidates import candidates, filled
-from longspan.study.documents import Division, divide, wanted
 from longspan.study.judgement import summarize
 from longspan.study.observer import Observer
 from longspan.study.planning.budget import plan_within
 from longspan.study.planning.cells import Cell, measurements
+from longspan.study.planning.division import Division, divide, wanted
 from longspan.study.planning.pace import Pace
 from longspan.study.planning.plan import FINALISTS, StudyPlan
 from longspan.study.planning.subject import Subject

@@ -1,4 +1,4 @@
-"""Documents of a study: some to judge on, and others for the race."""
+"""Division: which documents a study judges on, and which others it races on."""
 
 from dataclasses import dataclass
 
