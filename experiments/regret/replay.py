@@ -11,7 +11,7 @@ import argparse
 import json
 import shlex
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from math import inf
 from pathlib import Path
 from typing import Any
@@ -86,13 +86,25 @@ def summary(table: Table, choices: Sequence[Choice], best: str) -> dict[str, Any
 
 
 def replay(table: Table, draws: int) -> dict[str, Any]:
-    """Every rule under every budget."""
-    random = np.random.default_rng(0)
-    orders = [random.permutation(len(table.documents)) for _ in range(draws)]
+    """Every method over all documents and, where these are enough, every rule under every budget."""
     everything = list(range(len(table.documents)))
     running = [name for name in table.candidates if name not in table.failed]
     best = {"costs": best_by_costs(table), "verdict": verdict(table, running, everything)}
-    rows = []
+    return {
+        "documents": len(table.documents),
+        "trained_length": table.trained_length,
+        "length": table.length,
+        "best": best,
+        "failed": table.failed,
+        "means": means(table, best["costs"]),
+        "rows": list(replays(table, best, draws)) if len(table.documents) >= FEWEST else [],
+    }
+
+
+def replays(table: Table, best: dict[str, str], draws: int) -> Iterator[dict[str, Any]]:
+    """Every rule under every budget, on the same orders."""
+    random = np.random.default_rng(0)
+    orders = [random.permutation(len(table.documents)) for _ in range(draws)]
     for budget in BUDGETS:
         seconds = 60 * budget * table.seconds[1] / PACE
         made, cells = plan(table, seconds), cells_within(table, seconds)
@@ -106,57 +118,61 @@ def replay(table: Table, draws: int) -> dict[str, Any]:
             row = {"budget": None if budget == inf else budget, "rule": name}
             row |= {"cells": cells} if name != "rule of 2026" else {"plan": vars(made), "planned": cost(made, table)}
             row |= {f"against_{key}": summary(table, choices, value) for key, value in best.items()}
-            rows.append(row)
             print(table.name, budget, name, json.dumps(row["against_costs"]), flush=True)
-    return {
-        "documents": len(table.documents),
-        "trained_length": table.trained_length,
-        "length": table.length,
-        "best": best,
-        "failed": table.failed,
-        "means": means(table),
-        "rows": rows,
-    }
+            yield row
 
 
-def page(found: dict[str, Any], few: dict[str, int], command: str) -> str:
+def page(found: dict[str, Any], command: str) -> str:
     """README.md."""
     lines = [INTRODUCTION.format(pace=PACE, command=command)]
     for name, each in found.items():
         lines += _section(name, each)
-    for name, documents in few.items():
-        lines += [f"## {name}", "", f"Not replayed yet: {documents} documents are whole, {FEWEST} are needed.", ""]
     return "\n".join(lines) + _notes()
 
 
 def _section(name: str, found: dict[str, Any]) -> list[str]:
-    lines = [
+    failed = ", ".join(f"`{each}`" for each in found["failed"])
+    return [
         f"## {name}",
         "",
         f"{found['documents']} documents of {found['length']} tokens, trained on {found['trained_length']}. Best: "
         f"`{found['best']['costs']}`; by the rule of 2026 on all documents: `{found['best']['verdict']}`."
-        + (
-            f" Not to be had on this model: {', '.join(f'`{each}`' for each in found['failed'])}."
-            * bool(found["failed"])
-        ),
+        + (f" Not to be had on this model: {failed}." if failed else ""),
         "",
+        *(_replayed(found["rows"]) or [f"Not replayed yet: {FEWEST} documents are needed."]),
+        "",
+        "In brackets: standard deviation over documents of the difference to the best.",
+        "",
+        "| method | loss of the end | of the second half | facts | cost on short texts | seconds |",
+        "|---|---|---|---|---|---|",
+        *map(_mean, found["means"]),
+        "",
+    ]
+
+
+def _replayed(rows: Sequence[dict[str, Any]]) -> list[str]:
+    lines = [
         "| budget | rule | minutes used | loss, nats | facts, points | both, nats | 90 % of draws below | missed |",
         "|---|---|---|---|---|---|---|---|",
     ]
-    for row in found["rows"]:
+    for row in rows:
         each = row["against_costs"]
         budget = "none" if row["budget"] is None else f"{row['budget']:g}"
         lines.append(
             f"| {budget} | {row['rule']} | {each['minutes']:.0f} | {each['loss']:+.3f} | {each['facts']:+.1f} | "
             f"{each['together']:+.3f} | {each['together_90']:+.3f} | {each['missed']:.0%} |"
         )
-    lines += ["", "| method | loss | facts | cost on short texts | seconds |", "|---|---|---|---|---|"]
-    lines += [
-        f"| `{each['method']}` | {each['loss']:.3f} | {each['facts']:.0%} | {each['price']:+.3f} "
-        f"| {each['seconds']:.2f} |"
-        for each in found["means"]
-    ]
-    return [*lines, ""]
+    return lines if rows else []
+
+
+def _mean(row: dict[str, Any]) -> str:
+    def spread(key: str, form: str) -> str:
+        return "" if row[key] is None else f"({format(row[key], form)})"
+
+    return (
+        f"| `{row['method']}` | {row['loss']:.3f} {spread('loss_spread', '.3f')} | {spread('half_spread', '.3f')} | "
+        f"{row['facts']:.0%} {spread('facts_spread', '.0%')} | {row['price']:+.3f} | {row['seconds']:.2f} |"
+    )
 
 
 def _notes() -> str:
@@ -171,12 +187,10 @@ def main() -> None:
     parser.add_argument("--draws", type=int, default=DRAWS)
     parser.add_argument("--out", type=Path, default=HERE / "README.md")
     arguments = parser.parse_args()
-    read = list(tables(arguments.results))
-    found = {table.name: replay(table, arguments.draws) for table in read if len(table.documents) >= FEWEST}
-    few = {table.name: len(table.documents) for table in read if len(table.documents) < FEWEST}
+    found = {table.name: replay(table, arguments.draws) for table in tables(arguments.results)}
     (arguments.results / "replay.json").write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
     command = shlex.join(["python", Path(sys.argv[0]).name, *sys.argv[1:]])
-    arguments.out.write_text(page(found, few, command).rstrip() + "\n", encoding="utf-8")
+    arguments.out.write_text(page(found, command).rstrip() + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -75,18 +75,27 @@ def read(path: Path) -> Table:
 
 
 def tables(folder: Path) -> Iterable[Table]:
-    """Those of a folder that hold documents enough."""
+    """Those of a folder."""
     for path in sorted(folder.glob("*.jsonl")):
         yield read(path)
 
 
-def means(table: Table) -> list[dict[str, Any]]:
-    """Every method over all documents, for people."""
+def means(table: Table, best: str) -> list[dict[str, Any]]:
+    """Every method over all documents, and how its difference to the best one varies from document to document."""
+    j = table.row(best)
+
+    def spread(array: np.ndarray, i: int) -> float | None:
+        found = float((array[i] - array[j]).std(ddof=1))
+        return None if np.isnan(found) else found
+
     return [
         {
             "method": name,
             "loss": float(table.loss[i].mean()),
+            "loss_spread": spread(table.loss, i),
+            "half_spread": spread(table.half, i),
             "facts": float(table.facts[i].mean()),
+            "facts_spread": spread(table.facts, i),
             "price": float(table.price[i].mean()),
             "seconds": float(table.seconds[i]),
         }

@@ -202,10 +202,11 @@ def test_a_budget_for_everything_cuts_nothing(drawn) -> None:
     assert run(made, names, count, len(names) * count).standing == run(made, names, count).standing
 
 
-def test_halving_by_hand() -> None:
-    """Four candidates, 12 cells: 4 on the first document; then 8 cells are left for the better two, 4 documents."""
+@pytest.mark.parametrize("budget", [12, 13])
+def test_halving_by_hand(budget: int) -> None:
+    """Four candidates read one document; 8 cells are left for the better two, 4 documents; a 13th compares nothing."""
     costs = np.array([[4.0], [4.02], [4.5], [4.6]]) + np.random.default_rng(0).normal(0, 0.03, (4, 9))
-    race = run(table(costs), NAMES[:4], 9, budget=12)
+    race = run(table(costs), NAMES[:4], 9, budget)
     assert [(each.candidate, each.reason, each.documents) for each in race.eliminated] == [
         ("c", "budget", 1),
         ("d", "budget", 1),
