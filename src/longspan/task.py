@@ -3,7 +3,8 @@
 A task is one file of `longspan/tasks`; the folder is the registry. An example knows its length in tokens and scores an
 answer. `Example` is the form that a base or tiny model can answer: a text and questions about it, each with choices, of
 which the most likely one is the model's answer. What is asked in this form is measured by one piece of code, which
-reads the text once and scores every choice after it (`longspan.measure.answers`).
+reads the text once and scores every choice after it (`longspan.measure.answers`). Tasks that a model answers in writing
+are `longspan.prompts.task.PromptTask`, those within a sequence of ids `longspan.prompts.sequence.SequenceTask`.
 """
 
 import random
@@ -100,11 +101,13 @@ class Material:
         tokenizer: the model's own.
         document: token ids of a text, for tasks that hide something in one.
         opening: the special tokens that the tokenizer puts before every text.
+        text: a text, for tasks in text that hide something in one.
     """
 
     tokenizer: Any
     document: tuple[int, ...] = ()
     opening: tuple[int, ...] = ()
+    text: str = ""
 
     def encode(self, text: str) -> tuple[int, ...]:
         """Return the token ids of a text, without special tokens."""
@@ -123,9 +126,13 @@ class Task(ABC, Generic[MeasuredExample]):
         """The task's name: the name of its file."""
         return name_of(type(self))
 
+    def seed(self, length: int, index: str) -> str:
+        """Return the seed of one example, which is its name too."""
+        return f"{self.name}/{length}/{index}"
+
     def generator(self, length: int, index: str) -> random.Random:
         """Return the random numbers of one example: they depend on task, length and index, and on nothing else."""
-        return random.Random(f"{self.name}/{length}/{index}")
+        return random.Random(self.seed(length, index))
 
     @abstractmethod
     def example(self, material: Material, length: int, index: str) -> MeasuredExample:

@@ -1,12 +1,17 @@
+import re
+import string
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tokenizers import Regex, Tokenizer, models, pre_tokenizers
+from transformers import PreTrainedTokenizerFast
 
 from longspan.errors import InputError
 from longspan.task import Example
 from longspan.tasks.retrieval import CHOICES, DEPTHS
+from prompting import CHINESE
 from tiny import bytes_tokenizer, haystack, prose, words_tokenizer
 
 WORDS, BYTES = words_tokenizer(), bytes_tokenizer()
@@ -106,3 +111,15 @@ def test_too_short_is_refused() -> None:
         haystack(list(range(10)), WORDS, 100, "0")
     with pytest.raises(InputError, match="no more than the question"):
         made(1000).truncated(5)
+
+
+def test_facts_are_between_chinese_sentences() -> None:
+    """With one token per character; where a mark is a part of a token, words have to do."""
+    characters = sorted({*CHINESE, *string.printable})
+    tokenizer = Tokenizer(models.WordLevel({c: i for i, c in enumerate(characters)}, unk_token="?"))
+    tokenizer.pre_tokenizer = pre_tokenizers.Split(Regex("."), "isolated")
+    whole = PreTrainedTokenizerFast(tokenizer_object=tokenizer, unk_token="?")
+    text = "".join(characters[i] for i in haystack(whole(CHINESE)["input_ids"], whole, 2400, "0").ids)
+    before = re.findall(r"(.) The secret code of", text)
+    assert len(before) >= 8
+    assert set(before) <= {"。", "！", "？", "."}

@@ -2,7 +2,10 @@
 
 import pytest
 
+from longspan.prompts.sequence import SequenceTask
+from longspan.prompts.task import PromptTask
 from longspan.task import Material, Question, Task, tasks
+from prompting import tasks_of
 from tiny import bytes_tokenizer, prose, words_tokenizer
 
 TEXT = prose(3000)
@@ -13,9 +16,13 @@ MATERIALS = [
 LENGTHS = (600, 601, 1500)
 
 
-@pytest.fixture(params=sorted(tasks()))
+IN_WRITING = {*tasks_of(PromptTask), *tasks_of(SequenceTask)}
+"""Tasks of other kinds, whose tests are in test_prompt_tasks.py and in files of their own."""
+
+
+@pytest.fixture(params=sorted(tasks().keys() - IN_WRITING))
 def task(request: pytest.FixtureRequest) -> Task:
-    """Each task with the settings it has by default."""
+    """Each task of questions with choices, with the settings it has by default."""
     return tasks()[request.param]()
 
 

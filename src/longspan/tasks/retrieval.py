@@ -15,6 +15,7 @@ from typing import Any
 
 from longspan import bundled
 from longspan.errors import InputError
+from longspan.prompts.sentences import JOINED_ENDS
 from longspan.task import Example, Material, Question, Task
 
 CHOICES = 4
@@ -128,7 +129,7 @@ def _chosen(
 def _spots(ids: Sequence[int], tokenizer: Any) -> list[int]:
     """Where a sentence begins; where a word begins if there are too few sentences."""
     texts = {token: tokenizer.decode([token]) for token in set(ids)}
-    ends = {token for token, text in texts.items() if text.rstrip(" ").endswith((".", "!", "?", "\n"))}
+    ends = {token for token, text in texts.items() if text.rstrip(" ").endswith((".", "!", "?", "\n", *JOINED_ENDS))}
     sentence = [i for i in range(1, len(ids)) if ids[i - 1] in ends and ids[i] not in ends]
     if len(sentence) >= len(DEPTHS) * CHOICES:
         return [0, *sentence, len(ids)]

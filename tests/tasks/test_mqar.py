@@ -1,0 +1,71 @@
+from collections import Counter
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from longspan.errors import InputError
+from longspan.prompts.sequence import SequenceExample
+from longspan.task import Material
+from longspan.tasks.mqar import MultiQueryRecall
+
+NOTHING = Material(None)
+
+
+def recalled(example: SequenceExample) -> dict[int, int]:
+    """What followed a token when it was a key of the pairs, wherever it occurs after them."""
+    pairs = dict(zip(example.ids[: example.context : 2], example.ids[1 : example.context : 2], strict=True))
+    return {i: pairs[token] for i, token in enumerate(example.ids) if i >= example.context and token in pairs}
+
+
+@settings(max_examples=30)
+@given(st.integers(16, 900), st.integers(0, 999), st.sampled_from([4, 8, 16]))
+def test_a_repeated_key_asks_for_its_value(length: int, index: int, tokens_per_pair: int) -> None:
+    example = MultiQueryRecall(tokens_per_pair=tokens_per_pair).example(NOTHING, length, str(index))
+    assert recalled(example) == example.targets
+    assert length - 1 <= example.length <= length
+    assert len(example.targets) == example.context // 2 == length // tokens_per_pair
+    assert {i % 2 for i in example.targets} == {0}
+    assert example.score(example.targets) == 1
+
+
+def test_keys_are_of_the_lower_half_and_values_of_the_upper() -> None:
+    example = MultiQueryRecall(vocabulary=100).example(NOTHING, 512, "0")
+    assert all(1 <= key < 50 for key in example.ids[: example.context : 2])
+    assert all(50 <= value < 100 for value in example.targets.values())
+    assert max(example.ids) < 100
+
+
+def test_without_its_context_no_value_can_be_recalled() -> None:
+    example = MultiQueryRecall().example(NOTHING, 512, "0")
+    left = example.controls["without_context"]
+    assert len(left.targets) == len(example.targets)
+    assert left.length == 512 - example.context
+    assert not recalled(left)
+
+
+def test_short_gaps_are_more_frequent() -> None:
+    """p ∝ 1 / gap: of the first half and the second of 1000 slots, the first has 90 %."""
+    task = MultiQueryRecall(tokens_per_pair=200)
+    gaps = [
+        position - example.context
+        for index in range(200)
+        for example in [task.example(NOTHING, 2000, str(index))]
+        for position in example.targets
+    ]
+    halves = Counter(gap < 1000 for gap in gaps)
+    assert halves[True] / len(gaps) == pytest.approx(0.9, abs=0.04)
+
+
+@pytest.mark.parametrize("task", [MultiQueryRecall(tokens_per_pair=3), MultiQueryRecall(vocabulary=40)])
+def test_settings_that_do_not_fit_are_refused(task: MultiQueryRecall) -> None:
+    with pytest.raises(InputError, match="change length, tokens_per_pair or vocabulary"):
+        task.example(NOTHING, 512, "0")
+
+
+def test_an_example_depends_on_task_length_and_index_alone() -> None:
+    """Stored results speak of these ids: a change is a new task."""
+    first = MultiQueryRecall().example(NOTHING, 64, "0")
+    assert first == MultiQueryRecall().example(NOTHING, 64, "0")
+    assert first.ids != MultiQueryRecall().example(NOTHING, 64, "1").ids
+    assert first.ids[:8] == (3499, 6778, 39, 7390, 1412, 4119, 311, 4430)

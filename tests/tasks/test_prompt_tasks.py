@@ -1,0 +1,143 @@
+"""Laws that every task in text keeps, for tokenizers of every sort."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from longspan.errors import InputError
+from longspan.prompts.task import PromptTask
+from longspan.tasks.niah_single_2 import NiahSingle2
+from longspan.tasks.qa import Qa
+from prompting import CHINESE, TEXT, TOKENIZERS, example, material, tasks_of
+from tiny import prose
+
+QUESTIONS = Path(__file__).parent / "questions.json"
+TASKS: dict[str, Any] = {
+    name: Qa(str(QUESTIONS)) if kind is Qa else kind() for name, kind in tasks_of(PromptTask).items()
+}
+SHORTEST = {"cwe": 2400, "vt": 1100}
+"""Tokens that suffice for every tokenizer; bytes are the longest."""
+DIGESTS: dict[str, str] = json.loads((Path(__file__).parent / "digests.json").read_text(encoding="utf-8"))
+
+
+def shortest(name: str) -> int:
+    return SHORTEST.get(name, 1000)
+
+
+def length_or_error(task: PromptTask, name: str, length: int) -> int | str:
+    try:
+        return task.example(material(name), length, "0").length
+    except InputError as error:
+        return str(error)
+
+
+def test_there_are_tasks() -> None:
+    """Guards the tests below: an empty list of cases proves nothing."""
+    assert len(TASKS) >= 23
+
+
+@pytest.mark.parametrize("name", TASKS)
+@settings(max_examples=8)
+@given(data=st.data())
+def test_prompt_and_room_are_as_long_as_wanted(name: str, data: st.DataObject) -> None:
+    length = data.draw(st.integers(shortest(name), shortest(name) * 3 // 2))
+    given = material(data.draw(st.sampled_from(TOKENIZERS)))
+    made = TASKS[name].example(given, length, str(data.draw(st.integers(0, 999))))
+    assert 0.97 * length <= made.length <= length
+    assert made.ids == (*given.opening, *given.encode(made.prompt.text))
+    assert made.room >= len(given.encode(" " + " ".join(made.draft.answers)))
+
+
+@pytest.mark.parametrize("name", TASKS)
+@settings(max_examples=20)
+@given(data=st.data())
+def test_short_prompts_are_as_long_as_wanted_or_refused_in_one_line(name: str, data: st.DataObject) -> None:
+    length = data.draw(st.integers(1, 300))
+    found = length_or_error(TASKS[name], data.draw(st.sampled_from(TOKENIZERS)), length)
+    if isinstance(found, str):
+        assert found.startswith(f"{name}/{length}/0: no example has")
+        assert "\n" not in found
+    else:
+        assert 0.97 * length <= found <= length
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_an_example_depends_on_task_length_and_index_alone(name: str) -> None:
+    length = shortest(name)
+    made = example(TASKS[name], length, 3)
+    assert example(replace(TASKS[name]), length, 3) == made
+    assert example(TASKS[name], length, 4).digest != made.digest
+    assert example(TASKS[name], length + 60, 3).digest != made.digest
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_an_example_is_the_same_everywhere(name: str) -> None:
+    """Stored results speak of these examples: a change of a digest is a new task."""
+    assert example(TASKS[name], shortest(name), 0, "words").digest == DIGESTS[name]
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_needles_are_where_depths_and_distances_say(name: str) -> None:
+    made = example(TASKS[name], shortest(name) + 300, 1)
+    encode = material("BPE").encode
+    for needle, depth, distance in zip(made.prompt.needles, made.depths, made.distances, strict=True):
+        start = made.prompt.text.index(made.prompt.context[needle].strip())
+        assert abs(len(encode(made.prompt.text[:start])) - depth * len(made.ids)) <= 2
+        assert abs(len(encode(made.prompt.text[start:])) - distance) <= 2
+
+
+@pytest.mark.parametrize("name", [name for name, task in TASKS.items() if example(task, shortest(name)).prompt.needles])
+@settings(max_examples=10)
+@given(index=st.integers(0, 999))
+def test_without_its_needles_a_prompt_holds_no_answer(name: str, index: int) -> None:
+    """Where answers are choices they are still in the text, of somebody else: the task's own test sees to that."""
+    made = example(TASKS[name], shortest(name), index, "words")
+    for control in ("question_alone", "without_needles"):
+        text = made.controls[control].text
+        if not made.draft.choices:
+            assert not any(made.prompt.context[needle].strip() in text for needle in made.prompt.needles)
+            assert not any(answer in text for answer in made.draft.answers)
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_a_right_answer_has_the_full_score_and_none_has_zero(name: str) -> None:
+    made = example(TASKS[name], shortest(name), 5, "words")
+    assert made.score(", ".join(made.draft.answers)) == 1
+    assert made.score("") == 0
+    assert not made.draft.choices or set(made.draft.answers) <= set(made.draft.choices)
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_the_question_alone_is_a_part_of_the_prompt(name: str) -> None:
+    made = example(TASKS[name], shortest(name), 6, "words")
+    alone = made.controls["question_alone"].text
+    assert alone == made.prompt.before + made.prompt.question
+    assert len(alone) < len(made.prompt.text)
+    assert made.truncated(made.room + 40) == made.ids[-40:]
+
+
+def test_the_user_text_may_be_chinese() -> None:
+    made = example(NiahSingle2(), 1500, 0, "bytes", CHINESE)
+    plain = made.prompt.without_needles().text.split("afterwards.\n")[1].partition("\nWhat is")[0]
+    assert CHINESE.startswith(plain)
+    before = made.prompt.context[: made.prompt.needles[0]]
+    assert all(piece[-1] in "。！？”" for piece in before)
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [("", "hides its needles in a text: give one"), (prose(40), "give a longer text"), ("No. ", "give a longer text")],
+)
+def test_a_text_that_does_not_suffice_is_refused(text: str, problem: str) -> None:
+    with pytest.raises(InputError, match=problem):
+        example(NiahSingle2(), 1500, text=text)
+
+
+def test_the_text_is_read_from_its_beginning() -> None:
+    long = example(NiahSingle2(), 3000, 0, "words")
+    assert long.prompt.without_needles().text.split("afterwards.\n")[1].startswith(TEXT[:2000])
