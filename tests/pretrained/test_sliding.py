@@ -99,6 +99,7 @@ def test_a_window_in_both_directions_is_left_to_the_model(masks):
 
 ONE_GRAPH = """
 import torch, longspan
+from transformers import DynamicCache
 from pretrained.families import small_model
 from pretrained.models import logits
 words, model = torch.arange(3, 67)[None], small_model("gemma3_text")
@@ -116,7 +117,9 @@ with longspan.attached(model, "yarn(factor=4)"), torch.no_grad():
         assert "pad on the left" in str(error)
     else:
         raise AssertionError("padding between tokens is read")
-for one, other in ((found, expected), (graphed, padded)):
+    cache = graph(input_ids=words[:, :50], past_key_values=DynamicCache(config=model.config)).past_key_values
+    cached = graph(input_ids=words[:, 50:], past_key_values=cache).logits
+for one, other in ((found, expected), (graphed, padded), (cached, expected[:, 50:])):
     torch.testing.assert_close(one, other, rtol=0, atol=5e-5 * float(expected.std()))
 """
 
