@@ -87,14 +87,16 @@ class Cache:
 
     @torch.compiler.disable  # what there is to do depends on how many tokens there are
     def _attend(self, query: Tensor, key: Tensor, value: Tensor, padding: Tensor | None) -> Tensor:
-        if not all(isinstance(given, Tensor) for given in (query, key, value, *([] if padding is None else [padding]))):
+        try:
+            specs = tuple(map(TensorSpec.of, (query, key, value, *self.weights.values())))
+        except AttributeError:
             check_arguments(query, key, value, (None, None, None, padding), self.weights, self.scale)
-        query_spec, *others = specs = tuple(map(TensorSpec.of, (query, key, value, *self.weights.values())))
+            raise
         if specs != self._checked:
             self._check(query, key, value, specs)
         if self.scheme.qk_norm is not None:
             query, key = self._normalized(query, key)
-            query_spec = TensorSpec.of(query)
+            specs = (TensorSpec.of(query), *specs[1:])
         (batch, _, new, _), queries, before = key.shape, query.shape[2], self.length
         hidden = self._hidden(padding, key)
         padded = None if hidden is None else hidden.cpu().numpy().tobytes()
@@ -104,10 +106,10 @@ class Cache:
         shares_rotation = self._follow(positions, keys)
         prepared = None
         if before and shares_rotation and max(new, queries) <= MOST_QUERIES:
-            weights = tuple(zip(self.weights, others[2:], strict=True))
+            weights = tuple(zip(self.weights, specs[3:], strict=True))
             kept = TensorSpec.of(keys), TensorSpec.of(values)
             base, threads = self._base_scale(query), torch.get_num_threads()
-            asked = query_spec, *kept, weights, base, self.backend, None, self._frame, threads
+            asked = specs[0], *kept, weights, base, self.backend, None, self._frame, threads
             prepared = prepare(Request(self._served, positions, *asked))
         values[:, :, before:] = value
         if prepared is None:
@@ -213,6 +215,8 @@ class Cache:
     def _hidden(self, padding: Tensor | None, key: Tensor) -> Bool[Tensor, "batch length"] | None:
         """Which keys are padding, old and new; None where none is."""
         (batch, _, new, _), old = key.shape, self._padding
+        if padding is not None and not isinstance(padding, Tensor):
+            raise ShapeError(f"padding must be a tensor, got {type(padding).__name__}; torch.as_tensor makes one")
         if padding is not None and padding.shape != (batch, new):
             raise ShapeError(f"padding must be ({batch}, {new}), one per new key, got {tuple(padding.shape)}")
         if padding is None and old is None:
