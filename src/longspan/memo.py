@@ -59,15 +59,15 @@ class TensorCache:
 
 
 ANGLES = TensorCache(2**26)
-"""Cosines and sines of the rotations of decoding steps."""
+"""Cosines and sines by which keys rotate in decoding steps."""
 
-PRODUCTS = TensorCache(2**24)
-"""The same rotations as matrices."""
+ROTATION_MATRICES = TensorCache(2**24)
+"""Rotations of the queries of decoding steps."""
 
 BIAS_LINES = TensorCache(2**26)
 """Biases of decoding steps, one number per head and distance."""
 
-_memos: list[Any] = [ANGLES, PRODUCTS, BIAS_LINES]
+_memos: list[Any] = [ANGLES, ROTATION_MATRICES, BIAS_LINES]
 
 
 def remember(most: int | None) -> Callable[[_Function], _Function]:

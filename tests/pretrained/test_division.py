@@ -1,55 +1,15 @@
-"""Frames of cached keys: the table of `compute/decoding/frame.py`, and how much rotation remains for a step."""
+"""What rotary modules do, and what remains for attention: the same output, whoever rotates."""
 
 import pytest
 import torch
 from torch import Tensor, nn
 
 import longspan
-from longspan import parse
-from longspan.compute.decoding.frame import UNROTATED, Frame, shared_frame
-from longspan.position_map import Divide
+from longspan.compute.decoding.frame import UNROTATED
 from longspan.pretrained import division
 from longspan.pretrained.attachment import attachment_of
 from pretrained.models import in_parts, logits, tiny_llama, tokens
 from pretrained.test_attach import SCHEMES
-
-W, LATE = 16, 1000
-TABLE = {
-    "rope": lambda p: p,
-    "yarn(factor=4)": lambda p: p,
-    "rope + window(16, sinks=2)": lambda p: p,
-    "rope + log_length(32)": lambda p: p,
-    "streaming_llm(sinks=2, size=16)": lambda p: p,
-    "lm_infinite(window=16, sinks=2)": lambda p: p,
-    "rerope(16)": lambda p: 0 * p,
-    "rerope(16) + window(200)": lambda p: 0 * p,
-    "rerope(16) + window(20)": lambda p: p,
-    "leaky_rerope(window=16, k=4)": lambda p: p / 4,
-    "leaky_rerope(window=16, k=0.5)": lambda p: p / 0.5,
-    "self_extend(window=16, group=4)": lambda p: p // 4,
-    "dual_chunk(chunk=20, local=4)": lambda p: p % 16,
-    "dynamic_ntk(trained_length=32)": lambda p: 0 * p,
-}
-
-
-@pytest.mark.parametrize("scheme", TABLE)
-def test_the_table(scheme):
-    place = torch.arange(LATE)
-    assert torch.equal(shared_frame([parse(scheme)]).position(place).double(), TABLE[scheme](place).double())
-
-
-@pytest.mark.parametrize("scheme", TABLE)
-def test_a_late_step_rotates_at_most_the_near_keys(scheme):
-    made = parse(scheme)
-    if scheme.startswith("dynamic_ntk"):
-        assert shared_frame([made]) == UNROTATED
-        return
-    query, keys = torch.tensor(LATE), torch.arange(LATE)
-    seen = made.mask(query, keys, causal=True)
-    moved = torch.zeros(LATE, dtype=torch.bool)
-    for branch in made.distance.branches():
-        moved |= branch.holds(query, keys) & seen & (branch.key(keys) != shared_frame([made]).position(keys))
-    assert moved.sum() <= W
 
 
 @pytest.mark.parametrize("scheme", SCHEMES)
@@ -89,12 +49,6 @@ def test_a_padded_row_gets_the_positions_that_it_would_get_alone():
     assert [step.tolist() for step in later] == [[[22 // 4], [15 // 4]], [[23 // 4], [16 // 4]]]
 
 
-def test_layers_that_share_frequencies_have_the_frame_of_most_of_their_keys():
-    near, far = parse("rope + window(12)"), parse("leaky_rerope(8, k=4)")
-    assert shared_frame([near, near, far]) == shared_frame([far]) == Frame(far.rotation, Divide(4.0))
-    assert shared_frame([parse("rope(theta=1e6)"), far]) == UNROTATED
-
-
 def test_the_self_test_rotates_something_where_the_method_rotates_little():
     model = tiny_llama()
     with longspan.attached(model, "yarn(factor=2) + streaming_llm(sinks=2, size=16)"):
@@ -126,8 +80,3 @@ def test_a_rotary_module_without_a_gain_leaves_the_whole_rotation_to_attention()
     model.model._modules["rotary_emb"] = Gainless(model.model.rotary_emb.inv_freq)
     with longspan.attached(model, "yarn(factor=4)"):
         torch.testing.assert_close(logits(model, words), expected, rtol=0, atol=2e-5)
-
-
-def test_frames_are_values():
-    assert shared_frame([parse("leaky_rerope(8, k=4)")]) == shared_frame([parse("leaky_rerope(window=8, k=4)")])
-    assert shared_frame([parse("rerope(8)")]) == shared_frame([parse("rerope(9)")]) == UNROTATED

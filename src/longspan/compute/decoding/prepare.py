@@ -10,18 +10,10 @@ from torch import Tensor
 
 from longspan.compute.decoding.build import StepBuilder
 from longspan.compute.decoding.positions import KnownPositions, RowGroup, StepPositions
-from longspan.compute.decoding.prepared import (
-    BatchedSteps,
-    DecodingStep,
-    Prepared,
-    StepOfRows,
-    TensorSpec,
-    Tokens,
-)
+from longspan.compute.decoding.prepared import BatchedSteps, DecodingStep, Prepared, StepOfRows, TensorSpec
 from longspan.compute.decoding.residual import ResidualRotation
 from longspan.compute.inputs import Inputs
 from longspan.compute.rotate import ReadyRotation
-from longspan.compute.tiling import spans
 from longspan.memo import remember
 from longspan.position_map import PositionMap
 from longspan.scheme import Scheme
@@ -136,11 +128,7 @@ def _builder(request: Request, group: RowGroup) -> StepBuilder:
 
 
 def _of_rows(group: RowGroup, step: DecodingStep) -> StepOfRows:
-    return StepOfRows(slice(group.start, group.stop), _tokens(group.queries), _tokens(group.keys), step)
-
-
-def _tokens(found: spans.Tokens) -> Tokens:
-    return found.index
+    return StepOfRows(slice(group.start, group.stop), group.queries.index, group.keys.index, step)
 
 
 def _new_keys(request: Request) -> ReadyRotation | None:

@@ -125,7 +125,7 @@ class DecodingStep:
         packing: heads and rows of a call of the kernel; rows come last query first.
         reads: how the kernel reads the keys.
         rotation: residual rotation of the queries as a matrix, (before, after) for one query, else one for each; as
-            wide as a query for all reads, or for each read in turn; None for none.
+            wide as a query for all reads, or as wide as one query per read; None for none.
         numbers: None where learned weights have a say.
         find_numbers: finds the numbers from the learned weights.
         alone: the same step for one of the queries.
@@ -224,7 +224,7 @@ def _merged(
     return (shares.unsqueeze(-1) * out).sum(0).to(out.dtype)
 
 
-Tokens = slice | Tensor
+TokenIndex = slice | Tensor
 """Tokens of an axis: a slice, or their indices."""
 
 
@@ -237,8 +237,8 @@ class StepOfRows(NamedTuple):
     """
 
     rows: slice
-    queries: Tokens
-    keys: Tokens
+    queries: TokenIndex
+    keys: TokenIndex
     step: DecodingStep
 
 
@@ -263,7 +263,7 @@ class BatchedSteps:
         return out
 
 
-def _chosen(x: Float[Tensor, "rows heads all d"], tokens: Tokens) -> Float[Tensor, "rows heads some d"]:
+def _chosen(x: Float[Tensor, "rows heads all d"], tokens: TokenIndex) -> Float[Tensor, "rows heads some d"]:
     return x[:, :, tokens] if isinstance(tokens, slice) else x.index_select(2, tokens)
 
 

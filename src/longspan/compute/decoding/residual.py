@@ -8,7 +8,7 @@ from jaxtyping import Float, Shaped
 from torch import Tensor
 
 from longspan.compute.rotate import ChannelTables, ReadyRotation, channel_tables, tables
-from longspan.memo import ANGLES, PRODUCTS, numbers_of
+from longspan.memo import ANGLES, ROTATION_MATRICES, numbers_of
 from longspan.slots import Spectrum
 
 
@@ -39,7 +39,7 @@ class ResidualRotation:
     def matrices(
         self, tokens: int, head_dim: int, dtype: torch.dtype, device: torch.device
     ) -> Float[Tensor, "tokens before after"]:
-        """The rotation as one matrix per token, whose output holds the token at each batch of positions in turn."""
+        """The rotation as one matrix per token, from the token to itself at each batch of positions, side by side."""
 
         def make() -> tuple[Tensor]:
             basis = torch.eye(head_dim, dtype=dtype, device=device)[None, :, None]
@@ -47,7 +47,7 @@ class ResidualRotation:
             each = rotation(basis.expand(len(self.positions), -1, tokens, -1))
             return (each.permute(2, 1, 0, 3).reshape(tokens, head_dim, -1),)
 
-        return PRODUCTS.get((self._value, self.spectrum.layout, tokens, head_dim, dtype, device), make)[0]
+        return ROTATION_MATRICES.get((self._value, self.spectrum.layout, tokens, head_dim, dtype, device), make)[0]
 
     def _tables(self, head_dim: int, dtype: torch.dtype, device: torch.device) -> ChannelTables:
         decay = self.decay_sign * self.positions[..., 0] if self.spectrum.decays else None

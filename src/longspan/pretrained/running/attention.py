@@ -15,6 +15,7 @@ from longspan.compute.attend import run
 from longspan.compute.decoding.prepare import MOST_QUERIES, Request, prepare
 from longspan.compute.inputs import Inputs
 from longspan.errors import RefusalError
+from longspan.memo import remember
 from longspan.normalizer.softmax_plus_one import SoftmaxPlusOne
 from longspan.position_map import PositionMap
 from longspan.pretrained.anatomy.layout import ChannelLayout
@@ -139,7 +140,9 @@ class Extended:
         if self.layout is not None:
             query, key = self.layout.arrange(query), self.layout.arrange(key)
         weights = {} if s_aux is None else {"normalizer.logit": s_aux}
-        scheme = self.scheme if softcap is None and s_aux is None else self._with_the_models_own(softcap, s_aux)
+        scheme = self.scheme
+        if softcap is not None or s_aux is not None:
+            scheme = _with_the_models_own(scheme, softcap, s_aux is not None)
         base_scale = query.shape[-1] ** -0.5 if scaling is None else float(scaling)
         current, frames = self.passes.current, (self.frame, self.frame)
         prepared = None
@@ -152,6 +155,9 @@ class Extended:
             return run(inputs, self.backend).transpose(1, 2).contiguous(), None
         return prepared(query, key, value, weights).transpose(1, 2).contiguous(), None
 
-    def _with_the_models_own(self, softcap: float | None, sinks: Tensor | None) -> Scheme:
-        scheme = self.scheme if softcap is None else replace(self.scheme, cap=Softcap(float(softcap)))
-        return scheme if sinks is None else replace(scheme, normalizer=SoftmaxPlusOne())
+
+@remember(64)
+def _with_the_models_own(scheme: Scheme, softcap: float | None, sinks: bool) -> Scheme:
+    """The scheme with the cap and the attention sinks that the model itself computes with."""
+    scheme = scheme if softcap is None else replace(scheme, cap=Softcap(float(softcap)))
+    return replace(scheme, normalizer=SoftmaxPlusOne()) if sinks else scheme
