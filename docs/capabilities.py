@@ -1,20 +1,27 @@
-"""Write docs/capabilities.md: the path that `backend="auto"` takes for every method, and why.
+"""Write docs/capabilities.md: the path that `backend="auto"` takes for every method and with every kind of positions.
 
 python docs/capabilities.py
 """
 
+from inspect import signature
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
-from longspan.catalogue import methods
+from longspan.catalogue import Method, everything
 from longspan.compute.attend import choose
 from longspan.compute.inputs import Inputs
 from longspan.compute.places import places
+from longspan.distance.rerope import ReRoPE
 from longspan.geometry import Geometry
+from longspan.positions.text_image import Image
+from longspan.rotation.axial import Axial
+from longspan.rotation.rope import RoPE
 from longspan.scheme import Scheme
 from longspan.slots import Part
 
+TOKENS = 64
 PAGE = Path(__file__).with_name("capabilities.md")
 HEAD = """# Which path each method takes
 
@@ -33,23 +40,53 @@ imitations of these kernels and against PyTorch's own shape functions, but **no 
 """
 
 
+POSITIONS = """
+## With other positions
+
+Positions that do not step by one, for a rotation alone and for one with mapped distances; those of two axes are rotated
+by `axial`, which has true distances only.
+
+| positions | rope or axial | rerope(16) |
+|---|---|---|
+"""
+
+
 def page() -> str:
     """The whole page, from the parts themselves."""
     geometry = Geometry(num_heads=2, num_kv_heads=1, head_dim=16, trained_length=16)
     rows = []
-    for name, method in methods().items():
+    for method in everything():
         if isinstance(method.make, type) and issubclass(method.make, Part):
-            scheme = Scheme.of(method.make()).fill(geometry, 64)
-            chosen = choose(_inputs(scheme))
-            rows.append(f"| {name} | {method.slot} | {chosen.backend} | {chosen.why.removeprefix('not tiles: ')} |\n")
+            scheme = Scheme.of(method.make()).fill(geometry, TOKENS)
+            path, why = _path(scheme, torch.arange(TOKENS)[:, None].expand(-1, scheme.rotation.num_axes))
+            rows.append(f"| {method.name} | {method.slot} | {path} | {why} |\n")
+    rows.append(POSITIONS)
+    for method in everything():
+        if method.slot == "positions":
+            positions = _positions(method)
+            axes = positions.shape[-1]
+            first = _path(Scheme.of(RoPE() if axes == 1 else Axial(split="interleaved")), positions)[0]
+            second = _path(Scheme.of(ReRoPE(16)), positions)[0] if axes == 1 else "refused"
+            rows.append(f"| {method.name} | {first} | {second} |\n")
     return HEAD + "".join(rows)
 
 
-def _inputs(scheme: Scheme) -> Inputs:
-    query, key = torch.zeros(1, 2, 64, 16), torch.zeros(1, 1, 64, 16)
-    positions = torch.arange(64)[None, :, None].expand(1, 64, scheme.rotation.num_axes)
+def _positions(method: Method) -> Tensor:
+    """Of `TOKENS` tokens, (tokens, axes), with optional arguments left out."""
+    known = {"count": TOKENS, "span": 2 * TOKENS, "pieces": (20, Image(4, 6), 20)}
+    wanted = [name for name, p in signature(method.make).parameters.items() if p.default is p.empty]
+    torch.manual_seed(0)
+    found = method.make(**{name: known[name] for name in wanted})[0]
+    return found if found.ndim == 2 else found[:, None]
+
+
+def _path(scheme: Scheme, positions: Tensor) -> tuple[str, str]:
+    """The backend for one call, and why."""
+    query, key = torch.zeros(1, 2, TOKENS, 16), torch.zeros(1, 1, TOKENS, 16)
     weights = scheme.initial_weights(2, 16, torch.Generator().manual_seed(0))
-    return Inputs(query, key, key, scheme, *places(64, 64, key_positions=positions), weights, 0.25)
+    where = places(TOKENS, TOKENS, key_positions=positions[None])
+    chosen = choose(Inputs(query, key, key, scheme, *where, weights, 0.25))
+    return chosen.backend, chosen.why.removeprefix("not tiles: ")
 
 
 if __name__ == "__main__":

@@ -41,10 +41,17 @@ ABOVE = {
 }  # fmt: skip
 """What knows nothing of single methods, and takes long to import."""
 CONTRACT = ("parts", "value", "oracle", "normalizer", "position_probe")
+CONTRACT_OF_SLOTS = tuple(f"contract/test_{suite}.py" for suite in ("oracle", "parts", "normalizer", "value"))
 SUITES = {
-    "slots.py": ["test_slots.py", "mask", "rotation", "normalizer"]
-    + [f"contract/test_{suite}.py" for suite in ("oracle", "parts", "normalizer", "value")]
-    + ["compute/test_attend.py"],
+    f"slots/{name}.py": ["test_slots.py", *folders, *CONTRACT_OF_SLOTS, "compute/test_attend.py"]
+    for name, folders in {
+        "part": [],
+        "rotation": ["rotation"],
+        "distance": ["distance"],
+        "mask": ["mask"],
+        "normalizer": ["normalizer"],
+    }.items()
+} | {
     "compute/cache.py": ["compute/test_cache.py", "contract/test_cache.py"],
     "compute/decoding/reframe.py": ["compute/test_cache.py", "contract/test_cache.py"],
     "compute/decoding/positions.py": ["compute/test_cache.py", "compute/decoding"],

@@ -12,8 +12,10 @@ SOURCE = TESTS.parent / "src" / "longspan"
 SLOTS = (
     "rotation", "distance", "qk_norm", "scale", "sharpness", "cap", "bias", "mask", "normalizer", "reweight",
 )  # fmt: skip
+BESIDE = ("absolute", "positions")
+FOLDERS = (*SLOTS, *BESIDE)
 MODULES = sorted(SOURCE.rglob("*.py"))
-PARTS = sorted(path for slot in SLOTS for path in (SOURCE / slot).glob("*.py") if path.name != "__init__.py")
+PARTS = sorted(path for folder in FOLDERS for path in (SOURCE / folder).glob("*.py") if path.name != "__init__.py")
 
 
 def name_of(path: Path) -> str:
@@ -34,7 +36,7 @@ def re_exported() -> set[str]:
 def test_there_are_modules_and_parts() -> None:
     """Guards the tests below: an empty list of cases proves nothing."""
     assert MODULES
-    assert {path.parent.name for path in PARTS} <= set(SLOTS)
+    assert {path.parent.name for path in PARTS} <= set(FOLDERS)
     assert PARTS
 
 
@@ -72,5 +74,5 @@ def test_part_has_a_mirrored_test(path: Path) -> None:
 @pytest.mark.parametrize("path", sorted(TESTS.glob("*/test_*.py")), ids=lambda path: path.relative_to(TESTS).as_posix())
 def test_mirrored_test_has_its_part(path: Path) -> None:
     """A renamed part leaves no test behind."""
-    if path.parent.name in SLOTS:
+    if path.parent.name in FOLDERS:
         assert (SOURCE / path.parent.name / path.name.removeprefix("test_")).exists()

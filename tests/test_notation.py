@@ -58,6 +58,8 @@ def test_canonical_texts_return_unchanged(text: str) -> None:
     [
         ("ropa", "unknown method 'ropa'.*did you mean 'rope'"),
         ("rope(tehta=3)", "rope has no argument 'tehta'; did you mean 'theta'"),
+        ("random(2048) + rope", r"random in 'random\(2048\) \+ rope' is not a term of a scheme: .* longspan.positions"),
+        ("nope(theta=3)", "nope has no argument 'theta'; it takes none"),
         ("rope(", r"cannot read 'rope\('"),
         ("rope * 2", "cannot read 'rope \\* 2'"),
         ("rope.x", "cannot read 'rope.x'"),

@@ -13,7 +13,7 @@ from sys import float_info
 from types import NoneType, UnionType
 from typing import Any, Literal, TypeGuard, Union, get_args, get_origin, get_type_hints
 
-from longspan.catalogue import RECIPE, Method, methods
+from longspan.catalogue import RECIPE, Method, everything, methods
 from longspan.errors import NotationError, nearest, shown
 from longspan.geometry import Geometry
 from longspan.plan import Plan
@@ -23,19 +23,20 @@ from longspan.scheme import Scheme
 from longspan.slots import Part
 
 DEEPEST = 100
-"""Terms and levels of nesting that a text may have: no scheme needs as many, and Python's reader has a limit too."""
+"""Terms and levels of nesting that a text may have: no scheme needs more, and Python's parser has a limit as well."""
 
 
 def parse(text: str, geometry: Geometry | None = None, length: int | None = None) -> Scheme:
     """The scheme that a text describes; `format_scheme` writes the text of every scheme it returns.
 
-    With a geometry, what the text leaves open is closed for reading `length` tokens (the trained length where None).
+    With a geometry, fields that the text leaves open are filled for reading `length` tokens (the trained length where
+    None).
 
     >>> parse("rerope(1024) + window(512, sinks=4)").mask.sinks
     4
 
-    Errors: NotationError for an unknown name, argument or syntax, and for anything that is no text; SchemeError for
-    what fits no equation, and for numbers out of range: all of them are finite, whole numbers at most 2^62. No text
+    Errors: NotationError for an unknown name, argument or syntax, and for anything that is not text; SchemeError for
+    parts that do not fit each other, and for numbers out of range: all are finite, whole numbers at most 2^62. No text
     raises anything else.
     """
     scheme = Scheme.of(*parts(text, geometry))
@@ -52,9 +53,9 @@ def parse_plan(
     `tile` repeats its pattern over any number of layers, `per_layer` spells out all of them.
 
     >>> parse_plan("tile('SSL', S=rope + window(512), L=nope + log_length(512))").layer(2, num_layers=6).rotation
-    NoPE(theta=None, layout='half', partial=1.0, proportion=1.0)
+    NoPE()
 
-    Errors: as of `parse`, and SchemeError for a pattern that does not fit its schemes or the model's depth.
+    Errors: those of `parse`, and SchemeError for a pattern that does not fit its schemes or the model's depth.
     """
     text, tree = _read(text)
     plan = _plan(tree, text, geometry, num_layers)
@@ -72,7 +73,7 @@ def parts(text: str, geometry: Geometry | None = None) -> tuple[Part, ...]:
 
 
 def format_scheme(scheme: Scheme) -> str:
-    """The text that `parse` turns back into the scheme.
+    """The text from which `parse` makes the same scheme.
 
     >>> format_scheme(parse("window(512) + rope"))
     'rope + window(size=512)'
@@ -87,7 +88,7 @@ def format_scheme(scheme: Scheme) -> str:
 
 
 def format_plan(plan: Plan) -> str:
-    """The text that `parse_plan` turns back into the plan.
+    """The text from which `parse_plan` makes the same plan.
 
     >>> format_plan(Plan.tile("SSL", S=parse("rope"), L=parse("nope")))
     "tile('AAB', A=rope, B=nope)"
@@ -194,11 +195,16 @@ def _parts_of(term: ast.expr, text: str, geometry: Geometry | None) -> tuple[Par
         )
     method = methods().get(name.id)
     if method is None:
+        if beside := [method for method in everything() if method.name == name.id]:
+            raise NotationError(
+                f"{name.id} in {shown(text)} is not a term of a scheme: it belongs to longspan.{beside[0].slot}, which "
+                "is chosen beside the scheme"
+            )
         near = nearest(name.id, methods())
         raise NotationError(f"unknown method {shown(name.id)} in {shown(text)}{near}; 'longspan methods' lists all")
     if method.makes_plan:
         raise NotationError(
-            f"{method.name} is a plan: it gives layers different schemes, so it is no term of one scheme; "
+            f"{method.name} is a plan: it gives layers different schemes, so it is not a term of one scheme; "
             "give it alone where a plan is wanted (parse_plan)"
         )
     made = _made(method, term, text, {"trained_length": geometry and geometry.trained_length})
@@ -206,7 +212,7 @@ def _parts_of(term: ast.expr, text: str, geometry: Geometry | None) -> tuple[Par
 
 
 def _made(method: Method, term: ast.expr, text: str, known: dict[str, int | None]) -> Any:
-    """What the method makes of the term's arguments; a recipe takes what is known of the model where left open."""
+    """What the method makes from the term's arguments; a recipe takes open ones from what is known of the model."""
     given = _arguments(method, term, text) if isinstance(term, ast.Call) else {}
     if method.slot != RECIPE:
         return method.make(**given)

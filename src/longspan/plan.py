@@ -8,7 +8,7 @@ from longspan.geometry import Geometry
 from longspan.scheme import Scheme
 
 MOST_LAYERS = 2**16
-"""Layers that a recipe writes out; no model has as many."""
+"""The most layers that a recipe makes a plan for; no model has more."""
 
 
 @dataclass(frozen=True)
@@ -32,12 +32,12 @@ class Plan:
 
     @classmethod
     def everywhere(cls, scheme: Scheme) -> "Plan":
-        """The same scheme in all layers."""
+        """A plan with the same scheme in all layers."""
         return cls((scheme,))
 
     @classmethod
     def tile(cls, pattern: str, /, **schemes: Scheme) -> "Plan":
-        """A pattern of letters, repeated over the layers; each letter names a scheme.
+        """A plan that repeats a pattern of letters over the layers; each letter names a scheme.
 
         >>> window, full = Scheme(), Scheme.of()
         >>> len(Plan.tile("SSSL", S=window, L=full).schemes)
@@ -54,13 +54,13 @@ class Plan:
 
     @classmethod
     def per_layer(cls, schemes: Sequence[Scheme]) -> "Plan":
-        """A scheme for each layer of a model of just this depth."""
+        """A plan that names each layer's scheme, for models of just this depth."""
         return cls(tuple(schemes), num_layers=len(schemes))
 
     def layer(self, index: int, num_layers: int) -> Scheme:
-        """The scheme of one layer, counted from 0.
+        """The scheme of layer `index`, counted from 0, in a model of `num_layers`.
 
-        Errors: SchemeError for a model of another depth than the plan's, or a layer it does not have.
+        Errors: SchemeError where the plan is made for another depth, or the model has no such layer.
         """
         if self.num_layers not in (None, num_layers):
             raise SchemeError(f"this plan is made for {self.num_layers} layers, the model has {num_layers}")
@@ -69,5 +69,5 @@ class Plan:
         return self.schemes[index % len(self.schemes)]
 
     def fill(self, geometry: Geometry, length: int) -> "Plan":
-        """The same plan with the open fields of its schemes closed."""
+        """The same plan with the open fields of its schemes filled."""
         return replace(self, schemes=tuple(scheme.fill(geometry, length) for scheme in self.schemes))

@@ -1,9 +1,4 @@
-"""The equation: one answer for each slot.
-
-    match(i, j)    = ⟨ R(a) N(q_i), R(c)⁻ᵀ N(k_j) ⟩ + ⟨ N(q_i), κ(i, j) ⟩            with a − c = distance(i, j)
-    score_h(i, j)  = cap( scale_h · sharpness(i) · match(i, j) ) + bias_h(i, j)
-    weight_h(i, ·) = normalizer( score_h(i, j)  for j with mask(i, j) ) · reweight_h(i, j)
-    out_h(i)       = Σ_j weight_h(i, j) ( v_j + ν(i, j) )
+"""The equation of `longspan.slots`: one answer for each slot.
 
 Source: the survey of length extrapolation in kexue.fm/archives/9431 and 9948, whose methods each change one term.
 """
@@ -47,7 +42,7 @@ from longspan.slots import (
 class Scheme:
     """How attention treats positions. `Scheme()` is causal softmax attention without any.
 
-    A scale left out is what the q/k normalization or the bias brings from its paper, else 1/√head_dim.
+    A scale left out is the one that the paper of the q/k normalization or of the bias uses, else 1/√head_dim.
 
     >>> Scheme() == Scheme.of()
     True
@@ -107,14 +102,14 @@ class Scheme:
         return cls(**answers)  # type: ignore[arg-type]
 
     def parts(self) -> Iterator[Part]:
-        """The answers, slot by slot; slots without one are skipped."""
+        """The answers, slot by slot, without the slots that have none."""
         for f in fields(self):
             part = getattr(self, f.name)
             if part is not None:
                 yield part
 
     def fill(self, geometry: Geometry, length: int) -> "Scheme":
-        """The same scheme with open fields closed from a model's geometry and the wanted length in tokens."""
+        """The same scheme with its open fields filled from a model's geometry and the wanted length in tokens."""
         return replace(self, **{part.slot: part.fill(geometry, length) for part in self.parts()})
 
     def initial_weights(
@@ -154,13 +149,13 @@ class Scheme:
 
     @property
     def shift_period(self) -> int | None:
-        """Shifting all coordinates and orders by a multiple of this changes nothing; None where no shift is free."""
+        """Shifting all orders and positions by a multiple of this changes nothing; None where every shift matters."""
         periods = [part.shift_period for part in self.parts()]
         return None if None in periods else lcm(*(period for period in periods if period))
 
     @property
     def only_inside_softmax(self) -> bool:
-        """Whether positions act on scores alone and rows sum to one, so that constant input gives constant output."""
+        """Whether positions change scores alone and rows sum to one, so that constant input gives constant output."""
         return (
             self.normalizer.rows_sum_to_one
             and self.reweight is None

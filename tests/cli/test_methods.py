@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from longspan.catalogue import methods
+from longspan.catalogue import everything
 
 SOURCE = Path(__file__).parents[2] / "src"
 
@@ -27,7 +27,7 @@ def test_lists_every_method_as_json() -> None:
     done = longspan("methods", "--json")
     assert done.returncode == 0
     listed = json.loads(done.stdout)
-    assert [entry["name"] for entry in listed] == list(methods())
+    assert [entry["name"] for entry in listed] == [method.name for method in everything()]
     assert all(entry[key] for entry in listed for key in ("name", "slot", "source", "summary"))
 
 
@@ -35,6 +35,14 @@ def test_explains_one_method() -> None:
     done = longspan("methods", "rerope")
     assert done.returncode == 0
     for part in ("rerope (distance)", "kexue.fm/archives/9708", "window", "Neutral"):
+        assert part in done.stdout
+
+
+def test_explains_all_of_one_name() -> None:
+    """A learned scale and learned absolute embeddings."""
+    done = longspan("methods", "learned")
+    assert done.returncode == 0
+    for part in ("learned (scale)", "arXiv:2010.04245", "learned (absolute)", "arXiv:1705.03122"):
         assert part in done.stdout
 
 

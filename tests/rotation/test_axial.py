@@ -91,5 +91,5 @@ def test_interleaved_on_the_diagonal_is_rope(layout) -> None:
 
 
 def test_an_odd_number_of_pairs_is_refused() -> None:
-    with pytest.raises(SchemeError, match="6 channels that turn are no multiple of 4"):
+    with pytest.raises(SchemeError, match="6 channels that rotate are not a multiple of 4"):
         Axial().spectrum(6)

@@ -48,6 +48,7 @@ def test_rows_within_the_trained_length_are_those_of_rope() -> None:
 def test_layout_and_part_are_kept_in_every_segment() -> None:
     for segment in DynamicNTK(4, theta=50.0, layout="interleaved", partial=0.5).segments(9):
         rotation = segment.rotation
+        assert isinstance(rotation, NTK)
         assert (rotation.theta, rotation.layout, rotation.partial) == (50.0, "interleaved", 0.5)
 
 

@@ -92,7 +92,7 @@ def test_the_factor_is_named() -> None:
 
 
 def test_a_list_of_the_wrong_length_is_refused() -> None:
-    with pytest.raises(SchemeError, match="one factor per pair, 32 for 64 channels that turn, got 4"):
+    with pytest.raises(SchemeError, match="one factor per pair, 32 for 64 channels that rotate, got 4"):
         LongRoPE(long=LONG).frequencies(64)
 
 

@@ -30,7 +30,7 @@ def test_windows_lie_between_a_quarter_and_half_of_the_trained_length() -> None:
 def test_yarn_leaves_the_fastest_pairs_alone_however_short_the_training(trained: int) -> None:
     texts = candidates(Geometry(4, 4, 64, trained), 8 * trained)
     (yarn,) = [part for text in texts for part in parts(text) if part.name == "yarn"]
-    assert yarn.turns[0] < trained / (2 * pi)  # type: ignore[attr-defined]
+    assert yarn.thresholds[0] < trained / (2 * pi)  # type: ignore[attr-defined]
     assert yarn.frequencies(64)[0] == 1  # type: ignore[attr-defined]
 
 

@@ -1,1 +1,1 @@
-"""What is added to a token's embedding to say where it stands? For models that we train; outside attention."""
+"""What is added to a token's embedding for its position? For models that we train; outside attention."""

@@ -35,15 +35,15 @@ class Learned(nn.Module):
         self.table = nn.Parameter(torch.empty(trained_length, dim))
         nn.init.normal_(self.table, std=0.02)
 
-    def forward(self, positions: Int64[Tensor, "*places"]) -> Float[Tensor, "*places dim"]:
+    def forward(self, positions: Int64[Tensor, "*tokens"]) -> Float[Tensor, "*tokens dim"]:
         """What is added to the embeddings at `positions`."""
         _check(positions, len(self.table), "hierarchical(table, positions) reaches the square of it")
         return self.table[positions]
 
 
 def hierarchical(
-    table: Float[Tensor, "length dim"], positions: Int64[Tensor, "*places"], alpha: float = ALPHA
-) -> Float[Tensor, "*places dim"]:
+    table: Float[Tensor, "length dim"], positions: Int64[Tensor, "*tokens"], alpha: float = ALPHA
+) -> Float[Tensor, "*tokens dim"]:
     """A trained table read at positions up to L²: its own rows below L, to the bit, and mixtures of two beyond.
 
     Arguments:

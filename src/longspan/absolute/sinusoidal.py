@@ -17,12 +17,12 @@ from longspan.slots import geometric
 
 
 def sinusoidal(
-    positions: Shaped[Tensor, "*places"],
+    positions: Shaped[Tensor, "*tokens"],
     dim: int,
     *,
     theta: float = 10000.0,
     layout: Literal["interleaved", "half"] = "interleaved",
-) -> Float64[Tensor, "*places dim"]:
+) -> Float64[Tensor, "*tokens dim"]:
     """What is added to the embeddings at `positions`, in float64: cast it to the model's dtype.
 
     Arguments:

@@ -31,7 +31,7 @@ class Shaw(VectorBias):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self.require(self.clip >= 0, "clip", "at least 0")
+        self.require_at_least(0, "clip")
 
     def row(self, relative: Tensor) -> Int64[Tensor, "..."]:
         """Row 0 belongs to the keys farthest back; distances between whole numbers count as the one nearer to 0."""

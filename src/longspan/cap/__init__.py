@@ -1,1 +1,1 @@
-"""What bounds the scores? One published method per file."""
+"""What bounds the scores before the bias is added? One published method per file."""

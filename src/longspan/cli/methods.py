@@ -14,23 +14,23 @@ def methods(
     from rich.console import Console
     from rich.table import Table
 
-    from longspan.catalogue import methods as catalogue
+    from longspan.catalogue import everything
     from longspan.errors import NotationError, nearest
 
-    known = catalogue()
-    if name is not None and name not in known:
-        raise NotationError(f"unknown method {name!r}{nearest(name, known)}; 'longspan methods' lists all")
-    chosen = [known[name]] if name else list(known.values())
+    chosen = [method for method in everything() if name in (None, method.name)]
+    if name is not None and not chosen:
+        near = nearest(name, [method.name for method in everything()])
+        raise NotationError(f"unknown method {name!r}{near}; 'longspan methods' lists all")
     if as_json:
         keys = ("name", "slot", "summary", "formula", "source", "differs", "details")
         typer.echo(json.dumps([{key: getattr(method, key) for key in keys} for method in chosen], indent=2))
         return
     console = Console(markup=False, highlight=False)
     if name:
-        method = chosen[0]
-        differs = f"\n\nDiffers from the paper: {method.differs}" if method.differs else ""
-        console.print(f"{method.name} ({method.slot}): {method.summary}\n\n{method.formula}\n")
-        console.print(f"Source: {method.source}{differs}\n\n{method.details}")
+        for method in chosen:
+            differs = f"\n\nDiffers from the paper: {method.differs}" if method.differs else ""
+            console.print(f"{method.name} ({method.slot}): {method.summary}\n\n{method.formula}\n")
+            console.print(f"Source: {method.source}{differs}\n\n{method.details}")
         return
     table = Table("name", "slot", "meaning", box=None)
     for method in chosen:

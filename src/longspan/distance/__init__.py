@@ -1,1 +1,1 @@
-"""How far apart is a pair said to be? One published method per file."""
+"""Which distance stands in a pair's rotation in place of the true one? One published method per file."""

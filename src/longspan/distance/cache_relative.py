@@ -2,7 +2,7 @@
 
     distance(i, j) = i − j                            i − j < W − s         the recent tokens
                      min(i, W − 1) − min(j, s)        i − j ≥ W − s         the sinks
-    an evicted token, which only a missing window lets through, is said to stand where the gap is: at s
+    an evicted token, which a query sees only without a window, is mapped to the gap: to index s
 
 Source: Xiao et al. 2023, "Efficient Streaming Language Models with Attention Sinks", arXiv:2309.17453, section 3.2.
 """
@@ -37,7 +37,7 @@ class CacheRelative(Distance):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self.require(self.sinks >= 0, "sinks", "at least 0")
+        self.require_at_least(0, "sinks")
         self.require(self.size is None or self.size > self.sinks, "size", f"above sinks = {self.sinks}")
 
     def fill(self, geometry: Geometry, length: int) -> "CacheRelative":
@@ -51,7 +51,7 @@ class CacheRelative(Distance):
         return torch.where(true < size - self.sinks, true, query.clamp(max=size - 1) - key.clamp(max=self.sinks))
 
     def branches(self) -> tuple[Branch, ...]:
-        """Recent pairs turn as they are; the others by their index inside the cache."""
+        """Recent pairs are rotated to their positions; the others to their indices inside the cache."""
         size = self.known(self.size, "size")
 
         return (

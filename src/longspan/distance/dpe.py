@@ -57,7 +57,7 @@ class DPE(Distance):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self.require(self.window is None or self.window >= 0, "window", "at least 0")
+        self.require_at_least(0, "window")
         sizes = self.groups is None or (len(self.groups) > 0 and all(group >= 1 for group in self.groups))
         self.require(sizes, "groups", "one size or more, all at least 1")
 

@@ -1,4 +1,4 @@
-"""Dual chunk attention: keys stand inside their chunk, and no query is ever said to stand beyond position c.
+"""Dual chunk attention: keys have their position inside their chunk, and queries one of at most c.
 
     distance(i, j) = i mod t − j mod t                     ⌊i/t⌋ = ⌊j/t⌋          the same chunk
                      min(t + i mod t, c) − j mod t         ⌊i/t⌋ = ⌊j/t⌋ + 1      the previous chunk
@@ -8,7 +8,7 @@
 Source: An et al. 2024, "Training-Free Long-Context Scaling of Large Language Models", arXiv:2402.17463; authors' code:
 github.com/HKUNLP/ChunkLlama.
 Differs from the paper: the largest position is c, as in the authors' code; the paper has c − 1. For earlier chunks the
-code places the query at min(2t − 1, c), which is below c where l ≥ c / 2. Beyond the trained length L the code also
+code rotates the query to min(2t − 1, c), which is below c where l ≥ c / 2. Beyond the trained length L the code also
 multiplies queries and keys by 0.05 · ln(N / L) + 1, which the paper's results leave out; add
 `log_length(form=gain)` for it.
 """
@@ -43,8 +43,8 @@ class DualChunk(Distance):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self.require(self.chunk is None or self.chunk >= 1, "chunk", "at least 1")
-        self.require(self.local is None or self.local >= 0, "local", "at least 0")
+        self.require_at_least(1, "chunk")
+        self.require_at_least(0, "local")
         if self.chunk is not None and self.local is not None:
             self.require(self.local < self.chunk, "local", f"below chunk = {self.chunk}")
 
@@ -59,15 +59,15 @@ class DualChunk(Distance):
         return self.known(self.chunk, "chunk") - self.known(self.local, "local")
 
     def __call__(self, query: Tensor, key: Tensor) -> Tensor:
-        """By how many chunks apart the two stand: none, one, or more."""
+        """One rule for pairs in the same chunk, in neighboring chunks, and farther apart."""
         chunk, period = self.known(self.chunk, "chunk"), self.period
         apart = query // period - key // period
         within = query % period
-        stands = torch.where(apart < 1, within, torch.where(apart < 2, (within + period).clamp(max=chunk), chunk))
-        return stands - key % period
+        mapped = torch.where(apart < 1, within, torch.where(apart < 2, (within + period).clamp(max=chunk), chunk))
+        return mapped - key % period
 
     def branches(self) -> tuple[Branch, ...]:
-        """Keys always turn by their place in the chunk; queries have three places."""
+        """Keys are always rotated to their position in the chunk, queries to one of three positions."""
         chunk, period = self.known(self.chunk, "chunk"), self.period
 
         within = Modulo(period)

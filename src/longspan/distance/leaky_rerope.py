@@ -40,7 +40,7 @@ class LeakyReRoPE(Distance):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self.require(self.window is None or self.window >= 0, "window", "at least 0")
+        self.require_at_least(0, "window")
         self.require(self.k is None or self.k > 0, "k", "above 0")
 
     def fill(self, geometry: Geometry, length: int) -> "LeakyReRoPE":
@@ -67,7 +67,7 @@ class LeakyReRoPE(Distance):
         return torch.where(true.abs() < window, true, (window + (true.abs() - window) / k) * true.sign())
 
     def branches(self) -> tuple[Branch, ...]:
-        """Near pairs turn as they are; far ones by p / k, and the later token by w − w / k more."""
+        """Near pairs are rotated to their positions; far ones to p / k, and the later token to w − w / k more."""
         window, k = self.known(self.window, "window"), self.known(self.k, "k")
 
         slow, ahead = Divide(k), Divide(k, shift=window - window / k)

@@ -1,4 +1,4 @@
-"""ReRoPE: distances beyond a window are all said to be the window.
+"""ReRoPE: all distances beyond a window are read as the window.
 
     distance(r) = r               |r| < w
                   w · sign(r)     |r| ≥ w               r = i − j
@@ -33,7 +33,7 @@ class ReRoPE(Distance):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self.require(self.window is None or self.window >= 0, "window", "at least 0")
+        self.require_at_least(0, "window")
 
     def fill(self, geometry: Geometry, length: int) -> "ReRoPE":
         """The window is a quarter of the trained length where left open."""
@@ -45,7 +45,7 @@ class ReRoPE(Distance):
         return (query - key).clamp(-window, window)
 
     def branches(self) -> tuple[Branch, ...]:
-        """Near pairs turn as they are; of the far ones only the later token turns, by the window."""
+        """Near pairs are rotated to their positions; of far ones only the later token is rotated, to the window."""
         window = self.known(self.window, "window")
         return (
             Branch(Identity(), Identity(), Band(-window, window)),

@@ -56,8 +56,8 @@ class SelfExtend(Distance):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self.require(self.window is None or self.window >= 0, "window", "at least 0")
-        self.require(self.group is None or self.group >= 1, "group", "at least 1")
+        self.require_at_least(0, "window")
+        self.require_at_least(1, "group")
 
     def fill(self, geometry: Geometry, length: int) -> "SelfExtend":
         """The window is a quarter of the trained length, and groups keep distances within half of it, where left open.
@@ -91,7 +91,7 @@ class SelfExtend(Distance):
         return torch.where(true < window, true, query // group - key // group + (window - window // group))
 
     def branches(self) -> tuple[Branch, ...]:
-        """Neighbors turn as they are; beyond, both by their group, and the query by w − ⌊w/G⌋ more."""
+        """Neighbors are rotated to their positions; farther pairs to their groups, the query to w − ⌊w/G⌋ more."""
         window, group = self.known(self.window, "window"), self.known(self.group, "group")
         return (
             Branch(Identity(), Identity(), Band(-inf, window)),

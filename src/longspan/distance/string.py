@@ -40,8 +40,8 @@ class STRING(Distance):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self.require(self.offset is None or self.offset >= 1, "offset", "at least 1")
-        self.require(self.local is None or self.local >= 0, "local", "at least 0")
+        self.require_at_least(1, "offset")
+        self.require_at_least(0, "local")
         if self.offset is not None and self.local is not None:
             self.require(self.local <= self.offset, "local", f"at most offset = {self.offset}")
 

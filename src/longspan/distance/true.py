@@ -1,4 +1,4 @@
-"""The true distance: a pair is as far apart as it is.
+"""The true distance: the difference of the two positions.
 
     distance(i, j) = i − j
 

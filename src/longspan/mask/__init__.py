@@ -1,1 +1,1 @@
-"""Which pairs exist? Two directions, and one locality per file."""
+"""Which keys does a query see? Two directions, and one locality per file."""

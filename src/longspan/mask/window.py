@@ -29,7 +29,7 @@ class Window(Mask):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self.require(self.size is None or self.size >= 1, "size", "at least 1")
+        self.require_at_least(1, "size")
 
     def fill(self, geometry: Geometry, length: int) -> "Window":
         """The window is the trained length where left open."""

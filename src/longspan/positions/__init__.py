@@ -1,1 +1,1 @@
-"""Which coordinates is a batch given? One published answer per file; each returns what `attend` takes as positions."""
+"""Which positions does a batch get? One published answer per file; each returns what `attend` takes as positions."""

@@ -1,4 +1,4 @@
-"""Contiguous: token i stands at i.
+"""Contiguous: token i has position i.
 
     p_i = i                      i = 0 … N − 1
 
@@ -10,8 +10,8 @@ from jaxtyping import Int64
 from torch import Tensor
 
 
-def contiguous(count: int) -> Int64[Tensor, "1 places"]:
-    """Coordinates of one text of `count` tokens, shared by the batch.
+def contiguous(count: int) -> Int64[Tensor, "1 tokens"]:
+    """Positions of one text of `count` tokens, shared by the batch.
 
     >>> contiguous(4).tolist()
     [[0, 1, 2, 3]]

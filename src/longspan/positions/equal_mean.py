@@ -24,14 +24,14 @@ def equal_mean(
     *,
     rows: int = 1,
     generator: torch.Generator | None = None,
-) -> Float64[Tensor, "rows places"]:
-    """Coordinates of `count` tokens: fractions, for encodings that are functions of a real position.
+) -> Float64[Tensor, "rows tokens"]:
+    """Positions of `count` tokens: fractions, for encodings that are functions of a real position.
 
     Not for decoding: the sampled gaps would change with every token that is appended.
 
     Arguments:
-        mean: M, where the last token stands on average (left open: the number of tokens).
-        span: S, beyond which no token stands; above the mean.
+        mean: M, the last token's position on average (left open: the number of tokens).
+        span: S, the largest position (left open: none); above the mean.
         rows: 1 for one draw that the batch shares, the batch's size for one draw per row.
 
     >>> equal_mean(3)[0, 0].item()

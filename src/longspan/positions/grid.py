@@ -12,8 +12,8 @@ from torch import Tensor
 from longspan.errors import ShapeError
 
 
-def grid(count: int, span: int) -> Int64[Tensor, "1 places"]:
-    """Coordinates of `count` tokens, the same for every text of this length.
+def grid(count: int, span: int) -> Int64[Tensor, "1 tokens"]:
+    """Positions of `count` tokens, the same for every text of this length.
 
     While generating, `count` must be the planned length: positions of earlier tokens may not change.
 

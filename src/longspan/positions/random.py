@@ -18,8 +18,8 @@ from longspan.errors import ShapeError
 
 def random(
     count: int, span: int, *, rows: int = 1, generator: torch.Generator | None = None
-) -> Int64[Tensor, "rows places"]:
-    """Coordinates of `count` tokens; for testing, `grid` spreads them evenly over the same span.
+) -> Int64[Tensor, "rows tokens"]:
+    """Positions of `count` tokens; for testing, `grid` spreads them evenly over the same span.
 
     Arguments:
         span: S, tokens; at least the longest text that will be read.

@@ -1,4 +1,4 @@
-"""Text and images in one sequence (RoPE-Tie): two coordinates per token, and the same step into an image as out of it.
+"""Text and images in one sequence (RoPE-Tie): positions on two axes, and the same step into an image as out of it.
 
     text token n          (n, n)                                       n counts from 1
     patch (x, y)          (L + (w + 1) · x, L + (h + 1) · y)           x = 1 … h,  y = 1 … w
@@ -25,8 +25,8 @@ class Image(NamedTuple):
     columns: int
 
 
-def text_image(pieces: Sequence[int | Image]) -> Int64[Tensor, "1 places 2"]:
-    """Coordinates on two axes of a sequence of texts and images; text alone is ordinary one-axis text.
+def text_image(pieces: Sequence[int | Image]) -> Int64[Tensor, "1 tokens 2"]:
+    """Positions on two axes of a sequence of texts and images; text alone is ordinary one-axis text.
 
     Arguments:
         pieces: in reading order, a number of text tokens or an `Image`. The markers around an image are text.
@@ -41,11 +41,11 @@ def text_image(pieces: Sequence[int | Image]) -> Int64[Tensor, "1 places 2"]:
 
 def in_reading_order(
     pieces: Sequence[int | Image], patches: Callable[[Image], tuple[Shaped[Tensor, "patches 2"], int]]
-) -> Shaped[Tensor, "1 places 2"]:
-    """Coordinates of a sequence whose text token n is at (n, n).
+) -> Shaped[Tensor, "1 tokens 2"]:
+    """Positions of a sequence whose text token n is at (n, n).
 
     Arguments:
-        patches: of one image, its coordinates beyond the last text position, and by how much the text moves on.
+        patches: of one image, its positions beyond the last text position, and by how much the text moves on.
 
     Errors: ShapeError for an empty sequence or a piece without tokens.
     """
@@ -55,8 +55,8 @@ def in_reading_order(
     for piece in pieces:
         if min(piece if isinstance(piece, tuple) else (piece,)) < 1:
             raise ShapeError(f"a text and each side of an image must be at least 1, got {piece}")
-        coordinates, moved = patches(piece) if isinstance(piece, Image) else _text(piece)
-        parts.append(last + coordinates)
+        positions, moved = patches(piece) if isinstance(piece, Image) else _text(piece)
+        parts.append(last + positions)
         last += moved
     return torch.cat(parts)[None]
 

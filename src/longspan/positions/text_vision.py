@@ -19,8 +19,8 @@ from torch import Tensor
 from longspan.positions.text_image import Image, in_reading_order
 
 
-def text_vision(pieces: Sequence[int | Image]) -> Float64[Tensor, "1 places 2"]:
-    """Coordinates on two axes of a sequence of texts and images; some images are at halves between whole numbers.
+def text_vision(pieces: Sequence[int | Image]) -> Float64[Tensor, "1 tokens 2"]:
+    """Positions on two axes of a sequence of texts and images; some images are at halves between whole numbers.
 
     Rotate by `axial(split=interleaved)`: text alone is then ordinary RoPE.
 

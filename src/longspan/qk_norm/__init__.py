@@ -1,1 +1,1 @@
-"""What is done to the content of queries and keys? One published method per file."""
+"""How are queries and keys normalized before they are rotated? One published method per file."""

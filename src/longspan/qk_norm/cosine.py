@@ -15,7 +15,7 @@ from torch import Tensor
 
 from longspan.geometry import Geometry
 from longspan.qk_norm.key_norm import unit
-from longspan.scale.max_gradient import MaxGradient
+from longspan.scale.max_gradient import MaxGradient, check_numbers
 from longspan.slots import QKNorm, Weights
 
 
@@ -36,8 +36,7 @@ class Cosine(QKNorm):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self.require(self.multiplier > 0, "multiplier", "above 0")
-        self.require(self.length is None or self.length >= 2, "length", "at least 2")
+        check_numbers(self, self.multiplier)
 
     def fill(self, geometry: Geometry, length: int) -> "Cosine":
         """The length of the scale that it brings."""

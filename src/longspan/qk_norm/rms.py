@@ -31,7 +31,7 @@ class RMS(QKNorm):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self.require(self.eps >= 0, "eps", "at least 0")
+        self.require_at_least(0, "eps")
 
     def query(self, query: Float[Tensor, "*batch d"], weights: Weights) -> Float[Tensor, "*batch d"]:
         """The query at root mean square one, times the gain."""

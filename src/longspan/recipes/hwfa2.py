@@ -5,7 +5,7 @@
                                      rerope(L / 2) + log_length(L, form="training")    at inference
 
 Source: Su 2023, "Transformer upgrade road 14: when HWFA meets ReRoPE", kexue.fm/archives/9731.
-Differs from the paper: log n in the full layers is kept from HWFA; the article does not say.
+Differs from the paper: log n in the full layers is kept from HWFA; the article does not specify it.
 """
 
 from math import ceil

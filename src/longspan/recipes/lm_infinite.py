@@ -1,4 +1,4 @@
-"""LM-Infinite: a window of the trained length and the first tokens, none of them said to be farther than the window.
+"""LM-Infinite: a window of the trained length and the first tokens, at distances of at most the window.
 
     r < w  or  j < s,  at distance min(r, w)
 

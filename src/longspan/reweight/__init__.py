@@ -1,1 +1,1 @@
-"""What multiplies the weights afterwards? One published method per file."""
+"""What are the weights multiplied with afterwards? One published method per file."""

@@ -34,7 +34,7 @@ class URPE(Reweight):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self.require(self.max_distance >= 0, "max_distance", "at least 0")
+        self.require_at_least(0, "max_distance")
 
     def __call__(
         self, relative: Tensor, head: Int64[Tensor, "..."], num_heads: int, weights: Weights

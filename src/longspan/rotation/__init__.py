@@ -1,1 +1,1 @@
-"""How does each channel pair turn? One published method per file."""
+"""How does each channel pair rotate with the position? One published method per file."""

@@ -20,11 +20,11 @@ from torch import Tensor
 
 from longspan.geometry import Geometry
 from longspan.rotation.ntk import NTK
-from longspan.slots import UNBOUNDED, Part, Rotation, Segment
+from longspan.slots import UNBOUNDED, Part, RotaryEmbedding, Segment
 
 
 @dataclass(frozen=True)
-class DynamicNTK(Rotation):
+class DynamicNTK(RotaryEmbedding):
     """Neutral: trained_length ≥ length.
 
     Arguments:
@@ -42,12 +42,12 @@ class DynamicNTK(Rotation):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self.require(self.trained_length is None or self.trained_length >= 1, "trained_length", "at least 1")
-        self.require(self.length is None or self.length >= 1, "length", "at least 1")
-        self.require(self.factor is None or self.factor >= 1, "factor", "at least 1")
+        self.require_at_least(1, "trained_length")
+        self.require_at_least(1, "length")
+        self.require_at_least(1, "factor")
 
     def fill(self, geometry: Geometry, length: int) -> "Part":
-        """The factor is no ratio of lengths here: it stays open."""
+        """As for any rotation, but `factor` stays open: it is not a ratio of lengths here."""
         return replace(cast("DynamicNTK", super().fill(geometry, length)), factor=self.factor)
 
     def frequencies(self, rotary_dim: int) -> Float64[Tensor, " pairs"]:
@@ -71,7 +71,7 @@ class DynamicNTK(Rotation):
 
     def _stretched(self, stretch: float) -> NTK:
         factor = 1.0 if self.factor is None else self.factor
-        of_rotation = {f.name: getattr(self, f.name) for f in fields(Rotation)}
+        of_rotation = {f.name: getattr(self, f.name) for f in fields(RotaryEmbedding)}
         return NTK(factor * stretch - (factor - 1), "aware", **of_rotation)
 
     @property

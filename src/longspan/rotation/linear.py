@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from jaxtyping import Float64
 from torch import Tensor
 
-from longspan.slots import Rotation
+from longspan.slots import RotaryEmbedding
 
 
 @dataclass(frozen=True)
-class Linear(Rotation):
+class Linear(RotaryEmbedding):
     """Neutral: factor = 1.
 
     Arguments:
@@ -29,12 +29,12 @@ class Linear(Rotation):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self.require(self.factor is None or self.factor >= 1, "factor", "at least 1")
+        self.require_at_least(1, "factor")
 
     def frequencies(self, rotary_dim: int) -> Float64[Tensor, " pairs"]:
         """All slower by the factor."""
         return self.original(rotary_dim) / self.known(self.factor, "factor")
 
     def changes_nothing(self, length: int) -> bool:
-        """Nothing is divided."""
+        """Dividing by 1 changes no frequency."""
         return self.factor == 1

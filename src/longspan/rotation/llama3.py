@@ -1,4 +1,4 @@
-"""Llama 3: long wavelengths are divided by the factor, short ones stay, with a smooth passage between.
+"""Llama 3: long wavelengths are divided by the factor, short ones stay, with a smooth blend between.
 
     θ'_i = σ_i θ_i + (1 − σ_i) θ_i / s
     σ_i  = (L / λ_i − low) / (high − low), clipped to [0, 1]             λ_i = 2π / θ_i
@@ -12,12 +12,12 @@ from dataclasses import dataclass
 from jaxtyping import Float64
 from torch import Tensor
 
-from longspan.rotation.ntk_by_parts import interpolated, kept_by_turns
-from longspan.slots import Rotation
+from longspan.rotation.ntk_by_parts import interpolated, kept_by_rotations
+from longspan.slots import RotaryEmbedding
 
 
 @dataclass(frozen=True)
-class Llama3(Rotation):
+class Llama3(RotaryEmbedding):
     """Neutral: factor = 1.
 
     Arguments:
@@ -39,8 +39,8 @@ class Llama3(Rotation):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self.require(self.factor is None or self.factor >= 1, "factor", "at least 1")
-        self.require(self.trained_length is None or self.trained_length >= 1, "trained_length", "at least 1")
+        self.require_at_least(1, "factor")
+        self.require_at_least(1, "trained_length")
         low, high = self.ends
         self.require(low > 0, "low", "above 0")
         self.require(high > low, "high", f"above low = {low}")
@@ -53,9 +53,9 @@ class Llama3(Rotation):
     def frequencies(self, rotary_dim: int) -> Float64[Tensor, " pairs"]:
         """Kept, divided, and smooth in between: NTK-by-parts with other ends and no temperature."""
         plain = self.original(rotary_dim)
-        kept = kept_by_turns(plain, self.known(self.trained_length, "trained_length"), *self.ends)
+        kept = kept_by_rotations(plain, self.known(self.trained_length, "trained_length"), *self.ends)
         return interpolated(plain, self.known(self.factor, "factor"), kept)
 
     def changes_nothing(self, length: int) -> bool:
-        """Divided is what it was."""
+        """Dividing by 1 changes no frequency."""
         return self.factor == 1

@@ -19,11 +19,11 @@ from torch import Tensor
 
 from longspan.errors import SchemeError
 from longspan.geometry import Geometry
-from longspan.slots import UNBOUNDED, Rotation, Segment
+from longspan.slots import UNBOUNDED, RotaryEmbedding, Segment
 
 
 @dataclass(frozen=True)
-class LongRoPE(Rotation):
+class LongRoPE(RotaryEmbedding):
     """Neutral: all of long and short = 1 and factor = 1.
 
     Arguments:
@@ -49,8 +49,8 @@ class LongRoPE(Rotation):
             scaling = getattr(self, name)
             self.require(scaling is None or all(value > 0 for value in scaling), name, "all above 0")
         # ln L divides.
-        self.require(self.trained_length is None or self.trained_length >= 2, "trained_length", "at least 2")
-        self.require(self.factor is None or self.factor >= 1, "factor", "at least 1")
+        self.require_at_least(2, "trained_length")
+        self.require_at_least(1, "factor")
         self.require(self.attention_factor is None or self.attention_factor > 0, "attention_factor", "above 0")
 
     def fill(self, geometry: Geometry, length: int) -> "LongRoPE":
@@ -65,7 +65,7 @@ class LongRoPE(Rotation):
         scaling = torch.tensor(self.known(self.long, "long"), dtype=torch.float64)
         if len(scaling) != rotary_dim // 2:
             raise SchemeError(
-                f"longrope: a list holds one factor per pair, {rotary_dim // 2} for {rotary_dim} channels that turn, "
+                f"longrope: a list holds one factor per pair, {rotary_dim // 2} for {rotary_dim} channels that rotate, "
                 f"got {len(scaling)}"
             )
         return self.original(rotary_dim) / scaling

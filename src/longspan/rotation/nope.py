@@ -12,7 +12,6 @@ import torch
 from jaxtyping import Float64
 from torch import Tensor
 
-from longspan.geometry import Geometry
 from longspan.slots import Rotation, Spectrum
 
 
@@ -24,14 +23,10 @@ class NoPE(Rotation):
     0
     """
 
-    def fill(self, geometry: Geometry, length: int) -> "NoPE":
-        """Nothing is open: without rotation no base matters."""
-        return self
-
     def frequencies(self, rotary_dim: int) -> Float64[Tensor, " pairs"]:
-        """No pair turns."""
+        """No pair rotates."""
         return torch.zeros(0, dtype=torch.float64)
 
     def spectrum(self, head_dim: int) -> Spectrum:
-        """Nothing turns, whatever the size of the head."""
-        return Rotation.spectrum(self, 0)
+        """A spectrum without pairs, for any head size."""
+        return Spectrum(self.frequencies(0), self.log_decay(0), self.axes(0), self.gain, "half", self.decay_block)

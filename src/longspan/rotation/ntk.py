@@ -17,11 +17,11 @@ import torch
 from jaxtyping import Float64
 from torch import Tensor
 
-from longspan.slots import Rotation
+from longspan.slots import RotaryEmbedding
 
 
 @dataclass(frozen=True)
-class NTK(Rotation):
+class NTK(RotaryEmbedding):
     """Neutral: factor = 1.
 
     Arguments:
@@ -37,7 +37,7 @@ class NTK(Rotation):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self.require(self.factor is None or self.factor >= 1, "factor", "at least 1")
+        self.require_at_least(1, "factor")
         self.require(self.variant in ("aware", "base", "fixed"), "variant", "'aware', 'base' or 'fixed'")
 
     def frequencies(self, rotary_dim: int) -> Float64[Tensor, " pairs"]:

@@ -1,7 +1,7 @@
-"""NTK-by-parts: pairs that turned often in training stay, pairs that hardly turned are interpolated.
+"""NTK-by-parts: pairs that rotated often in training stay, pairs that hardly rotated are interpolated.
 
     θ'_i = γ_i θ_i + (1 − γ_i) θ_i / s
-    γ_i  = (turns_i − slow) / (fast − slow), clipped to [0, 1]           turns_i = L θ_i / 2π
+    γ_i  = (n_i − slow) / (fast − slow), clipped to [0, 1]      n_i = L θ_i / 2π, the full rotations within L
 
 Source: Peng et al. 2023, "YaRN: Efficient Context Window Extension of Large Language Models", arXiv:2309.00071,
 section 3.2.
@@ -13,7 +13,7 @@ from math import pi
 from jaxtyping import Float64
 from torch import Tensor
 
-from longspan.slots import Rotation
+from longspan.slots import RotaryEmbedding
 
 
 def interpolated(
@@ -23,25 +23,25 @@ def interpolated(
     return kept * frequencies + (1 - kept) * frequencies / factor
 
 
-def kept_by_turns(
+def kept_by_rotations(
     frequencies: Float64[Tensor, " pairs"], trained_length: int, slow: float, fast: float
 ) -> Float64[Tensor, " pairs"]:
-    """How much of each frequency stays, by how often its pair turned within the trained length."""
-    turns = trained_length * frequencies / (2 * pi)
-    return ((turns - slow) / (fast - slow)).clamp(0, 1)
+    """How much of each frequency stays, by how often its pair rotates fully within the trained length."""
+    rotations = trained_length * frequencies / (2 * pi)
+    return ((rotations - slow) / (fast - slow)).clamp(0, 1)
 
 
 @dataclass(frozen=True)
-class NTKByParts(Rotation):
+class NTKByParts(RotaryEmbedding):
     """Neutral: factor = 1.
 
     Arguments:
         factor: s, wanted over trained length (left open: from the geometry).
         trained_length: L, tokens (left open: from the geometry).
-        slow: α, turns within L up to which a pair is fully interpolated.
-        fast: β, turns within L from which on a pair stays.
+        slow: α, full rotations within L up to which a pair is fully interpolated.
+        fast: β, full rotations within L from which on a pair stays.
 
-    1000 · 0.01 / 2π = 1.592 turns: γ = 0.592 / 31 = 0.0191, and 0.01 · (0.0191 + 0.9809 / 4) = 0.002643.
+    1000 · 0.01 / 2π = 1.592 rotations: γ = 0.592 / 31 = 0.0191, and 0.01 · (0.0191 + 0.9809 / 4) = 0.002643.
 
     >>> NTKByParts(factor=4, trained_length=1000, theta=10000).frequencies(4).tolist()
     [1.0, 0.002643...]
@@ -54,18 +54,18 @@ class NTKByParts(Rotation):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self.require(self.factor is None or self.factor >= 1, "factor", "at least 1")
-        self.require(self.trained_length is None or self.trained_length >= 1, "trained_length", "at least 1")
-        self.require(self.slow >= 0, "slow", "at least 0")
+        self.require_at_least(1, "factor")
+        self.require_at_least(1, "trained_length")
+        self.require_at_least(0, "slow")
         self.require(self.fast > self.slow, "fast", f"above slow = {self.slow}")
 
     def frequencies(self, rotary_dim: int) -> Float64[Tensor, " pairs"]:
         """Kept, interpolated, and a ramp in between."""
         plain = self.original(rotary_dim)
         trained_length = self.known(self.trained_length, "trained_length")
-        kept = kept_by_turns(plain, trained_length, self.slow, self.fast)
+        kept = kept_by_rotations(plain, trained_length, self.slow, self.fast)
         return interpolated(plain, self.known(self.factor, "factor"), kept)
 
     def changes_nothing(self, length: int) -> bool:
-        """Interpolated is what it was."""
+        """Interpolation by 1 changes no frequency."""
         return self.factor == 1

@@ -15,11 +15,11 @@ import torch
 from jaxtyping import Float64
 from torch import Tensor
 
-from longspan.slots import Rotation
+from longspan.slots import RotaryEmbedding
 
 
 @dataclass(frozen=True)
-class NTKMixed(Rotation):
+class NTKMixed(RotaryEmbedding):
     """Neutral: factor = 1.
 
     Arguments:
@@ -35,8 +35,8 @@ class NTKMixed(Rotation):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self.require(self.factor is None or self.factor >= 1, "factor", "at least 1")
-        self.require(self.exponent >= 0, "exponent", "at least 0")
+        self.require_at_least(1, "factor")
+        self.require_at_least(0, "exponent")
 
     def frequencies(self, rotary_dim: int) -> Float64[Tensor, " pairs"]:
         """The slowest pair is slower by the whole factor, each other one by its share."""

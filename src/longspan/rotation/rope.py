@@ -1,6 +1,6 @@
-"""RoPE: each channel pair turns by an angle proportional to the position.
+"""RoPE: each channel pair is rotated by an angle in proportion to the position.
 
-    R(p) turns pair i by p · theta^(−2i/d)        i = 0 … d/2−1,  so that  ⟨R(m)q, R(n)k⟩ depends on m − n only
+    R(p) rotates pair i by p · theta^(−2i/d)      i = 0 … d/2−1,  so that  ⟨R(m)q, R(n)k⟩ depends on m − n only
 
 Source: Su et al. 2021, "RoFormer: Enhanced Transformer with Rotary Position Embedding", arXiv:2104.09864, eq. 15.
 """
@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from jaxtyping import Float64
 from torch import Tensor
 
-from longspan.slots import Rotation
+from longspan.slots import RotaryEmbedding
 
 
 @dataclass(frozen=True)
-class RoPE(Rotation):
+class RoPE(RotaryEmbedding):
     """Neutral: none; `nope` is the scheme without rotation.
 
     Arguments:

@@ -1,11 +1,11 @@
 """xPos: RoPE whose scores fade with distance, fast pairs first.
 
-    R(p) turns pair i by p · θ_i;  its part of the score shrinks by ζ_i^(r/B)          r = i − j ≥ 0
+    R(p) rotates pair i by p · θ_i;  its part of the score shrinks by ζ_i^(r/B)        r = i − j ≥ 0
     ζ_i = (2i/d + γ) / (1 + γ)
 
 Source: Sun et al. 2022, "A Length-Extrapolatable Transformer", arXiv:2212.10554, section 3.
-Differs from the paper: only ζ^(r/B) is meant; how it is shared out between q and k, and the paper's centering on the
-middle of the text that keeps it from overflowing, are left to the backend.
+Differs from the paper: only the product ζ^(r/B) is defined here. How a backend divides it between q and k, and how it
+avoids overflow (the paper centers positions on the middle of the text), is the backend's choice.
 """
 
 from dataclasses import dataclass, field
@@ -15,11 +15,11 @@ import torch
 from jaxtyping import Float64
 from torch import Tensor
 
-from longspan.slots import INFINITE, Rotation
+from longspan.slots import INFINITE, RotaryEmbedding
 
 
 @dataclass(frozen=True)
-class XPos(Rotation):
+class XPos(RotaryEmbedding):
     """Neutral: gamma = inf is `rope`.
 
     Arguments:
@@ -36,7 +36,7 @@ class XPos(Rotation):
     def __post_init__(self) -> None:
         super().__post_init__()
         self.require(self.gamma > 0, "gamma", "above 0")
-        self.require(self.scale_base >= 1, "scale_base", "at least 1")
+        self.require_at_least(1, "scale_base")
 
     def frequencies(self, rotary_dim: int) -> Float64[Tensor, " pairs"]:
         """Those of RoPE."""

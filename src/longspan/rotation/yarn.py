@@ -3,9 +3,9 @@
     θ'_i = γ_i θ_i + (1 − γ_i) θ_i / s               gain on q and on k: 0.1 ln s + 1, or a given number
 
     γ_i = 1 − (i − low) / (high − low)               ramp "index", clipped to [0, 1]
-          low = ⌊c(fast)⌋, high = ⌈c(slow)⌉,         c(t) = d ln(L / 2πt) / (2 ln b): the pair that turns t times in L
+          low = ⌊c(fast)⌋, high = ⌈c(slow)⌉,         c(t) = d ln(L / 2πt) / (2 ln b): the pair that rotates t times in L
     γ_i = the same with low = c(fast), high = c(slow)    ramp "unrounded"
-    γ_i = (turns_i − slow) / (fast − slow)           ramp "turns", clipped to [0, 1]; turns_i = L θ_i / 2π
+    γ_i = (n_i − slow) / (fast − slow)               ramp "turns", clipped to [0, 1]; n_i = L θ_i / 2π rotations in L
 
 Source: Peng et al. 2023, "YaRN: Efficient Context Window Extension of Large Language Models", arXiv:2309.00071,
 definition 3 and eq. 22; ramp "index": the authors' code, github.com/jquesnelle/yarn.
@@ -23,19 +23,19 @@ import torch
 from jaxtyping import Float64
 from torch import Tensor
 
-from longspan.rotation.ntk_by_parts import interpolated, kept_by_turns
-from longspan.slots import DEFAULT_THETA, Rotation
+from longspan.rotation.ntk_by_parts import interpolated, kept_by_rotations
+from longspan.slots import DEFAULT_THETA, RotaryEmbedding
 
 
 @dataclass(frozen=True)
-class YaRN(Rotation):
+class YaRN(RotaryEmbedding):
     """Neutral: factor = 1.
 
     Arguments:
         factor: s, wanted over trained length (left open: from the geometry).
         trained_length: L, tokens before any extension (left open: from the geometry).
-        fast: turns within L from which on a pair stays (left open: the checkpoint's, else 32).
-        slow: turns within L up to which a pair is fully interpolated (left open: the checkpoint's, else 1).
+        fast: full rotations within L from which on a pair stays (left open: the checkpoint's, else 32).
+        slow: full rotations within L up to which a pair is fully interpolated (left open: the checkpoint's, else 1).
         ramp: how the pairs in between are blended (left open: the checkpoint's, else "index").
         attention_factor: the gain itself, where a checkpoint names one (left open: the formula's).
         mscale: m of DeepSeek's split gain, which counts where both m and a are above 0.
@@ -57,9 +57,9 @@ class YaRN(Rotation):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self.require(self.factor is None or self.factor >= 1, "factor", "at least 1")
-        self.require(self.trained_length is None or self.trained_length >= 1, "trained_length", "at least 1")
-        fast, slow = self.turns
+        self.require_at_least(1, "factor")
+        self.require_at_least(1, "trained_length")
+        fast, slow = self.thresholds
         self.require(slow > 0, "slow", "above 0")
         self.require(fast > slow, "fast", f"above slow = {slow}")
         self.require(self.ramp in (None, "index", "unrounded", "turns"), "ramp", "'index', 'unrounded' or 'turns'")
@@ -68,8 +68,8 @@ class YaRN(Rotation):
             self.require(value is None or value >= 0, name, "at least 0")
 
     @property
-    def turns(self) -> tuple[float, float]:
-        """`fast` and `slow`."""
+    def thresholds(self) -> tuple[float, float]:
+        """`fast` and `slow`, full rotations within the trained length."""
         return 32.0 if self.fast is None else self.fast, 1.0 if self.slow is None else self.slow
 
     def frequencies(self, rotary_dim: int) -> Float64[Tensor, " pairs"]:
@@ -77,8 +77,8 @@ class YaRN(Rotation):
         plain = self.original(rotary_dim)
         if self.ramp == "turns":
             trained_length = self.known(self.trained_length, "trained_length")
-            fast, slow = self.turns
-            kept = kept_by_turns(plain, trained_length, slow, fast)
+            fast, slow = self.thresholds
+            kept = kept_by_rotations(plain, trained_length, slow, fast)
         else:
             low, high = self.ends(rotary_dim)
             width = high - low or 0.001  # a step, as in the released code
@@ -87,14 +87,14 @@ class YaRN(Rotation):
 
     def ends(self, rotary_dim: int) -> tuple[float, float]:
         """The last pair that is kept whole and the first that is fully interpolated, as the ramps over i have them."""
-        low, high = (self._pair_turning(times, rotary_dim) for times in self.turns)
+        low, high = (self._pair_rotating(times, rotary_dim) for times in self.thresholds)
         if self.ramp != "unrounded":
             low, high = floor(low), ceil(high)
         last = rotary_dim - 1  # channels, not pairs, as in the released code
         return min(max(low, 0), last), min(max(high, 0), last)
 
-    def _pair_turning(self, times: float, rotary_dim: int) -> float:
-        """The index, with fractions, of the pair that turns so many times within the trained length."""
+    def _pair_rotating(self, times: float, rotary_dim: int) -> float:
+        """The index, with fractions, of the pair that rotates so many times within the trained length."""
         trained_length = self.known(self.trained_length, "trained_length")
         theta = DEFAULT_THETA if self.theta is None else self.theta
         return rotary_dim * log(trained_length / (2 * pi * times)) / (2 * log(theta))
@@ -117,5 +117,5 @@ class YaRN(Rotation):
         return 0.1 * mscale * log(self.known(self.factor, "factor")) + 1
 
     def changes_nothing(self, length: int) -> bool:
-        """Interpolated is what it was, and the temperature is 1."""
+        """Interpolation by 1 changes no frequency, and the gain is 1."""
         return self.factor == 1 and self.attention_factor in (None, 1)

@@ -22,7 +22,7 @@ class Constant(Scale):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self.require(self.value >= 0, "value", "at least 0")
+        self.require_at_least(0, "value")
 
     def __call__(self, base: float, weights: Weights) -> float:
         """The value, whatever the model's own number."""

@@ -1,4 +1,4 @@
-"""Learned: each head learns how sharp it is, in place of 1/√head_dim.
+"""Learned: each head learns the factor on its scores, in place of 1/√head_dim.
 
     scale_h = g_h                                   starts at g = log₂(L² − L)
 

@@ -10,10 +10,19 @@ from dataclasses import dataclass, replace
 from math import log
 
 from longspan.geometry import Geometry
-from longspan.slots import Scale, Weights
+from longspan.slots import Part, Scale, Weights
 
 USUAL_LENGTH = 256
 """n where nothing is known of the model: half of the 512 tokens that the second article trained on."""
+
+
+def check_numbers(part: Part, multiplier: float) -> None:
+    """Refuse a `multiplier` of a part that is not above 0, and a `length` whose logarithm is not.
+
+    Errors: SchemeError.
+    """
+    part.require(multiplier > 0, "multiplier", "above 0")
+    part.require_at_least(2, "length")
 
 
 @dataclass(frozen=True)
@@ -33,8 +42,7 @@ class MaxGradient(Scale):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self.require(self.multiplier > 0, "multiplier", "above 0")
-        self.require(self.length is None or self.length >= 2, "length", "at least 2")
+        check_numbers(self, self.multiplier)
 
     def fill(self, geometry: Geometry, length: int) -> "MaxGradient":
         """Half of the trained length where left open, and at least 2: the logarithm of less is no factor."""

@@ -1,1 +1,1 @@
-"""How much sharper is a query that sees more keys? One published method per file."""
+"""How much larger are the scores of a query that sees more keys? One published method per file."""

@@ -43,7 +43,7 @@ class LogLength(Sharpness):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self.require(self.trained_length is None or self.trained_length >= 2, "trained_length", "at least 2")
+        self.require_at_least(2, "trained_length")
         self.require(self.form in ("inference", "training", "gain"), "form", "'inference', 'training' or 'gain'")
 
     def fill(self, geometry: Geometry, length: int) -> "LogLength":

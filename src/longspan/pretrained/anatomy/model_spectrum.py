@@ -11,11 +11,11 @@ import torch
 from jaxtyping import Float64
 from torch import Tensor
 
-from longspan.slots import Rotation
+from longspan.slots import RotaryEmbedding
 
 
 @dataclass(frozen=True)
-class ModelSpectrum(Rotation):
+class ModelSpectrum(RotaryEmbedding):
     """The rotation of a model as it is: it changes nothing.
 
     Arguments:

@@ -29,7 +29,7 @@ from longspan.rotation.llama3 import Llama3
 from longspan.rotation.longrope import LongRoPE
 from longspan.rotation.rope import RoPE
 from longspan.rotation.yarn import YaRN
-from longspan.slots import Rotation
+from longspan.slots import RotaryEmbedding, Rotation
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class Origin:
         original_length: tokens that the model was trained on before the rescaling.
     """
 
-    own: Rotation | None
+    own: RotaryEmbedding | None
     trained_length: int
     original_length: int
 
@@ -140,25 +140,25 @@ def _theta(parameters: dict[str, Any]) -> float:
     return float(parameters["rope_theta"])
 
 
-def _default(parameters: dict[str, Any], trained_length: int, nested: bool) -> Rotation:
+def _default(parameters: dict[str, Any], trained_length: int, nested: bool) -> RotaryEmbedding:
     return RoPE(theta=_theta(parameters))
 
 
-def _proportional(parameters: dict[str, Any], trained_length: int, nested: bool) -> Rotation:
+def _proportional(parameters: dict[str, Any], trained_length: int, nested: bool) -> RotaryEmbedding:
     factor, proportion = parameters.get("factor") or 1.0, float(parameters.get("partial_rotary_factor", 1.0))
     plain = RoPE(proportion=proportion, theta=_theta(parameters))
     return plain if factor == 1 else Linear(float(factor), proportion=proportion, theta=_theta(parameters))
 
 
-def _linear(parameters: dict[str, Any], trained_length: int, nested: bool) -> Rotation:
+def _linear(parameters: dict[str, Any], trained_length: int, nested: bool) -> RotaryEmbedding:
     return Linear(float(parameters["factor"]), theta=_theta(parameters))
 
 
-def _dynamic(parameters: dict[str, Any], trained_length: int, nested: bool) -> Rotation:
+def _dynamic(parameters: dict[str, Any], trained_length: int, nested: bool) -> RotaryEmbedding:
     return DynamicNTK(trained_length, factor=float(parameters["factor"]), theta=_theta(parameters))
 
 
-def _yarn(parameters: dict[str, Any], trained_length: int, nested: bool) -> Rotation:
+def _yarn(parameters: dict[str, Any], trained_length: int, nested: bool) -> RotaryEmbedding:
     return YaRN(
         *_stretch(parameters, trained_length),
         fast=_float(parameters.get("beta_fast") or None),
@@ -171,7 +171,7 @@ def _yarn(parameters: dict[str, Any], trained_length: int, nested: bool) -> Rota
     )
 
 
-def _longrope(parameters: dict[str, Any], trained_length: int, nested: bool) -> Rotation:
+def _longrope(parameters: dict[str, Any], trained_length: int, nested: bool) -> RotaryEmbedding:
     factor, original = _stretch(parameters, trained_length)
     return LongRoPE(
         tuple(map(float, parameters["short_factor"])),
@@ -183,7 +183,7 @@ def _longrope(parameters: dict[str, Any], trained_length: int, nested: bool) -> 
     )
 
 
-def _llama3(parameters: dict[str, Any], trained_length: int, nested: bool) -> Rotation:
+def _llama3(parameters: dict[str, Any], trained_length: int, nested: bool) -> RotaryEmbedding:
     ends = float(parameters["low_freq_factor"]), float(parameters["high_freq_factor"])
     return Llama3(*_stretch(parameters, trained_length), *ends, theta=_theta(parameters))
 

@@ -194,7 +194,7 @@ def _llama_cpp(rotation: Rotation, config: PreTrainedConfig, target: Target, rea
             off = ("--rope-scaling", "none") if target.origin.rescaled else ()
             return (*context, *off, "--rope-freq-base", f"{base:.9g}"), ""
     if _is_its_yarn(rotation, theta):
-        fast, slow = rotation.turns
+        fast, slow = rotation.thresholds
         length = ("--yarn-orig-ctx", str(rotation.trained_length))
         ramp = ("--yarn-beta-fast", f"{fast:g}", "--yarn-beta-slow", f"{slow:g}")
         return (*context, "--rope-scaling", "yarn", "--rope-scale", f"{rotation.factor:g}", *length, *ramp), ""
