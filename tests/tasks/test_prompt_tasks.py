@@ -10,11 +10,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from longspan.errors import InputError
+from longspan.measure.answers import answers
+from longspan.measure.reader import Reader
 from longspan.prompts.task import PromptTask
 from longspan.tasks.niah_single_2 import NiahSingle2
 from longspan.tasks.qa import Qa
 from prompting import CHINESE, TEXT, TOKENIZERS, example, material, tasks_of
-from tiny import prose
+from tiny import llama, prose
 
 QUESTIONS = Path(__file__).parent / "questions.json"
 TASKS: dict[str, Any] = {
@@ -121,6 +123,20 @@ def test_the_question_alone_is_a_part_of_the_prompt(name: str) -> None:
     assert made.truncated(made.room + 40) == made.ids[-40:]
 
 
+@pytest.mark.parametrize("name", [name for name, task in TASKS.items() if example(task, shortest(name)).draft.choices])
+def test_choices_are_measured_by_likelihood(name: str) -> None:
+    """By the same code as facts in a text, with and without a cache."""
+    given = material("words")
+    made = TASKS[name].example(given, 400, "0")
+    asked = made.question(given.encode)
+    assert asked.length <= made.length
+    assert (*asked.ids, *asked.questions[0].ids) == made.ids
+    reader = Reader(llama(len(given.tokenizer)))
+    cached, fresh = (answers(reader, asked, cache) for cache in (reader.read(reader.ids(asked.ids))[1], None))
+    assert cached["questions"][0]["scores"] == pytest.approx(fresh["questions"][0]["scores"], abs=1e-4)
+    assert len(fresh["questions"][0]["scores"]) == len(made.draft.choices)
+
+
 def test_the_user_text_may_be_chinese() -> None:
     made = example(NiahSingle2(), 1500, 0, "bytes", CHINESE)
     plain = made.prompt.without_needles().text.split("afterwards.\n")[1].partition("\nWhat is")[0]
@@ -131,7 +147,7 @@ def test_the_user_text_may_be_chinese() -> None:
 
 @pytest.mark.parametrize(
     ("text", "problem"),
-    [("", "hides its needles in a text: give one"), (prose(40), "give a longer text"), ("No. ", "give a longer text")],
+    [("", "hides its needles in a text: give one"), (prose(40), "give more text"), ("No. ", "give more text")],
 )
 def test_a_text_that_does_not_suffice_is_refused(text: str, problem: str) -> None:
     with pytest.raises(InputError, match=problem):

@@ -1,12 +1,13 @@
 """One example of a task in text: a prompt, what answers it, and controls that a right answer must not survive."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from longspan.errors import InputError
 from longspan.prompts.prompt import Prompt
 from longspan.prompts.scoring import Exact, Scoring
+from longspan.task import Example, Question
 
 
 @dataclass(frozen=True)
@@ -15,7 +16,7 @@ class Draft:
 
     Arguments:
         prompt: what the model reads.
-        answers: the references; which of them are needed is said by `scoring`.
+        answers: the references; `scoring` decides whether one of them suffices or all are needed.
         scoring: how an output is compared with them.
         choices: all answers that a model may choose from, for scoring by likelihood; empty where there are too many.
     """
@@ -73,6 +74,22 @@ class PromptExample:
         if prompt.needles:
             found["without_needles"] = prompt.without_needles()
         return found
+
+    def question(self, encode: Callable[[str], tuple[int, ...]]) -> Example:
+        """Return a text and a question with choices, which is answered by likelihood and needs no writing.
+
+        Arguments:
+            encode: the token ids of a text, without special tokens.
+
+        Errors: InputError where there are too many possible answers to be choices.
+        """
+        if not self.draft.choices:
+            raise InputError(f"{self.seed} has no choices to compare: let the model write its answer")
+        *text, last = self.ids
+        choices = tuple(encode(" " + choice) for choice in self.draft.choices)
+        right = self.draft.choices.index(self.draft.answers[0])
+        depth, distance = (*self.depths, 0.0)[0], (*self.distances, len(self.ids))[0]
+        return Example(tuple(text), (False,) * len(text), (Question((last,), choices, right, depth, distance),))
 
     def truncated(self, length: int, opening: Sequence[int] = ()) -> tuple[int, ...]:
         """Return the ids of the prompt's end: `length` tokens with the opening and the room for the answer.

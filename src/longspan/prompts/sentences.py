@@ -3,6 +3,8 @@
 import re
 from collections.abc import Iterable
 
+from longspan.memo import remember
+
 SPACED_ENDS = ".!?…"
 """Marks that end a sentence where white space follows."""
 JOINED_ENDS = "。！？"
@@ -15,6 +17,7 @@ _SENTENCE = re.compile(
 )
 
 
+@remember(4)
 def sentences(text: str) -> tuple[str, ...]:
     """Return the sentences of a text; every run of white space in it becomes one space.
 

@@ -62,7 +62,8 @@ class PromptTask(Task[PromptExample], ABC):
             draft = self.draft(request, amount)
             if draft is None:
                 return None
-            room = max(self.generated, len(material.encode(" " + " ".join(draft.answers))))
+            answers = (" ".join(draft.answers), *draft.choices)
+            room = max(self.generated, *(len(material.encode(" " + answer)) for answer in answers))
             return draft, (*material.opening, *material.encode(draft.prompt.text)), room
 
         def size(amount: Amount) -> float:
@@ -82,7 +83,7 @@ class PromptTask(Task[PromptExample], ABC):
         if made is None or len(made[1]) + made[2] < SHORTEST * length:
             raise InputError(
                 f"{seed}: no example has {SHORTEST * length:.0f} … {length} tokens, the nearest has {size(amount):g}: "
-                "give a longer text or another length"
+                "give more text or another length"
             )
         draft, ids, room = made
         before = [len(material.opening) + len(material.encode(draft.prompt.up_to(i))) for i in draft.prompt.needles]

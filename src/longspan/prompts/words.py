@@ -50,6 +50,11 @@ def countable(generator: random.Random, common: int) -> Iterator[str]:
 
 
 def name_pool(generator: random.Random, text: str, count: int) -> list[str]:
-    """Return so many different first names that the text does not contain."""
-    unused = [name for name in bundled.words().names if name not in text]
+    """Return so many different first names that the text does not contain, or all there are."""
+    unused = _unused(text)
     return list(islice(generator.sample(unused, len(unused)), count))
+
+
+@remember(4)
+def _unused(text: str) -> tuple[str, ...]:
+    return tuple(name for name in bundled.words().names if name not in text)

@@ -3,7 +3,7 @@
     Clara has a flat with a view of the Colosseum. … Which person lives in Italy? → Clara
 
 Search for the question's words finds nothing. A model must know where a sight is (one hop), or in which country that
-city is (two hops), and attend by meaning. Four people are told about, so names alone do not answer.
+city is (two hops), and attend by meaning. Four people have a sight each, so that names alone do not answer.
 Chance is 1 in 4.
 
 Source: Modarressi et al. 2025, NoLiMa, arXiv:2502.05167. Needles and questions are our own.

@@ -87,7 +87,7 @@ class ListOps(PromptTask):
     arguments: int = 10
 
     def draft(self, request: Request, amount: Amount) -> Draft | None:
-        """Turn `amount.units` digits into operations, then give operations `amount.words` more digits."""
+        """Replace `amount.units` digits by operations, then give operations `amount.words` more digits."""
         if amount.characters:
             return None
         generator = request.generator()

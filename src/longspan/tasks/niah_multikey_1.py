@@ -1,9 +1,9 @@
 """One number of one of four keys, all hidden in the user's text.
 
-A model must tell the key that is asked for from three others.
+A model must distinguish the key that is asked for from three others.
 Chance is 1 in 4 for a model that finds the needles and ignores the keys, else zero.
 
-Source: Hsieh et al. 2024, RULER, arXiv:2404.06654; what differs is said in `longspan.prompts.needles`.
+Source: Hsieh et al. 2024, RULER, arXiv:2404.06654 (see `longspan.prompts.needles` for what differs).
 """
 
 from dataclasses import dataclass

@@ -1,9 +1,9 @@
 """One number of one key among needles of other keys: every line is a needle.
 
-A model must tell one key from as many others as the prompt has lines, and copy the number that belongs to it.
+A model must distinguish one key from as many others as the prompt has lines, and copy the number that belongs to it.
 Chance is 1 in the number of lines for a model that ignores the keys.
 
-Source: Hsieh et al. 2024, RULER, arXiv:2404.06654; what differs is said in `longspan.prompts.needles`.
+Source: Hsieh et al. 2024, RULER, arXiv:2404.06654 (see `longspan.prompts.needles` for what differs).
 """
 
 from dataclasses import dataclass

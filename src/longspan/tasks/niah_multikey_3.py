@@ -3,7 +3,7 @@
 A model must match a key of 32 hexadecimal digits among as many others as the prompt has lines, and copy as many digits.
 Chance is 1 in the number of lines for a model that ignores the keys.
 
-Source: Hsieh et al. 2024, RULER, arXiv:2404.06654; what differs is said in `longspan.prompts.needles`.
+Source: Hsieh et al. 2024, RULER, arXiv:2404.06654 (see `longspan.prompts.needles` for what differs).
 """
 
 from dataclasses import dataclass

@@ -3,7 +3,7 @@
 A model must find all four needles; the score is the share found.
 Chance is zero: a number of seven digits cannot be guessed.
 
-Source: Hsieh et al. 2024, RULER, arXiv:2404.06654; what differs is said in `longspan.prompts.needles`.
+Source: Hsieh et al. 2024, RULER, arXiv:2404.06654 (see `longspan.prompts.needles` for what differs).
 """
 
 from dataclasses import dataclass

@@ -3,7 +3,7 @@
 A model must copy a number. The needle is the only sentence that does not repeat, so that no key is needed to find it.
 Chance is zero: a number of seven digits cannot be guessed.
 
-Source: Hsieh et al. 2024, RULER, arXiv:2404.06654; what differs is said in `longspan.prompts.needles`.
+Source: Hsieh et al. 2024, RULER, arXiv:2404.06654 (see `longspan.prompts.needles` for what differs).
 """
 
 from dataclasses import dataclass

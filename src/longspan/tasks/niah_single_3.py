@@ -3,7 +3,7 @@
 A model must find one sentence in a text about other things and copy 32 hexadecimal digits without a mistake.
 Chance is zero: a UUID cannot be guessed.
 
-Source: Hsieh et al. 2024, RULER, arXiv:2404.06654; what differs is said in `longspan.prompts.needles`.
+Source: Hsieh et al. 2024, RULER, arXiv:2404.06654 (see `longspan.prompts.needles` for what differs).
 """
 
 from dataclasses import dataclass

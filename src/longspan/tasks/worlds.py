@@ -1,4 +1,4 @@
-"""Worlds in prose: where somebody or something is after a few events, told between other sentences.
+"""Worlds in prose: where somebody or something is after a few events, hidden between other sentences.
 
     Clara went into the kitchen. … Clara picked up the biscuit. … Clara walked to the garden.
     Where is the biscuit now? → garden
@@ -53,7 +53,7 @@ class Worlds(PromptTask):
     haystack: Haystack = Noise()
 
     def draft(self, request: Request, amount: Amount) -> Draft | None:
-        """Tell what four people do and ask about one.
+        """Hide what four people do and ask about one.
 
         Errors: InputError for settings that make no world.
         """
@@ -66,12 +66,12 @@ class Worlds(PromptTask):
         things = generator.sample(bundled.words().values, PEOPLE)
         stories = [self._story(generator, *pair) for pair in zip(people, things, strict=True)]
         asked = generator.randrange(PEOPLE)
-        told, support = _interleaved(generator, [events for events, _ in stories], asked, self.facts)
-        depths = sorted(generator.random() for _ in told)
+        events, support = _interleaved(generator, [story for story, _ in stories], asked, self.facts)
+        depths = sorted(generator.random() for _ in events)
         pieces = self.haystack.pieces(request.text, amount, iter(()))
         if pieces is None:
             return None
-        context, where = insert(pieces, [event + self.haystack.after for event in told], depths)
+        context, where = insert(pieces, [event + self.haystack.after for event in events], depths)
         places = stories[asked][1]
         question, answer = (
             (f"Where is {people[asked]} now?", places[-1]),
@@ -101,8 +101,7 @@ def _interleaved(
     generator: random.Random, stories: list[list[str]], asked: int, facts: int
 ) -> tuple[list[str], list[int]]:
     """All events, those of one person in their order; and where the last `facts` events of the asked one are."""
-    turns = [i for i, events in enumerate(stories) for _ in events]
-    generator.shuffle(turns)
+    acting = [person for person, events in enumerate(stories) for _ in events]
+    generator.shuffle(acting)
     left = [iter(events) for events in stories]
-    told = [next(left[turn]) for turn in turns]
-    return told, [i for i, turn in enumerate(turns) if turn == asked][-facts:]
+    return [next(left[person]) for person in acting], [i for i, p in enumerate(acting) if p == asked][-facts:]
