@@ -6,18 +6,17 @@ from the file itself: the module docstring's first line, its indented formula, a
 """
 
 import inspect
-import pkgutil
 import re
 import textwrap
 from collections.abc import Callable
 from dataclasses import dataclass
-from importlib import import_module
 from types import ModuleType
 from typing import Any, get_type_hints
 
 from longspan.errors import SchemeError
 from longspan.memo import remember
 from longspan.plan import Plan
+from longspan.registry import defined_in, modules
 from longspan.slots import Part
 
 SLOT_FOLDERS = (
@@ -65,7 +64,7 @@ class Method:
 def everything() -> tuple[Method, ...]:
     """All methods, folder by folder: parts in the order of the slots, recipes, and what is chosen beside a scheme."""
     folders = (*SLOT_FOLDERS, RECIPES, *BESIDE)
-    return tuple(_describe(folder, module) for folder in folders for module in _modules(folder))
+    return tuple(_describe(folder, module) for folder in folders for module in modules(f"longspan.{folder}"))
 
 
 @remember(None)
@@ -81,26 +80,6 @@ def methods() -> dict[str, Method]:
     return found
 
 
-def _modules(folder: str) -> list[ModuleType]:
-    package = import_module(f"longspan.{folder}")
-    names = sorted(info.name for info in pkgutil.iter_modules(package.__path__))
-    return [import_module(f"longspan.{folder}.{name}") for name in names]
-
-
-def _part(module: ModuleType) -> type[Part]:
-    defined = [
-        value
-        for value in vars(module).values()
-        if inspect.isclass(value)
-        and issubclass(value, Part)
-        and value.__module__ == module.__name__
-        and not inspect.isabstract(value)
-    ]
-    if len(defined) != 1:
-        raise SchemeError(f"{module.__name__} must define exactly one part, it defines {len(defined)}")
-    return defined[0]
-
-
 def _named(module: ModuleType, name: str) -> Callable[..., Any]:
     """The function or class of the file's name."""
     found = next((value for key, value in vars(module).items() if key.lower() == name and callable(value)), None)
@@ -111,7 +90,7 @@ def _named(module: ModuleType, name: str) -> Callable[..., Any]:
 
 def _describe(folder: str, module: ModuleType) -> Method:
     name = module.__name__.rpartition(".")[2]
-    make = _part(module) if folder in SLOT_FOLDERS else _named(module, name)
+    make = defined_in(module, Part) if folder in SLOT_FOLDERS else _named(module, name)
     slot = make.slot if isinstance(make, type) and issubclass(make, Part) else RECIPE if folder == RECIPES else folder
     text = inspect.getdoc(module) or ""
     first, _, rest = text.partition("\n")

@@ -3,6 +3,7 @@
 import inspect
 import pkgutil
 from importlib import import_module
+from types import ModuleType
 from typing import TypeVar
 
 from longspan.errors import LongspanError
@@ -15,22 +16,31 @@ def registered(package: str, base: type[_Base]) -> dict[str, type[_Base]]:
 
     Errors: LongspanError for a file that defines none or several.
     """
-    found: dict[str, type[_Base]] = {}
-    folder = import_module(package)
-    for name in sorted(info.name for info in pkgutil.iter_modules(folder.__path__)):
-        module = import_module(f"{package}.{name}")
-        defined = [
-            value
-            for value in vars(module).values()
-            if inspect.isclass(value)
-            and issubclass(value, base)
-            and value.__module__ == module.__name__
-            and not inspect.isabstract(value)
-        ]
-        if len(defined) != 1:
-            raise LongspanError(f"{module.__name__} must define exactly one {base.__name__}, it defines {len(defined)}")
-        found[name] = defined[0]
-    return found
+    return {name_of(found): found for found in (defined_in(module, base) for module in modules(package))}
+
+
+def modules(package: str) -> list[ModuleType]:
+    """Import every file of a package, in the order of their names."""
+    names = sorted(info.name for info in pkgutil.iter_modules(import_module(package).__path__))
+    return [import_module(f"{package}.{name}") for name in names]
+
+
+def defined_in(module: ModuleType, base: type[_Base]) -> type[_Base]:
+    """Return the one subclass of `base` that a module itself defines.
+
+    Errors: LongspanError where it defines none or several.
+    """
+    defined = [
+        value
+        for value in vars(module).values()
+        if inspect.isclass(value)
+        and issubclass(value, base)
+        and value.__module__ == module.__name__
+        and not inspect.isabstract(value)
+    ]
+    if len(defined) != 1:
+        raise LongspanError(f"{module.__name__} must define exactly one {base.__name__}, it defines {len(defined)}")
+    return defined[0]
 
 
 def name_of(registered: type) -> str:
