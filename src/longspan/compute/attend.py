@@ -13,7 +13,7 @@ from longspan.compute.decoding.prepare import MOST_QUERIES, prepare_call
 from longspan.compute.decoding.prepared import Prepared
 from longspan.compute.dense.blocks import blocks
 from longspan.compute.dense.reference import reference
-from longspan.compute.inputs import Call, Inputs, Positions, check_tensors, has_data
+from longspan.compute.inputs import Call, GivenPositions, Inputs, check_tensors, has_data
 from longspan.compute.kernels import cpu
 from longspan.compute.kernels.kernel import KERNELS, Kernel
 from longspan.compute.tiling import decompose
@@ -77,7 +77,7 @@ def attend(
     >>> attend(x, x, x, "rope + window(2)").shape
     torch.Size([1, 2, 5, 4])
     """
-    positions = Positions(query_positions, key_positions, documents, padding)
+    positions = GivenPositions(query_positions, key_positions, documents, padding)
     call = Call(query, key, value, scheme, positions, {} if weights is None else weights, scale, backend)
     if torch.compiler.is_compiling():
         return _operation(call)

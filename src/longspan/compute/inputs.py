@@ -19,7 +19,7 @@ from longspan.scheme import Scheme
 from longspan.slots import UNBOUNDED, Part, Spectrum, VectorBias, Weights
 
 
-class Positions(NamedTuple):
+class GivenPositions(NamedTuple):
     """Where the tokens of a call are, as far as its caller says so; `longspan.attend` documents each field."""
 
     query_positions: Tensor | None = None
@@ -38,7 +38,7 @@ class Call(NamedTuple):
     key: Tensor
     value: Tensor
     scheme: Scheme | str
-    positions: Positions
+    positions: GivenPositions
     weights: Mapping[str, Tensor]
     scale: float | None
     backend: str

@@ -10,7 +10,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from longspan.compute.inputs import Call, Positions
+from longspan.compute.inputs import Call, GivenPositions
 from longspan.notation import format_scheme
 from longspan.scheme import Scheme
 
@@ -28,7 +28,7 @@ def operation(compute: Callable[[Call], Tensor]) -> Callable[[Call], Tensor]:
     ) -> Tensor:
         query, key, value, *numbers = content
         weights = dict(zip(names.split(","), numbers, strict=True)) if numbers else {}
-        return compute(Call(query, key, value, scheme, Positions(*positions), weights, scale, backend))
+        return compute(Call(query, key, value, scheme, GivenPositions(*positions), weights, scale, backend))
 
     @torch.library.custom_op("longspan::attend", mutates_args=())
     def forward(

@@ -12,7 +12,7 @@ from typing import Any, NoReturn
 import torch
 from torch import Tensor
 
-from longspan.compute.inputs import Call, Positions
+from longspan.compute.inputs import Call, GivenPositions
 from longspan.errors import RefusalError
 from longspan.scheme import Scheme
 
@@ -35,7 +35,7 @@ class Function:
 
     def __call__(self, query: Tensor, key: Tensor, value: Tensor, *rest: Tensor | None) -> Tensor:
         """The output, for positions (four tensors or None) and then learned numbers in the order of their names."""
-        positions, weights = Positions(*rest[:4]), dict(zip(self.names, rest[4:], strict=True))
+        positions, weights = GivenPositions(*rest[:4]), dict(zip(self.names, rest[4:], strict=True))
         return self.compute(Call(query, key, value, self.scheme, positions, weights, self.scale, self.backend))  # pyright: ignore[reportArgumentType]
 
 
