@@ -117,8 +117,9 @@ class Material:
 class Task(ABC, Generic[MeasuredExample]):
     """What a model is asked to do: a value whose fields are settings with defaults.
 
-    Contract tests hold every task to this: an example of length n is exactly n tokens long, equal arguments give equal
-    examples, and another length or index gives another example.
+    Contract tests hold every task to this: equal arguments give equal examples, another length or index gives another
+    example, and an example of length n is exactly n tokens long. Only one in text, whose tokens are no sum over its
+    parts, may have 3 % fewer.
     """
 
     @property

@@ -27,6 +27,7 @@ def test_triples_follow_when_half_of_all_pairs_are_drawn() -> None:
 
 def test_no_word_contains_a_common_one() -> None:
     found = list(islice(countable(random.Random(0), 10), 3000))
+    assert len(found) == 3000
     assert len(set(found)) == len(found)
     for common in found[:10]:
         assert [word for word in found if common in word] == [common]

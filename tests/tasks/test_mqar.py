@@ -57,6 +57,13 @@ def test_short_gaps_are_more_frequent() -> None:
     assert halves[True] / len(gaps) == pytest.approx(0.9, abs=0.04)
 
 
+def test_far_gaps_are_drawn_too() -> None:
+    """Where keys are many, u^(1 / p) would be zero for most far gaps, and 2 % instead of 8 % in the last quarter."""
+    example = MultiQueryRecall(2**20).example(NOTHING, 200_000, "0")
+    far = sum(position - example.context > 0.75 * (example.length - example.context) for position in example.targets)
+    assert far / len(example.targets) == pytest.approx(0.076, abs=0.005)
+
+
 @pytest.mark.parametrize("task", [MultiQueryRecall(tokens_per_pair=3), MultiQueryRecall(vocabulary=40)])
 def test_settings_that_do_not_fit_are_refused(task: MultiQueryRecall) -> None:
     with pytest.raises(InputError, match="change length, tokens_per_pair or vocabulary"):

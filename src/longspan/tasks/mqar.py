@@ -12,6 +12,7 @@ example has its own random numbers; the number of pairs grows with the length.
 """
 
 from dataclasses import dataclass
+from math import log
 
 from longspan.errors import InputError
 from longspan.prompts.sequence import SequenceExample, SequenceTask
@@ -48,8 +49,8 @@ class MultiQueryRecall(SequenceTask):
         values = generator.sample(range(first_value, self.vocabulary), pairs)
         context = [token for pair in zip(keys, values, strict=True) for token in pair]
         slots = length // 2 - pairs
-        # Weighted sampling without replacement: the largest of u^(1 / p) (Efraimidis & Spirakis 2006).
-        rank = [generator.random() ** (1 / (gap + 1) ** (self.power - 1)) for gap in range(slots)]
+        # Weighted sampling without replacement: the largest of ln(u) / p (Efraimidis & Spirakis 2006).
+        rank = [log(1 - generator.random()) / (gap + 1) ** (self.power - 1) for gap in range(slots)]
         gaps = sorted(range(slots), key=lambda gap: -rank[gap])[:pairs]
         generator.shuffle(gaps)
         used = set(keys)
