@@ -1,5 +1,7 @@
 """Positions of few queries and of the keys of a cache, as values: equal ones share what is prepared for them."""
 
+from dataclasses import dataclass
+from functools import cached_property
 from typing import NamedTuple
 
 import torch
@@ -27,10 +29,19 @@ class RowGroup(NamedTuple):
     span: Span
 
 
-class KnownPositions(NamedTuple):
+@dataclass(frozen=True)
+class KnownPositions:
     """Positions of keys that all come as the cache keeps them."""
 
     known: tuple[RowGroup, ...] | None
+
+    def __hash__(self) -> int:
+        return self._hash
+
+    @cached_property
+    def _hash(self) -> int:
+        """Computed once: every layer of a step looks up the same positions."""
+        return hash(self.known)
 
     @classmethod
     def of(cls, queries: Places, keys: Places, batch: int) -> "KnownPositions":
