@@ -5,8 +5,8 @@
 Each piece writes a file of its own in results/; `python benchmarks/table.py` puts them on the page.
 """
 
+import argparse
 import json
-import sys
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
@@ -36,8 +36,10 @@ PIECES: dict[str, Callable[[], list[Row] | dict[str, Any]]] = {
 }
 
 if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description="Measure one piece and write results/attention-PIECE.json.")
+    parser.add_argument("piece", choices=PIECES)
+    piece = parser.parse_args().piece
     torch.set_num_threads(2)
-    piece = sys.argv[1]
     found = {**conditions(), "command": f"python benchmarks/attention.py {piece}"}
     made = PIECES[piece]()
     found |= made if isinstance(made, dict) else {"rows": [asdict(row) for row in made]}

@@ -5,6 +5,7 @@ under each scheme, round by round, all on the same weights in memory: one text, 
 four behind padding of their own.
 """
 
+import argparse
 import copy
 import json
 import os
@@ -79,6 +80,7 @@ def extended(model: PreTrainedModel, scheme: str) -> PreTrainedModel:
 
 
 def main() -> None:
+    argparse.ArgumentParser(description="Write results/model-decode.json.").parse_args()
     torch.set_num_threads(2)
     name, model = ("SmolLM2-135M", longspan.load(SMOLLM2).eval()) if SMOLLM2.exists() else ("random", random_llama())
     rows = []

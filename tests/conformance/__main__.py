@@ -1,7 +1,7 @@
 """Run the table: each model type in a process of its own, its row written to build/conformance/ when it is done.
 
 A run that was stopped goes on where it stood; rows of other code or another transformers are done again.
-With `--wrong-frame` rotary modules are told false positions, and every cell that is not refused must turn red.
+With `--wrong-frame` rotary modules are given false positions, and every cell that is not refused must turn red.
 """
 
 import argparse
@@ -75,13 +75,13 @@ def _rows(types: Iterable[str], folder: Path, wrong_frame: bool) -> Iterable[tup
 def _code(model_type: str) -> str:
     """Of all that a row depends on, its model included."""
     library = sorted(Path(longspan.__file__).parent.rglob("*.py"))
-    told = [
+    known = [
         *(file.read_text(encoding="utf-8") for file in [*library, Path(family.__file__), Path(laws.__file__)]),
         getsource(matter),
         small_config(model_type).to_json_string(use_diff=False),
         f"{METHODS} {REASONS} {transformers.__version__} {torch.__version__}",
     ]
-    return sha256("".join(told).encode()).hexdigest()[:16]
+    return sha256("".join(known).encode()).hexdigest()[:16]
 
 
 def _measured(model_type: str, wrong_frame: bool) -> dict[str, Any]:
@@ -107,7 +107,7 @@ def _work(model_type: str, wrong_frame: bool, results: "multiprocessing.Queue[di
     try:
         model = small_model(model_type, torch.float64)
         if (
-            family.turns(model_type, model) and family.left_padded(model).isnan().any()
+            family.rotates(model_type, model) and family.left_padded(model).isnan().any()
         ):  # rows without any key, which only float32 kernels survive
             model = small_model(model_type)
         if wrong_frame:

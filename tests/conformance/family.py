@@ -37,7 +37,7 @@ class Row:
     """What was found for one model type.
 
     Arguments:
-        turns: whether the type has rotation.
+        rotates: whether the type has rotation.
         positions: what forgetting positions changes.
         missing: paths on which the model itself differs from reading at once, and by how much.
         worst: the largest difference between paths under any method.
@@ -45,7 +45,7 @@ class Row:
         laws: by law, "pass" or what broke it; a law without anything to say on this type is left out.
     """
 
-    turns: bool = True
+    rotates: bool = True
     positions: float = 0.0
     missing: dict[str, float] = field(default_factory=dict)
     worst: float = 0.0
@@ -70,8 +70,8 @@ class Row:
 
 def row(model_type: str, model: PreTrainedModel) -> Row:
     """Try everything on a model."""
-    found = Row(turns=turns(model_type, model))
-    if not found.turns:
+    found = Row(rotates=rotates(model_type, model))
+    if not found.rotates:
         return found
     plain = logits(model, words())
     found.positions = _forgetting(model, plain)
@@ -88,7 +88,7 @@ def row(model_type: str, model: PreTrainedModel) -> Row:
     return found
 
 
-def turns(model_type: str, model: PreTrainedModel) -> bool:
+def rotates(model_type: str, model: PreTrainedModel) -> bool:
     """Whether the type has rotation."""
     if model_type in IN_LAYER:
         return True
@@ -195,7 +195,7 @@ PATHS: dict[str, Callable[[PreTrainedModel], Tensor]] = {
 
 
 def _forgetting(model: PreTrainedModel, plain: Tensor) -> float:
-    """What it changes to tell every token that it stands at 0."""
+    """What it changes to give every token the position 0."""
     zeros = torch.zeros(2, LENGTH, dtype=torch.long)
     still = logits(model, words(), position_ids=zeros, attention_mask=torch.ones_like(zeros))
     return float((plain - still).std() / plain.std())

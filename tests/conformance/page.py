@@ -18,7 +18,7 @@ A cell is ✓ where these paths give the logits of reading at once: {", ".join(P
 within {TOLERANCE:g} of the logits' deviation, or ten times what the model itself differs by. The method must change the
 logits, and leave nothing behind when it is taken off. Methods of fixed
 frequencies are computed a second time by a route that shares no rotation
-with the first. With rotary modules told false positions (`make conformance ARGS=--wrong-frame`) no cell is ✓.
+with the first. With rotary modules given false positions (`make conformance ARGS=--wrong-frame`) no cell is ✓.
 
 *positions* is what forgetting them changes, in units of the deviation; *worst* is the largest difference between
 two paths under any method. A letter is a refusal, with its reason:
@@ -36,7 +36,7 @@ COLUMNS = ("neutral", "own", "reach")
 
 def page(rows: dict[str, Row]) -> str:
     """The page."""
-    turning = {name: row for name, row in sorted(rows.items()) if row.turns}
+    rotating = {name: row for name, row in sorted(rows.items()) if row.rotates}
     letters = {f"refused: {name}": chr(ord("a") + i) for i, name in enumerate(REASONS)}
     return "\n".join(
         [
@@ -44,7 +44,7 @@ def page(rows: dict[str, Row]) -> str:
             *(f"- **{letters[f'refused: {name}']}** {name}: {MEANING[name]}" for name in REASONS),
             "",
             LAWS,
-            *_counts(turning),
+            *_counts(rotating),
             "## The table",
             "",
             *(f"{i}. `{method}`" for i, method in enumerate(METHODS, 1)),
@@ -53,27 +53,29 @@ def page(rows: dict[str, Row]) -> str:
             + " | ".join([*COLUMNS, *map(str, range(1, len(METHODS) + 1))])
             + " |",
             "|---|---|---|" + "---|" * (len(COLUMNS) + len(METHODS)),
-            *(_line(name, row, letters) for name, row in turning.items()),
+            *(_line(name, row, letters) for name, row in rotating.items()),
             "",
-            *_missing(turning),
+            *_missing(rotating),
             *_unbuilt(rows),
             "## Without rotation",
             "",
-            ", ".join(sorted(name for name, row in rows.items() if not row.turns)),
+            ", ".join(sorted(name for name, row in rows.items() if not row.rotates)),
             "",
         ]
     )
 
 
-def _counts(turning: dict[str, Row]) -> list[str]:
-    everything = [name for name, row in turning.items() if len(row.takes) == len(METHODS)]
-    some = [name for name, row in turning.items() if 0 < len(row.takes) < len(METHODS)]
-    none = [name for name, row in turning.items() if not row.takes]
-    why = Counter(next(iter(row.cells.values()), "").removeprefix("refused: ") for row in map(turning.get, none) if row)
+def _counts(rotating: dict[str, Row]) -> list[str]:
+    everything = [name for name, row in rotating.items() if len(row.takes) == len(METHODS)]
+    some = [name for name, row in rotating.items() if 0 < len(row.takes) < len(METHODS)]
+    none = [name for name, row in rotating.items() if not row.takes]
+    why = Counter(
+        next(iter(row.cells.values()), "").removeprefix("refused: ") for row in map(rotating.get, none) if row
+    )
     return [
         "## In numbers",
         "",
-        f"- {len(turning)} model types with rotation were built; {len(everything) + len(some)} of them take methods.",
+        f"- {len(rotating)} model types with rotation were built; {len(everything) + len(some)} of them take methods.",
         f"- {len(everything)} take all {len(METHODS)} schemes of the table.",
         f"- {len(some)} take some: {', '.join(some)}.",
         f"- {len(none)} take none: {', '.join(none)} ({', '.join(f'{n} {name}' for name, n in why.items())}).",
@@ -91,10 +93,10 @@ def _mark(cell: str, letters: dict[str, str]) -> str:
     return "✓" if cell == "pass" else letters.get(cell, cell)
 
 
-def _missing(turning: dict[str, Row]) -> list[str]:
+def _missing(rotating: dict[str, Row]) -> list[str]:
     lines = [
         f"- {name}: {', '.join(f'{path} ({apart:.1g})' for path, apart in row.missing.items())}"
-        for name, row in turning.items()
+        for name, row in rotating.items()
         if row.missing
     ]
     return [

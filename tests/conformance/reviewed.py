@@ -32,9 +32,9 @@ NO_ROTATION = "has no rotary position embedding"
 REASONS = {
     "no rotary module": NO_ROTATION,
     "attention of its own": "does not call attention through",
-    "unknown turning": "none of the known layouts|takes no position_ids",
+    "unknown rotation": "none of the known layouts|takes no position_ids",
     "works on its masks": "works on its masks itself|more than causality|a ready mask tensor",
-    "far layers do not turn": "do not rotate with position",
+    "far layers do not rotate": "do not rotate with position",
     "only sliding layers": "every attention layer of this model has a sliding window",
     "follows the length": "changes its own frequencies with the length",
     "no theta": "names no rope_theta",
@@ -44,11 +44,11 @@ REASONS = {
 """The reviewed list: what a refusal may be, and how to know its message."""
 
 MEANING = {
-    "no rotary module": "it turns by a table of sines inside its attention: there is no module that could be steered",
+    "no rotary module": "it rotates by a table of sines inside its attention: there is no module that could be steered",
     "attention of its own": "the model computes attention itself and not through transformers' interface",
-    "unknown turning": "its channels turn in a way that none of the known layouts explains",
+    "unknown rotation": "its channels rotate in a way that none of the known layouts explains",
     "works on its masks": "it works on its masks itself (sparse attention, image blocks, patches)",
-    "far layers do not turn": "the layers that see everything do not turn: there are no distances to change",
+    "far layers do not rotate": "the layers that see everything do not rotate: there are no distances to change",
     "only sliding layers": "every layer has a sliding window: there is nothing to extend",
     "follows the length": "its frequencies change with the length of the call, which no cache can follow",
     "no theta": "its config names no base of the frequencies, which the method rescales",
@@ -57,7 +57,7 @@ MEANING = {
 }
 
 IN_LAYER = ("codegen", "gptj", "roformer")
-"""Types that turn by a table of sines inside their attention, without a rotary module that could be steered."""
+"""Types that rotate by a table of sines inside their attention, without a rotary module that could be steered."""
 
 UNBUILT = {
     "gemma3n": "its vision tower needs the package timm; gemma3n_text, its text model, is in the table",
