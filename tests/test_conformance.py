@@ -37,8 +37,8 @@ def test_a_wrong_frame_turns_every_cell_red(monkeypatch):
 def test_refusals_are_reviewed(monkeypatch):
     model = small_model("cohere2", torch.float64)
     assert family.row("cohere2", model).cells == {
-        "yarn(factor=2)": "refused: far layers do not turn",
-        "rerope(window=6)": "refused: far layers do not turn",
+        "yarn(factor=2)": "refused: far layers do not rotate",
+        "rerope(window=6)": "refused: far layers do not rotate",
         "window(size=8)": "pass",
     }
     monkeypatch.setattr(family, "reason", lambda message: None)
@@ -53,7 +53,7 @@ def test_a_method_that_changes_nothing_is_red(monkeypatch):
 
 
 def test_a_model_without_rotation_has_no_cells():
-    assert family.row("gpt2", small_model("gpt2", torch.float64)) == Row(turns=False)
+    assert family.row("gpt2", small_model("gpt2", torch.float64)) == Row(rotates=False)
 
 
 def test_a_row_is_measured_once_and_again_when_the_code_changed(monkeypatch, tmp_path):
@@ -74,9 +74,9 @@ def test_a_row_is_measured_once_and_again_when_the_code_changed(monkeypatch, tmp
 def test_the_page_counts():
     rows = {
         "llama": Row(positions=1.0, cells=dict.fromkeys(FEW, "pass"), missing={"chunked": 0.5}),
-        "cohere2": Row(cells={**dict.fromkeys(FEW, "refused: far layers do not turn"), "window(size=8)": "pass"}),
+        "cohere2": Row(cells={**dict.fromkeys(FEW, "refused: far layers do not rotate"), "window(size=8)": "pass"}),
         "falcon": Row(cells=dict.fromkeys(FEW, "refused: attention of its own")),
-        "gpt2": Row(turns=False),
+        "gpt2": Row(rotates=False),
     }
     text = page.page(rows)
     assert "3 of them" not in text
