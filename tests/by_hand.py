@@ -20,7 +20,7 @@ def angles(head_dim: int) -> np.ndarray:
 
 
 def scores(q: np.ndarray, k: np.ndarray, a: np.ndarray, c: np.ndarray) -> np.ndarray:
-    """Scores of queries turned to places a and keys turned to places c."""
+    """Scores of queries rotated to places a and keys rotated to places c."""
     turned_q = pairs(q) * np.exp(1j * np.outer(a, angles(q.shape[-1])))
     turned_k = pairs(k) * np.exp(1j * np.outer(c, angles(q.shape[-1])))
     return np.real(turned_q @ turned_k.conj().T) / q.shape[-1] ** 0.5
@@ -28,8 +28,8 @@ def scores(q: np.ndarray, k: np.ndarray, a: np.ndarray, c: np.ndarray) -> np.nda
 
 def scores_at(q: np.ndarray, k: np.ndarray, distance: np.ndarray) -> np.ndarray:
     """Scores at a matrix of said distances, pair by pair."""
-    turn = np.exp(1j * distance[..., None] * angles(q.shape[-1]))
-    return np.real((pairs(q)[:, None] * pairs(k).conj()[None] * turn).sum(-1)) / q.shape[-1] ** 0.5
+    factor = np.exp(1j * distance[..., None] * angles(q.shape[-1]))
+    return np.real((pairs(q)[:, None] * pairs(k).conj()[None] * factor).sum(-1)) / q.shape[-1] ** 0.5
 
 
 def output(score: np.ndarray, v: np.ndarray, keep: np.ndarray | None = None) -> np.ndarray:

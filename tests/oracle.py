@@ -1,6 +1,6 @@
 """The equation as literal loops in float64: one statement of truth, slow on purpose.
 
-It shares no code with `compute/`: pairs are visited one by one, rotation is written out with cos and sin of the *said
+It shares no code with `compute/`: pairs are visited one by one, rotation is written out with cos and sin of the *mapped
 distance* (the backends rotate queries and keys separately, branch by branch), tokens are counted one by one.
 """
 
@@ -39,7 +39,7 @@ def oracle(
 
 
 def counted(count: int, documents: Tensor | None, padding: Tensor | None, positions: Tensor | None) -> Places:
-    """Where tokens stand, counted one by one: real tokens of one document follow each other, whatever lies between."""
+    """Order, position and document of tokens, counted one by one: what lies between tokens of a document is skipped."""
     batch = max(len(given) for given in (documents, padding, torch.zeros(1)) if given is not None)
     order, document = torch.zeros(2, batch, count, dtype=torch.int64)
     for b in range(batch):
@@ -81,7 +81,7 @@ def _row(query, key, value, scheme, queries, keys, weights, base_scale, b, i, se
             if scheme.qk_norm:
                 learned = scheme.weights_of(scheme.qk_norm, weights)
                 q, k = scheme.qk_norm.query(q, learned), scheme.qk_norm.key(k, learned)
-            score = _turned(q.tolist(), k.tolist(), scheme, m, n)
+            score = _rotated(q.tolist(), k.tolist(), scheme, m, n)
             if isinstance(scheme.bias, VectorBias):
                 rows[j] = int(scheme.bias.row(relatives[j]))
                 table = scheme.weights_of(scheme.bias, weights)["key"].double()
@@ -110,8 +110,8 @@ def _row(query, key, value, scheme, queries, keys, weights, base_scale, b, i, se
     return out
 
 
-def _turned(q: list[float], k: list[float], scheme: Scheme, m: Tensor, n: Tensor) -> float:
-    """⟨R(said distance) q, k⟩, pair by pair."""
+def _rotated(q: list[float], k: list[float], scheme: Scheme, m: Tensor, n: Tensor) -> float:
+    """⟨R(mapped distance) q, k⟩, pair by pair."""
     rotation = scheme.rotation
     for segment in rotation.segments(int(m[0]) + 1):
         if segment.start <= m[0] < segment.stop:
@@ -122,9 +122,9 @@ def _turned(q: list[float], k: list[float], scheme: Scheme, m: Tensor, n: Tensor
     total = sum(x * y for x, y in zip(q[2 * pairs :], k[2 * pairs :], strict=True))
     for p in range(pairs):
         axis = int(spectrum.axis[p])
-        said = float(sections[p * len(sections) // pairs](m[axis], n[axis]))
-        angle = said * float(spectrum.frequencies[p])
+        mapped = float(sections[p * len(sections) // pairs](m[axis], n[axis]))
+        angle = mapped * float(spectrum.frequencies[p])
         a, b = (p, p + pairs) if spectrum.layout == "half" else (2 * p, 2 * p + 1)
-        turned = (q[a] * cos(angle) - q[b] * sin(angle)) * k[a] + (q[b] * cos(angle) + q[a] * sin(angle)) * k[b]
-        total += turned * spectrum.gain**2 * exp(float(spectrum.log_decay[p]) * said)
+        rotated = (q[a] * cos(angle) - q[b] * sin(angle)) * k[a] + (q[b] * cos(angle) + q[a] * sin(angle)) * k[b]
+        total += rotated * spectrum.gain**2 * exp(float(spectrum.log_decay[p]) * mapped)
     return total

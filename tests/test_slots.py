@@ -33,9 +33,9 @@ def test_a_part_changes_something_unless_it_says_otherwise() -> None:
     assert not any(part.changes_nothing(2) for part in (RoPE(), Softmax(), Causal()))
 
 
-@pytest.mark.parametrize(("partial", "turning"), [(1.0, 64), (0.5, 32), (0.25, 16)])
-def test_the_channels_that_turn_are_the_part_asked_for(partial: float, turning: int) -> None:
-    assert RoPE(partial=partial).spectrum(64).rotary_dim == turning
+@pytest.mark.parametrize(("partial", "rotating"), [(1.0, 64), (0.5, 32), (0.25, 16)])
+def test_the_channels_that_rotate_are_the_part_asked_for(partial: float, rotating: int) -> None:
+    assert RoPE(partial=partial).spectrum(64).rotary_dim == rotating
 
 
 @pytest.mark.parametrize("theta", [1.0, 0.5, -10000.0])
@@ -46,12 +46,12 @@ def test_a_base_that_slows_no_pair_is_refused(theta: float) -> None:
 
 
 @pytest.mark.parametrize("partial", [0.0, -0.5, 1.5])
-def test_no_more_channels_turn_than_there_are(partial: float) -> None:
+def test_no_more_channels_rotate_than_there_are(partial: float) -> None:
     with pytest.raises(SchemeError, match=r"rope: partial must be in \(0, 1\], got"):
         RoPE(partial=partial)
 
 
-def test_half_a_pair_cannot_turn() -> None:
+def test_half_a_pair_cannot_rotate() -> None:
     with pytest.raises(SchemeError, match=r"head_dim 10 · partial 0.5 = 5 is odd"):
         RoPE(partial=0.5).spectrum(10)
     assert RoPE(partial=0.6).spectrum(10).rotary_dim == 6

@@ -32,7 +32,7 @@ PARTS: dict[str, type[Part]] = {
 
 
 def default(name: str) -> Part:
-    """A method as it stands, closed from the geometry."""
+    """A method with its defaults, filled from the geometry."""
     return PARTS[name]().fill(GEOMETRY, LENGTH)
 
 

@@ -104,7 +104,7 @@ def test_a_nan_is_seen_in_the_rows_that_see_it_and_in_no_other(
 
 
 ROUNDINGS = 3
-"""Of each query, key and value in a fast backend: normalized, turned, and multiplied with a rounded weight."""
+"""Of each query, key and value in a fast backend: normalized, rotated, and multiplied with a rounded weight."""
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])

@@ -29,12 +29,12 @@ def test_exactly_one_branch_holds_and_says_the_distance(name: str, data: st.Data
     for branch in distance.branches():
         holds = branch.holds(query, key)
         held += holds
-        said = (branch.query(query[..., None]) - branch.key(key[..., None])).double()
+        mapped = (branch.query(query[..., None]) - branch.key(key[..., None])).double()
         definition = torch.stack(
             [section(query, key).double().expand(PLACES, PLACES) for section in distance.per_section()], -1
         )
-        said = said.expand_as(definition)
-        torch.testing.assert_close(said[holds & pairs], definition[holds & pairs], rtol=0, atol=1e-12)
+        mapped = mapped.expand_as(definition)
+        torch.testing.assert_close(mapped[holds & pairs], definition[holds & pairs], rtol=0, atol=1e-12)
     assert (held == 1).all()
 
 

@@ -13,7 +13,7 @@ PLACES = 30
 
 
 def streamed(q: np.ndarray, k: np.ndarray, v: np.ndarray, sinks: int, size: int) -> np.ndarray:
-    """Each query against what the cache holds; everything stands at its index inside the cache."""
+    """Each query against what the cache holds; every key has its index inside the cache as position."""
     rows = []
     for i in range(len(q)):
         held = [j for j in range(i + 1) if j < sinks or j > i - (size - sinks)]

@@ -42,8 +42,8 @@ def decoded(q: np.ndarray, k: np.ndarray, window: int, groups: tuple[int, ...], 
                 some = slice(first + ranges[section], first + ranges[section + 1])
                 cos[:, some], sin[:, some] = np.cos(angle)[:, some], -np.sin(angle)[:, some]
         keys = k[: i + 1]
-        turned = np.concatenate([-keys[:, half:], keys[:, :half]], 1)
-        scores[i, : i + 1] = (keys * cos + turned * sin) @ q[i] / width**0.5
+        rotated = np.concatenate([-keys[:, half:], keys[:, :half]], 1)
+        scores[i, : i + 1] = (keys * cos + rotated * sin) @ q[i] / width**0.5
     return scores
 
 

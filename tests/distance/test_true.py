@@ -20,8 +20,8 @@ def test_attention_is_that_of_transformers() -> None:
     q, k, v = tensors(*drawn(20))
     rotary = LlamaRotaryEmbedding(LlamaConfig(hidden_size=16, num_attention_heads=1))
     cos, sin = (table.double() for table in rotary(q.float(), torch.arange(20)[None]))
-    turned = apply_rotary_pos_emb(q, k, cos, sin)
-    wanted = torch.nn.functional.scaled_dot_product_attention(*turned, v, is_causal=True)
+    rotated = apply_rotary_pos_emb(q, k, cos, sin)
+    wanted = torch.nn.functional.scaled_dot_product_attention(*rotated, v, is_causal=True)
     # Their angles are float32, ours float64.
     torch.testing.assert_close(attend(q, k, v, "true"), wanted, rtol=0, atol=1e-5)
 

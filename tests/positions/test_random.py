@@ -30,7 +30,7 @@ def test_one_draw_is_shared_and_the_generator_decides() -> None:
 
 
 def test_order_statistics_are_those_of_a_uniform_sample() -> None:
-    """The i-th of N out of 0 … S − 1 stands at (i + 1)(S + 1)/(N + 1) − 1 on average."""
+    """The i-th of N out of 0 … S − 1 is at (i + 1)(S + 1)/(N + 1) − 1 on average."""
     mean = random(3, 20, rows=20000).double().mean(0)
     wanted = torch.tensor([1, 2, 3], dtype=torch.float64) * 21 / 4 - 1
     torch.testing.assert_close(mean, wanted, rtol=0, atol=0.1)

@@ -13,7 +13,7 @@ PLACES = 40
 
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_attention_is_window_and_capped_sinks(backend: str) -> None:
-    """As the authors have it: sinks beyond the window get the query turned to L and keys that do not turn."""
+    """As the authors have it: sinks beyond the window get the query rotated to L and keys that do not rotate."""
     q, k, v = drawn(PLACES)
     place = np.arange(PLACES)
     r = place[:, None] - place

@@ -22,7 +22,7 @@ def test_attention_is_written_out(backend: str) -> None:
     half = place // 4
     keep = (r[..., 0] >= 0) & (half[:, None] - half <= 1)
     fade = (2 * np.arange(8) / 16 + 0.4) / 1.4
-    turned = pairs(q)[:, None] * pairs(k).conj()[None] * np.exp(1j * r * angles(16)) * fade ** (np.maximum(r, 0) / 20)
-    score = np.real(turned.sum(-1)) / 4
+    rotated = pairs(q)[:, None] * pairs(k).conj()[None] * np.exp(1j * r * angles(16)) * fade ** (np.maximum(r, 0) / 20)
+    score = np.real(rotated.sum(-1)) / 4
     out = attend(*tensors(q, k, v), "xpos_bca(8, scale_base=20)", backend=backend)[0, 0].numpy()
     np.testing.assert_allclose(out, output(score, v, keep), rtol=0, atol=1e-13)

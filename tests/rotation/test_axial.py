@@ -17,7 +17,7 @@ PLANE = torch.tensor([[[0, 0], [1, 0], [0, 2], [3, 1], [5, 5], [2, 7]]])
 SPLITS = ["groups", "interleaved"]
 
 
-def turned(rotation: Axial, x: Tensor, place: list[int]) -> Tensor:
+def rotated(rotation: Axial, x: Tensor, place: list[int]) -> Tensor:
     return rotate(x[None, None, None], torch.tensor([[place]]), rotation.spectrum(len(x)))[0, 0, 0]
 
 
@@ -54,7 +54,7 @@ def test_is_the_exponential_of_two_generators_that_commute(split) -> None:
     x = torch.randn(8, dtype=torch.float64)
     for place in PLANE[0].tolist():
         wanted = torch.from_numpy(expm((place[0] * generators[0] + place[1] * generators[1]).numpy())) @ x
-        torch.testing.assert_close(turned(rotation, x, place), wanted, **EXACT)
+        torch.testing.assert_close(rotated(rotation, x, place), wanted, **EXACT)
 
 
 @pytest.mark.parametrize("split", SPLITS)
@@ -68,15 +68,15 @@ def test_only_differences_on_both_axes_count(split) -> None:
 def test_each_place_has_a_rotation_of_its_own(split) -> None:
     """A step on one axis is not undone by a step back on the other."""
     x = torch.randn(8, dtype=torch.float64)
-    assert not torch.allclose(turned(Axial(split=split), x, [1, -1]), x)
-    torch.testing.assert_close(turned(Axial(split=split), x, [0, 0]), x, rtol=0, atol=0)
+    assert not torch.allclose(rotated(Axial(split=split), x, [1, -1]), x)
+    torch.testing.assert_close(rotated(Axial(split=split), x, [0, 0]), x, rtol=0, atol=0)
 
 
 def test_swapping_axes_swaps_groups() -> None:
     rotation = Axial(layout="interleaved")
     x = torch.randn(8, dtype=torch.float64)
-    swapped = turned(rotation, x.roll(4), [9, 2]).roll(4)
-    torch.testing.assert_close(swapped, turned(rotation, x, [2, 9]), **EXACT)
+    swapped = rotated(rotation, x.roll(4), [9, 2]).roll(4)
+    torch.testing.assert_close(swapped, rotated(rotation, x, [2, 9]), **EXACT)
 
 
 @pytest.mark.parametrize("layout", ["half", "interleaved"])

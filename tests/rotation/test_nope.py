@@ -12,7 +12,7 @@ JUMPS = torch.tensor([0, 9, 9, 100, 101, 1000])
 ORDER = torch.tensor([3, 1, 5, 0, 2, 4, 6])
 
 
-def test_coordinates_mean_nothing() -> None:
+def test_positions_mean_nothing() -> None:
     torch.testing.assert_close(output(NoPE(), positions=JUMPS), output(NoPE()), rtol=0, atol=0)
     assert not torch.allclose(output(RoPE(), positions=JUMPS), output(RoPE()))
 

@@ -19,11 +19,11 @@ def test_attention_is_x_transformers() -> None:
     length, head_dim, scale_base = 48, 16, 8
     query, key, value = torch.randn(3, 1, 2, length, head_dim)
     angles, scale = RotaryEmbedding(head_dim, use_xpos=True, scale_base=scale_base).forward_from_seq_len(length)
-    turned = (
+    rotated = (
         apply_rotary_pos_emb(query, angles, scale),  # pyright: ignore[reportArgumentType]
         apply_rotary_pos_emb(key, angles, scale**-1),  # pyright: ignore[reportArgumentType]
     )
-    wanted = torch.nn.functional.scaled_dot_product_attention(*turned, value, is_causal=True)
+    wanted = torch.nn.functional.scaled_dot_product_attention(*rotated, value, is_causal=True)
     ours = attend(query, key, value, Scheme.of(XPos(scale_base=scale_base, layout="interleaved")))
     # Both are float32; theirs spreads each score over factors as large as 0.2857^(−24/8) = 43.
     torch.testing.assert_close(ours, wanted, rtol=1e-4, atol=1e-4)

@@ -116,5 +116,5 @@ def _check_training_free(scheme: Scheme) -> None:
         raise RefusalError(
             f"{rotation.name} needs {rotation.num_axes} coordinates per token and training with them: leave it out"
         )
-    if rotation.log_decay(8).any():
+    if rotation.decays:
         raise RefusalError(f"{rotation.name} lets pairs shrink with distance, which needs training: leave it out")

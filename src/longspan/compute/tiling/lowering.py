@@ -292,7 +292,7 @@ def _freshness(tiles: list[Tile]) -> Iterator[tuple[Tile, bool]]:
 
 def _origins(rotation: Rotation, span: Span, decay_span: int) -> list[tuple[int | None, Tensor, Tensor]]:
     """Key ranges that share an origin of decay: all keys where nothing decays."""
-    if not rotation.log_decay(2).any():
+    if not rotation.decays:
         return [(None, torch.tensor(0), torch.tensor(span.keys))]
     size = decay_span or rotation.decay_block
     offset = span.first_key + span.shift

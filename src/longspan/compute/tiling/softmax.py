@@ -15,7 +15,7 @@ from longspan.compute.tiling.lowering import Cut, Span, View, count_visible, low
 from longspan.compute.tiling.tiles import TiledAttention
 from longspan.memo import remember
 from longspan.scheme import Scheme
-from longspan.slots import EVERYWHERE, UNBOUNDED, Band, Rotation, ScoreBias, Spectrum, VectorBias
+from longspan.slots import EVERYWHERE, UNBOUNDED, Band, ScoreBias, Spectrum, VectorBias
 
 
 @remember(None)
@@ -27,7 +27,7 @@ def refusal(scheme: Scheme) -> str | None:
         return f"{scheme.cap.name} changes scores inside the kernel"
     if isinstance(scheme.bias, VectorBias):
         return _vectors_refusal(scheme, scheme.bias)
-    if not scheme.distance.is_true and _decays(scheme.rotation):
+    if not scheme.distance.is_true and scheme.rotation.decays:
         return f"{scheme.rotation.name} decays and {scheme.distance.name} maps its distances"
     return None
 
@@ -37,7 +37,7 @@ def _vectors_refusal(scheme: Scheme, bias: VectorBias) -> str | None:
         return f"{bias.name} adds vectors to keys and values that change with every distance"
     if scheme.reweight:
         return f"{scheme.reweight.name} multiplies weights of values to which {bias.name} adds vectors"
-    if _decays(scheme.rotation):
+    if scheme.rotation.decays:
         return f"{scheme.rotation.name} decays and {bias.name} adds vectors to keys"
     return None
 
@@ -45,13 +45,9 @@ def _vectors_refusal(scheme: Scheme, bias: VectorBias) -> str | None:
 @remember(None)
 def needs_steps_of_one(scheme: Scheme) -> bool:
     """Whether positions must step by one with the order, because a mapped distance or a bias depends on them."""
-    plain = scheme.distance.is_true and not _decays(scheme.rotation)
+    plain = scheme.distance.is_true and not scheme.rotation.decays
     seen = scheme.bias is not None or scheme.reweight is not None
     return not plain or seen or len(scheme.rotation.segments(UNBOUNDED)) > 1
-
-
-def _decays(rotation: Rotation) -> bool:
-    return bool(rotation.log_decay(2).any())
 
 
 @dataclass(frozen=True, eq=False)
