@@ -2,7 +2,7 @@
 
 import typer
 
-from longspan.cli import bench, export, extend, methods
+from longspan.cli import audit, bench, export, extend, methods
 from longspan.cli.terminal import print_anything, say
 
 app = typer.Typer(
@@ -11,6 +11,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+app.command("audit")(audit.audit)
 app.command("bench")(bench.bench)
 app.command("export")(export.export)
 app.command("extend")(extend.extend)
