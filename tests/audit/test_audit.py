@@ -14,16 +14,18 @@ from longspan.errors import InputError, RefusalError
 
 
 def audited(raw: dict[str, Any], length: int | None = None, **changes: Any) -> Audit:
+    """In full width, and six layers deep unless said otherwise."""
+    changes = {"num_hidden_layers": 6, **changes}
     return audit_of(of_raw("given", copy.deepcopy(raw) | changes), length)
 
 
 def test_llama_31() -> None:
-    """Eight key-value heads of 128 in 32 layers: 128 KiB per token; its rescaling divides by 1 … 8."""
+    """Eight key-value heads of 128 in 32 layers are 128 KiB per token, in six 24; its rescaling divides by 1 … 8."""
     found = audited(LLAMA_31_8B)
     (group,), (rotation,) = found.layers, found.rotations
-    assert (group.attention, group.count, group.cache_bytes_per_token) == ("GQA", 32, 131072)
-    assert found.cache_bytes == 131072 * 131072
-    assert found.cache_bytes_fp8 == 131072 * 65536
+    assert (group.attention, group.count, group.cache_bytes_per_token) == ("GQA", 6, 24576)
+    assert found.cache_bytes == 24576 * 131072
+    assert found.cache_bytes_fp8 == 12288 * 131072
     assert (rotation.rescaling, rotation.channels, rotation.theta) == ("llama3", 128, 5e5)
     assert rotation.rescaled_by == pytest.approx((1, 8))
     assert (found.trained_length, found.original_length) == (131072, 8192)
@@ -36,15 +38,15 @@ def test_llama_31() -> None:
 def test_deepseek_v3_caches_latents() -> None:
     """512 channels of latent and 64 of rotated key per layer, in bfloat16."""
     (group,) = audited(DEEPSEEK_V3).layers
-    assert (group.attention, group.cache_bytes_per_token) == ("MLA", 61 * 576 * 2)
+    assert (group.attention, group.cache_bytes_per_token) == ("MLA", 6 * 576 * 2)
 
 
 def test_gemma_3_caches_windows() -> None:
     found = audited(GEMMA_3_1B)
     sliding, full = found.layers
     assert (sliding.window, sliding.seen, sliding.attention) == (512, 512, "MQA")
-    assert sliding.cache_bytes == 22 * 2 * 256 * 2 * 511
-    assert full.cache_bytes == 4 * 2 * 256 * 2 * 32768
+    assert sliding.cache_bytes == 5 * 2 * 256 * 2 * 511
+    assert full.cache_bytes == 1 * 2 * 256 * 2 * 32768
     by_kind = {rotation.kinds: rotation for rotation in found.rotations}
     assert by_kind["sliding_attention",].theta == 1e4
     assert by_kind["sliding_attention",].base.length == 512

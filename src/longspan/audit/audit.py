@@ -13,7 +13,7 @@ from longspan.audit.subject import Subject
 from longspan.audit.watching.held import Held
 from longspan.audit.watching.observation import Layer, Observation, Rotation
 from longspan.errors import InputError, LongspanError
-from longspan.pretrained.anatomy.inspect import rope_origin, rope_parameters
+from longspan.pretrained.anatomy.config import rope_origin, rope_parameters
 from longspan.slots import geometric
 
 LONGEST = 2**24

@@ -9,7 +9,7 @@ from longspan.audit.finding import Finding
 from longspan.audit.subject import Subject
 from longspan.audit.watching.observation import Rotation
 from longspan.errors import LongspanError
-from longspan.pretrained.anatomy.inspect import rope_origin, rope_parameters
+from longspan.pretrained.anatomy.config import rope_origin, rope_parameters
 from longspan.slots import geometric
 
 SAME = 1e-4

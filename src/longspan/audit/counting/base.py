@@ -3,7 +3,7 @@
     Σ_i cos(r f_i) ≥ 0        for every distance r = 0 … N−1
 
 Here the frequencies are those that the model has, rescaled or not. `longspan.base_bound` searches the smallest base
-exactly, in time that grows with the square of the length; steps of half a percent serve longer texts.
+exactly, in time that grows with the square of the length; steps of two percent serve longer texts.
 
 Source: Men et al. 2024, "Base of RoPE Bounds Context Length", arXiv:2405.14591.
 """
@@ -17,8 +17,10 @@ from longspan.slots import geometric
 
 EXACT = 4096
 """The longest text for which the smallest base is searched exactly, tokens."""
-STEP = 1.005
+STEP = 1.02
 """Factor between two bases of the coarse search."""
+NEAR = 1.03
+"""How far beyond the last failure is looked at first, as a factor: a failure moves as the base does, at most."""
 BLOCK = 8192
 """Distances that are computed at once."""
 
@@ -52,7 +54,7 @@ def smallest_base(length: int, rotary_dim: int) -> int | None:
     while True:
         spectrum = geometric(theta, rotary_dim)
         # Near the distance that failed before, most bases fail again: a short look saves a long one.
-        again = first_negative(spectrum, min(length, int(1.1 * negative) + 1), negative) if negative else None
+        again = first_negative(spectrum, min(length, round(NEAR * negative) + 1), negative) if negative else None
         failed = first_negative(spectrum, length) if again is None else again
         if failed is None:
             return round(theta)
