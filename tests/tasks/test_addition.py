@@ -20,6 +20,8 @@ def solve(text: str, base: int = 10) -> str:
 @given(examples(Addition(), 300))
 def test_the_answer_is_the_sum(example: PromptExample) -> None:
     assert example.draft.answers == (solve(example.prompt.text),)
+    left, right = between(example.prompt.text, "between them.\n", " =").split(" + ")
+    assert left[-20:] != right[-20:]
 
 
 def test_other_bases() -> None:

@@ -43,6 +43,15 @@ def test_the_solved_example_is_right() -> None:
     assert len(found) == 20
 
 
+def test_common_words_are_everywhere() -> None:
+    """Before the list is shuffled they all come first."""
+    made = example(CommonWords(), 4096, name="words")
+    words = re.findall(r"\d+\. (\S+)", made.prompt.text.rpartition(BEFORE)[2])
+    quarters = [words[i * len(words) // 4 : (i + 1) * len(words) // 4] for i in range(4)]
+    shares = [sum(word in made.draft.answers for word in quarter) / len(quarter) for quarter in quarters]
+    assert max(shares) - min(shares) < 0.25
+
+
 def test_no_answer_hides_in_another_word() -> None:
     made = example(CommonWords(), 4096, name="words")
     words = set(made.prompt.text.rpartition(BEFORE)[2].split())

@@ -1,7 +1,9 @@
 from collections import Counter
 
+import pytest
 from hypothesis import given, settings
 
+from longspan.errors import InputError
 from longspan.prompts.example import PromptExample
 from longspan.tasks.fwe import FrequentWords
 from prompting import between, example, examples
@@ -29,6 +31,21 @@ def test_frequencies_fall_with_the_square_of_the_rank() -> None:
     assert abs(times[0] * 4 / 9 - times[1]) < 2
 
 
+def test_frequent_words_are_everywhere() -> None:
+    """Before the text is shuffled each word follows itself."""
+    made = example(FrequentWords(), 4096)
+    words = between(made.prompt.text, "coded words. ", "\nQuestion").split()
+    quarters = [words[i * len(words) // 4 : (i + 1) * len(words) // 4] for i in range(4)]
+    shares = [sum(word in made.draft.answers for word in quarter) / len(quarter) for quarter in quarters]
+    assert max(shares) - min(shares) < 0.25
+
+
 def test_dots_are_most_frequent() -> None:
     text = example(FrequentWords(), 4096).prompt.text
     assert text.count(" ...") > 2 * counted(text)[0][1]
+
+
+@pytest.mark.parametrize("alpha", [1.0, 9.0])
+def test_other_distributions_are_refused(alpha: float) -> None:
+    with pytest.raises(InputError, match=f"alpha must be more than 1 and at most 8, got {alpha}"):
+        example(FrequentWords(alpha), 1000)

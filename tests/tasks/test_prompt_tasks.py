@@ -84,6 +84,17 @@ def test_an_example_is_the_same_everywhere(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", TASKS)
+def test_the_room_is_that_of_the_paper(name: str) -> None:
+    """RULER's `tokens_to_generate`; a task of ours has room for a word, or for just its answer."""
+    family = "niah" if name.startswith("niah") else name
+    room = {"niah": 128, "vt": 30, "cwe": 120, "fwe": 50, "qa": 32, "passkey": 10, "worlds": 8, "associations": 8}
+    made = example(TASKS[name], shortest(name), 0, "words")
+    given = material("words")
+    answers = (" ".join(made.draft.answers), *made.draft.choices)
+    assert made.room == room.get(family, max(len(given.encode(" " + answer)) for answer in answers))
+
+
+@pytest.mark.parametrize("name", TASKS)
 def test_needles_are_where_depths_and_distances_say(name: str) -> None:
     made = example(TASKS[name], shortest(name) + 300, 1)
     encode = material("BPE").encode

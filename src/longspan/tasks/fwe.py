@@ -15,6 +15,7 @@ from itertools import count
 
 from scipy.special import zeta
 
+from longspan.errors import InputError
 from longspan.prompts.example import Draft
 from longspan.prompts.filler import Amount
 from longspan.prompts.prompt import Prompt
@@ -32,6 +33,8 @@ QUESTION = (
 )
 DOTS = "..."
 ASKED = 3
+STEEPEST = 8
+"""The largest alpha; ranks 4 and 5 hardly occur beyond."""
 TOKENS_PER_WORD = 50
 """There is one coded word for so many tokens of the wanted length."""
 
@@ -41,7 +44,7 @@ class FrequentWords(PromptTask):
     """RULER's fwe.
 
     Arguments:
-        alpha: how fast frequencies fall with the rank, more than 1.
+        alpha: how fast frequencies fall with the rank, 1 (exclusive) … 8.
         letters: letters of a coded word.
     """
 
@@ -51,14 +54,19 @@ class FrequentWords(PromptTask):
     letters: int = 6
 
     def draft(self, request: Request, amount: Amount) -> Draft | None:
-        """Write coded words; `amount.units` is n, `amount.words` dots and `amount.characters` more dots follow."""
+        """Write coded words, and dots behind them; n is `amount.units`, or the next that parts ranks 4 and 5.
+
+        Errors: InputError for an alpha that makes no such distribution.
+        """
+        if not 1 < self.alpha <= STEEPEST:
+            raise InputError(f"alpha must be more than 1 and at most {STEEPEST}, got {self.alpha}")
         generator = request.generator()
         kinds = max(ASKED + 2, request.length // TOKENS_PER_WORD)
-        words = [DOTS]
-        while len(words) < kinds:
-            word = "".join(generator.choices(string.ascii_lowercase, k=self.letters))
-            words += [word] * (word not in words)
-        n = self._separating(amount.units)
+        different = {DOTS: None}
+        while len(different) < kinds:
+            different["".join(generator.choices(string.ascii_lowercase, k=self.letters))] = None
+        words = list(different)
+        n = next(n for n in count(amount.units) if self._separates(n))
         found = [word for rank, word in enumerate(words, 1) for _ in range(self._times(rank, n))]
         generator.shuffle(found)
         context = [word + " " for word in found] + [DOTS + " "] * amount.words + ["."] * amount.characters
@@ -67,10 +75,6 @@ class FrequentWords(PromptTask):
     def _times(self, rank: int, n: int) -> int:
         return int(n * rank**-self.alpha / float(zeta(self.alpha)))
 
-    def _separating(self, n: int) -> int:
-        """The largest n or less at which the last rank that is asked for is alone, or the smallest more."""
-        found = next((m for m in range(n, 0, -1) if self._separates(m)), None)
-        return next(m for m in count(n) if self._separates(m)) if found is None else found
-
     def _separates(self, n: int) -> bool:
+        """Whether the last rank that is asked for occurs more often than the next one."""
         return self._times(ASKED + 1, n) > self._times(ASKED + 2, n)
