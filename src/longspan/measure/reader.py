@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from longspan.errors import InputError, RefusalError
@@ -67,6 +67,14 @@ class Reader:
         return output.last_hidden_state, output.past_key_values
 
     @torch.no_grad()
+    def append(
+        self, cache: Any, ids: Int[Tensor, "rows positions"]
+    ) -> tuple[Float[Tensor, "rows positions width"], Any]:
+        """Return hidden states of what follows a cached text, and the cache of both; the cache given is used up."""
+        output = self.body(input_ids=ids, past_key_values=cache, use_cache=True)
+        return output.last_hidden_state, output.past_key_values
+
+    @torch.no_grad()
     def after(self, cache: Any, ids: Int[Tensor, "rows positions"]) -> Float[Tensor, "rows positions width"]:
         """Return hidden states of what follows a cached text; the cache is left as it was."""
         croppable = not any(getattr(layer, "is_sliding", False) for layer in getattr(cache, "layers", ()))
@@ -87,13 +95,21 @@ class Reader:
         self, hidden: Float[Tensor, "positions width"], targets: Int[Tensor, " positions"]
     ) -> Float[Tensor, " positions"]:
         """Return −ln p of each target given the hidden state before it, nats, in float64; NaN stays NaN."""
+        return self.scores(hidden, targets)[0]
+
+    @torch.no_grad()
+    def scores(
+        self, hidden: Float[Tensor, "positions width"], targets: Int[Tensor, " positions"]
+    ) -> tuple[Float[Tensor, " positions"], Bool[Tensor, " positions"]]:
+        """Return the `losses` of targets, and whether each is the most likely token; of equal ones the first counts."""
         size = max(1, SLICE_BYTES // (4 * self.vocabulary))
-        found = []
+        losses, right = [torch.zeros(0, dtype=torch.float64)], [torch.zeros(0, dtype=torch.bool)]
         for start in range(0, len(targets), size):
-            logits = self.logits(hidden[start : start + size])
-            chosen = logits.gather(1, targets[start : start + size, None])[:, 0]
-            found.append((logits.logsumexp(1) - chosen).double().cpu())
-        return torch.cat(found) if found else torch.zeros(0, dtype=torch.float64)
+            logits, wanted = self.logits(hidden[start : start + size]), targets[start : start + size]
+            chosen = logits.gather(1, wanted[:, None])[:, 0]
+            losses.append((logits.logsumexp(1) - chosen).double().cpu())
+            right.append((logits.argmax(1) == wanted).cpu())
+        return torch.cat(losses), torch.cat(right)
 
     def _check_head(self) -> None:
         with torch.no_grad():
