@@ -188,7 +188,7 @@ def racing(table: Table, order: Sequence[int], cells: float, *, level: float = 0
             failed = np.isnan(loss[cell])
             score = None if failed else Score(float(loss[cell]), float(table.facts[cell]), float(table.price[cell]))
             race.add(name, str(document), score)
-    used = race.standing.used
+    used = race.ranking.used
     read = list(dict.fromkeys(int(cell.document) for cell in used))
     seconds = sum(table.seconds[table.row(cell.candidate)] for cell in used) + len(read) * overhead(table)
     best = race.best
@@ -217,6 +217,6 @@ def cells_within(table: Table, seconds: float) -> float:
         for name in table.candidates:
             for i in range(documents):
                 race.add(name, str(i), Score(0.0, 0.0))
-        return cells * each + len({cell.document for cell in race.standing.used}) * overhead(table)
+        return cells * each + len({cell.document for cell in race.ranking.used}) * overhead(table)
 
     return max(1, bisect_right(range(1, count * documents + 1), (1 - RESERVE) * seconds, key=takes))

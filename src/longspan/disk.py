@@ -181,8 +181,8 @@ def _refusal(path: Path, number: int, size: int | None) -> str:
         return f"cannot write {path}: {os.strerror(number)}: choose a place that can be written to"
     space = {"free": _free(path), "needed": size}
     known = [f"{decimal(count)} {word}" for word, count in space.items() if count is not None]
-    told = f" ({', '.join(known)})" if known else ""
-    return f"cannot write {path}: {os.strerror(number)}{told}: free some space, or choose another place"
+    named = f" ({', '.join(known)})" if known else ""
+    return f"cannot write {path}: {os.strerror(number)}{named}: free some space, or choose another place"
 
 
 def _free(path: Path) -> int | None:

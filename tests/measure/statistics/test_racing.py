@@ -72,7 +72,7 @@ def test_the_order_of_candidates_changes_nothing(drawn, random) -> None:
     first, second = run(made, names, count), run(made, mixed, count)
     assert (first.alive, first.best, first.tied) == (second.alive, second.best, second.tied)
     assert set(first.eliminated) == set(second.eliminated)
-    assert set(first.standing.used) == set(second.standing.used)
+    assert set(first.ranking.used) == set(second.ranking.used)
 
 
 @given(tables(), st.randoms(use_true_random=False), st.integers(1, 60))
@@ -82,7 +82,7 @@ def test_the_order_in_which_scores_come_changes_nothing(drawn, random, budget: i
     race, again = run(made, names, count, budget), Race(names, documents(count), budget)
     for cell in random.sample(sorted(made), len(made)):  # also those that the race would not have asked for
         again.add(cell.candidate, cell.document, made[cell])
-    assert again.standing == race.standing
+    assert again.ranking == race.ranking
 
 
 @given(tables(), st.integers(1, 60))
@@ -93,7 +93,7 @@ def test_what_makes_a_document_hard_changes_nothing(drawn, budget: int) -> None:
     hard = {text: 2.0 * i for i, text in enumerate(documents(count))}
     moved = {cell: replace(score, loss=score.loss + hard[cell.document]) for cell, score in exact.items()}
     first, second = run(exact, names_in(made), count, budget), run(moved, names_in(made), count, budget)
-    assert first.standing == second.standing
+    assert first.ranking == second.ranking
 
 
 @given(tables())
@@ -176,7 +176,7 @@ def test_a_candidate_that_fails_leaves_at_once_and_is_not_asked_again() -> None:
     made[Cell("b", "text 1")] = None
     race = run(made, NAMES[:3], 5)
     assert Elimination("b", "failed", None, 2) in race.eliminated
-    assert [cell.document for cell in race.standing.used if cell.candidate == "b"] == ["text 0", "text 1"]
+    assert [cell.document for cell in race.ranking.used if cell.candidate == "b"] == ["text 0", "text 1"]
 
 
 @given(tables(), st.integers(0, 80))
@@ -184,7 +184,7 @@ def test_a_budget_is_never_exceeded_and_spent_on_those_that_are_left(drawn, budg
     made, count = drawn
     names = names_in(made)
     race = run(made, names, count, budget)
-    used = race.standing.used
+    used = race.ranking.used
     assert len(used) <= budget
     assert len(set(used)) == len(used)
     reads = {name: sum(cell.candidate == name for cell in used) for name in names}
@@ -199,7 +199,7 @@ def test_a_budget_is_never_exceeded_and_spent_on_those_that_are_left(drawn, budg
 def test_a_budget_for_everything_cuts_nothing(drawn) -> None:
     made, count = drawn
     names = names_in(made)
-    assert run(made, names, count, len(names) * count).standing == run(made, names, count).standing
+    assert run(made, names, count, len(names) * count).ranking == run(made, names, count).ranking
 
 
 @pytest.mark.parametrize("budget", [12, 13])
@@ -211,7 +211,7 @@ def test_halving_by_hand(budget: int) -> None:
         ("c", "budget", 1),
         ("d", "budget", 1),
     ]
-    assert [cell.document for cell in race.standing.used if cell.candidate == "a"] == list(documents(5))
+    assert [cell.document for cell in race.ranking.used if cell.candidate == "a"] == list(documents(5))
     assert {race.best, *race.tied} == {"a", "b"}
 
 

@@ -80,7 +80,7 @@ class Layer:
         num_heads, num_kv_heads: of the attention function's arguments; 0 for a layer without softmax attention.
         head_dim, value_dim: channels of one query and of one value; 0 for a layer without softmax attention.
         scaling: factor on the scores that the attention function is given.
-        window: tokens that the model's mask builder was told, None where it sees everything.
+        window: tokens that the model's mask builder was given; None where it sees everything.
         seen: the most keys up to itself that a query sees by its mask function, itself included; None where unlimited.
         ahead: the most keys after itself that a query sees.
     """

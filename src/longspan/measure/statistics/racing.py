@@ -85,7 +85,7 @@ class Elimination:
 
 
 @dataclass(frozen=True)
-class Standing:
+class Ranking:
     """What the scores say.
 
     Arguments:
@@ -138,7 +138,7 @@ class Race:
         self.candidates, self.documents, self.budget = tuple(candidates), tuple(documents), budget
         self.level, self.tolerance, self.exchange = level, tolerance, exchange
         self._scores: dict[Cell, Score | None] = {}
-        self._standing: Standing | None = None
+        self._ranking: Ranking | None = None
 
     def add(self, candidate: str, document: str, score: Score | None) -> None:
         """Add what was measured; None for a candidate that failed.
@@ -148,39 +148,39 @@ class Race:
         if candidate not in self.candidates or document not in self.documents:
             raise InputError(f"{candidate!r} on {document!r} is no cell of this race")
         self._scores[Cell(candidate, document)] = score
-        self._standing = None
+        self._ranking = None
 
     def next(self) -> tuple[Cell, ...]:
         """Return the cells to measure now: one document by all that are alive; no cells when the race is over."""
-        return self.standing.wanted
+        return self.ranking.wanted
 
     @property
     def alive(self) -> tuple[str, ...]:
         """Candidates that are in the race, the lowest mean cost first."""
-        return self.standing.alive
+        return self.ranking.alive
 
     @property
     def eliminated(self) -> tuple[Elimination, ...]:
         """Candidates that left: why, by whom, and after how many documents."""
-        return self.standing.eliminated
+        return self.ranking.eliminated
 
     @property
     def best(self) -> str | None:
         """The candidate to use; None where none is within the tolerance, and before the first document."""
-        return next(iter(self.standing.affordable), None)
+        return next(iter(self.ranking.affordable), None)
 
     @property
     def tied(self) -> tuple[str, ...]:
         """The others that may be as good as the best one, as far as was measured."""
-        return self.standing.affordable[1:]
+        return self.ranking.affordable[1:]
 
     @property
-    def standing(self) -> Standing:
+    def ranking(self) -> Ranking:
         """Everything that the scores say."""
-        if self._standing is None:
+        if self._ranking is None:
             progress = _Progress(self)
-            self._standing = progress.standing(progress.run(self._scores))
-        return self._standing
+            self._ranking = progress.ranking(progress.run(self._scores))
+        return self._ranking
 
 
 class _Progress:
@@ -212,11 +212,11 @@ class _Progress:
             self._compare(read + 1)
         return []
 
-    def standing(self, wanted: Sequence[Cell]) -> Standing:
+    def ranking(self, wanted: Sequence[Cell]) -> Ranking:
         """Return what is known, and which cells are wanted."""
         alive = sorted(self.alive, key=self._rank) if self.used else self.alive
         affordable = [name for name in alive if self.used and not self._too_expensive(name)]
-        return Standing(tuple(alive), tuple(affordable), tuple(self.eliminated), tuple(self.used), tuple(wanted))
+        return Ranking(tuple(alive), tuple(affordable), tuple(self.eliminated), tuple(self.used), tuple(wanted))
 
     def _take(self, name: str, score: Score | None, read: int) -> None:
         if score is None:
