@@ -1,0 +1,64 @@
+"""Answer: the log-probabilities that a server gives for one request, and the `Server` that gives them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import isfinite, nan
+from typing import Protocol, runtime_checkable
+
+from longspan.errors import InputError
+
+
+@dataclass(frozen=True)
+class Answer:
+    """Natural logs of p(token | the tokens before its position), one for each position and token.
+
+    Arguments:
+        positions: index of each token in the request; the number of sent tokens for one that follows them.
+        tokens: the ids of the tokens.
+        values: nats, at most 0; NaN for a token that the server gives no number for, as for one that it dropped.
+
+    Errors: InputError where the lists differ in length, or a value is above 0.
+    """
+
+    positions: tuple[int, ...]
+    tokens: tuple[int, ...]
+    values: tuple[float, ...]
+
+    def __post_init__(self) -> None:
+        if not len(self.positions) == len(self.tokens) == len(self.values):
+            raise InputError(
+                f"an answer has one token and one value per position, got {len(self.positions)} positions, "
+                f"{len(self.tokens)} tokens and {len(self.values)} values"
+            )
+        largest = max((value for value in self.values if isfinite(value)), default=0.0)
+        if largest > 1e-3:
+            raise InputError(f"a log-probability is at most 0, got {largest:g}: the server gives something else")
+
+
+@runtime_checkable
+class Server(Protocol):
+    """Whatever reads token ids and gives log-probabilities."""
+
+    def prompts(self, ids: Sequence[int]) -> Sequence[Sequence[int]]:
+        """Return the requests to make about one text: the text, or first parts of it."""
+        ...
+
+    def answer(self, ids: Sequence[int]) -> Answer:
+        """Return the log-probabilities of one request.
+
+        Errors: InputError where the server gives none.
+        """
+        ...
+
+
+def echoed(ids: Sequence[int], values: Sequence[float | None]) -> Answer:
+    """Return the answer that gives each sent token its log-probability; None means that there is none.
+
+    The first token is left out: nothing comes before it.
+
+    Errors: InputError where there are fewer or more values than tokens.
+    """
+    if len(values) != len(ids):
+        raise InputError(f"one log-probability per token is needed: sent {len(ids)} tokens, got {len(values)} values")
+    found = tuple(nan if value is None else float(value) for value in values[1:])
+    return Answer(tuple(range(1, len(ids))), tuple(ids[1:]), found)

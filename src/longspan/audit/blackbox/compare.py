@@ -1,0 +1,147 @@
+"""Ask a server about planted texts, and find out which hypothesis explains its answers."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from longspan import bundled
+from longspan.audit.blackbox.answer import Answer, Server
+from longspan.audit.blackbox.evidence import Evidence, weigh
+from longspan.audit.blackbox.hypotheses import listed
+from longspan.audit.blackbox.hypothesis import PLAIN, Asked, Hypothesis
+from longspan.audit.blackbox.planted import SHORTEST, planted
+from longspan.audit.blackbox.predict import Request, predicted
+from longspan.audit.blackbox.verdict import Considered, Verdict
+from longspan.errors import InputError, LongspanError, RefusalError
+from longspan.measure.documents import library
+from longspan.measure.reader import Reader
+from longspan.plan import Plan
+from longspan.pretrained.anatomy.probe import probe
+from longspan.pretrained.resolve import resolve
+from longspan.pretrained.target import target_of
+
+PLAIN_NAME = "plain"
+SHARES = (0.5, 1.25, 1.5, 2.0)
+"""Lengths of the texts as shares of the trained length: one within it, the others just beyond."""
+
+
+def asked_of(model: Any, expect: str, lengths: Sequence[int], opening: Sequence[int], to: int | None = None) -> Asked:
+    """Return what a server is asked to do, resolved against the local model.
+
+    Errors: NotationError, SchemeError and RefusalError as of `extend`.
+    """
+    anatomy = probe(model)
+    target = target_of(anatomy, to)
+    layers = len(anatomy.layers)
+    plan = Plan.everywhere(PLAIN) if expect == PLAIN_NAME else resolve(expect, target, layers)
+    config = anatomy.base.config
+    window = getattr(config, "sliding_window", None) if any(layer.local_size for layer in anatomy.layers) else None
+    return Asked(
+        expect,
+        plan,
+        target.origin.original_length,
+        target.geometry.theta,
+        target.layout.rotary_dim,
+        target.origin.rescaled,
+        window,
+        tuple(opening),
+        tuple(lengths),
+    )
+
+
+def texts_of(
+    tokenizer: Any, texts: Sequence[str | Path], lengths: Sequence[int], opening: Sequence[int], seed: int = 0
+) -> tuple[Request, ...]:
+    """Return one planted text per length, each from another document where there are enough.
+
+    A text is written out and read again once, so that a server that takes text only splits it into the same tokens.
+
+    Errors: InputError where the texts are too short.
+    """
+    needed = max(lengths)
+    found = library(texts or bundled.documents(), tokenizer, needed, len(lengths)).documents
+    if not found:
+        raise InputError(f"no text has {needed} tokens: give longer ones with --text")
+    made = []
+    for number, length in enumerate(lengths):
+        source = found[(seed + number) % len(found)].tokens(tokenizer)
+        body = planted(source, length, tokenizer, seed + number)
+        text = tokenizer.decode(body, clean_up_tokenization_spaces=False)
+        again = tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"]
+        body = tuple(again[:length]) if len(again) >= length // 2 else body
+        made.append(Request((*opening, *body), tuple(opening)))
+    return tuple(made)
+
+
+def usual_lengths(trained_length: int, to: int | None) -> tuple[int, ...]:
+    """Return the lengths of the texts, tokens: one within the trained length, the others beyond it, up to `to`."""
+    found = {max(SHORTEST, round(share * trained_length)) for share in SHARES}
+    return tuple(sorted(length for length in found if to is None or length <= max(to, trained_length)))
+
+
+def compare(
+    reader: Reader,
+    server: Server,
+    asked: Asked,
+    texts: Sequence[Request],
+    progress: Callable[[str], None] = lambda text: None,
+) -> Verdict:
+    """Ask a server and weigh all hypotheses.
+
+    Arguments:
+        reader: the model that the server should run.
+        texts: what it is asked about.
+        progress: takes short messages.
+
+    Errors: InputError where the server gives no log-probabilities; RefusalError where the local model cannot do what
+    was asked.
+    """
+    requests = [Request(tuple(part), text.opening) for text in texts for part in server.prompts(text.ids)]
+    answers: list[Answer] = []
+    for number, request in enumerate(requests, 1):
+        progress(f"asking the server: request {number} of {len(requests)}, {len(request.ids)} tokens")
+        answers.append(server.answer(request.ids))
+    hypotheses, rows, refused = [], [], []
+    candidates = listed(replace(asked, lengths=tuple(len(request.ids) for request in requests)))
+    for number, hypothesis in enumerate(candidates, 1):
+        progress(f"imitating {number} of {len(candidates)}: {hypothesis.name}")
+        try:
+            row = predicted(reader, hypothesis, requests, answers)
+        except LongspanError as error:
+            if number == 1:
+                raise RefusalError(f"the local model cannot do what was asked ({hypothesis.name}): {error}") from error
+            refused.append(f"{hypothesis.name}: {error}")
+        else:
+            hypotheses.append(hypothesis)
+            rows.append(row)
+    given = np.concatenate([np.array(answer.values) for answer in answers])
+    request = np.repeat(np.arange(len(answers)), [len(answer.values) for answer in answers])
+    if not len(given) or np.isnan(given).all():
+        raise InputError("the server gave no log-probability at all: ask it for the log-probabilities of the prompt")
+    return _verdict(asked, hypotheses, weigh(given, np.stack(rows), request), requests, refused)
+
+
+def _verdict(
+    asked: Asked,
+    hypotheses: Sequence[Hypothesis],
+    evidence: Evidence,
+    requests: Sequence[Request],
+    refused: Sequence[str],
+) -> Verdict:
+    considered = tuple(
+        Considered(hypotheses[each.index].name, each.behind, each.told_apart, each.off) for each in evidence.ranking
+    )
+    return Verdict(
+        asked.text,
+        considered,
+        evidence.fits,
+        evidence.noise,
+        evidence.unexplained,
+        evidence.resembling,
+        evidence.tokens,
+        tuple(len(request.ids) for request in requests),
+        tuple(refused),
+    )

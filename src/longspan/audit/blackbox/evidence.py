@@ -1,0 +1,171 @@
+"""Which hypothesis explains a server's answers: the likelihood of its log-probabilities under each one.
+
+    s_t = ℓ_t(h) + σ ε_t        s: the server's log-probabilities, ℓ(h): predicted under h, ε: Student's t, 3 degrees
+
+Heavy tails let rounded weights, other kernels and bfloat16 be off on single tokens. σ is estimated from the best
+hypothesis, so that a server's noise makes hypotheses harder to tell apart. Neighboring tokens share their noise, so
+that `BLOCK` of them count as one observation, and one observation counts `MOST` nats at most: two hypotheses are told
+apart where the sum over all blocks of the log-likelihood ratio exceeds log(hypotheses / (1 − level)), Ville's bound for
+an e-process, which holds for all hypotheses together.
+
+A difference must also be worth something: `WORTH` nats per token. Below it, the server's own rounding may lean towards
+the wrong one of two hypotheses that predict nearly the same.
+
+Whether the best hypothesis fits at all is asked in two ways. What is left, s − ℓ(h), must be small against what the
+tokens themselves differ by; and it must not resemble any difference of two hypotheses: a server that does a quarter
+of one thing and three quarters of another leaves a rest that does.
+
+Source: Lange, Little & Taylor 1989, "Robust statistical modeling using the t distribution", JASA 84; Ville 1939;
+Grünwald & van Ommen 2017, "Inconsistency of Bayesian inference for misspecified linear models, and a proposal for
+repairing it", Bayesian Analysis 12 (likelihoods that are flattened where the model of the noise is only roughly right).
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float64, Int64
+
+from longspan.measure.interval import LEVEL
+
+FREEDOM = 3.0
+BLOCK = 16
+"""Tokens that count as one observation."""
+MOST = 2.0
+"""Nats that one observation may count, so that several must agree."""
+WORTH = 0.02
+"""Nats per token by which a hypothesis must be ahead of another to be told apart from it."""
+FLOOR = 1e-3
+"""The smallest σ, nats: what float32 and another order of summation differ by."""
+MISSING = 10.0
+"""Nats that a token counts as off where only one of server and hypothesis has a number for it."""
+MOST_UNEXPLAINED = 0.2
+"""The share of the variance of log-probabilities that a hypothesis may leave where it fits."""
+MOST_RESEMBLING = 0.25
+"""The share of what is left that may be explained by differences of hypotheses where one fits."""
+
+
+@dataclass(frozen=True)
+class Ranked:
+    """A hypothesis among others.
+
+    Arguments:
+        index: of the hypothesis.
+        behind: nats per token by which its likelihood is below that of the best one.
+        told_apart: whether that is certain, and enough to be worth something.
+        off: median of |s − ℓ(h)|, nats.
+    """
+
+    index: int
+    behind: float
+    told_apart: bool
+    off: float
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What the answers say about the hypotheses.
+
+    Arguments:
+        ranking: all hypotheses, the best first.
+        noise: σ, nats: how far single tokens are from the best hypothesis.
+        unexplained: the share of the variance of the server's log-probabilities that the best one leaves.
+        resembling: the share of what is left that one difference between the best and another hypothesis explains.
+        tokens: how many log-probabilities were compared.
+    """
+
+    ranking: tuple[Ranked, ...]
+    noise: float
+    unexplained: float
+    resembling: float
+    tokens: int
+
+    @property
+    def fits(self) -> bool:
+        """Whether the best hypothesis explains the answers."""
+        return self.unexplained <= MOST_UNEXPLAINED and self.resembling <= MOST_RESEMBLING
+
+    @property
+    def alike(self) -> tuple[int, ...]:
+        """The best hypothesis and those that these answers cannot tell apart from it."""
+        return tuple(each.index for each in self.ranking if not each.told_apart)
+
+
+def weigh(
+    given: Float64[np.ndarray, " tokens"],
+    predicted: Float64[np.ndarray, "hypotheses tokens"],
+    request: Int64[np.ndarray, " tokens"],
+) -> Evidence:
+    """Compare a server's log-probabilities with those predicted under each hypothesis.
+
+    Arguments:
+        given: the server's, nats; NaN where it gave none.
+        predicted: those of each hypothesis, nats; NaN where the model would not read the token.
+        request: number of the request that each token belongs to; blocks do not cross requests.
+    """
+    off = _differences(given, predicted)
+    sizes = np.abs(off)
+    noise = FLOOR
+    for _ in range(3):  # the scale depends on which is best, and that hardly on the scale
+        best = int(_log_likelihood(off, noise).mean(1).argmax()) if noise > FLOOR else int(sizes.mean(1).argmin())
+        noise = max(FLOOR, 1.4826 * float(np.median(sizes[best])))
+    likelihood = _log_likelihood(off, noise)
+    best = int(likelihood.mean(1).argmax())
+    ahead = likelihood[best] - likelihood
+    sure = np.log(len(off)) - np.log(1 - LEVEL)
+    blocks = _blocks(ahead, request)
+    apart = (blocks.clip(-MOST, MOST).sum(0) >= sure) & (ahead.mean(1) >= WORTH)
+    ranking = sorted(range(len(off)), key=lambda index: (ahead[index].mean(), index))
+    return Evidence(
+        tuple(Ranked(i, float(ahead[i].mean()), bool(apart[i]), float(np.median(sizes[i]))) for i in ranking),
+        noise,
+        _unexplained(given, off[best]),
+        _resembling(off, best, noise),
+        off.shape[1],
+    )
+
+
+def _differences(
+    given: Float64[np.ndarray, " tokens"], predicted: Float64[np.ndarray, "hypotheses tokens"]
+) -> Float64[np.ndarray, "hypotheses tokens"]:
+    """Server minus hypothesis; 0 where both have no number, `MISSING` where one has none."""
+    absent = np.isnan(given)[None] != np.isnan(predicted)
+    return np.where(absent, MISSING, np.nan_to_num(given[None] - predicted, nan=0.0))
+
+
+def _log_likelihood(off: Float64[np.ndarray, "..."], noise: float) -> Float64[np.ndarray, "..."]:
+    return -(FREEDOM + 1) / 2 * np.log1p((off / noise) ** 2 / FREEDOM)
+
+
+def _blocks(
+    values: Float64[np.ndarray, "hypotheses tokens"], request: Int64[np.ndarray, " tokens"]
+) -> Float64[np.ndarray, "blocks hypotheses"]:
+    """Means over blocks of neighboring tokens of one request; a last short block joins the one before it."""
+    starts: list[int] = []
+    for number in np.unique(request):
+        first, count = int(np.argmax(request == number)), int((request == number).sum())
+        starts += range(first, first + max(1, count - BLOCK + 1), BLOCK)
+    sizes = np.diff([*starts, values.shape[1]])
+    return (np.add.reduceat(values, starts, axis=1) / sizes).T
+
+
+def _unexplained(given: Float64[np.ndarray, " tokens"], off: Float64[np.ndarray, " tokens"]) -> float:
+    """The share of variance that is left; medians, so that single tokens do not decide."""
+    known = given[~np.isnan(given)]
+    spread = float(np.median(np.abs(known - np.median(known)))) if len(known) else 0.0
+    return min(1.0, (float(np.median(np.abs(off))) / spread) ** 2) if spread else 1.0
+
+
+def _resembling(off: Float64[np.ndarray, "hypotheses tokens"], best: int, noise: float) -> float:
+    """The largest squared correlation of what is left with a difference of two hypotheses."""
+    if noise <= FLOOR:
+        return 0.0
+    limit = 5 * noise
+    left = np.clip(off[best], -limit, limit)
+    found = 0.0
+    for index in range(len(off)):
+        # Predicted minus predicted: the server is not in it.
+        difference = np.clip(off[best] - off[index], -4 * limit, 4 * limit)
+        scale = float((difference**2).sum() * (left**2).sum())
+        if scale and float((difference**2).mean()) > noise**2 / 25:
+            found = max(found, float((difference * left).sum()) ** 2 / scale)
+    return found

@@ -1,0 +1,88 @@
+"""Predict what a server answers if a hypothesis holds: the local model reads what the server would feed to its own."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
+from math import nan
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float, Float64
+from torch import Tensor
+
+import longspan.pretrained.attach as pretrained
+from longspan.audit.blackbox.answer import Answer
+from longspan.audit.blackbox.hypothesis import PLAIN, Hypothesis
+from longspan.measure.reader import Reader
+from longspan.plan import Plan
+from longspan.scheme import Scheme
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is sent to a server at once.
+
+    Arguments:
+        ids: the token ids, the opening included.
+        opening: the special tokens that they begin with; empty where there are none.
+    """
+
+    ids: tuple[int, ...]
+    opening: tuple[int, ...] = ()
+
+
+def predicted(
+    reader: Reader, hypothesis: Hypothesis, requests: Sequence[Request], answers: Sequence[Answer]
+) -> Float64[np.ndarray, " values"]:
+    """Return log-probabilities in the order of the answers' values, nats; NaN for tokens that the model never reads.
+
+    Arguments:
+        answers: one for each request, whose positions and tokens are predicted; their values are not read.
+
+    Errors: RefusalError where the model cannot do what the hypothesis says.
+    """
+    fed = [hypothesis.feeding.feed(request.ids, request.opening) for request in requests]
+    schemes = [hypothesis.scheme_of(len(read)) for read, _ in fed]
+    plain = schemes[0] in (PLAIN, Plan.everywhere(PLAIN))  # the model itself, without anything of ours
+    attached = nullcontext() if plain else pretrained.attached(reader.model, schemes[0])
+    found: list[np.ndarray] = [np.zeros(0)] * len(requests)
+    with _window(reader.model, hypothesis.own_window), attached:
+        passed: tuple[list[int], Plan | Scheme, Tensor] | None = None
+        for index in sorted(range(len(requests)), key=lambda index: fed[index][0], reverse=True):
+            (read, source), scheme = fed[index], schemes[index]
+            if passed is None or passed[0][: len(read)] != read or passed[1] != scheme:
+                if not plain:
+                    pretrained.extend(reader.model, scheme)
+                passed = read, scheme, reader.hidden(reader.ids(read))[0]
+            found[index] = _of_one(reader, passed[2], source, len(requests[index].ids), answers[index])
+    return np.concatenate(found)
+
+
+def _of_one(
+    reader: Reader, hidden: Float[Tensor, "read width"], source: Sequence[int], sent: int, answer: Answer
+) -> Float64[np.ndarray, " values"]:
+    """Return what the hidden states of a request say about its answer; a row does not see the rows after it."""
+    rows = {index: place - 1 for place, index in enumerate(source)}  # the row that predicts each sent token
+    rows[sent] = len(source) - 1
+    predicting = np.array([rows.get(position, -1) for position in answer.positions], dtype=np.int64)
+    known = predicting >= 0
+    found = np.full(len(predicting), nan)
+    if known.any():
+        tokens = torch.tensor(np.array(answer.tokens)[known], device=hidden.device)
+        found[known] = -reader.losses(hidden[torch.from_numpy(predicting[known])], tokens).numpy()
+    return found
+
+
+@contextmanager
+def _window(model: Any, size: int | None) -> Iterator[None]:
+    """Let the model's own sliding layers see so many tokens while the context lasts; None leaves them as they are."""
+    config = model.config.get_text_config(decoder=True)
+    own = getattr(config, "sliding_window", None)
+    if size is not None:
+        config.sliding_window = size
+    try:
+        yield
+    finally:
+        if size is not None:
+            config.sliding_window = own
