@@ -1,0 +1,65 @@
+"""The statistics, on numbers with known truth."""
+
+import numpy as np
+import pytest
+
+from longspan.audit.blackbox.evidence import weigh
+
+TOKENS = 600
+REQUEST = np.repeat(np.arange(3), TOKENS // 3)
+
+
+def hypotheses(seed: int = 0, apart: float = 0.5, count: int = 5) -> np.ndarray:
+    numbers = np.random.default_rng(seed)
+    shared = -np.abs(numbers.normal(3, 2, TOKENS))
+    return shared + apart * numbers.normal(size=(count, TOKENS))
+
+
+@pytest.mark.parametrize("noise", [0.0, 0.01, 0.1, 0.3])
+@pytest.mark.parametrize("truth", range(5))
+def test_the_truth_is_named(noise: float, truth: int) -> None:
+    predicted = hypotheses()
+    given = predicted[truth] + noise * np.random.default_rng(1).standard_t(3, TOKENS)
+    found = weigh(given, predicted, REQUEST)
+    assert found.alike == (truth,)
+    assert found.fits
+
+
+def test_what_differs_less_than_the_noise_is_not_told_apart() -> None:
+    predicted = hypotheses(apart=0.01)
+    found = weigh(predicted[2] + 0.2 * np.random.default_rng(2).normal(size=TOKENS), predicted, REQUEST)
+    assert set(found.alike) == set(range(5))
+    assert found.fits
+
+
+def test_the_truth_is_hardly_ever_told_apart_from_the_best() -> None:
+    wrong = 0
+    for seed in range(200):
+        numbers = np.random.default_rng(seed)
+        predicted = hypotheses(seed, apart=0.05, count=10)
+        found = weigh(predicted[0] + 0.3 * numbers.standard_t(3, TOKENS), predicted, REQUEST)
+        wrong += 0 not in found.alike
+    assert wrong <= 10
+
+
+def test_something_in_between_fits_nothing() -> None:
+    predicted = hypotheses()
+    assert not weigh((predicted[0] + predicted[1]) / 2, predicted, REQUEST).fits
+
+
+def test_other_numbers_fit_nothing() -> None:
+    assert not weigh(hypotheses(9)[0], hypotheses(), REQUEST).fits
+
+
+def test_dropped_tokens_speak_for_the_hypothesis_that_drops_them() -> None:
+    predicted = np.repeat(hypotheses()[:1], 2, axis=0)
+    predicted[1, :50] = np.nan
+    given = predicted[1].copy()
+    assert weigh(given, predicted, REQUEST).alike == (1,)
+    assert weigh(predicted[0], predicted, REQUEST).alike == (0,)
+
+
+def test_noise_is_that_of_the_best() -> None:
+    predicted = hypotheses()
+    found = weigh(predicted[3] + 0.1 * np.random.default_rng(3).normal(size=TOKENS), predicted, REQUEST)
+    assert found.noise == pytest.approx(0.1, rel=0.15)
