@@ -3,6 +3,7 @@
 import json
 import os
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -22,6 +23,24 @@ def audit(
     as_json: Annotated[
         bool, typer.Option("--json", help="Print JSON: one object, the same facts as the tables.")
     ] = False,
+    server: Annotated[
+        str | None,
+        typer.Option("--server", help="Address of a running server: audit what it does, not the checkpoint."),
+    ] = None,
+    runs_as: Annotated[
+        str | None, typer.Option("--runs-as", help="module:function in place of a server: ids to log-probabilities.")
+    ] = None,
+    expect: Annotated[
+        str, typer.Option("--expect", help="With a server: the scheme it was asked for, as in 'yarn(factor=4)'.")
+    ] = "plain",
+    served_name: Annotated[
+        str | None,
+        typer.Option("--served-name", help="With a server: its name for MODEL; else the first one it lists."),
+    ] = None,
+    text: Annotated[
+        list[Path] | None,
+        typer.Option("--text", help="With a server: files or folders to make texts from; repeatable."),
+    ] = None,
 ) -> None:
     """Say what MODEL really does with positions, and fail on mistakes that no error message reports.
 
@@ -29,8 +48,18 @@ def audit(
     seconds and little memory. Every position field of its config is given other values to see whether it does anything.
     Exit code 0: no mistake was found. 1: at least one was; each is one line that begins with "failure". 2: MODEL cannot
     be read.
+
+    With --server (or --runs-as) the server is audited: its log-probabilities on texts just beyond the trained length
+    are compared with those of MODEL under each known mistake, and the nearest is named. Exit code 0: it does what
+    --expect says. 1: it does something else. 2: it gives no log-probabilities, or cannot be reached.
     """
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+    if server is not None or runs_as is not None:
+        from longspan.cli.auditing_server import run
+
+        if not run(model, server, runs_as, served_name, expect, to, text or [], as_json):
+            raise typer.Exit(1)
+        return
     from longspan.audit.audit import audit as audited
 
     result = audited(model, to)
