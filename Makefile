@@ -92,12 +92,12 @@ LLAMA_CPP := build/llama-cpp
 
 $(LLAMA_CPP)/.installed:
 	$(PYTHON) -m venv $(LLAMA_CPP)
-	$(LLAMA_CPP)/bin/python -m pip install --quiet llama-cpp-python==0.3.36
+	$(LLAMA_CPP)/bin/python -m pip install --quiet "llama-cpp-python[server]==0.3.36"
 	@touch $@
 
 .PHONY: llama-cpp
-llama-cpp: $(SMOLLM2) $(LLAMA_CPP)/.installed ## build llama.cpp (15 minutes) and check the flags that longspan export prints
-	LLAMA_CPP_PYTHON=$(CURDIR)/$(LLAMA_CPP)/bin/python OMP_NUM_THREADS=$(WORKERS) $(BIN)/python -m pytest tests/pretrained/test_llama_cpp.py $(ARGS)
+llama-cpp: $(SMOLLM2) $(LLAMA_CPP)/.installed ## build llama.cpp (15 minutes) and check longspan export and audit --server with it
+	LLAMA_CPP_PYTHON=$(CURDIR)/$(LLAMA_CPP)/bin/python OMP_NUM_THREADS=$(WORKERS) $(BIN)/python -m pytest tests/pretrained/test_llama_cpp.py tests/audit/blackbox/test_llama_cpp.py $(ARGS)
 
 .PHONY: conformance
 conformance: $(STAMP) ## every method on every model type of transformers, into docs/conformance.md (half an hour; resumes)

@@ -9,12 +9,16 @@ from functools import cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
 import tiny
+from longspan.audit.blackbox.answer import Answer
 from longspan.audit.blackbox.compare import asked_of, compare, texts_of
+from longspan.audit.blackbox.hypothesis import Hypothesis
+from longspan.audit.blackbox.predict import Request, predicted
 from longspan.audit.blackbox.runs_as import Function
 from longspan.audit.blackbox.verdict import Verdict
 from longspan.measure.reader import Reader
@@ -49,9 +53,6 @@ def stock(dtype: torch.dtype = torch.float32, bits: int = 0, **changes: Any) -> 
     return model
 
 
-Fed = Callable[[list[int]], tuple[list[int], Callable[[list[float]], list[float | None]]]]
-
-
 def log_probabilities(model: Any, ids: Sequence[int]) -> list[float]:
     """Those of each token but the first, read by the model at once; NaN for the first."""
     with torch.no_grad():
@@ -72,12 +73,34 @@ def prose(folder: Path, words: int = 3000, seed: int = 5) -> Path:
     return path
 
 
+Known = tuple[int, Hypothesis, tuple[Request, ...], tuple[tuple[tuple[int, ...], tuple[int, ...]], ...]]
+
+
+@cache
+def _predictions() -> dict[Known, Any]:
+    return {}
+
+
+def predicted_once(
+    reader: Reader, hypothesis: Hypothesis, requests: Sequence[Request], answers: Sequence[Answer]
+) -> Any:  # fmt: skip
+    """What the audit predicts does not depend on the server: many tests share it."""
+    asked = tuple((answer.positions, answer.tokens) for answer in answers)
+    key = (id(reader.model), hypothesis, tuple(requests), asked)
+    if reader.model is not local():
+        return predicted(reader, hypothesis, requests, answers)
+    if key not in _predictions():
+        _predictions()[key] = predicted(reader, hypothesis, requests, answers)
+    return _predictions()[key]
+
+
 def verdict_on(
     server: Any, expect: str, document: Path, seed: int = 0, lengths: Sequence[int] = LENGTHS, model: Any = None
 ) -> Verdict:
     reader = Reader(local() if model is None else model)
     texts = texts_of(tokenizer(), [document], lengths, OPENING, seed)
-    return compare(reader, server, asked_of(reader.model, expect, lengths, OPENING), texts)
+    with patch("longspan.audit.blackbox.compare.predicted", predicted_once):
+        return compare(reader, server, asked_of(reader.model, expect, lengths, OPENING), texts)
 
 
 @contextmanager

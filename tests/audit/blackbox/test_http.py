@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 
-from audit.blackbox.serving import LENGTHS, OPENING, http, local, log_probabilities, prose, stock, tokenizer, verdict_on
+from audit.blackbox.serving import OPENING, http, local, log_probabilities, prose, stock, tokenizer, verdict_on
 from longspan.audit.blackbox.http import Connection, HttpServer
 from longspan.audit.blackbox.vocabulary import Vocabulary
 from longspan.errors import InputError
@@ -177,7 +177,3 @@ def test_no_server_and_no_address() -> None:
 @pytest.mark.parametrize("url", ["http://a:1", "http://a:1/", "http://a:1/v1", "http://a:1/v1/completions"])
 def test_an_address_may_name_the_endpoint(url: str) -> None:
     assert Connection(url).root == "http://a:1"
-
-
-def test_lengths_are_beyond_the_trained_length() -> None:
-    assert max(LENGTHS) > local().config.max_position_embeddings

@@ -54,11 +54,13 @@ class Server(Protocol):
 def echoed(ids: Sequence[int], values: Sequence[float | None]) -> Answer:
     """Return the answer that gives each sent token its log-probability; None means that there is none.
 
-    The first token is left out: nothing comes before it.
+    The first token is left out: nothing comes before it. So is the second one where only these two have none: a server
+    that hides the opening (llama-cpp-python) takes the second for the first.
 
     Errors: InputError where there are fewer or more values than tokens.
     """
     if len(values) != len(ids):
         raise InputError(f"one log-probability per token is needed: sent {len(ids)} tokens, got {len(values)} values")
-    found = tuple(nan if value is None else float(value) for value in values[1:])
-    return Answer(tuple(range(1, len(ids))), tuple(ids[1:]), found)
+    start = 2 if len(values) > 2 and values[1] is None and values[2] is not None else 1
+    found = tuple(nan if value is None else float(value) for value in values[start:])
+    return Answer(tuple(range(start, len(ids))), tuple(ids[start:]), found)

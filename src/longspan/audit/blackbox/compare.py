@@ -20,6 +20,7 @@ from longspan.measure.documents import library
 from longspan.measure.reader import Reader
 from longspan.plan import Plan
 from longspan.pretrained.anatomy.probe import probe
+from longspan.pretrained.attach import attached
 from longspan.pretrained.resolve import resolve
 from longspan.pretrained.target import target_of
 
@@ -106,17 +107,20 @@ def compare(
         answers.append(server.answer(request.ids))
     hypotheses, rows, refused = [], [], []
     candidates = listed(replace(asked, lengths=tuple(len(request.ids) for request in requests)))
-    for number, hypothesis in enumerate(candidates, 1):
-        progress(f"imitating {number} of {len(candidates)}: {hypothesis.name}")
-        try:
-            row = predicted(reader, hypothesis, requests, answers)
-        except LongspanError as error:
-            if number == 1:
-                raise RefusalError(f"the local model cannot do what was asked ({hypothesis.name}): {error}") from error
-            refused.append(f"{hypothesis.name}: {error}")
-        else:
-            hypotheses.append(hypothesis)
-            rows.append(row)
+    with attached(reader.model, PLAIN):  # found out once what the model is made of; every hypothesis starts from that
+        for number, hypothesis in enumerate(candidates, 1):
+            progress(f"imitating {number} of {len(candidates)}: {hypothesis.name}")
+            try:
+                row = predicted(reader, hypothesis, requests, answers)
+            except LongspanError as error:
+                if number == 1:
+                    raise RefusalError(
+                        f"the local model cannot do what was asked ({hypothesis.name}): {error}"
+                    ) from error
+                refused.append(f"{hypothesis.name}: {error}")
+            else:
+                hypotheses.append(hypothesis)
+                rows.append(row)
     given = np.concatenate([np.array(answer.values) for answer in answers])
     request = np.repeat(np.arange(len(answers)), [len(answer.values) for answer in answers])
     if not len(given) or np.isnan(given).all():

@@ -13,7 +13,7 @@ from longspan.bundled import words
 from longspan.errors import InputError
 
 PASSAGE = (12, 40)
-"""Tokens of a repeated passage, from … to."""
+"""Tokens of a passage, from … to; at most an eighth and a quarter of the text."""
 SHARE = 0.5
 """The share of the last two thirds of a text that repeats earlier tokens."""
 FACTS = 4
@@ -39,6 +39,7 @@ def planted(source: Sequence[int], length: int, tokenizer: Any, seed: int = 0) -
     start = random_numbers.randrange(len(source) - length + 1)
     body = list(source[start : start + length])
     early, late = _facts(tokenizer, random_numbers)
+    sizes = min(PASSAGE[0], length // 8), min(PASSAGE[1], length // 4)
     found = body[: length // 12]
     if 4 * (len(early) + len(late)) < length:
         found += early
@@ -46,11 +47,11 @@ def planted(source: Sequence[int], length: int, tokenizer: Any, seed: int = 0) -
         late = []
     while len(found) < length:
         if len(found) > length // 3 and random_numbers.random() < SHARE:
-            size = random_numbers.randint(*PASSAGE)
+            size = random_numbers.randint(*sizes)
             begin = random_numbers.randrange(max(1, len(found) - size))
             found += found[begin : begin + size]
         else:
-            found += body[len(found) : len(found) + random_numbers.randint(*PASSAGE)]
+            found += body[len(found) : len(found) + random_numbers.randint(*sizes)]
     found = found[: length - len(late)] + late
     return tuple(found)
 

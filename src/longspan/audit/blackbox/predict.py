@@ -16,6 +16,7 @@ from longspan.audit.blackbox.answer import Answer
 from longspan.audit.blackbox.hypothesis import PLAIN, Hypothesis
 from longspan.measure.reader import Reader
 from longspan.plan import Plan
+from longspan.pretrained.attachment import attachment_of
 from longspan.scheme import Scheme
 
 
@@ -76,13 +77,21 @@ def _of_one(
 
 @contextmanager
 def _window(model: Any, size: int | None) -> Iterator[None]:
-    """Let the model's own sliding layers see so many tokens while the context lasts; None leaves them as they are."""
-    config = model.config.get_text_config(decoder=True)
+    """Let the model's own sliding layers see so many tokens while the context lasts; None leaves them as they are.
+
+    An extension is taken off meanwhile: it knows the width that it was made for.
+    """
+    if size is None:
+        yield
+        return
+    config, extension = model.config.get_text_config(decoder=True), attachment_of(model)
     own = getattr(config, "sliding_window", None)
-    if size is not None:
-        config.sliding_window = size
+    pretrained.detach(model)
+    config.sliding_window = size
     try:
         yield
     finally:
-        if size is not None:
-            config.sliding_window = own
+        pretrained.detach(model)
+        config.sliding_window = own
+        if extension is not None:
+            extension.install()
