@@ -31,7 +31,7 @@ def test_facts_are_asked_for_at_the_end() -> None:
     found = planted(SOURCE, 700, tokenizer())
     answer = found[-2]
     assert tokenizer().decode([answer]) in tiny.FACTS.values
-    assert found.count(answer) == 2
+    assert answer in found[:200]
 
 
 def test_too_short_is_refused() -> None:
