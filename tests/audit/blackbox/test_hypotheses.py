@@ -26,7 +26,7 @@ def names(expect: str, opening: tuple[int, ...] = OPENING, model: Any = None) ->
         ("rerope(window=32)", "window is 16, half of what was asked"),
         ("self_extend(window=16, group=4)", "group is 8, double of what was asked"),
         ("rerope(window=32) + log_length", "log-n scaling is missing"),
-        ("window(size=32, sinks=4)", "the window is missing"),
+        ("yarn(factor=4) + window(size=32, sinks=4)", "the window is missing"),
         ("window(size=32, sinks=4)", "the window has no sinks"),
         ("window(size=32)", "a window of 16, the half of what was asked"),
     ],
