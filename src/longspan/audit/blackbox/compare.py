@@ -1,6 +1,7 @@
 """Ask a server about planted texts, and find out which hypothesis explains its answers."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -107,7 +108,7 @@ def compare(
         answers.append(server.answer(request.ids))
     hypotheses, rows, refused = [], [], []
     candidates = listed(replace(asked, lengths=tuple(len(request.ids) for request in requests)))
-    with attached(reader.model, PLAIN):  # found out once what the model is made of; every hypothesis starts from that
+    with _examined(reader.model):
         for number, hypothesis in enumerate(candidates, 1):
             progress(f"imitating {number} of {len(candidates)}: {hypothesis.name}")
             try:
@@ -126,6 +127,15 @@ def compare(
     if not len(given) or np.isnan(given).all():
         raise InputError("the server gave no log-probability at all: ask it for the log-probabilities of the prompt")
     return _verdict(asked, hypotheses, weigh(given, np.stack(rows), request), requests, refused)
+
+
+@contextmanager
+def _examined(model: Any) -> Iterator[None]:
+    """Find out once what the model is made of, for all hypotheses that are put on it while the context lasts."""
+    with ExitStack() as stack:
+        with suppress(RefusalError):  # nothing can be put on it: the hypotheses that want to are refused one by one
+            stack.enter_context(attached(model, PLAIN))
+        yield
 
 
 def _verdict(

@@ -46,4 +46,5 @@ def function_named(name: str) -> Function:
         raise InputError(f"--runs-as {name!r} cannot be imported: {error}") from error
     if not callable(found):
         raise InputError(f"--runs-as {name!r} is no function, got {type(found).__name__}")
-    return Function(found)
+    answers: Any = found
+    return Function(answers)

@@ -10,17 +10,19 @@ from longspan.audit.blackbox.prompt import Feeding
 
 DEFAULTS = (2048, 4096, 8192)
 """Limits that servers have where nobody sets one, tokens."""
+MOST = 0.9
+"""The largest limit, as a share of the longest request: a text that hardly exceeds it says nothing about it."""
 
 
 class Cut(Family):
     """What was asked, on a part of the text."""
 
     def members(self, asked: Asked) -> Iterator[Hypothesis]:
-        """Yield limits around the trained length that at least one request exceeds."""
+        """Yield limits around the trained length that the longest request clearly exceeds."""
         longest = max(asked.lengths)
         length = asked.trained_length
         limits = {length // 4, length // 2, length, 2 * length, longest // 2, *DEFAULTS}
-        for limit in sorted(limit for limit in limits if 1 < limit < longest):
+        for limit in sorted(limit for limit in limits if 1 < limit <= MOST * longest):
             last = Feeding(back=limit)
             yield Hypothesis(f"the context is cut to the last {limit} tokens", asked.plan, last)
             yield Hypothesis(f"the context is cut to the first {limit} tokens", asked.plan, Feeding(limit, 0))
