@@ -45,7 +45,7 @@ def run(
     answer("\n".join(verdict.sentences()))
     answer("")
     for each in verdict.considered[:ROWS]:
-        said = "" if each.told_apart else "   not told apart"
+        said = "" if each.ruled_out else "   not ruled out"
         answer(f"{each.behind:9.3f} nats per token behind   {each.off:7.4f} nats off   {each.name}{said}")
     if len(verdict.considered) > ROWS:
         answer(f"          {len(verdict.considered) - ROWS} more hypotheses are farther behind; --json lists them")

@@ -25,14 +25,14 @@ def test_the_truth_is_named(noise: float, truth: int) -> None:
     assert found.fits
 
 
-def test_what_differs_less_than_the_noise_is_not_told_apart() -> None:
+def test_what_differs_less_than_the_noise_is_not_ruled_out() -> None:
     predicted = hypotheses(apart=0.01)
     found = weigh(predicted[2] + 0.2 * np.random.default_rng(2).normal(size=TOKENS), predicted, REQUEST)
     assert set(found.alike) == set(range(5))
     assert found.fits
 
 
-def test_the_truth_is_hardly_ever_told_apart_from_the_best() -> None:
+def test_the_truth_is_hardly_ever_ruled_out_from_the_best() -> None:
     wrong = 0
     for seed in range(200):
         numbers = np.random.default_rng(seed)

@@ -146,7 +146,7 @@ def _verdict(
     refused: Sequence[str],
 ) -> Verdict:
     considered = tuple(
-        Considered(hypotheses[each.index].name, each.behind, each.told_apart, each.off) for each in evidence.ranking
+        Considered(hypotheses[each.index].name, each.behind, each.ruled_out, each.off) for each in evidence.ranking
     )
     return Verdict(
         asked.text,

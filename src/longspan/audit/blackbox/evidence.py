@@ -4,16 +4,16 @@
 
 Heavy tails let rounded weights, other kernels and bfloat16 be off on single tokens. σ is estimated from the best
 hypothesis, so that a server's noise makes hypotheses harder to tell apart. Neighboring tokens share their noise, so
-that `BLOCK` of them count as one observation, and one observation counts `MOST` nats at most: two hypotheses are told
-apart where the sum over all blocks of the log-likelihood ratio exceeds log(hypotheses / (1 − level)), Ville's bound for
-an e-process, which holds for all hypotheses together.
+that `BLOCK` of them count as one observation, and one observation counts `MOST` nats at most: a hypothesis is ruled
+out where the sum over all blocks of its log-likelihood ratio to the best one exceeds log(hypotheses / (1 − level)),
+Ville's bound for an e-process, which holds for all hypotheses together.
 
 A difference must also be worth something: `WORTH` nats per token. Below it, the server's own rounding may lean towards
 the wrong one of two hypotheses that predict nearly the same.
 
 Whether the best hypothesis fits at all is asked in two ways. What is left, s − ℓ(h), must be small against what the
 tokens themselves differ by; and it must not resemble any difference of two hypotheses: a server that does a quarter
-of one thing and three quarters of another leaves a rest that does.
+of one thing and three quarters of another leaves such a remainder.
 
 Source: Lange, Little & Taylor 1989, "Robust statistical modeling using the t distribution", JASA 84; Ville 1939;
 Grünwald & van Ommen 2017, "Inconsistency of Bayesian inference for misspecified linear models, and a proposal for
@@ -33,7 +33,7 @@ BLOCK = 16
 MOST = 2.0
 """Nats that one observation may count, so that several must agree."""
 WORTH = 0.02
-"""Nats per token by which a hypothesis must be ahead of another to be told apart from it."""
+"""Nats per token by which a hypothesis must be behind the best one to be ruled out."""
 FLOOR = 1e-3
 """The smallest σ, nats: what float32 and another order of summation differ by."""
 MISSING = 10.0
@@ -51,13 +51,13 @@ class Ranked:
     Arguments:
         index: of the hypothesis.
         behind: nats per token by which its likelihood is below that of the best one.
-        told_apart: whether that is certain, and enough to be worth something.
+        ruled_out: whether that is certain, and enough to be worth something.
         off: median of |s − ℓ(h)|, nats.
     """
 
     index: int
     behind: float
-    told_apart: bool
+    ruled_out: bool
     off: float
 
 
@@ -87,7 +87,7 @@ class Evidence:
     @property
     def alike(self) -> tuple[int, ...]:
         """The best hypothesis and those that these answers cannot tell apart from it."""
-        return tuple(each.index for each in self.ranking if not each.told_apart)
+        return tuple(each.index for each in self.ranking if not each.ruled_out)
 
 
 def weigh(

@@ -11,13 +11,13 @@ class Considered:
     Arguments:
         name: what the server would do.
         behind: nats per token by which its likelihood is below that of the best one.
-        told_apart: whether that is certain and worth something.
+        ruled_out: whether that is certain and worth something.
         off: median difference of its log-probabilities from the server's, nats.
     """
 
     name: str
     behind: float
-    told_apart: bool
+    ruled_out: bool
     off: float
 
 
@@ -56,7 +56,7 @@ class Verdict:
     @property
     def alike(self) -> tuple[str, ...]:
         """The hypotheses that may be true, the best first; none where nothing fits."""
-        return tuple(each.name for each in self.considered if not each.told_apart) if self.fits else ()
+        return tuple(each.name for each in self.considered if not each.ruled_out) if self.fits else ()
 
     @property
     def as_asked(self) -> bool:
@@ -65,8 +65,8 @@ class Verdict:
 
     @property
     def ahead(self) -> float:
-        """Nats per token by which the best hypotheses are ahead of the best one that was told apart from them."""
-        return next((each.behind for each in self.considered if each.told_apart), 0.0)
+        """Nats per token by which the best hypotheses are ahead of the best one that was ruled out."""
+        return next((each.behind for each in self.considered if each.ruled_out), 0.0)
 
     def sentences(self) -> list[str]:
         """Return the verdict, a sentence each."""
