@@ -36,8 +36,8 @@ SLOTS = (
     "rotation", "distance", "qk_norm", "scale", "sharpness", "cap", "bias", "mask", "normalizer", "reweight",
 )  # fmt: skip
 ABOVE = {
-    "pretrained", "prompts", "task", "tasks", "measure", "study", "train", "report", "cli", "bundled", "registry",
-    "__main__",
+    "pretrained", "prompts", "task", "tasks", "measure", "grid", "study", "survey", "train", "report", "cli", "bundled",
+    "registry", "__main__",
 }  # fmt: skip
 """What knows nothing of single methods, and takes long to import."""
 CONTRACT = ("parts", "value", "oracle", "normalizer", "position_probe")

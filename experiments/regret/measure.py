@@ -25,8 +25,9 @@ from longspan.measure.documents import Document, library
 from longspan.measure.kinds.reading import Reading
 from longspan.measure.kinds.truncation import Truncation
 from longspan.measure.machine import versions
-from longspan.measure.measurement import Measurement, record_of
+from longspan.measure.measurement import Measurement
 from longspan.measure.model import PLAIN, LoadedModel
+from longspan.measure.record import record_of
 from longspan.measure.source import geometry_of
 from longspan.study.candidates import candidates
 from longspan.study.planning.cells import TRUNCATION

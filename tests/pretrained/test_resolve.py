@@ -6,9 +6,9 @@ import torch
 import longspan
 from longspan.catalogue import RECIPE, methods
 from longspan.errors import RefusalError
+from longspan.measure.method import filled
 from longspan.measure.source import geometry_of
 from longspan.pretrained.attachment import attachment_of
-from longspan.study.candidates import filled
 from pretrained.models import TRAINED, in_parts, logits, tiny_llama, tokens
 
 RECIPES = {

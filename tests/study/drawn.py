@@ -4,11 +4,11 @@ from typing import Any
 
 from hypothesis import strategies as st
 
+from longspan.grid.pace import Pace
 from longspan.measure.documents import Document
 from longspan.measure.loss import BINS
 from longspan.measure.measurement import Measurement
 from longspan.study.planning.budget import plan_within
-from longspan.study.planning.pace import Pace
 from longspan.study.planning.plan import StudyPlan
 from longspan.study.planning.subject import Subject
 from longspan.study.summary import Setting

@@ -3,9 +3,10 @@ from math import pi
 import pytest
 
 from longspan.geometry import Geometry
+from longspan.measure.method import filled
 from longspan.notation import parts
 from longspan.pretrained.attach import attached
-from longspan.study.candidates import candidates, filled
+from longspan.study.candidates import candidates
 from tiny import llama
 
 

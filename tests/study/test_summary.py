@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
+from longspan.grid.pace import Pace
 from longspan.measure.documents import Document
 from longspan.measure.measurement import Measurement
 from longspan.study.judgement import summarize
 from longspan.study.planning.budget import plan_within
 from longspan.study.planning.cells import measurements
-from longspan.study.planning.pace import Pace
 from longspan.study.planning.subject import Subject
 from longspan.study.race import rank
 from longspan.study.results import Results

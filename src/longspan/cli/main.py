@@ -2,7 +2,7 @@
 
 import typer
 
-from longspan.cli import audit, bench, export, extend, methods
+from longspan.cli import audit, bench, export, extend, measure, methods
 from longspan.cli.terminal import print_anything, say
 
 app = typer.Typer(
@@ -15,6 +15,7 @@ app.command("audit")(audit.audit)
 app.command("bench")(bench.bench)
 app.command("export")(export.export)
 app.command("extend")(extend.extend)
+app.command("measure")(measure.measure)
 app.command("methods")(methods.methods)
 
 

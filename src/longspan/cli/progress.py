@@ -13,22 +13,22 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from longspan.cli.terminal import PERIOD, is_live, say
-from longspan.measure.measurement import Measurement
+from longspan.grid.pace import Pace
+from longspan.measure.record import Asked
 from longspan.report.printable import printable
-from longspan.study.planning.pace import Pace
 
 TOKENS = Pace(1.0)
 """Makes the shares of a stage's time proportional to tokens, before anything was timed."""
 
 
 class Stderr:
-    """The observer of a study that the command line runs (`longspan.study.observer.Observer`)."""
+    """The observer of a study that the command line runs (`longspan.grid.observer.Observer`)."""
 
     def say(self, text: str) -> None:
         """Print one line."""
         say(text)
 
-    def watch(self, stage: str, asked: Sequence[Measurement], made: Iterable[object], pace: Pace | None) -> None:
+    def watch(self, stage: str, asked: Sequence[Asked], made: Iterable[object], pace: Pace | None) -> None:
         """Show a bar on a terminal, and lines elsewhere, until `made` is exhausted."""
         names = [printable(str(each)) for each in asked]
         shares = [(pace or TOKENS).seconds(each) for each in asked]

@@ -6,19 +6,16 @@ arguments, their key, the result, or `failed` with the reason, seconds, peak mem
 
 import hashlib
 import json
-import math
-import time
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, ClassVar
 
-from longspan.errors import InputError, RefusalError
-from longspan.measure.cost import Cost
+from longspan.errors import InputError
 from longspan.measure.documents import Document
-from longspan.measure.machine import versions
 from longspan.measure.model import LoadedModel
 from longspan.measure.reader import Reader
+from longspan.measure.record import record_of
 from longspan.memo import remember
 from longspan.registry import name_of, registered
 from longspan.task import Example, Material
@@ -88,6 +85,13 @@ class Measurement(ABC):
         """Return how many tokens each forward pass reads; questions are left out."""
         return [self.length]
 
+    def ask(self, model: LoadedModel) -> dict[str, Any]:
+        """Return the result of this measurement; the method is on the model already."""
+        material = Material(model.tokenizer, self.document.tokens(model.tokenizer), model.opening)
+        index = f"{self.seed}/{self.document.digest}"
+        text = FactRetrieval(tail=self.tail).example(material, self.length, index)
+        return self.result(model.reader, text, model.opening)
+
     @abstractmethod
     def result(self, reader: Reader, text: Example, opening: Sequence[int]) -> dict[str, Any]:
         """Ask the model; `opening` holds the special tokens that its tokenizer puts before every text."""
@@ -110,56 +114,3 @@ def measure(arguments: Mapping[str, Any], model: LoadedModel | None = None) -> d
     """
     asked = Measurement.of(arguments)
     return record_of(asked, model or LoadedModel.load(asked.model, asked.dtype))
-
-
-def record_of(asked: Measurement, model: LoadedModel) -> dict[str, Any]:
-    """Make a measurement with a loaded model and return its record.
-
-    Errors: InputError where the model or the document is not the one that was asked about.
-    """
-    if model.fingerprint != asked.fingerprint:
-        raise InputError(
-            f"{asked.model} is not the model it was: its fingerprint is {model.fingerprint}, not {asked.fingerprint}; "
-            "give a new --out"
-        )
-    failed = _refusal(asked, model)
-    with Cost() as cost:
-        result = _result(asked, model) if failed is None else None
-    if failed is None and not _finite(result):
-        result, failed = None, "the model returned NaN or infinity"
-    record = {
-        "key": asked.key,
-        "arguments": asked.arguments,
-        "result": result,
-        "seconds": round(cost.seconds, 4),
-        "peak_bytes": cost.peak_bytes,
-        "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-        "versions": versions(),
-    }
-    return record if failed is None else {**record, "failed": failed}
-
-
-def _refusal(asked: Measurement, model: LoadedModel) -> str | None:
-    """Attach the method; if the model refuses it, the reason."""
-    try:
-        model.attach(asked.method)
-    except RefusalError as error:
-        return f"refused: {error}"
-    return None
-
-
-def _result(asked: Measurement, model: LoadedModel) -> dict[str, Any]:
-    material = Material(model.tokenizer, asked.document.tokens(model.tokenizer), model.opening)
-    index = f"{asked.seed}/{asked.document.digest}"
-    text = FactRetrieval(tail=asked.tail).example(material, asked.length, index)
-    return asked.result(model.reader, text, model.opening)
-
-
-def _finite(result: Any) -> bool:
-    if isinstance(result, float):
-        return math.isfinite(result)
-    if isinstance(result, Mapping):
-        return all(_finite(value) for value in result.values())
-    if isinstance(result, list):
-        return all(_finite(value) for value in result)
-    return True

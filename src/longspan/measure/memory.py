@@ -48,8 +48,11 @@ def available(device: torch.device) -> int | None:
     return min(found) if found else None
 
 
-def require_memory(model: Any, length: int, trained_length: int, free: int | None = None) -> int:
+def require_memory(model: Any, length: int, trained_length: int, free: int | None = None, option: str = "--to") -> int:
     """Return the bytes that reading `length` tokens takes.
+
+    Arguments:
+        option: what sets the length on the command line.
 
     Errors: InputError where fewer are free; the message names the greatest length that fits.
     """
@@ -57,7 +60,7 @@ def require_memory(model: Any, length: int, trained_length: int, free: int | Non
     free = available(next(model.parameters()).device) if free is None else free
     if free is not None and wanted > free:
         fits = (free - WORKING) // per_token(model)
-        advice = f"give at most --to {fits}" if fits > trained_length else "no length beyond the trained one fits"
+        advice = f"give at most {option} {fits}" if fits > trained_length else "no length beyond the trained one fits"
         smaller = ", or try --dtype bfloat16" if next(model.parameters()).element_size() > 2 else ""
         raise InputError(
             f"reading {length} tokens takes about {gigabytes(wanted)} beside the model and {gigabytes(free)} are free: "

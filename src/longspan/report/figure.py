@@ -19,9 +19,11 @@ from matplotlib.patches import Rectangle
 
 from longspan.measure.interval import Estimate
 from longspan.measure.model import PLAIN
+from longspan.report.palette import standalone
 from longspan.report.words import documents_if_fewer
 from longspan.study.planning.cells import TRUNCATION
 from longspan.study.summary import MethodRow, Summary
+from longspan.survey.summary import Survey
 
 PLACEHOLDERS = {
     "#010101": "var(--ink)",
@@ -153,6 +155,33 @@ def heat(summary: Summary) -> str:
             for spine in axes.spines.values():
                 spine.set_visible(False)
         return _svg(figure, "Facts found, by depth in the text and length of the text")
+
+
+def scores_by_length(survey: Survey) -> str:
+    """Draw the mean score of every task and method against the length, as a file that stands alone."""
+    colors = (INK, ACCENT, SECOND, THIRD, MUTED)
+    styles = ("-", (0, (5, 3)), ":", "-.")
+    methods = list(dict.fromkeys(row.method for row in survey.tasks))
+    names = list(dict.fromkeys(row.task for row in survey.tasks))
+    with mpl.rc_context(STYLE):
+        figure, axes = _axes()
+        for row in survey.tasks:
+            axes.plot(
+                list(row.scores),
+                [found.value for found in row.scores.values()],
+                color=colors[methods.index(row.method) % len(colors)],
+                ls=styles[names.index(row.task) % len(styles)],
+                marker="o",
+                ms=4,
+                label=f"{row.task}, {row.method}",
+            )
+        _trained(axes, survey.setting.trained_length)
+        _context_axis(axes, survey.setting.lengths)
+        axes.set_xlabel("length, tokens")
+        axes.set_ylabel("score")
+        axes.set_ylim(-0.03, 1.03)
+        _legend(axes)
+        return standalone(_svg(figure, "Score against length"))
 
 
 def _axes() -> tuple[Figure, Axes]:

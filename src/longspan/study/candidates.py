@@ -10,8 +10,7 @@ times and YaRN would slow all of them). The method itself fills in what is left 
 from math import pi
 
 from longspan.geometry import Geometry
-from longspan.notation import format_scheme, parts
-from longspan.scheme import Scheme
+from longspan.measure.method import filled
 
 
 def candidates(geometry: Geometry, length: int) -> tuple[str, ...]:
@@ -35,14 +34,3 @@ def candidates(geometry: Geometry, length: int) -> tuple[str, ...]:
         "streaming_llm",
     )
     return tuple(filled(text, geometry, length) for text in texts)
-
-
-def filled(text: str, geometry: Geometry, length: int) -> str:
-    """Return the same scheme with every number written out; what it takes from the model is left out.
-
-    Errors: NotationError or SchemeError for a text that is not a scheme.
-
-    >>> filled("rerope + log_length", Geometry(4, 4, 64, trained_length=512), 4096)
-    'rerope(window=128) + log_length(trained_length=512)'
-    """
-    return format_scheme(Scheme.of(*(part.fill(geometry, length) for part in parts(text, geometry))))

@@ -12,28 +12,31 @@ import torch
 
 from longspan.errors import InputError
 from longspan.geometry import Geometry
+from longspan.grid.folder import identity_of
+from longspan.grid.observer import Observer
+from longspan.grid.pace import Pace
 from longspan.measure.documents import Document, Library, library, tokenize
 from longspan.measure.kinds.reading import Reading
 from longspan.measure.kinds.truncation import Truncation
 from longspan.measure.loading import load_tokenizer
 from longspan.measure.machine import hardware, versions
-from longspan.measure.measurement import Measurement, record_of
+from longspan.measure.measurement import Measurement
 from longspan.measure.memory import gigabytes, require_memory
+from longspan.measure.method import filled
 from longspan.measure.model import LoadedModel
+from longspan.measure.record import record_of
 from longspan.measure.source import faster_dtype, geometry_of
-from longspan.study.candidates import candidates, filled
+from longspan.study.candidates import candidates
 from longspan.study.judgement import summarize
-from longspan.study.observer import Observer
 from longspan.study.planning.budget import plan_within
 from longspan.study.planning.cells import Cell, measurements
 from longspan.study.planning.division import Division, divide, wanted
-from longspan.study.planning.pace import Pace
 from longspan.study.planning.plan import FINALISTS, StudyPlan
 from longspan.study.planning.subject import Subject
 from longspan.study.race import rank
 from longspan.study.request import Request
 from longspan.study.results import Results
-from longspan.study.storing.folder import StudyFolder, identity_of
+from longspan.study.storing.folder import StudyFolder
 from longspan.study.storing.model import write_model
 from longspan.study.summary import Setting, Summary
 

@@ -3,6 +3,7 @@ from itertools import pairwise
 
 import pytest
 
+from longspan.grid.pace import Pace
 from longspan.measure.documents import Document
 from longspan.measure.kinds.context import Context
 from longspan.measure.kinds.reading import Reading
@@ -12,7 +13,6 @@ from longspan.measure.kinds.truncation import Truncation
 from longspan.measure.measurement import Measurement
 from longspan.study.planning.budget import FEWEST_CANDIDATES, FEWEST_WHOLE, RESERVE, full_plan, plan_within
 from longspan.study.planning.cells import measurements
-from longspan.study.planning.pace import Pace
 from longspan.study.planning.plan import StudyPlan
 from longspan.study.planning.subject import Subject
 

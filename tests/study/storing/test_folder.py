@@ -9,9 +9,10 @@ import pytest
 from faulty_disk import Disk, at_every_change, full_after, killed_after, read_only_after
 from longspan.disk import replaced_folder, writing
 from longspan.errors import InputError
+from longspan.grid import folder as module
+from longspan.grid.folder import identity_of
 from longspan.study.planning.subject import Subject
-from longspan.study.storing import folder as module
-from longspan.study.storing.folder import StudyFolder, identity_of
+from longspan.study.storing.folder import StudyFolder
 
 SUBJECT = Subject("model", "float32", "fingerprint", 64, 256)
 OTHER = Subject("model", "float32", "fingerprint", 64, 512)

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from longspan.grid.pace import Pace
 from longspan.measure.documents import Document
-from longspan.study.planning.pace import Pace
 from longspan.study.planning.plan import StudyPlan
 from longspan.study.planning.subject import Subject
 

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
+from longspan.grid.pace import Pace
 from longspan.measure.documents import Document
 from longspan.measure.kinds.reading import Reading
 from longspan.measure.kinds.short import Short
@@ -15,7 +16,6 @@ from longspan.study.planning.cells import (
     short_cell,
     truncation_cells,
 )
-from longspan.study.planning.pace import Pace
 from longspan.study.planning.subject import Subject
 
 FINALISTS = 3

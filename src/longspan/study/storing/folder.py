@@ -1,119 +1,31 @@
 """StudyFolder: the measurements of one model at one wanted length; the same command resumes an interrupted study.
 
-run.json          what is measured; a folder that says something else is left alone
-results.jsonl     one record per measurement
-summary.json      what they say
-report.html       the same as a page
-model/            the extended model
+run.json, results.jsonl     as in every folder of results (`longspan.grid.folder`)
+summary.json                what they say
+report.html                 the same as a page
+model/                      the extended model
 """
 
-import json
 import re
-from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
-from longspan.disk import recover_folder, remove, write_atomically, writing
-from longspan.errors import InputError
-from longspan.measure.measurement import Measurement
+from longspan.grid.folder import ResultsFolder
 from longspan.study.planning.subject import Subject
-from longspan.study.storing.records import Records
 
 FORMAT = 2
-RESULTS = "results.jsonl"
-BEGUN = re.compile(r"\.run\.json\.\d+")
-LEFT = re.compile(r"\.(run\.json|summary\.json|report\.html)\.\d+|\.model|\.\.model\..+")
-"""What a killed run leaves; the last two names are those of older versions."""
 
 
-class StudyFolder:
-    """A folder of measurements, held by one process.
+class StudyFolder(ResultsFolder):
+    """The folder of one subject.
 
-    The folder is locked before anything is written into it, so that a second run leaves no trace.
-
-    Errors: InputError where the folder holds other results, or anything else, where another run holds it, or where it
-    cannot be written.
+    Errors: as those of `ResultsFolder`.
     """
 
+    left = re.compile(r"\.(run\.json|summary\.json|report\.html)\.\d+|\.model|\.\.model\..+")
+    """The last two names are those of older versions."""
+
+    folders = ("model",)
+
     def __init__(self, folder: Path, subject: Subject) -> None:
-        self.folder, self.subject = folder, subject
-        self._refuse_others()
-        with writing(folder):
-            folder.mkdir(parents=True, exist_ok=True)
-        self.records = Records(folder / RESULTS)
-        try:
-            self._refuse_others()  # another run may have come and gone before the lock was taken
-            self._tidy()
-            if identity_of(folder) is None:
-                self.write("run.json", json.dumps(self.identity, indent=2) + "\n")
-        except BaseException:
-            self.records.close()
-            raise
-
-    @property
-    def identity(self) -> dict[str, Any]:
-        """What the folder's run.json says."""
-        return {"format": FORMAT, **asdict(self.subject)}
-
-    def __enter__(self) -> "StudyFolder":
-        return self
-
-    def __exit__(self, *_: Any) -> None:
-        self.records.close()
-
-    def record(self, asked: Measurement) -> dict[str, Any] | None:
-        """Return the record of a measurement; None where it was not made."""
-        return self.records.by_key.get(asked.key)
-
-    def missing(self, planned: Iterable[Measurement]) -> list[Measurement]:
-        """Return those of the planned measurements that were not made."""
-        return [asked for asked in planned if self.record(asked) is None]
-
-    def write(self, name: str, text: str) -> Path:
-        """Replace a file of the folder as a whole, and return its path."""
-        write_atomically(self.folder / name, text)
-        return self.folder / name
-
-    def _refuse_others(self) -> None:
-        may_begin = _may_begin(self.folder)  # asked first: another run may write its run.json meanwhile
-        present = identity_of(self.folder)
-        if present is None and not may_begin:
-            raise InputError(f"{self.folder} exists and holds no results of this command: give another --out")
-        if present is not None and present != self.identity:
-            names = sorted({*present, *self.identity})
-            pairs = [(name, present.get(name), self.identity.get(name)) for name in names]
-            differ = ", ".join(f"{name} {found!r}, not {wanted!r}" for name, found, wanted in pairs if found != wanted)
-            raise InputError(f"{self.folder} holds other results ({differ}): give another --out")
-
-    def _tidy(self) -> None:
-        """Remove what a killed run left; no other run works here while this one holds the folder."""
-        with writing(self.folder):
-            recover_folder(self.folder / "model")
-            for path in self.folder.iterdir():
-                if LEFT.fullmatch(path.name):
-                    remove(path)
-
-
-def _may_begin(folder: Path) -> bool:
-    """Whether a folder without run.json is new, or a run was killed before it could write that file."""
-    try:
-        left = [path for path in folder.iterdir() if not BEGUN.fullmatch(path.name)]
-    except FileNotFoundError:
-        return True
-    except NotADirectoryError:
-        return not folder.exists()  # a file may be in the place of a folder above it
-    return not left or (left == [folder / RESULTS] and left[0].stat().st_size == 0)
-
-
-def identity_of(folder: Path) -> dict[str, Any] | None:
-    """Return what a folder's run.json says; None where there is no such file."""
-    try:
-        found = json.loads((folder / "run.json").read_text(encoding="utf-8"))
-    except (FileNotFoundError, NotADirectoryError):
-        return None
-    except ValueError:
-        found = None
-    if not isinstance(found, dict):
-        raise InputError(f"{folder / 'run.json'} is not readable: give another --out")
-    return found
+        super().__init__(folder, {"format": FORMAT, **asdict(subject)})

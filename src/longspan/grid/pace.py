@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from longspan.measure.measurement import Measurement
+from longspan.measure.record import Asked
 
 
 @dataclass(frozen=True)
@@ -24,6 +24,6 @@ class Pace:
         per_pair = min(max(per_pair, 0.0), longer / more**2)
         return cls(longer / more - per_pair * more, per_pair)
 
-    def seconds(self, asked: Measurement) -> float:
+    def seconds(self, asked: Asked) -> float:
         """Return what a measurement will take."""
         return sum(self.per_token * n + self.per_pair * n**2 for n in asked.readings())

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from faulty_disk import at_every_change, full_after, killed_after, read_only_after, room_for
 from longspan.errors import InputError
-from longspan.study.storing.records import Records
+from longspan.grid.records import Records
 
 KEYS = [{"key": name, "result": name * 200} for name in "abcd"]
 

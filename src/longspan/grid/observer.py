@@ -1,20 +1,20 @@
-"""Observer: how a study reports what it is doing, without knowing about terminals."""
+"""Observer: how a study or a survey reports what it is doing, without knowing about terminals."""
 
 from collections.abc import Iterable, Sequence
 from typing import Protocol, runtime_checkable
 
-from longspan.measure.measurement import Measurement
-from longspan.study.planning.pace import Pace
+from longspan.grid.pace import Pace
+from longspan.measure.record import Asked
 
 
 @runtime_checkable
 class Observer(Protocol):
-    """Shows a study's progress."""
+    """Shows progress."""
 
     def say(self, text: str) -> None:
         """Show one line."""
 
-    def watch(self, stage: str, asked: Sequence[Measurement], made: Iterable[object], pace: Pace | None) -> None:
+    def watch(self, stage: str, asked: Sequence[Asked], made: Iterable[object], pace: Pace | None) -> None:
         """Exhaust `made`, which makes one measurement after the other, and show how far it is.
 
         Arguments:

@@ -1,0 +1,120 @@
+"""`longspan measure [MODEL]`: how well a model, with and without methods, does tasks at several lengths."""
+
+import json
+import os
+import shlex
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from longspan.cli.terminal import answer, say
+from longspan.errors import InputError
+
+if TYPE_CHECKING:
+    from longspan.survey.summary import Survey
+
+
+def measure(
+    model: Annotated[str, typer.Argument(help="A Hugging Face id, a folder, a .gguf file, or 'bundled'.")] = "bundled",
+    method: Annotated[
+        list[str] | None, typer.Option("--method", help="A scheme beside the plain model; repeatable.")
+    ] = None,
+    task: Annotated[list[str] | None, typer.Option("--task", help="A task by name; repeatable.")] = None,
+    loss: Annotated[list[str] | None, typer.Option("--loss", help="A loss by name, as in last_k; repeatable.")] = None,
+    length: Annotated[
+        list[int] | None, typer.Option("--length", help="Tokens; repeatable; the shortest gives the short score.")
+    ] = None,
+    text: Annotated[
+        list[Path] | None, typer.Option("--text", help="Your documents: files or folders; repeatable.")
+    ] = None,
+    docs: Annotated[int, typer.Option("--docs", help="Documents or examples, at most.")] = 32,
+    out: Annotated[Path | None, typer.Option("--out", help="Folder of the results; a second call resumes.")] = None,
+    share: Annotated[
+        float | None, typer.Option("--share", help="Good enough is this share of the short score; 0.85 by default.")
+    ] = None,
+    threshold: Annotated[
+        float | None, typer.Option("--threshold", help="Good enough is this score, instead of a share.")
+    ] = None,
+    budget: Annotated[float, typer.Option("--budget", help="Minutes of measuring; run again to go on.")] = 30,
+    dtype: Annotated[str, typer.Option(help="float32, bfloat16 or float16.")] = "float32",
+    trained_length: Annotated[
+        int | None, typer.Option("--trained-length", help="Tokens the model was trained on, if its config is wrong.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
+) -> None:
+    """Measure MODEL and methods on tasks and losses at several lengths, with certificates that hold at 95 %.
+
+    A certificate says up to which length a score is good enough, and measuring stops as soon as that is decided.
+    """
+    for bars in ("HF_HUB_DISABLE_PROGRESS_BARS", "TQDM_DISABLE"):  # the libraries' own, of loading
+        os.environ.setdefault(bars, "1")
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    if share is not None and threshold is not None:
+        raise InputError("give --share or --threshold, not both")
+    try:
+        from longspan.cli.progress import Stderr
+        from longspan.measure.statistics.effective import NOLIMA, Share, Threshold
+        from longspan.report.figure import scores_by_length
+        from longspan.report.survey import share_text
+        from longspan.survey.request import Request
+        from longspan.survey.run import run_survey
+
+        claim = Threshold(threshold) if threshold is not None else NOLIMA if share is None else Share(share)
+        request = Request(
+            model=model,
+            command=shlex.join(["longspan", *sys.argv[1:]]),
+            methods=tuple(method or ()),
+            tasks=tuple(task or ()),
+            losses=tuple(loss or ()),
+            lengths=tuple(length or ()),
+            texts=tuple(text or ()),
+            out=out,
+            docs=docs,
+            claim=claim,
+            budget=budget,
+            dtype=dtype,
+            trained_length=trained_length,
+        )
+
+        def pages(survey: "Survey") -> dict[str, str]:
+            curves = {"curves.svg": scores_by_length(survey)} if survey.tasks else {}
+            return {"share.txt": share_text(survey), **curves}
+
+        survey = run_survey(request, Stderr(), pages)
+    except KeyboardInterrupt:
+        say("longspan: interrupted; what was measured is kept, and the same command resumes it")
+        raise typer.Exit(130) from None
+    if as_json:
+        print(json.dumps(survey.json(), indent=2, allow_nan=False))
+        return
+    _show(survey)
+    answer(f"\nto share: {(request.folder / 'share.txt').resolve()}")
+
+
+def _show(survey: "Survey") -> None:
+    """Print tables and sentences."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from longspan.report.printable import printable
+    from longspan.report.survey import controls_of, score, value
+
+    console = Console(highlight=False, markup=False)
+    lengths = survey.setting.lengths
+    if survey.tasks:
+        names = [*(str(n) for n in lengths), f"controls at {lengths[-1]}"]
+        table = Table("task", "method", *names, box=None)
+        for row in survey.tasks:
+            scores = [score(row.scores.get(n), row.failed) for n in lengths]
+            table.add_row(row.task, printable(row.method), *scores, controls_of(row))
+        console.print(table)
+        for row in survey.tasks:
+            answer(f"{row.task}, {row.method}: {row.sentence}.")
+    if survey.losses:
+        table = Table("loss", "method", *(str(n) for n in lengths), "unit", box=None)
+        for row in survey.losses:
+            values = [value(row.values.get(n), row.failed) for n in lengths]
+            table.add_row(row.loss, printable(row.method), *values, row.unit)
+        console.print(table)

@@ -1,0 +1,62 @@
+"""A survey in a short plain text, to read on a terminal and to paste somewhere."""
+
+from collections.abc import Sequence
+
+from longspan.measure.interval import Estimate
+from longspan.survey.summary import Survey, TaskRow
+
+
+def share_text(survey: Survey) -> str:
+    """Return tables, sentences and the command, as plain text."""
+    setting = survey.setting
+    versions = ", ".join(f"{name} {version}" for name, version in setting.versions.items())
+    lines = [f"{setting.model}, trained on {setting.trained_length} tokens, {setting.dtype}"]
+    lengths = [str(length) for length in setting.lengths]
+    if survey.tasks:
+        lines += [
+            "",
+            *_aligned([["score (documents)", *lengths], *(_scores(row, setting.lengths) for row in survey.tasks)]),
+        ]
+        lines += ["", *(f"{row.task}, {row.method}: {row.sentence}." for row in survey.tasks)]
+    if controls := [row for row in survey.tasks if row.controls]:
+        lines += ["", f"Controls at {lengths[-1]} tokens, where a high score means that the task proves nothing:"]
+        lines += [f"{row.task}, {row.method}: {controls_of(row)}" for row in controls]
+    if survey.losses:
+        rows = [
+            [f"{row.loss}, {row.method}", *(value(row.values.get(n), row.failed) for n in setting.lengths), row.unit]
+            for row in survey.losses
+        ]
+        lines += ["", *_aligned([["loss ± half the 95 % interval", *lengths, ""], *rows])]
+    return "\n".join([*lines, "", f"{setting.hardware}; {versions}", setting.command]) + "\n"
+
+
+def controls_of(row: TaskRow) -> str:
+    """Return the controls of a row in one line."""
+    return ", ".join(f"{name.replace('_', ' ')} {found.value:.2f}" for name, found in row.controls.items())
+
+
+def score(found: Estimate | None, failed: str | None = None) -> str:
+    """Return a mean score with the number of documents."""
+    return "failed" if failed else "" if found is None else f"{found.value:.2f} ({found.documents})"
+
+
+def value(found: Estimate | None, failed: str | None = None) -> str:
+    """Return a mean with half its interval."""
+    if failed or found is None:
+        return "failed" if failed else ""
+    return f"{found.value:.3f}" if found.documents < 2 else f"{found.value:.3f} ± {(found.high - found.low) / 2:.3f}"
+
+
+def _scores(row: TaskRow, lengths: Sequence[int]) -> list[str]:
+    return [f"{row.task}, {row.method}", *(score(row.scores.get(n), row.failed) for n in lengths)]
+
+
+def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    first, *others = widths
+    return [
+        "  ".join(
+            [row[0].ljust(first), *(cell.rjust(width) for cell, width in zip(row[1:], others, strict=True))]
+        ).rstrip()
+        for row in rows
+    ]

@@ -1,0 +1,133 @@
+"""SurveyPlan: the probes of a survey in the order in which they are made, and which of them are still needed.
+
+Documents come in a fixed order, and each is asked of all methods before the next one. So a survey that is stopped by
+its budget has seen the same documents with every method, and what is known after each document may decide a row: no
+more is asked then of this method and task.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from longspan.measure.controls import CONTROLS
+from longspan.measure.documents import Document
+from longspan.measure.model import PLAIN
+from longspan.measure.statistics.effective import Certificate, Claim, certify
+from longspan.survey.probes import LossProbe, Probe, TaskProbe
+
+CONTROLLED = 4
+"""Documents on which controls are measured: they tell 0 from 1, not 80 % from 85 %."""
+
+Record = Callable[[Probe], Mapping[str, Any] | None]
+"""From a probe to its record; None where it was not made."""
+
+
+@dataclass(frozen=True)
+class SurveyPlan:
+    """What is asked.
+
+    Arguments:
+        model, dtype, fingerprint, trained_length: as in `Probe`.
+        methods: the plain model first.
+        tasks, losses: names.
+        lengths: from the shortest on.
+        documents: one for each example; None where no task needs one.
+        claim: what "good enough" means.
+    """
+
+    model: str
+    dtype: str
+    fingerprint: str
+    trained_length: int
+    methods: tuple[str, ...]
+    tasks: tuple[str, ...]
+    losses: tuple[str, ...]
+    lengths: tuple[int, ...]
+    documents: tuple[Document | None, ...]
+    claim: Claim
+
+    def probes(self) -> list[Probe]:
+        """Return all that may be asked, in order."""
+        found: list[Probe] = []
+        for index in range(len(self.documents)):
+            for method in self.methods:
+                found += [self.loss(method, name, n, index) for name in self.losses for n in self.lengths]
+                found += [self.task(method, name, n, index) for name in self.tasks for n in self.lengths]
+            if index < CONTROLLED:
+                found += [
+                    self.task(method, name, self.lengths[-1], index, control)
+                    for method in self.methods
+                    for name in self.tasks
+                    for control in CONTROLS
+                ]
+        return found
+
+    def task(self, method: str, name: str, length: int, index: int, control: str = "") -> TaskProbe:
+        """Return one example of a task."""
+        return TaskProbe(**self._of(method, length, index), task=name, control=control)
+
+    def loss(self, method: str, name: str, length: int, index: int) -> LossProbe:
+        """Return one reduction of a document."""
+        return LossProbe(**self._of(method, length, index), loss=name)
+
+    def _of(self, method: str, length: int, index: int) -> dict[str, Any]:
+        of_model = {name: getattr(self, name) for name in ("model", "dtype", "fingerprint", "trained_length")}
+        return {**of_model, "method": method, "length": length, "index": index, "document": self.documents[index]}
+
+    def needed(self, probe: Probe, record: Record) -> bool:
+        """Whether what was measured before leaves a probe's answer open."""
+        if isinstance(probe, LossProbe):
+            return self.loss_failure(probe.method, probe.loss, record) is None
+        if not isinstance(probe, TaskProbe):
+            return True
+        if self.failure(probe.method, probe.task, record) is not None:
+            return False
+        if probe.control or probe.index == 0:
+            return True
+        if probe.method == PLAIN and probe.length == self.lengths[0]:  # every method is compared with it
+            return any(not self._decided(method, probe.task, record, probe.index) for method in self.methods)
+        if self._decided(probe.method, probe.task, record, probe.index):
+            return False
+        found = self.certificate(probe.method, probe.task, record, probe.index)
+        failed = [each.length for each in found.findings if each.verdict == "fails"] if found else []
+        own = [each for each in found.findings if each.length == probe.length] if found else []
+        return all(length > probe.length for length in failed) and all(each.verdict == "open" for each in own)
+
+    def _decided(self, method: str, task: str, record: Record, before: int) -> bool:
+        if self.failure(method, task, record) is not None or self.failure(PLAIN, task, record) is not None:
+            return True
+        found = self.certificate(method, task, record, before)
+        return found is not None and found.decided
+
+    def scores(self, method: str, task: str, length: int, record: Record, before: int | None = None) -> list[float]:
+        """Return the scores of the first documents, up to the first one that was not asked about."""
+        found = []
+        for index in range(len(self.documents) if before is None else before):
+            made = record(self.task(method, task, length, index))
+            if made is None or made["result"] is None:
+                break
+            found.append(float(made["result"]["score"]))
+        return found
+
+    def certificate(self, method: str, task: str, record: Record, before: int | None = None) -> Certificate | None:
+        """Return what is known from the documents before one; None where nothing is."""
+        short = self.scores(PLAIN, task, self.lengths[0], record, before)
+        scores = {n: self.scores(method, task, n, record, before)[: len(short)] for n in self.lengths}
+        return certify(scores, short, self.claim) if short and all(scores.values()) else None
+
+    def failure(self, method: str, task: str, record: Record) -> str | None:
+        """Return why a method gave no number somewhere; None where it always did."""
+        return _failure(
+            record(self.task(method, task, n, i, control))
+            for i in range(len(self.documents))
+            for n in self.lengths
+            for control in ("", *(CONTROLS if n == self.lengths[-1] and i < CONTROLLED else ()))
+        )
+
+    def loss_failure(self, method: str, loss: str, record: Record) -> str | None:
+        """Return why a method gave no loss somewhere; None where it always did."""
+        return _failure(record(self.loss(method, loss, n, i)) for i in range(len(self.documents)) for n in self.lengths)
+
+
+def _failure(records: Any) -> str | None:
+    return next((made["failed"] for made in records if made is not None and made.get("failed")), None)

@@ -1,0 +1,111 @@
+"""Probes: the measurements of a survey. Each is a pure function of its JSON arguments, with one record on disk."""
+
+import hashlib
+import json
+from abc import ABC, abstractmethod
+from dataclasses import asdict, dataclass
+from typing import Any, ClassVar
+
+from longspan.measure.controls import controlled
+from longspan.measure.documents import Document
+from longspan.measure.examining import examined
+from longspan.measure.model import LoadedModel
+from longspan.measure.reduction import Text, reduced, reductions
+from longspan.task import Material, tasks
+
+
+@dataclass(frozen=True)
+class Probe(ABC):
+    """What is asked of one model, by one method, at one length, about one document.
+
+    Arguments:
+        model, dtype, fingerprint, trained_length, method: as in `longspan.measure.measurement`.
+        length: tokens.
+        index: which document or example, counted from 0.
+        document: what the text is made of; None for tasks that need no text.
+    """
+
+    kind: ClassVar[str]
+    """Stored results contain it, so that it never changes."""
+
+    model: str
+    dtype: str
+    fingerprint: str
+    trained_length: int
+    method: str
+    length: int
+    index: int
+    document: Document | None
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """Its JSON arguments."""
+        return {"kind": self.kind, **asdict(self)}
+
+    @property
+    def key(self) -> str:
+        """The name of its record: equal arguments, equal key."""
+        return hashlib.sha256(json.dumps(self.arguments, sort_keys=True).encode()).hexdigest()[:16]
+
+    def readings(self) -> list[int]:
+        """Return how many tokens are read at least."""
+        return [self.length]
+
+    @abstractmethod
+    def ask(self, model: LoadedModel) -> dict[str, Any]:
+        """Return the result; the method is on the model already."""
+
+
+@dataclass(frozen=True)
+class TaskProbe(Probe):
+    """One example of a task.
+
+    Arguments:
+        task: its name.
+        control: the name of a control; empty for the example as it is.
+    """
+
+    kind = "task"
+
+    task: str
+    control: str = ""
+
+    def __str__(self) -> str:
+        control = f", {self.control.replace('_', ' ')}" if self.control else ""
+        return f"{self.method} · {self.task} at {self.length}, example {self.index + 1}{control}"
+
+    def ask(self, model: LoadedModel) -> dict[str, Any]:
+        """Return what `examined` says; `score` is None where the control does not apply to the task."""
+        material = material_of(model, self.document)
+        example = tasks()[self.task]().example(material, self.length, str(self.index))
+        if self.control:
+            example = controlled(self.control, example, material, self.trained_length)
+        return {"score": None} if example is None else examined(model, example)
+
+
+@dataclass(frozen=True)
+class LossProbe(Probe):
+    """One reduction of the losses of a document's tokens.
+
+    Arguments:
+        loss: the reduction's name.
+    """
+
+    kind = "loss"
+
+    loss: str
+
+    def __str__(self) -> str:
+        return f"{self.method} · {self.loss} at {self.length}, document {self.index + 1}"
+
+    def ask(self, model: LoadedModel) -> dict[str, Any]:
+        """Return what the reduction says."""
+        ids = () if self.document is None else self.document.tokens(model.tokenizer)
+        text = Text(ids, self.trained_length, model.tokenizer.decode, model.opening)
+        return reduced(model.reader, text, self.length, {self.loss: reductions()[self.loss]()})[self.loss]
+
+
+def material_of(model: LoadedModel, document: Document | None) -> Material:
+    """Return what examples are made from: a document as tokens and as text."""
+    ids = () if document is None else document.tokens(model.tokenizer)
+    return Material(model.tokenizer, ids, model.opening, model.tokenizer.decode(ids) if ids else "")

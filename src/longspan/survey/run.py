@@ -1,0 +1,170 @@
+"""A survey from request to summary: plan, measure the plan's probes, read them.
+
+Everything is resumed: what a folder holds is not measured again.
+"""
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from time import monotonic
+
+import torch
+
+from longspan.errors import InputError
+from longspan.grid.observer import Observer
+from longspan.measure.documents import Document, library
+from longspan.measure.machine import hardware, versions
+from longspan.measure.memory import gigabytes, require_memory
+from longspan.measure.method import filled
+from longspan.measure.model import PLAIN, LoadedModel
+from longspan.measure.record import record_of
+from longspan.measure.reduction import Text, reductions
+from longspan.measure.source import geometry_of
+from longspan.survey.folder import SurveyFolder
+from longspan.survey.plan import SurveyPlan
+from longspan.survey.probes import Probe, material_of
+from longspan.survey.request import Request
+from longspan.survey.summary import Setting, Survey, summarize
+from longspan.task import tasks
+
+MULTIPLES = (1, 2, 4)
+"""Lengths by default, in trained lengths."""
+
+Pages = Callable[[Survey], dict[str, str]]
+"""From a summary to the other files of its folder: text by name."""
+
+
+def run_survey(request: Request, observer: Observer, pages: Pages) -> Survey:
+    """Carry out a survey and write its folder.
+
+    Arguments:
+        observer: shown what happens.
+        pages: makes the files beside summary.json.
+
+    Errors: LongspanError for what the user can change; what was measured is kept.
+    """
+    try:
+        return _run(request, observer, pages)
+    except (MemoryError, torch.OutOfMemoryError) as error:
+        raise InputError(_out_of_memory(request)) from error
+    except RuntimeError as error:
+        if "allocate memory" in str(error) or "out of memory" in str(error).lower():
+            raise InputError(_out_of_memory(request)) from error
+        raise
+    except OSError as error:
+        raise InputError(f"cannot read or write: {error}") from error
+
+
+def _run(request: Request, observer: Observer, pages: Pages) -> Survey:
+    model = LoadedModel.load(request.model, request.dtype)
+    geometry = geometry_of(model.model, request.trained_length)
+    trained = geometry.trained_length
+    lengths = tuple(sorted(set(request.lengths or (trained * multiple for multiple in MULTIPLES))))
+    memory = require_memory(model.model, lengths[-1], trained, option="--length")
+    model.check_tokenizer()
+    methods = tuple(dict.fromkeys((PLAIN, *(filled(text, geometry, lengths[-1]) for text in request.methods))))
+    for method in methods[1:]:
+        model.attach(method)  # a method that this model cannot have is an error now, not a failed row later
+    names, losses = request.asked
+    documents = _documents(request, model, lengths[-1], observer)
+    plan = SurveyPlan(
+        request.model, request.dtype, model.fingerprint, trained, methods, names, losses, lengths, documents,
+        request.claim,
+    )  # fmt: skip
+    _check(plan, model)
+    if lengths[0] > trained:
+        observer.say(f"the short score is that at {lengths[0]} tokens, which is beyond the trained length of {trained}")
+    observer.say(
+        f"{request.model}: trained on {trained} tokens; {request.dtype}, about {gigabytes(memory)} beside the model; "
+        f"results in {request.folder}"
+    )
+    with SurveyFolder(request.folder, plan) as folder:
+        for lost in folder.records.dropped:
+            observer.say(f"dropped {lost}")
+        made = _Making(plan, model, folder, 60 * request.budget)
+        if missing := folder.missing(plan.probes()):
+            observer.watch("survey", missing, made.all(missing), None)
+        if made.out_of_time:
+            observer.say(f"--budget {request.budget:g} is used up: run the same command again to go on")
+        survey = summarize(plan, folder.record, _setting(request, plan, made.out_of_time))
+        folder.write("summary.json", json.dumps(survey.json(), indent=2, allow_nan=False) + "\n")
+        for name, text in pages(survey).items():
+            folder.write(name, text)
+    return survey
+
+
+class _Making:
+    """Makes probes one by one, leaves out what is no longer needed, and stops when the time is over."""
+
+    def __init__(self, plan: SurveyPlan, model: LoadedModel, folder: SurveyFolder, seconds: float) -> None:
+        self.plan, self.model, self.folder = plan, model, folder
+        self.deadline = monotonic() + seconds
+        self.out_of_time = False
+
+    def all(self, missing: Sequence[Probe]) -> Iterator[Probe]:
+        """Yield each when it is made or left out; its record is on disk before that."""
+        for probe in missing:
+            if not self.out_of_time and self.plan.needed(probe, self.folder.record):
+                self.folder.records.append(record_of(probe, self.model))
+                self.out_of_time = monotonic() > self.deadline and probe != missing[-1]
+            yield probe
+
+
+def _documents(request: Request, model: LoadedModel, length: int, observer: Observer) -> tuple[Document | None, ...]:
+    """One document for each example.
+
+    Errors: InputError where texts were given and none is long enough.
+    """
+    if not request.paths:
+        return (None,) * request.docs
+    found = library(request.paths, model.tokenizer, length, request.docs)
+    if not found.documents:
+        why = f": {found.dropped[0]}" if found.dropped else ": they are empty"
+        raise InputError(f"no text is as long as {length} tokens{why}; give longer --text or a shorter --length")
+    chosen = found.documents[: request.docs]
+    if len(chosen) < request.docs:
+        observer.say(f"the texts give {len(chosen)} documents of {length} tokens, fewer than --docs {request.docs}")
+    files = len({document.path for document in chosen})
+    if len(chosen) > files:
+        observer.say(f"{len(chosen)} documents are parts of {files} files: certificates may claim too much")
+    return chosen
+
+
+def _check(plan: SurveyPlan, model: LoadedModel) -> None:
+    """Make the first example of every task, and the first pieces of every loss, at every length.
+
+    Errors: InputError where one cannot be made, in one line with the reason.
+    """
+    material = material_of(model, plan.documents[0])
+    text = Text(material.document, plan.trained_length, model.tokenizer.decode, model.opening)
+    for length in plan.lengths:
+        for name in plan.tasks:
+            try:
+                tasks()[name]().example(material, length, "0")
+            except InputError as error:
+                raise InputError(f"task {name} cannot be asked at --length {length}: {error}") from None
+        for name in plan.losses:
+            try:
+                reductions()[name]().pieces(text, length)
+            except InputError as error:
+                missing = "" if material.document else "; give documents with --text PATH"
+                raise InputError(f"loss {name} cannot be measured at --length {length}: {error}{missing}") from None
+
+
+def _setting(request: Request, plan: SurveyPlan, out_of_time: bool) -> Setting:
+    return Setting(
+        model=request.model,
+        trained_length=plan.trained_length,
+        dtype=plan.dtype,
+        fingerprint=plan.fingerprint,
+        lengths=plan.lengths,
+        claim=str(request.claim),
+        documents=tuple(document.name for document in plan.documents if document is not None),
+        hardware=hardware(),
+        versions=versions(),
+        command=request.command,
+        out_of_time=out_of_time,
+    )
+
+
+def _out_of_memory(request: Request) -> str:
+    return f"out of memory; what was measured is kept in {request.folder}: give shorter --length, or --dtype bfloat16"

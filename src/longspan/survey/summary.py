@@ -1,0 +1,155 @@
+"""The summary of a survey: scores by length, controls, certificates and losses, as frozen values and as JSON."""
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from longspan.measure.controls import CONTROLS
+from longspan.measure.interval import Estimate, mean
+from longspan.measure.reduction import reductions
+from longspan.measure.statistics.effective import Certificate
+from longspan.survey.plan import CONTROLLED, Record, SurveyPlan
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What was asked, and what answered.
+
+    Arguments: see `longspan.survey.request.Request`; `documents` are the names of those that were given.
+    """
+
+    model: str
+    trained_length: int
+    dtype: str
+    fingerprint: str
+    lengths: tuple[int, ...]
+    claim: str
+    documents: tuple[str, ...]
+    hardware: str
+    versions: dict[str, str]
+    command: str
+    out_of_time: bool
+
+
+@dataclass(frozen=True)
+class TaskRow:
+    """One method on one task.
+
+    Arguments:
+        scores: by length, means over documents.
+        controls: by name, means over the first documents, at the longest length.
+        certificate: what is known; None where nothing is.
+        failed: why there is no number; None where there are.
+    """
+
+    task: str
+    method: str
+    scores: dict[int, Estimate]
+    controls: dict[str, Estimate]
+    certificate: Certificate | None
+    failed: str | None
+
+    @property
+    def sentence(self) -> str:
+        """What is known, and what it would take to know more."""
+        if self.failed is not None:
+            return f"failed: {self.failed}"
+        if self.certificate is None:
+            return "not measured at every length yet; run the same command again"
+        found = str(self.certificate)
+        first = next((each for each in self.certificate.findings if each.verdict != "holds"), None)
+        if first is None or first.verdict == "fails":
+            return found if first is None else f"{found}; it does not hold at {first.length}"
+        if first.needed is None:
+            return f"{found}; open at {first.length}: no number of documents like these {first.documents} would decide"
+        return f"{found}; open at {first.length} after {first.documents} documents: about {first.needed} would decide"
+
+    def json(self) -> dict[str, Any]:
+        """Return it as JSON."""
+        certificate = self.certificate
+        return {
+            "task": self.task,
+            "method": self.method,
+            "scores": {str(length): found.json() for length, found in self.scores.items()},
+            "controls": {name: found.json() for name, found in self.controls.items()},
+            "effective_length": certificate.length if certificate else None,
+            "decided": certificate.decided if certificate else False,
+            "findings": [asdict(each) for each in certificate.findings] if certificate else [],
+            "sentence": self.sentence,
+            "failed": self.failed,
+        }
+
+
+@dataclass(frozen=True)
+class LossRow:
+    """One method and one reduction.
+
+    Arguments:
+        values: by length, means over documents.
+        failed: why there is no number; None where there are.
+    """
+
+    loss: str
+    method: str
+    unit: str
+    values: dict[int, Estimate]
+    failed: str | None
+
+    def json(self) -> dict[str, Any]:
+        """Return it as JSON."""
+        values = {str(length): found.json() for length, found in self.values.items()}
+        return {"loss": self.loss, "method": self.method, "unit": self.unit, "values": values, "failed": self.failed}
+
+
+@dataclass(frozen=True)
+class Survey:
+    """All of it."""
+
+    setting: Setting
+    tasks: tuple[TaskRow, ...]
+    losses: tuple[LossRow, ...]
+
+    def json(self) -> dict[str, Any]:
+        """Return it as JSON."""
+        return {
+            "setting": asdict(self.setting),
+            "tasks": [row.json() for row in self.tasks],
+            "losses": [row.json() for row in self.losses],
+        }
+
+
+def summarize(plan: SurveyPlan, record: Record, setting: Setting) -> Survey:
+    """Read the records of a plan."""
+    tasks = tuple(_task(plan, record, name, method) for name in plan.tasks for method in plan.methods)
+    losses = tuple(_loss(plan, record, name, method) for name in plan.losses for method in plan.methods)
+    return Survey(setting, tasks, losses)
+
+
+def _task(plan: SurveyPlan, record: Record, task: str, method: str) -> TaskRow:
+    failed = plan.failure(method, task, record)
+    if failed is not None:
+        return TaskRow(task, method, {}, {}, None, failed)
+    scores = {n: values for n in plan.lengths if (values := plan.scores(method, task, n, record))}
+    controls: dict[str, Estimate] = {}
+    for name in CONTROLS:
+        made = [record(plan.task(method, task, plan.lengths[-1], i, name)) for i in _controlled(plan)]
+        found = [each["result"]["score"] for each in made if each is not None]
+        if known := [score for score in found if score is not None]:
+            controls[name] = mean(known)
+    certificate = plan.certificate(method, task, record)
+    return TaskRow(task, method, {n: mean(values) for n, values in scores.items()}, controls, certificate, None)
+
+
+def _controlled(plan: SurveyPlan) -> range:
+    return range(min(CONTROLLED, len(plan.documents)))
+
+
+def _loss(plan: SurveyPlan, record: Record, loss: str, method: str) -> LossRow:
+    unit, failed = reductions()[loss].unit, plan.loss_failure(method, loss, record)
+    if failed is not None:
+        return LossRow(loss, method, unit, {}, failed)
+    values: dict[int, Estimate] = {}
+    for length in plan.lengths:
+        made = [record(plan.loss(method, loss, length, i)) for i in range(len(plan.documents))]
+        if found := [each["result"]["value"] for each in made if each is not None]:
+            values[length] = mean(found)
+    return LossRow(loss, method, unit, values, None)

@@ -1,0 +1,145 @@
+"""`longspan measure` from end to end on a tiny model: results, resuming, a kill, and what cannot be measured."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from tiny import save_model
+
+METHOD = "rerope(window=16)"
+SOURCE = Path(__file__).parents[2] / "src"
+FILES = ["curves.svg", "results.jsonl", "run.json", "share.txt", "summary.json"]
+
+
+def arguments(model: Path, texts: Path, out: Path, *more: str) -> list[str]:
+    lengths = ["--length", "128", "--length", "256"]
+    common = ["measure", str(model), "--method", METHOD, "--text", str(texts), "--out", str(out), "--docs", "3"]
+    return [*common, *lengths, *more]
+
+
+def lines(out: Path) -> list[str]:
+    path = out / "results.jsonl"
+    return path.read_text().splitlines(keepends=True) if path.exists() else []
+
+
+def numbers(out: Path) -> dict[str, Any]:
+    found = json.loads((out / "summary.json").read_text())
+    return {"tasks": found["tasks"], "losses": found["losses"]}
+
+
+def test_the_whole_way(longspan: Any, model: Path, texts: Path, tmp_path: Path) -> None:
+    """A task, a loss and controls; a second call measures nothing again, and one more loss alone is added."""
+    out = tmp_path / "out"
+    command = arguments(model, texts, out, "--task", "retrieval", "--loss", "last_k", "--threshold", "0.5")
+    outcome = longspan(*command)
+    assert outcome.code == 0, outcome.err
+    assert sorted(path.name for path in out.iterdir()) == FILES
+    found = numbers(out)
+    assert [(row["task"], row["method"]) for row in found["tasks"]] == [("retrieval", "plain"), ("retrieval", METHOD)]
+    assert set(found["tasks"][0]["scores"]) == {"128", "256"}
+    assert set(found["tasks"][0]["controls"]) == {"question_alone", "without_needles", "truncated"}
+    assert [row["values"]["256"]["documents"] for row in found["losses"]] == [3, 3]
+    assert "at least a score of 50% " in outcome.out
+    assert outcome.err.splitlines()[-1].startswith("survey: ")
+    assert "Controls at 256 tokens" in (out / "share.txt").read_text()
+    before = lines(out)
+    outcome = longspan(*command, "--json")
+    assert outcome.code == 0
+    assert json.loads(outcome.out) == json.loads((out / "summary.json").read_text())
+    assert lines(out) == before
+    assert longspan(*command, "--loss", "by_position").code == 0
+    assert lines(out)[: len(before)] == before
+    assert len(lines(out)) == len(before) + 2 * 2 * 3
+
+
+def test_a_killed_survey_goes_on(longspan: Any, model: Path, texts: Path, tmp_path: Path) -> None:
+    out, whole = tmp_path / "out", tmp_path / "whole"
+    environment = {**os.environ, "PYTHONPATH": str(SOURCE), "OMP_NUM_THREADS": "1"}
+    program = "from longspan.cli import main; main()"
+    command = [sys.executable, "-c", program, *arguments(model, texts, out)]
+    process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 300
+    while len(lines(out)) < 3:
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+    process.send_signal(signal.SIGKILL)
+    process.communicate(timeout=60)
+    kept = [line for line in lines(out) if line.endswith("\n")]
+    assert not (out / "summary.json").exists()
+    assert longspan(*arguments(model, texts, out)).code == 0
+    assert lines(out)[: len(kept)] == kept
+    assert longspan(*arguments(model, texts, whole)).code == 0
+    assert numbers(out) == numbers(whole)
+
+
+def test_a_model_that_returns_nan_has_failed_and_has_no_number(longspan: Any, texts: Path, tmp_path: Path) -> None:
+    broken, out = save_model(tmp_path / "broken", broken=True), tmp_path / "out"
+    plain_alone = ["--length", "128", "--docs", "2", "--text", str(texts), "--out", str(out)]
+    outcome = longspan("measure", str(broken), *plain_alone)
+    assert outcome.code == 0, outcome.err
+    found = numbers(out)
+    assert all("nan" in row["failed"].lower() for row in (*found["tasks"], *found["losses"]))
+    assert all(row["scores"] == {} for row in found["tasks"])
+    assert all(row["values"] == {} for row in found["losses"])
+
+
+def test_a_budget_ends_it_and_the_same_command_goes_on(longspan: Any, model: Path, texts: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    outcome = longspan(*arguments(model, texts, out, "--budget", "0.00001"))
+    assert outcome.code == 0, outcome.err
+    assert "--budget 1e-05 is used up: run the same command again to go on" in outcome.err
+    assert len(lines(out)) == 1
+    assert longspan(*arguments(model, texts, out, "--budget", "0.00001")).code == 0
+    assert len(lines(out)) == 2
+
+
+def refused(longspan: Any, *command: str) -> str:
+    """The one line of an error."""
+    outcome = longspan(*command)
+    assert outcome.code == 2
+    assert outcome.out == ""
+    assert "Traceback" not in outcome.err
+    return outcome.err.splitlines()[-1]
+
+
+def test_bad_input_is_one_clear_line(longspan: Any, model: Path, texts: Path, tmp_path: Path) -> None:
+    out, empty = tmp_path / "out", tmp_path / "empty.txt"
+    empty.write_text("")
+    command = arguments(model, texts, out)
+    assert "unknown task 'retrieva'; did you mean 'retrieval'?" in refused(longspan, *command, "--task", "retrieva")
+    assert "unknown loss 'lastk'; did you mean 'last_k'?" in refused(longspan, *command, "--loss", "lastk")
+    assert "--share or --threshold, not both" in refused(longspan, *command, "--share", "0.9", "--threshold", "0.5")
+    assert "a share must lie between 0 and 1, got 2" in refused(longspan, *command, "--share", "2")
+    assert "--length must be at least 8 tokens, got 4" in refused(longspan, *command, "--length", "4")
+    least = refused(longspan, *command, "--length", "16", "--task", "retrieval")
+    assert "task retrieval cannot be asked at --length 16: 16 tokens leave no room for text" in least
+    bare = ["measure", str(model), "--out", str(out), "--length", "128"]
+    assert "no text is as long as 128 tokens" in refused(longspan, *bare, "--text", str(empty))
+    assert "give documents with --text PATH" in refused(longspan, *bare, "--loss", "last_k")
+    assert not out.exists()
+
+
+def test_two_settings_do_not_share_a_folder(longspan: Any, model: Path, texts: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    short = ["--budget", "0.00001"]
+    assert longspan(*arguments(model, texts, out, *short)).code == 0
+    kept = lines(out)
+    line = refused(longspan, *arguments(model, texts, out, "--trained-length", "32", *short))
+    assert f"{out} holds other results (trained_length 64, not 32): give another --out" in line
+    assert lines(out) == kept
+
+
+def test_the_bundled_model_writes_an_answer(longspan: Any, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    outcome = longspan("measure", "--task", "passkey", "--length", "256", "--docs", "1", "--out", out)
+    assert outcome.code == 0, outcome.err
+    first = json.loads(lines(out)[0])["result"]
+    assert first["scored"] == "writing"
+    assert len(first["answers"][0]) == 5
+    assert 0 <= first["score"] <= 1

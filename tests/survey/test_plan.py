@@ -1,0 +1,95 @@
+"""What is asked, in which order, and when a row is decided: on records that are made up."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import pytest
+
+from longspan.measure.statistics.effective import Share
+from longspan.survey.plan import CONTROLLED, Record, SurveyPlan
+from longspan.survey.probes import LossProbe, Probe, TaskProbe
+
+LENGTHS = (64, 128, 256)
+METHOD = "rerope(window=16)"
+
+
+def plan(documents: int = 80, losses: tuple[str, ...] = ()) -> SurveyPlan:
+    methods, claim = ("plain", METHOD), Share(0.85)
+    return SurveyPlan("m", "float32", "0", 64, methods, ("retrieval",), losses, LENGTHS, (None,) * documents, claim)
+
+
+Made = dict[str, dict[str, Any]]
+
+
+def reader_of(records: Made) -> Record:
+    def record(probe: Probe) -> Mapping[str, Any] | None:
+        return records.get(probe.key)
+
+    return record
+
+
+def carried_out(of: SurveyPlan, score: Callable[[TaskProbe], float | None], begun: Made | None = None) -> Made:
+    """The records of a survey of which every score is known; None for a failure."""
+    records = dict(begun or {})
+    for probe in of.probes():
+        if probe.key not in records and of.needed(probe, reader_of(records)):
+            value = score(probe) if isinstance(probe, TaskProbe) else 0.0
+            result = None if value is None else {"score": value, "value": 1.0}
+            records[probe.key] = {"probe": probe, "result": result, "failed": "NaN" if value is None else None}
+    return records
+
+
+def asked(records: Made, method: str, length: int) -> int:
+    probes = [each["probe"] for each in records.values()]
+    return sum(isinstance(p, TaskProbe) and not p.control and (p.method, p.length) == (method, length) for p in probes)
+
+
+def test_documents_come_one_after_the_other_and_the_plain_model_first() -> None:
+    probes = plan(6, ("last_k",)).probes()
+    assert [probe.index for probe in probes] == sorted(probe.index for probe in probes)
+    assert [probe.method for probe in probes if probe.index == 5] == ["plain"] * 6 + [METHOD] * 6
+    assert len({probe.key for probe in probes}) == len(probes)
+    assert {probe.index for probe in probes if isinstance(probe, TaskProbe) and probe.control} == set(range(CONTROLLED))
+
+
+def test_a_row_stops_when_its_certificate_is_decided() -> None:
+    """The plain model fails beyond its trained length, the method never does."""
+    of = plan()
+    records = carried_out(of, lambda probe: float(probe.method == METHOD or probe.length == 64))
+    found, plain = (of.certificate(method, "retrieval", reader_of(records)) for method in (METHOD, "plain"))
+    assert found is not None
+    assert plain is not None
+    assert (found.length, plain.length) == (256, 64)
+    assert found.decided
+    assert plain.decided
+    assert asked(records, "plain", 128) < asked(records, METHOD, 256) < 80
+    assert asked(records, "plain", 64) >= asked(records, METHOD, 256)  # the short score of the same documents
+    assert asked(records, "plain", 256) <= asked(records, "plain", 128)  # 128 fails, so that 256 decides nothing
+
+
+def test_what_stays_open_is_asked_to_the_end() -> None:
+    records = carried_out(plan(12), lambda probe: float(probe.index % 2))
+    assert [asked(records, METHOD, n) for n in LENGTHS] == [12, 12, 12]
+
+
+def test_a_method_that_failed_is_asked_no_more_and_the_others_are() -> None:
+    of = plan(12)
+    records = carried_out(of, lambda probe: None if (probe.method, probe.length) == (METHOD, 128) else 1.0)
+    assert of.failure(METHOD, "retrieval", reader_of(records)) == "NaN"
+    assert of.failure("plain", "retrieval", reader_of(records)) is None
+    assert [asked(records, METHOD, n) for n in LENGTHS] == [1, 1, 0]
+    assert asked(records, "plain", 128) == 12
+
+
+def test_losses_are_asked_of_every_document() -> None:
+    records = carried_out(plan(5, ("last_k",)), lambda probe: 1.0)
+    assert sum(isinstance(each["probe"], LossProbe) for each in records.values()) == 5 * 2 * 3
+
+
+@pytest.mark.parametrize("kept", [1, 7, 30])
+def test_an_interrupted_survey_makes_the_records_of_a_whole_one(kept: int) -> None:
+    def score(probe: TaskProbe) -> float:
+        return float(probe.length == 64)
+
+    whole = carried_out(plan(30), score)
+    assert list(carried_out(plan(30), score, dict(list(whole.items())[:kept]))) == list(whole)
