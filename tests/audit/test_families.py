@@ -4,6 +4,7 @@ import copy
 from functools import cache
 
 import pytest
+from huggingface_hub.errors import StrictDataclassError
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
@@ -24,7 +25,7 @@ def shipped(model_type: str) -> Checkpoint | None:
         config = small_config(model_type)
         checkpoint = Checkpoint(model_type, config.to_dict(), type(config))
         checkpoint.observation  # noqa: B018
-    except (RefusalError, ValueError):
+    except (RefusalError, ValueError, StrictDataclassError):
         return None
     return checkpoint
 
@@ -65,7 +66,8 @@ def test_a_planted_mistake_is_found(model_type: str, mistake: Mistake) -> None:
     planted = mistake.planted(checkpoint)
     assume(planted is not None)
     assert planted is not None
-    assert failures(planted, mistake.check), f"{model_type}: {mistake.name}"
+    refused = failures(planted, "builds")  # the family itself does not take it
+    assert refused or failures(planted, mistake.check), f"{model_type}: {mistake.name}"
 
 
 @pytest.mark.parametrize("mistake", MISTAKES, ids=lambda mistake: mistake.name)

@@ -53,7 +53,8 @@ class Checkpoint:
     @cached_property
     def text(self) -> PreTrainedConfig:
         """The part of the config that describes the text model."""
-        return self.config.get_text_config(decoder=True)
+        found: object = self.config.get_text_config(decoder=True)
+        return found if isinstance(found, PreTrainedConfig) else self.config  # a dict, in a family without such a part
 
     @cached_property
     def text_path(self) -> Path_:

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from contextlib import suppress
 from difflib import get_close_matches
 
-from transformers import PreTrainedConfig
 from transformers.modeling_rope_utils import RopeParameters
 
 from longspan.audit.checkpoint import ROPE, Checkpoint, Path_, dotted, parts_of
@@ -79,7 +78,7 @@ def mentioned(checkpoint: Checkpoint, key: str) -> bool:
     )
 
 
-def _in_source(kind: type[PreTrainedConfig], key: str) -> bool:
+def _in_source(kind: type, key: str) -> bool:
     """Whether the module that defines a config, or the modeling module beside it, quotes a name or dots it."""
     names = (kind.__module__, kind.__module__.replace(".configuration_", ".modeling_"))
     modules = [sys.modules[name] for name in names if name in sys.modules]
