@@ -1,7 +1,6 @@
 """`longspan extend [MODEL] --to N`: which method lets this model read N tokens, measured on your documents."""
 
 import json
-import os
 import shlex
 import sys
 from pathlib import Path
@@ -9,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from longspan.cli.terminal import answer, say
+from longspan.cli.terminal import answer, quiet_libraries, resumable
 from longspan.errors import InputError
 
 Dtype = Annotated[str, typer.Option(help="auto, float32, bfloat16 or float16; auto takes the faster exact enough one.")]
@@ -43,12 +42,10 @@ def extend(
     The report compares them with the plain model and with truncation: the plain model on the last tokens, as many as
     it was trained on.
     """
-    for bars in ("HF_HUB_DISABLE_PROGRESS_BARS", "TQDM_DISABLE"):  # the libraries' own, of loading and writing
-        os.environ.setdefault(bars, "1")
-    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    quiet_libraries()
     if to is None:
         raise InputError("give the number of tokens to read: --to N")
-    try:
+    with resumable():
         from longspan.cli.progress import Stderr
         from longspan.report.page import page
         from longspan.report.words import verdict
@@ -69,9 +66,6 @@ def extend(
             trained_length=trained_length,
         )
         summary = run_study(request, Stderr(), page)
-    except KeyboardInterrupt:
-        say("longspan: interrupted; what was measured is kept, and the same command resumes it")
-        raise typer.Exit(130) from None
     if as_json:
         print(json.dumps(summary.json(), indent=2, allow_nan=False))
         return

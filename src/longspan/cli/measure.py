@@ -1,7 +1,6 @@
 """`longspan measure [MODEL]`: how well a model, with and without methods, does tasks at several lengths."""
 
 import json
-import os
 import shlex
 import sys
 from pathlib import Path
@@ -9,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from longspan.cli.terminal import answer, say
+from longspan.cli.terminal import answer, quiet_libraries, resumable
 from longspan.errors import InputError
 
 if TYPE_CHECKING:
@@ -48,12 +47,10 @@ def measure(
 
     A certificate says up to which length a score is good enough, and measuring stops as soon as that is decided.
     """
-    for bars in ("HF_HUB_DISABLE_PROGRESS_BARS", "TQDM_DISABLE"):  # the libraries' own, of loading
-        os.environ.setdefault(bars, "1")
-    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    quiet_libraries()
     if share is not None and threshold is not None:
         raise InputError("give --share or --threshold, not both")
-    try:
+    with resumable():
         from longspan.cli.progress import Stderr
         from longspan.measure.statistics.effective import NOLIMA, Share, Threshold
         from longspan.report.figure import scores_by_length
@@ -83,9 +80,6 @@ def measure(
             return {"share.txt": share_text(survey), **curves}
 
         survey = run_survey(request, Stderr(), pages)
-    except KeyboardInterrupt:
-        say("longspan: interrupted; what was measured is kept, and the same command resumes it")
-        raise typer.Exit(130) from None
     if as_json:
         print(json.dumps(survey.json(), indent=2, allow_nan=False))
         return

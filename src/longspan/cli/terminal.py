@@ -2,9 +2,12 @@
 
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from math import inf
 from time import monotonic
+
+import typer
 
 from longspan.report.printable import printable
 
@@ -21,6 +24,23 @@ def answer(text: str) -> None:
     """Print one or more lines of the result on stdout."""
     for line in text.split("\n"):
         print(printable(line))
+
+
+def quiet_libraries() -> None:
+    """Silence the progress bars and warnings of other libraries; call it before they are imported."""
+    for bars in ("HF_HUB_DISABLE_PROGRESS_BARS", "TQDM_DISABLE"):
+        os.environ.setdefault(bars, "1")
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+
+
+@contextmanager
+def resumable() -> Iterator[None]:
+    """End on Ctrl-C with exit code 130 and one line: what was measured is kept."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        say("longspan: interrupted; what was measured is kept, and the same command resumes it")
+        raise typer.Exit(130) from None
 
 
 def print_anything() -> None:

@@ -8,11 +8,10 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-import torch
-
 from longspan.errors import InputError
 from longspan.geometry import Geometry
 from longspan.grid.folder import identity_of
+from longspan.grid.limits import within_limits
 from longspan.grid.observer import Observer
 from longspan.grid.pace import Pace
 from longspan.measure.documents import Document, Library, library, tokenize
@@ -56,16 +55,8 @@ def run_study(request: Request, observer: Observer, page: Callable[[Summary], st
 
     Errors: LongspanError for what the user can change; what was measured is kept.
     """
-    try:
+    with within_limits(_out_of_memory(request)):
         return _run(request, observer, page)
-    except (MemoryError, torch.OutOfMemoryError) as error:
-        raise InputError(_out_of_memory(request)) from error
-    except RuntimeError as error:
-        if "allocate memory" in str(error) or "out of memory" in str(error).lower():
-            raise InputError(_out_of_memory(request)) from error
-        raise
-    except OSError as error:
-        raise InputError(f"cannot read or write: {error}") from error
 
 
 def _run(request: Request, observer: Observer, page: Callable[[Summary], str]) -> Summary:

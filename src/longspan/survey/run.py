@@ -7,9 +7,8 @@ import json
 from collections.abc import Callable, Iterator, Sequence
 from time import monotonic
 
-import torch
-
 from longspan.errors import InputError
+from longspan.grid.limits import within_limits
 from longspan.grid.observer import Observer
 from longspan.measure.documents import Document, library
 from longspan.measure.machine import hardware, versions
@@ -42,16 +41,8 @@ def run_survey(request: Request, observer: Observer, pages: Pages) -> Survey:
 
     Errors: LongspanError for what the user can change; what was measured is kept.
     """
-    try:
+    with within_limits(_out_of_memory(request)):
         return _run(request, observer, pages)
-    except (MemoryError, torch.OutOfMemoryError) as error:
-        raise InputError(_out_of_memory(request)) from error
-    except RuntimeError as error:
-        if "allocate memory" in str(error) or "out of memory" in str(error).lower():
-            raise InputError(_out_of_memory(request)) from error
-        raise
-    except OSError as error:
-        raise InputError(f"cannot read or write: {error}") from error
 
 
 def _run(request: Request, observer: Observer, pages: Pages) -> Survey:

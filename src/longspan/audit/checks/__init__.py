@@ -3,20 +3,18 @@
 The folder is the registry. The first line of a file's docstring says what the mistake is.
 """
 
-import pkgutil
 from collections.abc import Callable, Iterator
-from importlib import import_module
 
 from longspan.audit.finding import Finding
 from longspan.audit.subject import Subject
+from longspan.registry import modules
 
 Check = Callable[[Subject], Iterator[Finding]]
 
 
 def checks() -> dict[str, Check]:
     """All checks by name, in alphabetical order."""
-    names = sorted(info.name for info in pkgutil.iter_modules(__path__))
-    return {name: import_module(f"{__name__}.{name}").check for name in names}
+    return {module.__name__.rpartition(".")[2]: module.check for module in modules(__name__)}
 
 
 def findings(subject: Subject) -> tuple[Finding, ...]:
