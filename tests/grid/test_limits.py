@@ -23,7 +23,7 @@ def test_memory_that_runs_out_is_said_as_the_caller_says_it(error: Exception) ->
 
 
 def test_a_file_that_cannot_be_read_is_named() -> None:
-    with pytest.raises(InputError, match="cannot read or write: .*gone"), within_limits(""):
+    with pytest.raises(InputError, match=r"cannot read or write: .*gone"), within_limits(""):
         raise FileNotFoundError("gone")
 
 
