@@ -15,7 +15,18 @@ from longspan.study.decision import FEWEST_DOCUMENTS, Assessment, Scores, assess
 from longspan.study.planning.cells import TRUNCATION, Quantity
 from longspan.study.planning.plan import StudyPlan
 from longspan.study.results import Column, Results, beyond
-from longspan.study.summary import FailedRow, Found, FoundAt, MethodRow, Race, Setting, Summary, WholeTexts
+from longspan.study.summary import (
+    FailedRow,
+    Found,
+    FoundAt,
+    MethodRow,
+    Race,
+    Setting,
+    Summary,
+    WholeTexts,
+    few_documents,
+)
+from longspan.study.verdict import Verdict
 
 
 def summarize(plan: StudyPlan, race: Race, results: Results, setting: Setting) -> Summary:
@@ -38,6 +49,7 @@ def summarize(plan: StudyPlan, race: Race, results: Results, setting: Setting) -
         }
     judged = len(plan.judge) >= FEWEST_DOCUMENTS and comparable
     best = tied({name: scores[name] for name in assessments}, assessments) if judged else []
+    obstacle = None if judged else few_documents(len(plan.judge)) or "the plain model failed"
     return Summary(
         setting,
         race,
@@ -51,6 +63,7 @@ def summarize(plan: StudyPlan, race: Race, results: Results, setting: Setting) -
             else _row(results, row, length, scores.get(TRUNCATION), assessments.get(row))
             for row in rows
         ),
+        Verdict("none" if obstacle else "method" if best else "truncation", obstacle),
     )
 
 

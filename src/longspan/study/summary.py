@@ -4,12 +4,16 @@
 """
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any, ClassVar
 
 from longspan.measure.interval import Estimate
-from longspan.study.decision import Assessment
+from longspan.measure.model import PLAIN
+from longspan.measure.statistics.racing import Elimination
+from longspan.study.contrast import Contrast
+from longspan.study.decision import FEWEST_DOCUMENTS, Assessment
 from longspan.study.planning.cells import TRUNCATION
+from longspan.study.verdict import Verdict
 
 
 @dataclass(frozen=True)
@@ -89,6 +93,7 @@ class RaceRow:
         asked: how many facts were asked for there.
         price: loss within the trained length minus the plain model's, nats; None where the plain model failed.
         tokens_per_second: how fast texts were read.
+        documents: how many it has read; 0 in older summaries, where every candidate read them all.
     """
 
     method: str
@@ -97,6 +102,7 @@ class RaceRow:
     asked: int
     price: float | None
     tokens_per_second: float | None
+    documents: int = 0
     failed: ClassVar[None] = None
 
     def json(self) -> dict[str, Any]:
@@ -109,6 +115,7 @@ class RaceRow:
             "failed": None,
             **({} if self.price is None else {"price": self.price}),
             "tokens_per_second": self.tokens_per_second,
+            **({"documents": self.documents} if self.documents else {}),
         }
 
     @classmethod
@@ -123,6 +130,7 @@ class RaceRow:
             found.get("asked", 0),
             found.get("price"),
             found["tokens_per_second"],
+            found.get("documents", 0),
         )
 
 
@@ -135,12 +143,14 @@ class Race:
         length: tokens read.
         rows: one per method, best first.
         finalists: the methods that were judged.
+        eliminated: candidates that left the race: why, by whom, after how many documents; not in older summaries.
     """
 
     documents: tuple[str, ...]
     length: int
     rows: tuple[RaceRow | FailedRow, ...]
     finalists: tuple[str, ...]
+    eliminated: tuple[Elimination, ...] = ()
 
     def json(self) -> dict[str, Any]:
         """Return it as JSON."""
@@ -149,13 +159,15 @@ class Race:
             "length": self.length,
             "rows": [row.json() for row in self.rows],
             "finalists": list(self.finalists),
+            "eliminated": [asdict(each) for each in self.eliminated],
         }
 
     @classmethod
     def of(cls, found: Mapping[str, Any], length: int) -> "Race":
         """Read its JSON; `length` is the wanted length, which older races were read to."""
         rows = tuple(RaceRow.of(row) for row in found["rows"])
-        return cls(tuple(found["documents"]), found.get("length", length), rows, tuple(found["finalists"]))
+        eliminated = tuple(Elimination(**each) for each in found.get("eliminated", ()))
+        return cls(tuple(found["documents"]), found.get("length", length), rows, tuple(found["finalists"]), eliminated)
 
 
 @dataclass(frozen=True)
@@ -226,6 +238,8 @@ class MethodRow:
         seconds: of the median reading of N tokens; of truncation's end of them.
         whole: of readings of all N tokens; None for truncation.
         assessment: against truncation and the plain model; None for these two, and where one of them failed.
+        against: the method against each baseline, "truncation" and "plain", criterion by criterion; for the plain model
+            against truncation. Empty in older summaries: see `contrast`.
     """
 
     method: str
@@ -237,7 +251,15 @@ class MethodRow:
     seconds: float
     whole: WholeTexts | None = None
     assessment: Assessment | None = None
+    against: Mapping[str, Contrast] = field(default_factory=dict[str, Contrast])
     failed: ClassVar[None] = None
+
+    def contrast(self, baseline: str) -> Contrast | None:
+        """Return the method against "truncation" or "plain"; None where it was not compared."""
+        if baseline in self.against or self.assessment is None or baseline != TRUNCATION:
+            return self.against.get(baseline)
+        found = self.assessment  # of an older summary; within the trained length, truncation is the plain model
+        return Contrast(found.gain, found.retrieval, found.price)
 
     def json(self) -> dict[str, Any]:
         """Return it as JSON."""
@@ -254,6 +276,8 @@ class MethodRow:
             row["seconds"] = self.seconds
             row["tokens_per_second"] = self.whole.tokens_per_second
             row["peak_bytes"] = self.whole.peak_bytes
+        if self.against:
+            row["against"] = {name: contrast.json() for name, contrast in self.against.items()}
         return row if self.assessment is None else {**row, **self.assessment.json()}
 
     @classmethod
@@ -273,6 +297,7 @@ class MethodRow:
             if "positions" in found
             else None,
             Assessment.of(found) if "price" in found else None,
+            {name: Contrast.of(each) for name, each in found.get("against", {}).items()},
         )
 
 
@@ -284,10 +309,13 @@ class Summary:
         setting: what was measured.
         race: how the candidates ranked.
         left_out: in plain words, what the budget did not allow.
-        judged: whether there are enough documents for a verdict, and neither truncation nor the plain model failed.
+        judged: whether there is a full verdict; `verdict.obstacle` says why not.
         winner: the method to use; None where nothing is worth using.
-        tied: methods whose loss is not surely higher than the winner's.
-        methods: truncation, the plain model and the finalists.
+        tied: methods that cannot be told apart from the winner; `verdict.ties` has the differences.
+        methods: truncation, the plain model and the judged methods.
+        verdict: what to do, and what was not decided.
+        warnings: whole sentences to read before everything else.
+        names: methods by the names that the user gave, where these are not the text under which results are stored.
         model: the folder of the extended model; None where none was written.
     """
 
@@ -298,6 +326,9 @@ class Summary:
     winner: str | None
     tied: tuple[str, ...]
     methods: tuple[MethodRow | FailedRow, ...]
+    verdict: Verdict
+    warnings: tuple[str, ...] = ()
+    names: Mapping[str, str] = field(default_factory=dict[str, str])
     model: str | None = None
 
     @property
@@ -312,12 +343,21 @@ class Summary:
 
     @property
     def truncation(self) -> MethodRow | None:
-        """What every method has to beat; None where it failed."""
+        """The baseline that costs nothing; None where it failed, and where N is within the trained length."""
         return self.row(TRUNCATION)
+
+    @property
+    def baseline(self) -> str:
+        """What costs nothing: truncation, or the plain model where N is within the trained length."""
+        return TRUNCATION if self.setting.length > self.setting.trained_length else PLAIN
 
     def row(self, method: str | None) -> MethodRow | None:
         """Return the numbers of a method; None where it has none."""
         return next((row for row in self.measured if row.method == method), None)
+
+    def name(self, method: str) -> str:
+        """Return what the user calls a method."""
+        return self.names.get(method, method)
 
     def json(self) -> dict[str, Any]:
         """Return it as JSON."""
@@ -328,6 +368,9 @@ class Summary:
             "judged": self.judged,
             "winner": self.winner,
             "tied": list(self.tied),
+            "verdict": self.verdict.json(),
+            "warnings": list(self.warnings),
+            "names": dict(self.names),
             "methods": [row.json() for row in self.methods],
             "model": self.model,
         }
@@ -343,8 +386,28 @@ class Summary:
             found["winner"],
             tuple(found.get("tied", ())),
             tuple(MethodRow.of(row) for row in found["methods"]),
+            Verdict.of(found["verdict"]) if "verdict" in found else _older_verdict(found),
+            tuple(found.get("warnings", ())),
+            dict(found.get("names", {})),
             found["model"],
         )
+
+
+def _older_verdict(found: Mapping[str, Any]) -> Verdict:
+    """The verdict of a summary from before there were verdicts."""
+    if found["winner"] is not None:
+        return Verdict("method")
+    if found["judged"]:
+        return Verdict("truncation")
+    return Verdict("none", few_documents(len(found["setting"]["documents"])) or "the plain model failed")
+
+
+def few_documents(count: int) -> str | None:
+    """Return what is missing where so many documents are too few for a verdict."""
+    if count >= FEWEST_DOCUMENTS:
+        return None
+    were = "document was" if count == 1 else "documents were"
+    return f"{count} {were} judged, at least {FEWEST_DOCUMENTS} are needed"
 
 
 def _estimates(by_context: Mapping[int, Estimate]) -> dict[str, Any]:

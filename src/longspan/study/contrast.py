@@ -1,0 +1,72 @@
+"""Contrast: a method against a baseline, criterion by criterion, on the documents that both have read.
+
+Every number is paired by document: what makes a document hard cancels. A criterion is better or worse where its 95 %
+interval excludes "no difference", and the same, as far as was measured, where it does not.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, Literal
+
+from longspan.measure.interval import Estimate
+
+Outcome = Literal["better", "worse", "the same"]
+
+
+class Criterion(StrEnum):
+    """What a method may be better or worse in."""
+
+    LOSS = "loss"
+    """Loss of the last tokens at the wanted length."""
+    FACTS = "facts"
+    """Share of the far facts that are found."""
+    SHORT = "short"
+    """Loss on short texts, within the trained length."""
+    SPEED = "speed"
+    """Tokens of text per second."""
+
+
+@dataclass(frozen=True)
+class Contrast:
+    """A method minus a baseline.
+
+    Arguments:
+        loss: of the last tokens at N, nats per token: negative is better.
+        facts: share of the far facts that were found: positive is better.
+        short: loss within the trained length, nats per token: negative is better.
+        cost: loss − EXCHANGE · facts, nats: what the verdict compares, negative is better; None in older summaries.
+        speed: tokens per second, as a multiple of the baseline's: above 1 is better; None in older summaries.
+    """
+
+    loss: Estimate
+    facts: Estimate
+    short: Estimate
+    cost: Estimate | None = None
+    speed: Estimate | None = None
+
+    def outcome(self, criterion: Criterion) -> Outcome:
+        """Return whether the method is better or worse by a criterion, or not surely either."""
+        found: Estimate | None = getattr(self, criterion.value)
+        if found is None:
+            return "the same"
+        neutral, sign = (1.0, 1) if criterion is Criterion.SPEED else (0.0, 1 if criterion is Criterion.FACTS else -1)
+        if not found.low <= neutral <= found.high:
+            return "better" if (found.value > neutral) == (sign > 0) else "worse"
+        return "the same"
+
+    def which(self, outcome: Outcome) -> tuple[Criterion, ...]:
+        """Return the criteria that have an outcome."""
+        return tuple(criterion for criterion in Criterion if self.outcome(criterion) == outcome)
+
+    def json(self) -> dict[str, Any]:
+        """Return it as JSON, with the outcomes in words."""
+        estimates = {name: getattr(self, name) for name in ("loss", "facts", "short", "cost", "speed")}
+        found = {name: None if estimate is None else estimate.json() for name, estimate in estimates.items()}
+        return {**found, "outcomes": {criterion.value: self.outcome(criterion) for criterion in Criterion}}
+
+    @classmethod
+    def of(cls, found: Mapping[str, Any]) -> "Contrast":
+        """Read its JSON."""
+        names = ("loss", "facts", "short", "cost", "speed")
+        return cls(**{name: Estimate.of(found[name]) for name in names if found.get(name) is not None})
