@@ -11,7 +11,7 @@ PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md"] + [
 ]
 MODULES = sorted((ROOT / "src" / "longspan").rglob("*.py"))
 DROPPED = {
-    "told": "mapped, given or reported",
+    "told(?! apart)": "mapped, given or reported",
     "shall": "must, will or the plain present",
     "he|his|him": "they, or a noun",
     "turned|turning": "rotated, rotation",
@@ -39,4 +39,4 @@ def test_dropped_words_stay_away(path: Path) -> None:
 
 
 def test_dropped_words_are_noticed() -> None:
-    assert len(found("keys are told where they stand\nhe shall be turned; return")) == 4
+    assert len(found("keys are told where they stand\nhe shall be turned; two that cannot be told apart return")) == 4
