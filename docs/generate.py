@@ -14,7 +14,8 @@ from pathlib import Path
 
 from longspan.catalogue import Method, methods
 from longspan.measure.reduction import reductions
-from longspan.report.figure import loss_by_context, loss_by_position, several_contexts
+from longspan.report.figures.context import loss_by_context, several_contexts
+from longspan.report.figures.position import loss_by_position
 from longspan.report.palette import standalone
 from longspan.report.table import table
 from longspan.report.words import bargain, grounds, headline

@@ -4,14 +4,17 @@ from typing import Any
 
 import pytest
 
-from longspan.report.figure import PLACEHOLDERS, gain_by_context, heat, loss_by_context, loss_by_position
+from longspan.report.figures.canvas import PLACEHOLDERS
+from longspan.report.figures.context import gain_by_context, loss_by_context
+from longspan.report.figures.position import loss_by_position
+from longspan.report.figures.speed import quality_by_speed
 from longspan.report.page import page
 from longspan.report.palette import DARK, LIGHT, standalone
 from longspan.report.table import table
 from longspan.report.words import verdict
 from report.summaries import nothing, shown, summary
 
-FIGURES = {"context": loss_by_context, "gain": gain_by_context, "position": loss_by_position, "heat": heat}
+FIGURES = {"context": loss_by_context, "gain": gain_by_context, "position": loss_by_position, "speed": quality_by_speed}
 
 
 class Balance(HTMLParser):
@@ -50,7 +53,7 @@ def test_the_page_says_it_all() -> None:
         "failed: the model returned NaN or infinity",
         'longspan.load( "/somewhere/model" )'.replace("( ", "(").replace(" )", ")"),
         "the candidates &lt;dual_chunk&gt;",
-        "1 files dropped",
+        "1 file dropped",
         "longspan extend --to 4096",
     ):
         assert words.replace('"', "&#34;") in text or words in text, words
@@ -63,7 +66,10 @@ def test_the_page_fetches_nothing() -> None:
     html = shown(page, summary())
     assert not re.findall(r'(?:src|href)="(?!#)[^"]*"', html.replace("xlink:", ""))
     assert "@import" not in html
-    assert "<script" not in html
+    policy = re.search(r'http-equiv="Content-Security-Policy" content="([^"]*)"', html)
+    assert policy
+    assert policy[1].startswith("default-src 'none'; ")
+    assert html.count("<script>") == 1
 
 
 def test_without_a_winner_no_model_is_promised() -> None:
@@ -93,7 +99,19 @@ def test_figures_name_the_methods_and_the_trained_length() -> None:
     for words in ("rerope(window=256)", "yarn(factor=8.0)", "truncation, to beat", "trained length 512"):
         assert words in svg
     assert shown(loss_by_context, summary()) == svg
-    assert "3/8" in shown(heat, summary())
+
+
+def test_facts_found_have_totals() -> None:
+    """By depth and length, and over all depths; a depth that was not asked about has no number."""
+    found = summary()
+    found["methods"][2]["heat"] = [
+        {"length": 512, "depth": 0.5, "right": 5, "asked": 8},
+        {"length": 4096, "depth": 0.5, "right": 2, "asked": 8},
+        {"length": 4096, "depth": 0.95, "right": 3, "asked": 4},
+    ]
+    html = shown(page, found)
+    table = text_of(html[html.index("<h3>rerope(window=256)") :].partition("</table>")[0])
+    assert table == "rerope(window=256) 512 4096 5 % – – 50 % 5/8 2/8 95 % – 3/4 all 5/8 5/12"
 
 
 def test_a_figure_alone_brings_its_colors() -> None:
@@ -119,7 +137,7 @@ def test_a_plain_model_that_read_fewer_documents_says_so_everywhere() -> None:
     assert "| `plain` (2 documents) |" in shown(table, found)
     for name in ("context", "position"):
         assert "plain (2 documents)" in shown(FIGURES[name], found)
-    assert text_of(shown(page, found)).count("plain (2 documents)") == 4
+    assert text_of(shown(page, found)).count("plain (2 documents)") == 5
     assert text_of(shown(page, found)).count("plain model (2 documents)") == 1
     assert "(8 documents)" not in words + shown(table, found) + shown(page, found)
 
@@ -132,6 +150,7 @@ def test_one_point_makes_no_curve() -> None:
             each[name] = {"4096": each[name]["4096"]}
     html = shown(page, found)
     assert html.count("<svg") == 2
+    assert "Loss of the same last tokens" not in html
     assert "To keep to the budget, only the context of 4096 tokens was measured" in text_of(html)
     assert shown(page, summary()).count("<svg") == 4
     assert "To keep to the budget, only" not in text_of(shown(page, summary()))

@@ -53,8 +53,7 @@ def measure(
     with resumable():
         from longspan.cli.progress import Stderr
         from longspan.measure.statistics.effective import NOLIMA, Share, Threshold
-        from longspan.report.figure import scores_by_length
-        from longspan.report.survey import share_text
+        from longspan.report.survey import files
         from longspan.survey.request import Request
         from longspan.survey.run import run_survey
 
@@ -74,12 +73,7 @@ def measure(
             dtype=dtype,
             trained_length=trained_length,
         )
-
-        def pages(survey: "Survey") -> dict[str, str]:
-            curves = {"curves.svg": scores_by_length(survey)} if survey.tasks else {}
-            return {"share.txt": share_text(survey), **curves}
-
-        survey = run_survey(request, Stderr(), pages)
+        survey = run_survey(request, Stderr(), files)
     if as_json:
         print(json.dumps(survey.json(), indent=2, allow_nan=False))
         return

@@ -1,22 +1,63 @@
 """The page: one self-contained HTML file, made from a summary alone."""
 
+import json
+from base64 import b64encode
+from hashlib import sha256
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from longspan.measure.model import PLAIN
-from longspan.report.figure import gain_by_context, heat, loss_by_context, loss_by_position, several_contexts
+from longspan.report.figures.context import gain_by_context, loss_by_context, several_contexts
+from longspan.report.figures.position import loss_by_position
+from longspan.report.figures.speed import quality_by_speed
 from longspan.report.palette import css
 from longspan.report.printable import printable
-from longspan.report.words import documents_if_fewer, grounds, headline, nats, percent, signed
+from longspan.report.words import documents_if_fewer, grounds, headline, interval, nats, percent, signed
 from longspan.study.summary import Summary
+
+LOAD = """import longspan
+from transformers import AutoTokenizer
+
+model = longspan.load({model})
+tokenizer = AutoTokenizer.from_pretrained({model})
+tokens = tokenizer(open("document.txt").read(), return_tensors="pt")
+model.generate(**tokens, max_new_tokens=200)"""
+ATTACH = """with longspan.attached(model, {method}, length={length}):
+    model.generate(**tokens)"""
 
 
 def page(summary: Summary) -> str:
     """Return the report as HTML; nothing in it is fetched from anywhere."""
+    figures = {"position": loss_by_position, "speed": quality_by_speed}
+    if several_contexts(summary):
+        figures |= {"context": loss_by_context, "gain": gain_by_context}
+    comparable = summary.row(PLAIN) is not None and summary.truncation is not None
+    heated = [row for row in summary.measured if row.heat] if comparable else []
+    cells = [cell for row in heated for cell in row.heat]
+    method = summary.winner or summary.methods[-1].method
+    return render(
+        "study.html",
+        summary=summary,
+        setting=summary.setting,
+        headline=headline(summary),
+        caveats=caveats(summary),
+        grounds=grounds(summary),
+        rows=summary.methods,
+        figures={name: Markup(draw(summary)) for name, draw in figures.items()} if comparable else {},
+        heated=heated,
+        lengths=sorted({cell.length for cell in cells}),
+        depths=sorted({cell.depth for cell in cells}),
+        load=code(LOAD, model=summary.model),
+        attach=code(ATTACH, method=method, length=summary.setting.length),
+    )
+
+
+def render(template: str, **values: Any) -> str:
+    """Return a template as a page that fetches nothing, with the colors and the script that all pages share."""
     environment = Environment(
-        loader=PackageLoader("longspan.report", "."),
+        loader=PackageLoader("longspan.report", "templates"),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
@@ -24,25 +65,34 @@ def page(summary: Summary) -> str:
         finalize=_shown,
     )
     filters = {"documents_if_fewer": documents_if_fewer, "nats": nats, "percent": percent, "signed": signed}
-    environment.filters |= {**filters, "short": short}
-    figures = {"position": loss_by_position, "heat": heat}
-    if several_contexts(summary):
-        figures |= {"context": loss_by_context, "gain": gain_by_context}
-    comparable = summary.row(PLAIN) is not None and summary.truncation is not None
-    return environment.get_template("page.html").render(
-        summary=summary,
-        colors=Markup(css()),
-        setting=summary.setting,
-        headline=headline(summary),
-        grounds=grounds(summary),
-        rows=summary.methods,
-        figures={name: Markup(draw(summary)) for name, draw in figures.items()} if comparable else {},
-    )
+    environment.filters |= {**filters, "short": short, "interval": interval}
+    environment.globals["signed"] = signed
+    script = environment.get_template("script.js").render()
+    digest = b64encode(sha256(script.encode()).digest()).decode()
+    fixed = {"colors": Markup(css()), "script": Markup(script), "script_hash": f"sha256-{digest}"}
+    return environment.get_template(template).render(**fixed, **values)
+
+
+def caveats(summary: Summary) -> list[str]:
+    """Return what somebody must know before believing the verdict, a sentence each."""
+    setting, lines = summary.setting, []
+    if len(setting.documents) > setting.files:
+        files = "1 file" if setting.files == 1 else f"{setting.files} files"
+        lines.append(f"The {len(setting.documents)} documents are parts of {files}: intervals may be too narrow.")
+    if summary.left_out:
+        lines.append(f"Left out to keep to the budget: {'; '.join(summary.left_out)}.")
+    return lines
 
 
 def short(text: str) -> Markup:
     """Return a method's text with places where a line may break."""
     return escape(text).replace(" + ", Markup(" + <wbr>"))
+
+
+def code(template: str, **values: Any) -> Markup:
+    """Return lines of Python with these values in them, printable."""
+    shown = {name: printable(json.dumps(value, ensure_ascii=False)) for name, value in values.items()}
+    return escape(template.format(**shown))
 
 
 def _shown(value: Any) -> Any:

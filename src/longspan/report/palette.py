@@ -4,12 +4,13 @@ LIGHT = {
     "paper": "#fbfbf9",
     "card": "#ffffff",
     "ink": "#1c1d20",
-    "muted": "#777b84",
+    "muted": "#62666f",
     "line": "#dfe0e3",
     "accent": "#1769d2",
-    "second": "#c2570c",
-    "third": "#0f8a6d",
-    "good": "#0f7a55",
+    "second": "#b04f0a",
+    "third": "#0c7a60",
+    "fourth": "#7a4fc4",
+    "good": "#0b6b4a",
     "bad": "#b3261e",
 }
 DARK = {
@@ -21,10 +22,13 @@ DARK = {
     "accent": "#6aa9ff",
     "second": "#f0985a",
     "third": "#4fcfae",
+    "fourth": "#b794f6",
     "good": "#57d1a5",
     "bad": "#ff8a80",
 }
 SANS = 'system-ui, -apple-system, "Segoe UI", Roboto, "Helvetica Neue", sans-serif'
+COLUMN = 620
+"""Pixels."""
 
 
 def css() -> str:
@@ -34,6 +38,6 @@ def css() -> str:
 
 
 def standalone(svg: str) -> str:
-    """Return a figure of the page as a file of its own, with the page's colors in it."""
+    """Return a figure of the page as a file of its own, with the page's colors in it, and no wider than a column."""
     head, rest = svg.split(">", 1)
-    return f"{head}><style>{css()}</style>{rest}\n"
+    return f'{head} width="{COLUMN}"><style>{css()}</style>{rest}\n'

@@ -3,7 +3,15 @@
 from collections.abc import Sequence
 
 from longspan.measure.interval import Estimate
+from longspan.report.figures.length import scores_by_length, several_lengths
+from longspan.report.palette import standalone
 from longspan.survey.summary import Survey, TaskRow
+
+
+def files(survey: Survey) -> dict[str, str]:
+    """Return what is written beside summary.json, by name; curves where they have more than one point."""
+    curves = {"curves.svg": standalone(scores_by_length(survey))} if several_lengths(survey) else {}
+    return {"share.txt": share_text(survey), **curves}
 
 
 def share_text(survey: Survey) -> str:
