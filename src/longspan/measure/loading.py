@@ -5,6 +5,7 @@ from typing import Any
 import torch
 
 from longspan import bundled
+from longspan.pretrained.attach import detach
 from longspan.pretrained.storing import save as checkpoint
 from longspan.pretrained.storing.checkpoint import refusing
 
@@ -18,8 +19,8 @@ def located(name: str) -> str:
 
 
 def load(name: str, dtype: str | None = None) -> Any:
-    """Load the model, ready to read; in the dtype it was saved in unless one is given."""
-    return checkpoint.load(located(name), dtype=None if dtype is None else getattr(torch, dtype))
+    """Load the model without any extension, ready to read; in the dtype it was saved in unless one is given."""
+    return detach(checkpoint.load(located(name), dtype=None if dtype is None else getattr(torch, dtype)))
 
 
 def load_tokenizer(name: str) -> Any:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from torch import nn
 
@@ -19,15 +19,24 @@ from longspan.scheme import Scheme
 _Model = TypeVar("_Model", bound=nn.Module)
 
 
-def extend(model: _Model, scheme: Plan | Scheme | str, *, length: int | None = None, backend: str = "auto") -> _Model:
+def extend(
+    model: _Model,
+    scheme: Plan | Scheme | str,
+    *,
+    length: int | None = None,
+    backend: str = "auto",
+    tokenizer: Any = None,
+) -> _Model:
     """Let a model attend under a scheme until `detach`; return the same model.
 
     Arguments:
         model: a causal language model of transformers, or a wrapper of one (peft).
         scheme: as in "rerope(window=1024) + log_length". A rotation that is not named is the model's own. A `Plan`
             gives layers different schemes.
-        length: tokens to read. It fills in what the scheme leaves open, such as yarn's factor.
+        length: tokens to read. It fills in what the scheme leaves open, such as yarn's factor. Until `detach`, the
+            model's config and generation config name this length, where it is longer than their own.
         backend: the name of a backend of `attend`.
+        tokenizer: the model's tokenizer, if it is to name the longer length too and not to warn about long texts.
 
     Errors: SchemeError and NotationError for a scheme that means nothing, RefusalError where this model cannot take it.
     The model is then as it was before.
@@ -37,13 +46,15 @@ def extend(model: _Model, scheme: Plan | Scheme | str, *, length: int | None = N
     # What a rotation starts from is read off the model itself, never off the extension that it carries.
     target = replace(present.target, length=length) if present else target_of(anatomy, length)
     plan = resolve(scheme, target, len(anatomy.layers))
-    if present is not None and (present.plan, present.backend) == (plan, backend):
+    tokenizer = tokenizer if tokenizer is not None or present is None else present.tokenizer
+    same = present is not None and (present.plan, present.backend, present.length) == (plan, backend, length)
+    if present is not None and same and present.tokenizer is tokenizer:
         return model
     detach(model)
     try:
         work = divide(anatomy, plan)
         check_plain_rotation(model, anatomy, target, work, backend)
-        Attachment(model, anatomy, target, plan, work, backend).install()
+        Attachment(model, anatomy, target, plan, work, backend, tokenizer).install()
     except BaseException:
         if present is not None:
             present.install()
@@ -61,11 +72,16 @@ def detach(model: _Model) -> _Model:
 
 @contextmanager
 def attached(
-    model: _Model, scheme: Plan | Scheme | str, *, length: int | None = None, backend: str = "auto"
-) -> Iterator[_Model]:  # fmt: skip
+    model: _Model,
+    scheme: Plan | Scheme | str,
+    *,
+    length: int | None = None,
+    backend: str = "auto",
+    tokenizer: Any = None,
+) -> Iterator[_Model]:
     """`extend` a model while the context lasts; afterwards it is as it was before, an earlier extension included."""
     before = attachment_of(model)
-    extend(model, scheme, length=length, backend=backend)
+    extend(model, scheme, length=length, backend=backend, tokenizer=tokenizer)
     try:
         yield model
     finally:

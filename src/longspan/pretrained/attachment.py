@@ -1,6 +1,6 @@
 """An attachment: one resolved plan on one model, and the way back."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from torch import nn
 from torch.utils.hooks import RemovableHandle
@@ -10,6 +10,7 @@ from longspan.plan import Plan
 from longspan.pretrained.anatomy.config import rope_origin
 from longspan.pretrained.anatomy.layers import Anatomy
 from longspan.pretrained.anatomy.private_configs import swap_configs
+from longspan.pretrained.announced import AnnouncedLength
 from longspan.pretrained.division import Work, rotates, without_rotation
 from longspan.pretrained.running import temperature
 from longspan.pretrained.running.attention import IMPLEMENTATION, LAYER, Extended, Stock
@@ -19,6 +20,9 @@ from longspan.pretrained.running.rotary import InstalledRotation
 from longspan.pretrained.running.temperature import Scaling
 from longspan.pretrained.target import Target
 from longspan.rotation.rope import RoPE
+
+if TYPE_CHECKING:
+    from longspan.pretrained.storing.keeping import Keeping
 
 ATTRIBUTE = "longspan_attachment"
 """The attribute of an extended model that holds its `Attachment`."""
@@ -32,22 +36,35 @@ class Attachment:
         plan: resolved; `RoPE()` means the model's own rotation.
         work: what rotary modules and attention layers do.
         backend: the name of a backend of `attend`.
+        tokenizer: the model's tokenizer, which then knows the longer length as well; None where it is not known.
     """
 
     def __init__(
-        self, model: nn.Module, anatomy: Anatomy, target: Target, plan: Plan, work: Work, backend: str
+        self,
+        model: nn.Module,
+        anatomy: Anatomy,
+        target: Target,
+        plan: Plan,
+        work: Work,
+        backend: str,
+        tokenizer: Any = None,
     ) -> None:
         self.model, self.anatomy, self.target, self.plan, self.work = model, anatomy, target, plan, work
-        self.length, self.backend = target.length, backend
+        self.length, self.backend, self.tokenizer = target.length, backend, tokenizer
         self.passes = ForwardPasses(work.cache_frame(anatomy.sources()), work.pairwise)
+        self.announced: AnnouncedLength | None = None
         self._hooks: list[RemovableHandle] = []
-        self._installed: list[InstalledRotation | Scaling] = []
+        self._installed: list[InstalledRotation | Scaling | AnnouncedLength | Keeping] = []
         self._configs: list[tuple[nn.Module, str, Any]] = []
 
     @property
     def text(self) -> str:
         """The plan as text."""
         return format_plan(self.plan)
+
+    def own_config(self, module: nn.Module) -> Any:
+        """Return the config that a module of the model has without the extension."""
+        return next(value for owner, name, value in self._configs if owner is module and name == "config")
 
     def install(self) -> None:
         """Change the model; after an error it is as it was before."""
@@ -57,6 +74,8 @@ class Attachment:
             self._install_temperatures()
             self._install_hooks()
             self._install_layers()
+            self._announce_length()  # last: what comes before it reads the model's own length
+            self._keep_when_saved()
         except BaseException:
             self.remove()
             raise
@@ -118,6 +137,18 @@ class Attachment:
                 extended = shared.setdefault((scheme, layout, frame), extended)
             does = Stock(layer.implementation, extended) if remaining is None else extended
             layer.module.__dict__[LAYER] = does
+
+    def _announce_length(self) -> None:
+        if self.length is not None:
+            text = self.anatomy.base.config.get_text_config(decoder=True)
+            self.announced = AnnouncedLength(self.model, text, self.length, self.tokenizer).install()
+            self._installed.append(self.announced)
+
+    def _keep_when_saved(self) -> None:
+        """Let `save_pretrained` of the model, or of the model inside a wrapper, write the extension as well."""
+        from longspan.pretrained.storing.keeping import Keeping  # it reads attachments
+
+        self._installed.append(Keeping(self).install())
 
 
 def attachment_of(model: nn.Module) -> Attachment | None:

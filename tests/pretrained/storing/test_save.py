@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 from tokenizers import Tokenizer, models
-from transformers import AutoModelForCausalLM, PreTrainedTokenizerFast
+from transformers import PreTrainedTokenizerFast
 from transformers.quantizers import quantizer_gguf
 
 import longspan
@@ -69,14 +69,6 @@ def test_fixed_frequencies_need_no_longspan(tmp_path):
     assert config["rope_parameters"]["short_factor"] == config["rope_parameters"]["long_factor"]
     assert config["max_position_embeddings"] == 128
     assert "longspan is not needed" in (folder / "README.md").read_text()
-
-
-def test_what_stock_loaders_ignore_is_said_in_the_card(tmp_path):
-    model = longspan.extend(tiny_llama(), "rerope(window=8)")
-    folder = longspan.save(model, tmp_path / "model")
-    assert "Stock loaders ignore the extension" in (folder / "README.md").read_text()
-    plain = AutoModelForCausalLM.from_pretrained(folder).eval()
-    assert torch.equal(logits(plain, WORDS), logits(tiny_llama(), WORDS))
 
 
 def test_another_scheme_may_take_the_saved_ones_place(tmp_path):

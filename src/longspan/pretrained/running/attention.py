@@ -41,11 +41,16 @@ def attention(
 ) -> AttentionOutput:
     """Call what the module holds; transformers finds this function by name.
 
-    Errors: RefusalError for a module that came to the model later, and under continuous batching.
+    Errors: RefusalError for a model whose folder holds an extension that its loader did not apply, for a module that
+    came to the model later, and under continuous batching.
     """
     layer: Callable[..., AttentionOutput] | None = module.__dict__.get(LAYER)
     if layer is None:
-        raise RefusalError(f"{type(module).__name__} was not part of the model when it was extended: extend it again")
+        raise RefusalError(
+            f"{type(module).__name__} has no extension: if its model was saved with one, load it with "
+            "longspan.load(FOLDER), or without the extension by "
+            'from_pretrained(FOLDER, attn_implementation="sdpa"); if the module came later, extend the model again'
+        )
     if kwargs.get("cache") is not None:
         raise RefusalError("continuous batching pages its cache, which an extension cannot read: use generate()")
     return layer(module, query, key, value, attention_mask, **kwargs)

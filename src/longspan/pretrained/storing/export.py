@@ -21,7 +21,7 @@ def stock_config(attachment: Attachment) -> dict[str, Any] | None:
     work = attachment.work
     if not work.stock or not work.rotations:
         return None
-    text = attachment.anatomy.base.config.get_text_config(decoder=True)
+    text = attachment.own_config(attachment.anatomy.base).get_text_config(decoder=True)
     trial = copy.deepcopy(text)
     origins = {source: rope_origin(text, source.layer_type) for source in work.rotations}
     reach = max(origins[source].reach(each, attachment.length) for source, each in work.rotations.items())

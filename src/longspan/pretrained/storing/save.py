@@ -1,11 +1,9 @@
 """`save` and `load`: an extended model as a standard checkpoint.
 
-The folder is what `save_pretrained` writes; `context_extension` in its config.json says how the model was extended.
-Other fixed frequencies, which stock runtimes can express, are in `rope_parameters` as well, as a LongRoPE with equal
-short and long factors. For all other extensions the folder's README says that stock loaders ignore them.
+The folder is what `save_pretrained` of an extended model writes (`keeping.py`), in one step and never over another one.
 """
 
-import json
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -16,15 +14,11 @@ from transformers import AutoConfig, AutoTokenizer, PreTrainedConfig, PreTrained
 from longspan.disk import new_folder, recover_folder, replaced_folder, writing
 from longspan.errors import RefusalError
 from longspan.pretrained.attach import extend
-from longspan.pretrained.attachment import Attachment, attachment_of
+from longspan.pretrained.attachment import attachment_of
+from longspan.pretrained.running.attention import IMPLEMENTATION
 from longspan.pretrained.storing.checkpoint import hub_settings, load_weights, refusing, require_safetensors
-from longspan.pretrained.storing.export import stock_config
 from longspan.pretrained.storing.gguf import load_gguf, load_gguf_tokenizer, read_gguf_config
-
-FIELD = "context_extension"
-VERSION = 1
-ORIGINAL = ("rope_parameters", "max_position_embeddings")
-"""Fields of the text model's config that may be rewritten for stock runtimes."""
+from longspan.pretrained.storing.keeping import FIELD, ORIGINAL, VERSION
 
 
 def save(model: PreTrainedModel, folder: Path | str, *, tokenizer: Any = None) -> Path:
@@ -72,10 +66,10 @@ def _require_savable(model: PreTrainedModel) -> None:
 def _write(model: PreTrainedModel, folder: Path, tokenizer: Any) -> None:
     model.save_pretrained(folder)
     if tokenizer is not None:
-        tokenizer.save_pretrained(folder)
-    attachment = attachment_of(model)
-    if attachment is not None:
-        _write_extension(folder, attachment)
+        attachment = attachment_of(model)
+        announced = attachment.announced if attachment is not None else None
+        with announced.named_by(tokenizer) if announced is not None else nullcontext():
+            tokenizer.save_pretrained(folder)
 
 
 def _packed(module: nn.Module) -> bool:
@@ -169,6 +163,8 @@ def _take_extension(config: PreTrainedConfig, source: Path | str) -> dict[str, A
         return None
     _check_extension(extension, source)
     delattr(config, FIELD)
+    if config._attn_implementation == IMPLEMENTATION:  # what keeps other loaders away
+        config._attn_implementation = None
     text = config.get_text_config(decoder=True)
     for name, value in extension.get("original", {}).items():
         setattr(text, name, value)
@@ -202,48 +198,3 @@ def _check_extension(extension: Any, source: Path | str) -> None:
 
 def _is_count(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and value > 0
-
-
-def _write_extension(folder: Path, attachment: Attachment) -> None:
-    path = folder / "config.json"
-    config = json.loads(path.read_text())
-    text = _text_part(config, attachment)
-    extension: dict[str, Any] = {"version": VERSION, "scheme": attachment.text, "length": attachment.length}
-    stock = stock_config(attachment)
-    if stock is not None:
-        extension["original"] = {name: text[name] for name in ORIGINAL if name in text}
-        text.update(stock)
-    config[FIELD] = extension
-    path.write_text(json.dumps(config, indent=2, sort_keys=True) + "\n")
-    (folder / "README.md").write_text(card(attachment, stock is not None))
-
-
-def _text_part(config: dict[str, Any], attachment: Attachment) -> dict[str, Any]:
-    """Return the part of a config file that holds the text model's fields."""
-    whole: PreTrainedConfig = attachment.model.__dict__["config"]
-    text = whole.get_text_config(decoder=True)
-    for name in whole.sub_configs:
-        if getattr(whole, name, None) is text:
-            return config[name]
-    return config
-
-
-def card(attachment: Attachment, stock: bool) -> str:
-    """Return the text of the folder's README.
-
-    Arguments:
-        stock: whether stock runtimes run the extension.
-    """
-    if stock:
-        reach = (
-            "Every runtime that reads `rope_parameters` of type `longrope` (transformers, vLLM) runs the "
-            "extended model; longspan is not needed."
-        )
-    else:
-        reach = (
-            "**Stock loaders ignore the extension silently**: `AutoModelForCausalLM.from_pretrained` gives the "
-            "model without it. Load it with longspan:\n\n"
-            '```python\nimport longspan\nmodel = longspan.load("THIS_FOLDER")\n```'
-        )
-    length = f" for reading {attachment.length} tokens" if attachment.length else ""
-    return f"# A model with an extended context\n\nExtended by `{attachment.text}`{length}.\n\n{reach}\n"
