@@ -72,5 +72,9 @@ class Count:
     def __init__(self, tokens: int) -> None:
         self.tokens = tokens
 
+    def get_seq_length(self) -> int:
+        """How many tokens it holds."""
+        return self.tokens
+
     def crop(self, change: int) -> None:
         """Take back the last tokens; what is read after a cache made a new one, so that nothing has to be done."""

@@ -9,6 +9,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from tiny import save_model
 
 METHOD = "rerope(window=16)"
@@ -44,6 +46,12 @@ def test_the_whole_way(longspan: Any, model: Path, texts: Path, tmp_path: Path) 
     assert set(found["tasks"][0]["scores"]) == {"128", "256"}
     assert set(found["tasks"][0]["controls"]) == {"question_alone", "without_needles", "truncated"}
     assert [row["values"]["256"]["documents"] for row in found["losses"]] == [3, 3]
+    by_depth = found["tasks"][0]["depths"]["256"]
+    assert set(by_depth) <= {"0.05", "0.275", "0.5", "0.725", "0.95"}
+    assert sum(depth["value"] * depth["documents"] for depth in by_depth.values()) == pytest.approx(
+        sum(depth["documents"] for depth in by_depth.values()) * found["tasks"][0]["scores"]["256"]["value"]
+    )
+    assert "retrieval, plain at 256: 0" in (out / "share.txt").read_text()
     assert "at least a score of 50% " in outcome.out
     assert outcome.err.splitlines()[-1].startswith("survey: ")
     assert "Controls at 256 tokens" in (out / "share.txt").read_text()

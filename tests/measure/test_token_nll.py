@@ -1,4 +1,4 @@
-"""Losses by token: in chunks, in slices, and of continuations that share what comes before them."""
+"""Losses by token: in chunks and in slices."""
 
 from typing import Any
 
@@ -7,7 +7,7 @@ import torch
 
 from longspan.measure import reader as reader_file
 from longspan.measure.reader import Reader
-from longspan.measure.token_nll import Piece, continued_nll, score_pieces, token_nll
+from longspan.measure.token_nll import Piece, score_pieces, token_nll
 from longspan.pretrained.attach import attached
 from tiny import gemma2, llama
 
@@ -35,31 +35,6 @@ def test_a_text_in_chunks_is_the_text(model: Any, method: str, chunk: int) -> No
         reader = Reader(model)
         ids = reader.ids(IDS)
         torch.testing.assert_close(token_nll(reader, ids, 150, chunk), token_nll(reader, ids, 150), atol=1e-4, rtol=0)
-
-
-@pytest.mark.parametrize("method", METHODS)
-def test_a_prefix_that_is_read_once_gives_what_a_fresh_reading_gives(model: Any, method: str) -> None:
-    """In any order of the depths, several at one depth, and the continuations themselves of one token and of many."""
-    cuts = [(150, IDS[:20]), (40, IDS[5:6]), (200, IDS[:7]), (40, IDS[30:60]), (1, IDS[:9])]
-    with attached(model, method):
-        reader = Reader(model)
-        for (cut, own), found in zip(cuts, continued_nll(reader, IDS, cuts), strict=True):
-            fresh = token_nll(reader, reader.ids([*IDS[:cut], *own]), len(own))[0]
-            torch.testing.assert_close(found, fresh, atol=1e-4, rtol=0)
-
-
-def test_the_text_is_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    reader = Reader(llama(60))
-    fed: list[int] = []
-    body = reader.body
-
-    def counting(input_ids: torch.Tensor, **more: Any) -> Any:
-        fed.append(input_ids.shape[1])
-        return body(input_ids=input_ids, **more)
-
-    monkeypatch.setattr(reader, "body", counting)
-    continued_nll(reader, IDS, [(50, IDS[:5]), (100, IDS[:5]), (200, IDS[:5])])
-    assert sum(fed) == 200 + 3 * 5
 
 
 def test_logits_of_few_positions_are_held_at_once(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,7 +16,7 @@ MATERIALS = [
 LENGTHS = (600, 601, 1500)
 
 
-IN_WRITING = {*tasks_of(PromptTask), *tasks_of(SequenceTask)}
+IN_WRITING = {*tasks_of(PromptTask), *tasks_of(SequenceTask), "niah_depths"}
 """Tasks of other kinds, whose tests are in test_prompt_tasks.py and in files of their own."""
 
 

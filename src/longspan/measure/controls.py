@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import Any
 
 from longspan.errors import InputError
-from longspan.prompts.example import PromptExample
+from longspan.prompts.example import PromptExample, PromptGroup
 from longspan.prompts.sequence import SequenceExample
 from longspan.task import Example, Material
 
@@ -19,6 +19,9 @@ CONTROLS = ("question_alone", "without_needles", "shuffled", "truncated")
 
 def controlled(name: str, example: Any, material: Material, trained_length: int) -> Any | None:
     """Return an example as a control has it; None where the control does not apply to it."""
+    if isinstance(example, PromptGroup):
+        found = [controlled(name, each, material, trained_length) for each in example.examples]
+        return None if None in found else replace(example, examples=tuple(found))
     if name == "truncated":
         return _truncated(example, material, trained_length)
     if isinstance(example, PromptExample):

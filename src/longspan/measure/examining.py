@@ -2,6 +2,7 @@
 
 questions with choices    the choice of the highest likelihood is the answer
 a prompt                  by likelihood where it has choices; else the model writes, and the task's scoring compares
+several prompts           each as a prompt to write after; what they share is read once
 a sequence of ids         the most likely token at each target
 """
 
@@ -11,8 +12,9 @@ from longspan.errors import LongspanError
 from longspan.measure.answers import answers
 from longspan.measure.model import LoadedModel
 from longspan.measure.reader import Reader
-from longspan.measure.writing import written
-from longspan.prompts.example import PromptExample
+from longspan.measure.shared_prefix import can_share, nodes, read_together
+from longspan.measure.writing import written, written_after
+from longspan.prompts.example import PromptExample, PromptGroup
 from longspan.prompts.sequence import SequenceExample
 from longspan.task import Example, Material
 
@@ -30,17 +32,43 @@ def examined(model: LoadedModel, example: Any) -> dict[str, Any]:
     if isinstance(example, PromptExample):
         if example.draft.choices:
             return _chosen(reader, example.question(Material(model.tokenizer).encode))
-        ids, likelihood = written(reader, example.ids, example.room)
-        output = model.tokenizer.decode(ids, skip_special_tokens=True)
-        found = {"output": output, "likelihood": likelihood, "answers": list(example.draft.answers)}
-        return {"score": example.score(output), "scored": "writing", "fed": len(example.ids), **found}
+        return {**_answered(model, example, *written(reader, example.ids, example.room)), "fed": len(example.ids)}
+    if isinstance(example, PromptGroup):
+        return _together(model, example)
     if isinstance(example, SequenceExample):
         return _predicted(reader, example)
     raise LongspanError(f"an example of {type(example).__name__} cannot be asked of a model")
 
 
+def _answered(model: LoadedModel, example: PromptExample, ids: list[int], likelihood: float) -> dict[str, Any]:
+    """What a model wrote after a prompt."""
+    output = model.tokenizer.decode(ids, skip_special_tokens=True)
+    found = {"output": output, "likelihood": likelihood, "answers": list(example.draft.answers)}
+    return {"score": example.score(output), "scored": "writing", **found}
+
+
+def _together(model: LoadedModel, group: PromptGroup) -> dict[str, Any]:
+    """The mean score of prompts, of which each is also listed; what they share is read once where that is exact."""
+    reader, examples = model.reader, group.examples
+    prompts, room = [each.ids for each in examples], max(each.room for each in examples)
+    if can_share(reader, group.length):
+        fed, wrote = nodes(prompts), dict[int, tuple[list[int], float]]()
+        for read in read_together(reader, prompts, room):
+            wrote[read.number] = written_after(reader, read.hidden, read.cache, examples[read.number].room)
+    else:
+        fed = sum(map(len, prompts))
+        wrote = {i: written(reader, each.ids, each.room) for i, each in enumerate(examples)}
+    found = [
+        {"depth": depth, "distance": (*each.distances, None)[0], **_answered(model, each, *wrote[i])}
+        for i, (each, depth) in enumerate(zip(examples, group.depths, strict=True))
+    ]
+    score = sum(each["score"] for each in found) / len(found)
+    return {"score": score, "scored": "writing", "fed": fed, "prompts": found}
+
+
 def _chosen(reader: Reader, example: Example) -> dict[str, Any]:
-    found = answers(reader, example, reader.read(reader.ids(example.ids))[1])
+    shared = can_share(reader, example.length)
+    found = answers(reader, example, reader.read(reader.ids(example.ids))[1] if shared else None)
     right = found["right"]
     score = float("nan") if right is None else right / found["asked"]
     return {"score": score, "scored": "likelihood", "fed": len(example.ids), **found}

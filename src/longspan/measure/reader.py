@@ -11,9 +11,10 @@ from typing import Any
 
 import torch
 from jaxtyping import Bool, Float, Int
-from torch import Tensor
+from torch import Tensor, nn
 
 from longspan.errors import InputError, RefusalError
+from longspan.pretrained.running.rotary import Source, rotary_modules
 from longspan.pretrained.storing.checkpoint import refusing
 
 SLICE_BYTES = 64 * 2**20
@@ -77,12 +78,20 @@ class Reader:
     @torch.no_grad()
     def after(self, cache: Any, ids: Int[Tensor, "rows positions"]) -> Float[Tensor, "rows positions width"]:
         """Return hidden states of what follows a cached text; the cache is left as it was."""
-        croppable = not any(getattr(layer, "is_sliding", False) for layer in getattr(cache, "layers", ()))
-        used = cache if croppable else copy.deepcopy(cache)
+        used = cache if can_crop(cache) else copy.deepcopy(cache)
         hidden = self.body(input_ids=ids, past_key_values=used, use_cache=True).last_hidden_state
-        if croppable:
+        if used is cache:
             cache.crop(-ids.shape[1])
         return hidden
+
+    def shared_length(self) -> int | None:
+        """Return up to how many tokens the keys of a text do not depend on what follows it; None for any number.
+
+        A checkpoint that changes its frequencies with the length of the call (dynamic NTK, LongRoPE) rotates the first
+        tokens of a longer text differently; a method of ours, which is defined row by row, never does.
+        """
+        bounds = [bound for module in rotary_modules(self.model) if (bound := _fixed_up_to(module)) is not None]
+        return min(bounds, default=None)
 
     @torch.no_grad()
     def logits(self, hidden: Float[Tensor, "*positions width"]) -> Float[Tensor, "*positions vocabulary"]:
@@ -121,3 +130,23 @@ class Reader:
                 f"{type(self.model).__name__} changes its logits in a way that is not supported: its loss cannot be "
                 "measured in slices"
             )
+
+
+def can_crop(cache: Any) -> bool:
+    """Return whether the last tokens of a cache can be taken back; a sliding layer has lost what they displaced."""
+    sliding = any(getattr(layer, "is_sliding", False) for layer in getattr(cache, "layers", ()))
+    return not sliding and getattr(cache, "is_croppable", True)
+
+
+def _fixed_up_to(module: nn.Module) -> int | None:
+    """Up to how many tokens a rotary module keeps its frequencies; None where it always does."""
+    kinds = getattr(module, "rope_type", "default")
+    layer_types = list(kinds) if isinstance(kinds, dict) else [None]
+    if not any(Source(module, layer_type).follows_length for layer_type in layer_types):
+        return None
+    given = getattr(getattr(module, "config", None), "rope_parameters", None) or {}
+    sets = [given, *(each for each in given.values() if isinstance(each, dict))]
+    originals = [
+        each["original_max_position_embeddings"] for each in sets if "original_max_position_embeddings" in each
+    ]
+    return min([*originals, *filter(None, [getattr(module, "original_max_seq_len", None)])], default=0)

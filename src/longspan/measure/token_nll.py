@@ -7,9 +7,8 @@ that both give the same. Logits are made in slices. What a report shows of these
 (`longspan.measure.reduction`).
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from jaxtyping import Bool, Float, Float64, Int
@@ -71,32 +70,6 @@ def score_pieces(reader: Reader, pieces: Iterable[Piece], chunk: int | None = No
         nll, right = reader.scores(_hidden(reader, row, chunk)[0, first - 1 : -1], row[0, first:])
         for piece in same:
             found[piece] = TokenScores(nll[piece.scored - first :], right[piece.scored - first :])
-    return found
-
-
-def continued_nll(
-    reader: Reader, text: Sequence[int], continuations: Sequence[tuple[int, Sequence[int]]]
-) -> list[Float64[Tensor, " scored"]]:
-    """Return the losses of continuations that leave a text at several depths, nats; the text is read once.
-
-    Reading a text of N tokens anew for each of D depths takes D · N tokens; this takes about N · (1 + D / 2).
-
-    Arguments:
-        text: token ids.
-        continuations: of each, how many tokens of the text come before it, at least 1, and its own tokens.
-    """
-    found = [torch.zeros(0, dtype=torch.float64)] * len(continuations)
-    cache: Any = None
-    read, last = 0, torch.zeros(0)
-    for number in sorted(range(len(continuations)), key=lambda i: continuations[i][0]):
-        cut, own = continuations[number]
-        if cut > read:
-            between = reader.ids(text[read:cut])
-            hidden, cache = reader.read(between) if cache is None else reader.append(cache, between)
-            read, last = cut, hidden[0, -1:]
-        row = reader.ids(own)
-        own_hidden = reader.after(cache, row)[0, :-1] if len(own) > 1 else last[:0]
-        found[number] = reader.losses(torch.cat([last, own_hidden]), row[0])
     return found
 
 

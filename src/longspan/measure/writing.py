@@ -4,6 +4,10 @@ Nothing is sampled, so that a measurement gives the same on every run.
 """
 
 from collections.abc import Sequence
+from typing import Any
+
+from jaxtyping import Float
+from torch import Tensor
 
 from longspan.measure.reader import Reader
 
@@ -13,11 +17,21 @@ def written(reader: Reader, ids: Sequence[int], count: int) -> tuple[list[int], 
 
     The log-likelihood is NaN where the model returned NaN, of which no token is the most likely.
     """
+    hidden, cache = reader.read(reader.ids(ids))
+    return written_after(reader, hidden[0, -1:], cache, count)
+
+
+def written_after(reader: Reader, hidden: Float[Tensor, "1 width"], cache: Any, count: int) -> tuple[list[int], float]:
+    """Return what `written` does, of a prompt that was read.
+
+    Arguments:
+        hidden: the hidden state of the prompt's last token.
+        cache: of the prompt; it is used up.
+    """
     ends = _ends(reader)
     found, likelihood = list[int](), 0.0
-    hidden, cache = reader.read(reader.ids(ids))
     while True:
-        likely = reader.logits(hidden[0, -1]).log_softmax(-1)
+        likely = reader.logits(hidden[0]).log_softmax(-1)
         best = int(likely.argmax())
         likelihood += float(likely[best])
         if best in ends:
@@ -25,7 +39,8 @@ def written(reader: Reader, ids: Sequence[int], count: int) -> tuple[list[int], 
         found.append(best)
         if len(found) >= count or likelihood != likelihood:
             return found, likelihood
-        hidden, cache = reader.append(cache, reader.ids([best]))
+        later, cache = reader.append(cache, reader.ids([best]))
+        hidden = later[0, -1:]
 
 
 def _ends(reader: Reader) -> set[int]:

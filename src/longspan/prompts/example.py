@@ -100,3 +100,21 @@ class PromptExample:
         if kept < 1:
             raise InputError(f"{length} tokens hold no more than the answer: give at least {length + 1 - kept}")
         return self.ids if length >= self.length else (*opening, *self.ids[-kept:])
+
+
+@dataclass(frozen=True)
+class PromptGroup:
+    """Several prompts about one text, each answered by itself; a model may read what they share once.
+
+    Arguments:
+        examples: the prompts.
+        depths: where in the text each one's answer is, 0 … 1; a report shows results by it.
+    """
+
+    examples: tuple[PromptExample, ...]
+    depths: tuple[float, ...]
+
+    @property
+    def length(self) -> int:
+        """Tokens of the longest prompt with the room for its answer."""
+        return max(example.length for example in self.examples)

@@ -176,22 +176,40 @@ class NeedleTask(PromptTask):
         pieces = self.haystack.pieces(request.text, amount, more)
         if pieces is None:
             return None
-        context, where = insert(pieces, [self.needle(*pair) + self.haystack.after for pair in needles], depths)
         queried = [key for key, _ in asked]
-        before, question, kind = BEFORE, QUESTION, self.value.plural
-        if self.queries * self.values == 1:
-            before, question, kind = _singular(before), _singular(question), kind[:-1]
-        prompt = Prompt(
-            before.format(kind=kind),
-            tuple(context),
-            question.format(kind=kind, query=_listed(queried)),
-            tuple(where[i] for i, (key, _) in enumerate(needles) if key in queried),
-        )
+        prompt = hiding(pieces, self.haystack.after, needles, depths, queried, self.value.plural)
         return Draft(prompt, tuple(value for _, found in asked for value in found), AllOf())
 
     def needle(self, key: str, value: str) -> str:
         """Return the sentence that gives a key a value."""
         return NEEDLE.format(kind=self.value.plural, key=key, value=value)
+
+
+def hiding(
+    pieces: Sequence[str],
+    after: str,
+    needles: Sequence[tuple[str, str]],
+    depths: Sequence[float],
+    queried: Sequence[str],
+    kind: str,
+) -> Prompt:
+    """Return the prompt that hides needles among pieces and asks for all values of some keys.
+
+    Arguments:
+        pieces: the haystack.
+        after: the white space after each needle.
+        needles: key and value of each.
+        depths: where each needle is, 0 … 1.
+        queried: keys.
+        kind: what the values are, in the plural.
+    """
+    hidden = [NEEDLE.format(kind=kind, key=key, value=value) + after for key, value in needles]
+    context, where = insert(pieces, hidden, depths)
+    found = tuple(where[i] for i, (key, _) in enumerate(needles) if key in queried)
+    before, question = BEFORE, QUESTION
+    if len(found) == 1:
+        before, question, kind = _singular(before), _singular(question), kind[:-1]
+    return Prompt(before.format(kind=kind), tuple(context), question.format(kind=kind, query=_listed(queried)), found)
 
 
 def lines(unit: Unit, amount: Amount, rest: Unit | None = None) -> list[str] | None:

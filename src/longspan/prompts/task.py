@@ -2,6 +2,7 @@
 
 import random
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -36,6 +37,39 @@ class Request:
         return random.Random(self.seed)
 
 
+def fitted(size: Callable[[Amount], float], length: int, seed: str) -> Amount:
+    """Return an amount of filler whose prompt with the room for its answer has 0.97 · length … length tokens.
+
+    Arguments:
+        size: tokens of prompt and room; infinite where there is not so much filler.
+        seed: the example's name, for errors.
+
+    Errors: InputError where there is no such amount.
+    """
+    amount = Amount()
+    for grain in Amount._fields:
+        more = largest(lambda n, a=amount, g=grain: size(a._replace(**{g: n})), length)
+        if more is None:
+            needed = f"its shortest example has {size(amount):g}" if size(amount) < float("inf") else "it has none"
+            raise InputError(f"{seed}: no example has at most {length} tokens; {needed}")
+        amount = amount._replace(**{grain: more})
+        if size(amount) >= SHORTEST * length:
+            break
+    if not SHORTEST * length <= size(amount) <= length:
+        raise InputError(
+            f"{seed}: no example has {SHORTEST * length:.0f} … {length} tokens, the nearest has {size(amount):g}: "
+            "give more text or another length"
+        )
+    return amount
+
+
+def counted(material: Material, seed: str, draft: Draft, ids: tuple[int, ...], room: int) -> PromptExample:
+    """Return an example with the place of each needle in tokens."""
+    before = [len(material.opening) + len(material.encode(draft.prompt.up_to(i))) for i in draft.prompt.needles]
+    depths, distances = tuple(tokens / len(ids) for tokens in before), tuple(len(ids) - tokens for tokens in before)
+    return PromptExample(seed, draft, ids, room, depths, distances)
+
+
 class PromptTask(Task[PromptExample], ABC):
     """A task in text: a value whose fields are settings with defaults.
 
@@ -58,7 +92,7 @@ class PromptTask(Task[PromptExample], ABC):
         seed = self.seed(length, index)
         request = Request(seed, length, index, material.text)
 
-        def counted(amount: Amount) -> tuple[Draft, tuple[int, ...], int] | None:
+        def made(amount: Amount) -> tuple[Draft, tuple[int, ...], int] | None:
             draft = self.draft(request, amount)
             if draft is None:
                 return None
@@ -67,31 +101,9 @@ class PromptTask(Task[PromptExample], ABC):
             return draft, (*material.opening, *material.encode(draft.prompt.text)), room
 
         def size(amount: Amount) -> float:
-            made = counted(amount)
-            return float("inf") if made is None else len(made[1]) + made[2]
+            found = made(amount)
+            return float("inf") if found is None else len(found[1]) + found[2]
 
-        amount = Amount()
-        for grain in Amount._fields:
-            more = largest(lambda n, a=amount, g=grain: size(a._replace(**{g: n})), length)
-            if more is None:
-                needed = f"its shortest example has {size(amount):g}" if size(amount) < float("inf") else "it has none"
-                raise InputError(f"{seed}: no example has at most {length} tokens; {needed}")
-            amount = amount._replace(**{grain: more})
-            if size(amount) >= SHORTEST * length:
-                break
-        made = counted(amount)
-        if made is None or len(made[1]) + made[2] < SHORTEST * length:
-            raise InputError(
-                f"{seed}: no example has {SHORTEST * length:.0f} … {length} tokens, the nearest has {size(amount):g}: "
-                "give more text or another length"
-            )
-        draft, ids, room = made
-        before = [len(material.opening) + len(material.encode(draft.prompt.up_to(i))) for i in draft.prompt.needles]
-        return PromptExample(
-            seed,
-            draft,
-            ids,
-            room,
-            tuple(tokens / len(ids) for tokens in before),
-            tuple(len(ids) - tokens for tokens in before),
-        )
+        found = made(fitted(size, length, seed))
+        assert found is not None  # it fits
+        return counted(material, seed, *found)

@@ -1,6 +1,6 @@
 """A survey in a short plain text, to read on a terminal and to paste somewhere."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from longspan.measure.interval import Estimate
 from longspan.report.figures.length import scores_by_length, several_lengths
@@ -26,6 +26,9 @@ def share_text(survey: Survey) -> str:
             *_aligned([["score (documents)", *lengths], *(_scores(row, setting.lengths) for row in survey.tasks)]),
         ]
         lines += ["", *(f"{row.task}, {row.method}: {row.sentence}." for row in survey.tasks)]
+    if by_depth := [(row, n, found) for row in survey.tasks for n, found in row.depths.items()]:
+        lines += ["", "Scores by where the answer is, from 0, the text's start, to 1:"]
+        lines += [f"{row.task}, {row.method} at {n}: {depths_of(found)}" for row, n, found in by_depth]
     if controls := [row for row in survey.tasks if row.controls]:
         lines += ["", f"Controls at {lengths[-1]} tokens, where a high score means that the task proves nothing:"]
         lines += [f"{row.task}, {row.method}: {controls_of(row)}" for row in controls]
@@ -41,6 +44,11 @@ def share_text(survey: Survey) -> str:
 def controls_of(row: TaskRow) -> str:
     """Return the controls of a row in one line."""
     return ", ".join(f"{name.replace('_', ' ')} {found.value:.2f}" for name, found in row.controls.items())
+
+
+def depths_of(found: Mapping[float, Estimate]) -> str:
+    """Return scores by depth in one line."""
+    return ", ".join(f"{depth:g}: {each.value:.2f}" for depth, each in found.items())
 
 
 def score(found: Estimate | None, failed: str | None = None) -> str:

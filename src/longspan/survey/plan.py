@@ -101,12 +101,18 @@ class SurveyPlan:
 
     def scores(self, method: str, task: str, length: int, record: Record, before: int | None = None) -> list[float]:
         """Return the scores of the first documents, up to the first one that was not asked about."""
+        return [float(result["score"]) for result in self.results(method, task, length, record, before)]
+
+    def results(
+        self, method: str, task: str, length: int, record: Record, before: int | None = None
+    ) -> list[Mapping[str, Any]]:
+        """Return what was found in the first documents, up to the first one that was not asked about."""
         found = []
         for index in range(len(self.documents) if before is None else before):
             made = record(self.task(method, task, length, index))
             if made is None or made["result"] is None:
                 break
-            found.append(float(made["result"]["score"]))
+            found.append(made["result"])
         return found
 
     def certificate(self, method: str, task: str, record: Record, before: int | None = None) -> Certificate | None:

@@ -1,5 +1,6 @@
 """The summary of a survey: scores by length, controls, certificates and losses, as frozen values and as JSON."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -36,6 +37,8 @@ class TaskRow:
 
     Arguments:
         scores: by length, means over documents.
+        depths: by length and by where in the text the answer is, 0 … 1, means over documents; empty for tasks of one
+            question about a text.
         controls: by name, means over the first documents, at the longest length.
         certificate: what is known; None where nothing is.
         failed: why there is no number; None where there are.
@@ -44,6 +47,7 @@ class TaskRow:
     task: str
     method: str
     scores: dict[int, Estimate]
+    depths: dict[int, dict[float, Estimate]]
     controls: dict[str, Estimate]
     certificate: Certificate | None
     failed: str | None
@@ -70,6 +74,10 @@ class TaskRow:
             "task": self.task,
             "method": self.method,
             "scores": {str(length): found.json() for length, found in self.scores.items()},
+            "depths": {
+                str(length): {f"{depth:g}": found.json() for depth, found in by_depth.items()}
+                for length, by_depth in self.depths.items()
+            },
             "controls": {name: found.json() for name, found in self.controls.items()},
             "effective_length": certificate.length if certificate else None,
             "decided": certificate.decided if certificate else False,
@@ -127,7 +135,7 @@ def summarize(plan: SurveyPlan, record: Record, setting: Setting) -> Survey:
 def _task(plan: SurveyPlan, record: Record, task: str, method: str) -> TaskRow:
     failed = plan.failure(method, task, record)
     if failed is not None:
-        return TaskRow(task, method, {}, {}, None, failed)
+        return TaskRow(task, method, {}, {}, {}, None, failed)
     scores = {n: values for n in plan.lengths if (values := plan.scores(method, task, n, record))}
     controls: dict[str, Estimate] = {}
     for name in CONTROLS:
@@ -136,7 +144,23 @@ def _task(plan: SurveyPlan, record: Record, task: str, method: str) -> TaskRow:
         if known := [score for score in found if score is not None]:
             controls[name] = mean(known)
     certificate = plan.certificate(method, task, record)
-    return TaskRow(task, method, {n: mean(values) for n, values in scores.items()}, controls, certificate, None)
+    means = {n: mean(values) for n, values in scores.items()}
+    depths = {n: found for n in plan.lengths if (found := _by_depth(plan.results(method, task, n, record)))}
+    return TaskRow(task, method, means, depths, controls, certificate, None)
+
+
+def _by_depth(results: Sequence[Mapping[str, Any]]) -> dict[float, Estimate]:
+    """The mean over documents of the mean score of each document's questions at a depth, where they are several."""
+    found: dict[float, list[float]] = {}
+    for result in results:
+        asked, own = [*result.get("questions", ()), *result.get("prompts", ())], dict[float, list[float]]()
+        for each in asked if len(asked) > 1 else ():
+            own.setdefault(round(each["depth"], 4), []).append(
+                float(each["score"] if "score" in each else each["right"])
+            )
+        for depth, scores in own.items():
+            found.setdefault(depth, []).append(sum(scores) / len(scores))
+    return {depth: mean(found[depth]) for depth in sorted(found)}
 
 
 def _controlled(plan: SurveyPlan) -> range:
