@@ -37,6 +37,12 @@ def audit(
         str | None,
         typer.Option("--served-name", help="With a server: its name for MODEL; else the first one it lists."),
     ] = None,
+    length: Annotated[
+        list[int] | None,
+        typer.Option(
+            "--length", help="With a server: tokens of a text; repeatable; left out, half to twice the trained length."
+        ),
+    ] = None,
     text: Annotated[
         list[Path] | None,
         typer.Option("--text", help="With a server: files or folders to make texts from; repeatable."),
@@ -57,7 +63,7 @@ def audit(
     if server is not None or runs_as is not None:
         from longspan.cli.auditing_server import run
 
-        if not run(model, server, runs_as, served_name, expect, to, text or [], as_json):
+        if not run(model, server, runs_as, served_name, expect, to, length or [], text or [], as_json):
             raise typer.Exit(1)
         return
     from longspan.audit.audit import audit as audited

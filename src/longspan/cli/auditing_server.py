@@ -16,6 +16,7 @@ def run(
     served_name: str | None,
     expect: str,
     to: int | None,
+    lengths: list[int],
     text: list[Path],
     as_json: bool,
 ) -> bool:
@@ -34,6 +35,7 @@ def run(
             served_name=served_name,
             expect=expect,
             to=to,
+            lengths=lengths,
             texts=text,
             progress=progress,
         )

@@ -100,6 +100,21 @@ def top_only(model: Any, *, contents: bool) -> Answering:
     return answer
 
 
+def writes(model: Any) -> Answering:
+    """A server that takes text only and gives nothing but text, as transformers serve does."""
+
+    def answer(path: str, body: dict[str, Any]) -> Any:
+        if path != "/v1/completions" or not isinstance(body["prompt"], str) or "prompt_logprobs" in body:
+            return 400
+        ids = tokenizer()(body["prompt"], return_tensors="pt")["input_ids"]
+        limits: dict[str, Any] = {"max_new_tokens": body["max_tokens"], "do_sample": False, "pad_token_id": 0}
+        found = model.generate(ids, **limits)[0]
+        before, after = (tokenizer().decode(row, skip_special_tokens=True) for row in (ids[0], found))
+        return {"choices": [{"text": after[len(before) :]}]}
+
+    return answer
+
+
 SPEAKS: dict[str, tuple[Callable[[Any], Answering], str]] = {
     "echo": (echo, "completions with echo"),
     "text": (lambda model: echo(model, only_text=True), "completions with echo"),
@@ -138,6 +153,34 @@ def test_a_server_over_http_is_named(dialect: str, document: Path) -> None:
         assert verdict_on(connected(url), "yarn(factor=4)", document).as_asked
 
 
+def test_a_server_that_only_writes_is_compared_by_what_it_writes(document: Path) -> None:
+    with http(writes(local())) as url:
+        server = connected(url)
+        assert server.dialect.name == "greedy continuations"
+        verdict = verdict_on(server, "yarn(factor=4)", document)
+    assert verdict.named == "plain: the model as it is"
+    assert verdict.chosen
+    assert "wrote at temperature 0" in verdict.sentences()[-1]
+    with http(writes(stock(**YARN))) as url:
+        assert verdict_on(connected(url), "yarn(factor=4)", document).as_asked
+
+
+def test_a_server_that_samples_fits_nothing(document: Path) -> None:
+    right = writes(stock(**YARN))
+
+    def shuffled(path: str, body: dict[str, Any]) -> Any:
+        reply = right(path, body)
+        if isinstance(reply, dict):
+            choice = reply["choices"][0]
+            choice["text"] = "".join(f" {word}" for word in reversed(choice["text"].split()))
+        return reply
+
+    with http(shuffled) as url:
+        verdict = verdict_on(connected(url), "yarn(factor=4)", document)
+    assert not verdict.fits
+    assert "samples at temperature 0" in verdict.sentences()[0]
+
+
 def test_a_server_that_drops_the_start_is_named(document: Path) -> None:
     with http(echo(local(), keep=64)) as url:
         verdict = verdict_on(connected(url), "plain", document)
@@ -151,7 +194,7 @@ def test_dropped_tokens_have_no_value() -> None:
 
 
 def test_a_server_without_log_probabilities_is_one_line() -> None:
-    with http(lambda path, body: {"choices": [{"text": "yes"}]}) as url, pytest.raises(InputError) as error:
+    with http(lambda path, body: {"choices": []}) as url, pytest.raises(InputError) as error:
         connected(url)
     assert "gives no log-probabilities" in str(error.value)
     assert "\n" not in str(error.value)

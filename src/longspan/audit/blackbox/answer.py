@@ -1,4 +1,4 @@
-"""Answer: the log-probabilities that a server gives for one request, and the `Server` that gives them."""
+"""Answer: what a server says about the tokens of one request, and the `Server` that says it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,9 +13,12 @@ class Answer:
     """Natural logs of p(token | the tokens before its position), one for each position and token.
 
     Arguments:
-        positions: index of each token in the request; the number of sent tokens for one that follows them.
+        positions: index of each token in the request; tokens that follow it count on.
         tokens: the ids of the tokens.
         values: nats, at most 0; NaN for a token that the server gives no number for, as for one that it dropped.
+        continuation: the tokens that the server wrote after the request, which are read before later ones.
+        chosen: whether nothing but the choice of each token is known: its value is then ln p(token) − ln p(the most
+            likely token), 0 for a greedy choice.
 
     Errors: InputError where the lists differ in length, or a value is above 0.
     """
@@ -23,6 +26,8 @@ class Answer:
     positions: tuple[int, ...]
     tokens: tuple[int, ...]
     values: tuple[float, ...]
+    continuation: tuple[int, ...] = ()
+    chosen: bool = False
 
     def __post_init__(self) -> None:
         if not len(self.positions) == len(self.tokens) == len(self.values):

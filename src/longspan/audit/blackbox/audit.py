@@ -22,6 +22,7 @@ def audit_server(
     served_name: str | None = None,
     expect: str = PLAIN_NAME,
     to: int | None = None,
+    lengths: Sequence[int] = (),
     texts: Sequence[str | Path] = (),
     progress: Callable[[str], None] = lambda text: None,
 ) -> Verdict:
@@ -33,7 +34,8 @@ def audit_server(
         runs_as: `module:function` in the place of a server; one of the two must be given.
         served_name: what the server calls the model; the first one that it lists where left out.
         expect: the scheme that the server was asked to apply; "plain" for the model as it is.
-        to: the longest text to send, tokens; twice the trained length where left out.
+        to: N, tokens that the server is to read; texts are no longer than that.
+        lengths: of the texts to send, tokens; from half to twice the trained length where left out.
         texts: files or folders to make texts from; the bundled documents where left out.
         progress: takes short messages.
 
@@ -46,7 +48,8 @@ def audit_server(
     function = None if runs_as is None else function_named(runs_as)
     loaded = LoadedModel.load(name, "float32")
     asked = asked_of(loaded.model, expect, (), loaded.opening, to)
-    requests = texts_of(loaded.tokenizer, texts, usual_lengths(asked.trained_length, to), loaded.opening)
+    lengths = lengths or usual_lengths(asked.trained_length, to)
+    requests = texts_of(loaded.tokenizer, texts, lengths, loaded.opening)
     found: Server
     if connection is not None:
         found = HttpServer(connection, Vocabulary(loaded.tokenizer, loaded.opening), _trial(requests[0]), served_name)

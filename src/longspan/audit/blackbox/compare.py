@@ -59,23 +59,33 @@ def texts_of(
 ) -> tuple[Request, ...]:
     """Return one planted text per length, each from another document where there are enough.
 
-    A text is written out and read again once, so that a server that takes text only splits it into the same tokens.
+    Where no document is long enough, several are joined. A text is written out and read again once, so that a server
+    that takes text only splits it into the same tokens.
 
     Errors: InputError where the texts are too short.
     """
-    needed = max(lengths)
-    found = library(texts or bundled.documents(), tokenizer, needed, len(lengths)).documents
-    if not found:
-        raise InputError(f"no text has {needed} tokens: give longer ones with --text")
+    sources = _sources(texts or bundled.documents(), tokenizer, max(lengths), len(lengths))
     made = []
     for number, length in enumerate(lengths):
-        source = found[(seed + number) % len(found)].tokens(tokenizer)
-        body = planted(source, length, tokenizer, seed + number)
+        body = planted(sources[(seed + number) % len(sources)], length, tokenizer, seed + number)
         text = tokenizer.decode(body, clean_up_tokenization_spaces=False)
         again = tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"]
         body = tuple(again[:length]) if len(again) >= length // 2 else body
         made.append(Request((*opening, *body), tuple(opening)))
     return tuple(made)
+
+
+def _sources(texts: Sequence[str | Path], tokenizer: Any, length: int, wanted: int) -> list[tuple[int, ...]]:
+    """Return documents of `length` tokens, or where there is none, all of them one after the other."""
+    if found := library(texts, tokenizer, length, wanted).documents:
+        return [document.tokens(tokenizer) for document in found]
+    whole = library(texts, tokenizer, SHORTEST, length // SHORTEST + 1)  # parts of `SHORTEST` tokens
+    joined: list[int] = []
+    for document in sorted(whole.documents, key=lambda document: (document.path, document.start)):
+        joined += document.tokens(tokenizer)
+    if len(joined) < length:
+        raise InputError(f"the texts have {len(joined)} tokens, fewer than {length}: give more with --text")
+    return [tuple(joined)]
 
 
 def usual_lengths(trained_length: int, to: int | None) -> tuple[int, ...]:
@@ -126,7 +136,8 @@ def compare(
     request = np.repeat(np.arange(len(answers)), [len(answer.values) for answer in answers])
     if not len(given) or np.isnan(given).all():
         raise InputError("the server gave no log-probability at all: ask it for the log-probabilities of the prompt")
-    return _verdict(asked, hypotheses, weigh(given, np.stack(rows), request), requests, refused)
+    evidence = weigh(given, np.stack(rows), request, answers[0].chosen)
+    return _verdict(asked, hypotheses, evidence, requests, refused)
 
 
 @contextmanager
@@ -158,4 +169,6 @@ def _verdict(
         evidence.tokens,
         tuple(len(request.ids) for request in requests),
         tuple(refused),
+        asked.trained_length,
+        evidence.chosen,
     )

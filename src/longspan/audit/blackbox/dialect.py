@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from longspan.audit.blackbox.answer import Answer
 from longspan.errors import LongspanError, RefusalError
@@ -22,15 +22,20 @@ class Dialect(ABC):
     Arguments:
         connection: the server.
         vocabulary: of the local tokenizer.
-        model: the name that the server knows the model by.
+        model: the name that the server knows the model by; None to name none, which servers of one model allow.
     """
 
     name: ClassVar[str]
     rank: ClassVar[int]
     """Dialects are tried in this order: those that give most numbers per request first."""
 
-    def __init__(self, connection: "Connection", vocabulary: "Vocabulary", model: str) -> None:
+    def __init__(self, connection: "Connection", vocabulary: "Vocabulary", model: str | None) -> None:
         self.connection, self.vocabulary, self.model = connection, vocabulary, model
+
+    def complete(self, **fields: Any) -> Any:
+        """Return what `/v1/completions` says; errors as of `Connection.post`."""
+        named = {} if self.model is None else {"model": self.model}
+        return self.connection.post("/v1/completions", {**named, **fields})
 
     def prompts(self, ids: Sequence[int]) -> Sequence[Sequence[int]]:
         """Return the requests to make about one text: the text, where its own tokens come back."""

@@ -15,6 +15,10 @@ Whether the best hypothesis fits at all is asked in two ways. What is left, s �
 tokens themselves differ by; and it must not resemble any difference of two hypotheses: a server that does a quarter
 of one thing and three quarters of another leaves such a remainder.
 
+Where only the server's choices are known, s is 0 and ℓ(h) is how far a chosen token is below the most likely one: 0 for
+almost every token under the right hypothesis. σ is then estimated from the others, near ties that rounding decided;
+and a hypothesis fits where hardly any chosen token is `CLEARLY` below the most likely one.
+
 Source: Lange, Little & Taylor 1989, "Robust statistical modeling using the t distribution", JASA 84; Ville 1939;
 Grünwald & van Ommen 2017, "Inconsistency of Bayesian inference for misspecified linear models, and a proposal for
 repairing it", Bayesian Analysis 12 (likelihoods that are flattened where the model of the noise is only roughly right).
@@ -44,6 +48,12 @@ MOST_RESEMBLING = 0.25
 """The share of what is left that may be explained by differences of hypotheses where one fits."""
 
 
+CLEARLY = 0.5
+"""Nats by which a token is clearly not the most likely one."""
+MOST_UNLIKELY = 0.05
+"""The share of chosen tokens that may clearly not be the most likely ones where a hypothesis fits."""
+
+
 @dataclass(frozen=True)
 class Ranked:
     """A hypothesis among others.
@@ -68,9 +78,11 @@ class Evidence:
     Arguments:
         ranking: all hypotheses, the best first.
         noise: σ, nats: how far single tokens are from the best hypothesis.
-        unexplained: the share of the variance of the server's log-probabilities that the best one leaves.
+        unexplained: the share of the variance of the server's log-probabilities that the best one leaves; of chosen
+            tokens the share that clearly are not its most likely ones.
         resembling: the share of what is left that one difference between the best and another hypothesis explains.
-        tokens: how many log-probabilities were compared.
+        tokens: how many log-probabilities, or chosen tokens, were compared.
+        chosen: whether only the server's choices are known.
     """
 
     ranking: tuple[Ranked, ...]
@@ -78,10 +90,13 @@ class Evidence:
     unexplained: float
     resembling: float
     tokens: int
+    chosen: bool = False
 
     @property
     def fits(self) -> bool:
         """Whether the best hypothesis explains the answers."""
+        if self.chosen:
+            return self.unexplained <= MOST_UNLIKELY
         return self.unexplained <= MOST_UNEXPLAINED and self.resembling <= MOST_RESEMBLING
 
     @property
@@ -94,6 +109,7 @@ def weigh(
     given: Float64[np.ndarray, " tokens"],
     predicted: Float64[np.ndarray, "hypotheses tokens"],
     request: Int64[np.ndarray, " tokens"],
+    chosen: bool = False,
 ) -> Evidence:
     """Compare a server's log-probabilities with those predicted under each hypothesis.
 
@@ -101,13 +117,15 @@ def weigh(
         given: the server's, nats; NaN where it gave none.
         predicted: those of each hypothesis, nats; NaN where the model would not read the token.
         request: number of the request that each token belongs to; blocks do not cross requests.
+        chosen: whether only the server's choices are known: `given` is 0, and `predicted` relative to the most likely
+            token.
     """
     off = _differences(given, predicted)
     sizes = np.abs(off)
     noise = FLOOR
     for _ in range(3):  # the scale depends on which is best, and that hardly on the scale
         best = int(_log_likelihood(off, noise).mean(1).argmax()) if noise > FLOOR else int(sizes.mean(1).argmin())
-        noise = max(FLOOR, 1.4826 * float(np.median(sizes[best])))
+        noise = max(FLOOR, 1.4826 * _median(sizes[best][sizes[best] > 0]))
     likelihood = _log_likelihood(off, noise)
     best = int(likelihood.mean(1).argmax())
     ahead = likelihood[best] - likelihood
@@ -118,9 +136,10 @@ def weigh(
     return Evidence(
         tuple(Ranked(i, float(ahead[i].mean()), bool(apart[i]), float(np.median(sizes[i]))) for i in ranking),
         noise,
-        _unexplained(given, off[best]),
+        float((sizes[best] > CLEARLY).mean()) if chosen else _unexplained(given, off[best]),
         _resembling(off, best, noise),
         off.shape[1],
+        chosen,
     )
 
 
@@ -130,6 +149,10 @@ def _differences(
     """Server minus hypothesis; 0 where both have no number, `MISSING` where one has none."""
     absent = np.isnan(given)[None] != np.isnan(predicted)
     return np.where(absent, MISSING, np.nan_to_num(given[None] - predicted, nan=0.0))
+
+
+def _median(values: Float64[np.ndarray, " values"]) -> float:
+    return float(np.median(values)) if len(values) else 0.0
 
 
 def _log_likelihood(off: Float64[np.ndarray, "..."], noise: float) -> Float64[np.ndarray, "..."]:

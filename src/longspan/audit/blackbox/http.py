@@ -72,10 +72,11 @@ class HttpServer:
     Arguments:
         connection: its address.
         vocabulary: of the local tokenizer.
-        model: the name that the server knows the model by; the first one that it lists where left out.
+        model: the name that the server knows the model by; where left out, the first one that it lists, and none where
+            it refuses that one: transformers serve is pinned to one model and lists others.
         trial: token ids that each dialect is tried on.
 
-    Errors: InputError where the server gives no log-probabilities in any dialect.
+    Errors: InputError where the server answers in no dialect.
     """
 
     def __init__(
@@ -84,19 +85,19 @@ class HttpServer:
         from longspan.audit.blackbox.dialects import dialects
 
         self.connection, self.vocabulary = connection, vocabulary
-        self.model = model or self._first_model()
         reasons: list[str] = []
-        for dialect in dialects(connection, vocabulary, self.model):
-            try:
-                dialect.answer(trial)
-            except UnansweredError as error:
-                reasons.append(f"{dialect.name}: {error}")
-            else:
-                self.dialect: Dialect = dialect
-                return
+        for name in (model,) if model else dict.fromkeys((self._first_model(), None)):
+            for dialect in dialects(connection, vocabulary, name):
+                try:
+                    dialect.answer(trial)
+                except UnansweredError as error:
+                    reasons.append(f"{dialect.name}: {error}")
+                else:
+                    self.dialect: Dialect = dialect
+                    return
         raise InputError(
-            f"{connection.url} gives no log-probabilities, which this audit compares; start it so that it does, or "
-            f"use --runs-as. Tried: {shown('; '.join(reasons))}"
+            f"{connection.url} gives no log-probabilities and completes no text, and this audit needs one of them; "
+            f"start it so that it does, or use --runs-as. Tried: {shown('; '.join(reasons))}"
         )
 
     def prompts(self, ids: Sequence[int]) -> Sequence[Sequence[int]]:
@@ -113,9 +114,9 @@ class HttpServer:
         except UnansweredError as error:
             raise InputError(f"the server gives no log-probabilities for {len(ids)} tokens: {error}") from error
 
-    def _first_model(self) -> str:
+    def _first_model(self) -> str | None:
         try:
             listed = self.connection.get("/v1/models")
             return str(listed["data"][0]["id"])
         except (UnansweredError, LookupError, TypeError):
-            return "default"
+            return None

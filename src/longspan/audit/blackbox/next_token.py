@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 from longspan.audit.blackbox.answer import Answer
 from longspan.audit.blackbox.dialect import Dialect, UnansweredError
+from longspan.audit.blackbox.vocabulary import Vocabulary
 
 PLACES = 24
 TOP = 10
@@ -28,7 +29,7 @@ class NextToken(Dialect):
 
     def prompts(self, ids: Sequence[int]) -> Sequence[Sequence[int]]:
         """Return first parts of the text."""
-        return [ids[:place] for place in places(len(ids))]
+        return parts(ids, len(ids) // 4, PLACES, self.vocabulary)
 
     def answer(self, ids: Sequence[int]) -> Answer:
         """Return what the server says after the whole prompt.
@@ -41,7 +42,8 @@ class NextToken(Dialect):
         return Answer((len(ids),) * len(found), tuple(found), tuple(found.values()))
 
 
-def places(length: int) -> list[int]:
-    """Return how many first tokens of a text to send each time: from a quarter of it to all of it."""
-    first = max(1, length // 4)
-    return sorted({first + (length - first) * step // (PLACES - 1) for step in range(PLACES)})
+def parts(ids: Sequence[int], shortest: int, count: int, vocabulary: Vocabulary) -> list[tuple[int, ...]]:
+    """Return first parts of a text, the longest all of it, as a server that takes text reads them."""
+    first = max(1, shortest)
+    places = sorted({first + (len(ids) - first) * step // (count - 1) for step in range(count)})
+    return [vocabulary.as_read(ids[:place]) for place in places]

@@ -43,7 +43,7 @@ def predicted(
 
     Errors: RefusalError where the model cannot do what the hypothesis says.
     """
-    fed = [hypothesis.feeding.feed(request.ids, request.opening) for request in requests]
+    fed = [_fed(hypothesis, request, answer.continuation) for request, answer in zip(requests, answers, strict=True)]
     schemes = [hypothesis.scheme_of(len(read)) for read, _ in fed]
     plain = schemes[0] in (PLAIN, Plan.everywhere(PLAIN))  # the model itself, without anything of ours
     attached = nullcontext() if plain else pretrained.attached(reader.model, schemes[0])
@@ -60,18 +60,30 @@ def predicted(
     return np.concatenate(found)
 
 
+def _fed(hypothesis: Hypothesis, request: Request, continuation: Sequence[int]) -> tuple[list[int], list[int]]:
+    """Return what the model reads, and where each token is in the request and what was written after it."""
+    read, source = hypothesis.feeding.feed(request.ids, request.opening)
+    sent = len(request.ids)
+    return [*read, *continuation], [*source, *range(sent, sent + len(continuation))]
+
+
 def _of_one(
     reader: Reader, hidden: Float[Tensor, "read width"], source: Sequence[int], sent: int, answer: Answer
 ) -> Float64[np.ndarray, " values"]:
     """Return what the hidden states of a request say about its answer; a row does not see the rows after it."""
     rows = {index: place - 1 for place, index in enumerate(source)}  # the row that predicts each sent token
-    rows[sent] = len(source) - 1
+    rows.setdefault(sent, len(source) - 1)
     predicting = np.array([rows.get(position, -1) for position in answer.positions], dtype=np.int64)
     known = predicting >= 0
     found = np.full(len(predicting), nan)
     if known.any():
         tokens = torch.tensor(np.array(answer.tokens)[known], device=hidden.device)
-        found[known] = -reader.losses(hidden[torch.from_numpy(predicting[known])], tokens).numpy()
+        rows_known = hidden[torch.from_numpy(predicting[known])]
+        if answer.chosen:
+            logits = reader.logits(rows_known)
+            found[known] = (logits.gather(1, tokens[:, None])[:, 0] - logits.amax(1)).double().cpu().numpy()
+        else:
+            found[known] = -reader.losses(rows_known, tokens).numpy()
     return found
 
 

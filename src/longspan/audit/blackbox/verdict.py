@@ -1,5 +1,6 @@
 """The verdict on a server: which hypothesis explains its answers, and how sure that is."""
 
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -36,6 +37,8 @@ class Verdict:
         tokens: how many log-probabilities were compared.
         lengths: of the texts, tokens.
         refused: hypotheses that the local model cannot imitate, with the reason.
+        trained_length: L, tokens that the model was trained on.
+        chosen: whether the server gives no log-probabilities, so that the tokens that it chose were compared.
     """
 
     asked: str
@@ -47,6 +50,8 @@ class Verdict:
     tokens: int
     lengths: tuple[int, ...]
     refused: tuple[str, ...] = ()
+    trained_length: int = 0
+    chosen: bool = False
 
     @property
     def named(self) -> str | None:
@@ -71,13 +76,14 @@ class Verdict:
     def sentences(self) -> list[str]:
         """Return the verdict, a sentence each."""
         if not self.fits:
-            return [self._nothing_fits(), f"The nearest is: {self.considered[0].name}."]
+            return [self._nothing_fits(), f"The nearest is: {self.considered[0].name}.", *self._limits()]
         found = [f"{self._head()} It is ahead of the next by {self.ahead:.3g} nats per token."]
         others = [name for name in self.alike if name != (self.asked if self.as_asked else self.alike[0])]
         if others:
             found.append(f"These texts cannot tell it apart from: {'; '.join(others)}.")
-        found.append(f"Single tokens are {self.noise:.2g} nats off, over {self.tokens} tokens.")
-        return found
+        if not self.chosen:
+            found.append(f"Single tokens are {self.noise:.2g} nats off, over {self.tokens} tokens.")
+        return [*found, *self._limits()]
 
     def as_json(self) -> dict[str, Any]:
         """Return everything as plain values."""
@@ -89,7 +95,25 @@ class Verdict:
             return f"The server does what was asked: {self.asked}."
         return f"The server does not do what was asked ({self.asked}). It does: {self.alike[0]}."
 
+    def _limits(self) -> Iterator[str]:
+        """What these answers cannot show."""
+        if self.chosen:
+            yield (
+                f"The server gives no log-probabilities: this rests on {self.tokens} tokens that it wrote at "
+                "temperature 0, which tell less."
+            )
+        if max(self.lengths, default=0) <= self.trained_length:
+            yield (
+                f"No text is longer than the trained length of {self.trained_length} tokens: what sets in beyond it is "
+                "not seen."
+            )
+
     def _nothing_fits(self) -> str:
+        if self.chosen:
+            return (
+                "None of the hypotheses fits: the server writes tokens that are not the most likely ones of this "
+                "model. It samples at temperature 0, runs another model, or does something else."
+            )
         if self.resembling > self.unexplained:
             return "None of the hypotheses fits: the server does something between or beside them."
         return (

@@ -21,6 +21,20 @@ class Vocabulary:
         plain = ids[len(self.opening) :] if tuple(ids[: len(self.opening)]) == self.opening else ids
         return str(self.tokenizer.decode(list(plain), clean_up_tokenization_spaces=False))
 
+    def as_read(self, ids: Sequence[int]) -> tuple[int, ...]:
+        """Return the ids that a server reads where it is sent the text of ids: a cut may fall inside a word."""
+        opening = self.opening if tuple(ids[: len(self.opening)]) == self.opening else ()
+        return (*opening, *self._split(self.text(ids)))
+
+    def continuation(self, ids: Sequence[int], written: str) -> tuple[int, ...]:
+        """Return the ids of what a server wrote after a request."""
+        text = self.text(ids)
+        before, both = self._split(text), self._split(text + written)
+        return both[len(before) :] if both[: len(before)] == before else self._split(written)
+
+    def _split(self, text: str) -> tuple[int, ...]:
+        return tuple(self.tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"])
+
     def piece(self, token: int) -> str:
         """Return the text of one token."""
         return str(self.tokenizer.decode([token], clean_up_tokenization_spaces=False))

@@ -8,7 +8,7 @@ from longspan.audit.blackbox.vocabulary import Vocabulary
 from longspan.registry import registered
 
 
-def dialects(connection: Connection, vocabulary: Vocabulary, model: str) -> list[Dialect]:
+def dialects(connection: Connection, vocabulary: Vocabulary, model: str | None) -> list[Dialect]:
     """Return all dialects for one server, in the order in which they are tried."""
     found: dict[str, type[Any]] = registered(__name__, Dialect)
     kinds = sorted(found.values(), key=lambda kind: kind.rank)

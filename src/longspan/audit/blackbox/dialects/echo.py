@@ -29,15 +29,7 @@ class Echo(Dialect):
                 raise refused from None
 
     def _ask(self, ids: Sequence[int], prompt: list[int] | str) -> Answer:
-        body = {
-            "model": self.model,
-            "prompt": prompt,
-            "max_tokens": 1,
-            "echo": True,
-            "logprobs": 1,
-            "temperature": 0,
-        }
-        reply = self.connection.post("/v1/completions", body)
+        reply = self.complete(prompt=prompt, max_tokens=1, echo=True, logprobs=1, temperature=0)
         try:
             found = reply["choices"][0]["logprobs"]
             values, pieces = list(found["token_logprobs"]), list(found["tokens"])

@@ -17,8 +17,7 @@ class PromptLogprobs(Dialect):
 
     def answer(self, ids: Sequence[int]) -> Answer:
         """Send ids."""
-        body = {"model": self.model, "prompt": list(ids), "max_tokens": 1, "prompt_logprobs": 0, "temperature": 0}
-        reply = self.connection.post("/v1/completions", body)
+        reply = self.complete(prompt=list(ids), max_tokens=1, prompt_logprobs=0, temperature=0)
         try:
             choice = reply["choices"][0]
             given = choice.get("prompt_logprobs", reply.get("prompt_logprobs"))

@@ -39,5 +39,4 @@ class TopLogprobs(NextToken):
         return {token: float(value) for token, value in known.items() if token is not None}
 
     def _ask(self, prompt: list[int] | str) -> Any:
-        body = {"model": self.model, "prompt": prompt, "max_tokens": 1, "logprobs": TOP, "temperature": 0}
-        return self.connection.post("/v1/completions", body)
+        return self.complete(prompt=prompt, max_tokens=1, logprobs=TOP, temperature=0)
