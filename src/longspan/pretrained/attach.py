@@ -1,4 +1,4 @@
-"""`attached`, `extend`, `detach`: put a scheme on a pretrained model, and take it off."""
+"""`attached`, `extend`, `detach`: put a scheme on a model, and take it off; `design`: give an untrained one its plan."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -7,13 +7,16 @@ from typing import Any, TypeVar
 
 from torch import nn
 
+from longspan.errors import RefusalError
 from longspan.plan import Plan
+from longspan.pretrained.anatomy.layers import Anatomy
 from longspan.pretrained.anatomy.probe import probe
 from longspan.pretrained.attachment import Attachment, attachment_of
+from longspan.pretrained.design import add_learned, resolve_design
 from longspan.pretrained.division import divide
 from longspan.pretrained.resolve import resolve
 from longspan.pretrained.self_test import check_plain_rotation
-from longspan.pretrained.target import target_of
+from longspan.pretrained.target import Target, target_of
 from longspan.scheme import Scheme
 
 _Model = TypeVar("_Model", bound=nn.Module)
@@ -50,7 +53,8 @@ def extend(
     same = present is not None and (present.plan, present.backend, present.length) == (plan, backend, length)
     if present is not None and same and present.tokenizer is tokenizer:
         return model
-    detach(model)
+    if present is not None:
+        present.remove()
     try:
         work = divide(anatomy, plan)
         check_plain_rotation(model, anatomy, target, work, backend)
@@ -63,11 +67,48 @@ def extend(
 
 
 def detach(model: _Model) -> _Model:
-    """Take the extension off a model; one without an extension stays as it is. Return the same model."""
+    """Take the extension off a model; one without an extension stays as it is. Return the same model.
+
+    A model that was trained with a design keeps the design.
+    """
     attachment = attachment_of(model)
-    if attachment is not None:
-        attachment.remove()
+    if attachment is None:
+        return model
+    attachment.remove()
+    if attachment.target.design is not None:
+        _install_design(model, attachment.anatomy, replace(attachment.target, length=None), attachment.backend)
     return model
+
+
+def design(model: _Model, plan: Plan | Scheme | str, *, seed: int = 0, backend: str = "auto") -> _Model:
+    """Give an untrained model the plan that it is going to be trained with; return the same model.
+
+    Every part of the catalogue is allowed, learned numbers included: they become parameters of the attention modules.
+    A text means what it says: without a rotation term there is no rotation.
+
+    Arguments:
+        model: a causal language model of transformers with rotary positions, made from its config.
+        plan: as in "alibi", "rope + key_norm", "hwfa" or "kerple_log".
+        seed: of the learned numbers.
+        backend: the name of a backend of `attend`.
+
+    Errors: RefusalError for a model that has a design or an extension, and where this model cannot take the plan;
+    NotationError and SchemeError for a plan that means nothing.
+    """
+    if attachment_of(model) is not None:
+        raise RefusalError("this model carries a plan already: give a model fresh from its config")
+    anatomy = probe(model)
+    target = target_of(anatomy, None)
+    resolved = resolve_design(plan, target, len(anatomy.layers))
+    check_plain_rotation(model, anatomy, target, divide(anatomy, resolved), backend)
+    add_learned(anatomy, resolved, seed)
+    _install_design(model, anatomy, replace(target, design=resolved), backend)
+    return model
+
+
+def _install_design(model: nn.Module, anatomy: Anatomy, target: Target, backend: str) -> None:
+    assert target.design is not None
+    Attachment(model, anatomy, target, target.design, divide(anatomy, target.design), backend).install()
 
 
 @contextmanager
@@ -85,7 +126,9 @@ def attached(
     try:
         yield model
     finally:
-        if attachment_of(model) is not before:
-            detach(model)
+        present = attachment_of(model)
+        if present is not before:
+            if present is not None:
+                present.remove()
             if before is not None:
                 before.install()

@@ -39,8 +39,8 @@ class Work:
 
     @property
     def pairwise(self) -> bool:
-        """Whether an attention layer rotates queries and keys, so that it must know the position of each token."""
-        return any(scheme is not None and rotates(scheme) for scheme in self.remaining)
+        """Whether what an attention layer does depends on positions, so that it must know the position of each token."""
+        return any(scheme is not None and sees_positions(scheme) for scheme in self.remaining)
 
     @property
     def rotations(self) -> dict[Source, Rotation]:
@@ -123,6 +123,11 @@ def rotates(remaining: Scheme) -> bool:
     return remaining.rotation != NoPE()
 
 
+def sees_positions(remaining: Scheme) -> bool:
+    """Return whether what remains for attention depends on positions, and not on the order of tokens alone."""
+    return rotates(remaining) or remaining.bias is not None or remaining.reweight is not None
+
+
 def own_scheme(layer: Layer) -> Scheme:
     """Return the scheme of what a layer does by itself."""
     mask = Window(size=layer.local_size) if layer.local_size else All()
@@ -139,7 +144,7 @@ def _scheme_of(layer: Layer, resolved: Scheme) -> Scheme:
     spectrum = layer.spectrum()
     if layer.local_size is not None:
         return own_scheme(layer)
-    if spectrum is None or layer.layout is None:
+    if spectrum is None or layer.layout is None or resolved.rotation == NoPE():
         return replace(resolved, rotation=NoPE(), distance=TrueDistance())
     rotation = layer.layout.fit(resolved.rotation) if names_rotation(resolved) else spectrum
     return replace(resolved, rotation=rotation)
@@ -153,6 +158,8 @@ def _remaining(layer: Layer, scheme: Scheme, frame: Frame | None) -> Scheme | No
 
 def _can_rotate(source: Source, rotation: Rotation, users: list[Layer]) -> bool:
     """Return whether the model's own module can rotate in this way."""
+    if rotation == NoPE() or rotation.decays or rotation.num_axes > 1:
+        return False
     alone = rotation == users[0].spectrum() or all(layer.steerable for layer in users)
     lasting = rotation.gain == source.gain or all(layer.gains and not layer.opaque for layer in users)
     return source.holds(rotation.gain) and alone and lasting

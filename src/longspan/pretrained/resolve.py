@@ -5,6 +5,7 @@ from dataclasses import fields, replace
 from longspan.errors import RefusalError, SchemeError
 from longspan.notation import parse_plan, parts
 from longspan.plan import Plan
+from longspan.pretrained.design import replace_answers
 from longspan.pretrained.target import Target
 from longspan.rotation.nope import NoPE
 from longspan.rotation.rope import RoPE
@@ -25,6 +26,8 @@ def resolve(wanted: Plan | Scheme | str, target: Target, num_layers: int) -> Pla
 
     Errors: RefusalError for what needs training, SchemeError for numbers that remain open.
     """
+    if target.design is not None:
+        return replace_answers(target.design, wanted, target, num_layers)
     if isinstance(wanted, str):
         wanted = _read(wanted, target, num_layers)
     if isinstance(wanted, Scheme):

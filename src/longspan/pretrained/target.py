@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from longspan.geometry import Geometry
+from longspan.plan import Plan
 from longspan.pretrained.anatomy.config import rope_origin, theta
 from longspan.pretrained.anatomy.layers import Anatomy, Layer
 from longspan.pretrained.anatomy.layout import ChannelLayout
@@ -19,6 +20,7 @@ class Target:
         origin: what a named rotation starts from.
         length: tokens to read; None where it is not given.
         refusal: why no rotation can be named; None where one can.
+        design: the plan that the model was trained with; None where that is its architecture's own.
     """
 
     geometry: Geometry
@@ -26,6 +28,7 @@ class Target:
     origin: Origin
     length: int | None = None
     refusal: str | None = None
+    design: Plan | None = None
 
 
 def target_of(anatomy: Anatomy, length: int | None) -> Target:

@@ -19,6 +19,7 @@ from longspan.memo import remember
 from longspan.normalizer.softmax_plus_one import SoftmaxPlusOne
 from longspan.position_map import PositionMap
 from longspan.pretrained.anatomy.layout import ChannelLayout
+from longspan.pretrained.running.learned import learned_weights
 from longspan.pretrained.running.forward_pass import ForwardPasses
 from longspan.pretrained.running.mask import LazyMask, lazy_mask
 from longspan.scheme import Scheme
@@ -144,7 +145,7 @@ class Extended:
             raise RefusalError("this model adds a position bias of its own, which an extension would lose")
         if self.layout is not None:
             query, key = self.layout.arrange(query), self.layout.arrange(key)
-        weights = {} if s_aux is None else {"normalizer.logit": s_aux}
+        weights = learned_weights(module) if s_aux is None else {"normalizer.logit": s_aux}
         scheme = self.scheme
         if softcap is not None or s_aux is not None:
             scheme = _with_the_models_own(scheme, softcap, s_aux is not None)

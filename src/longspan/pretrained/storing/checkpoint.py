@@ -96,16 +96,16 @@ def require_safetensors(source: Path | str, config: PreTrainedConfig, settings: 
     .safetensors. Only names are checked: in the cache of the Hub, files are links to other folders. A config with more
     layers than the checkpoint has tensors is refused here too, before transformers builds them all.
     """
-    if _find(source, ADAPTER_CONFIG_NAME, settings):
+    if find(source, ADAPTER_CONFIG_NAME, settings):
         raise RefusalError(
             f"{source} holds an adapter: load it with peft, merge it (merge_and_unload) and extend the merged model"
         )
     named = getattr(config, "transformers_weights", None)
     if named is not None:
         _require_inside(source, "config.json", named, (".safetensors", ".safetensors.index.json"))
-        found = _find(source, named, settings)
+        found = find(source, named, settings)
     else:
-        found = _find(source, SAFE_WEIGHTS_NAME, settings) or _find(source, SAFE_WEIGHTS_INDEX_NAME, settings)
+        found = find(source, SAFE_WEIGHTS_NAME, settings) or find(source, SAFE_WEIGHTS_INDEX_NAME, settings)
     if found is None:
         raise RefusalError(f"cannot load {source}: it has no {named or SAFE_WEIGHTS_NAME}, and no other format is read")
     if found.endswith(".json"):
@@ -123,7 +123,7 @@ def require_safetensors(source: Path | str, config: PreTrainedConfig, settings: 
         )
 
 
-def _find(source: Path | str, name: str, settings: dict[str, Any]) -> str | None:
+def find(source: Path | str, name: str, settings: dict[str, Any]) -> str | None:
     return cached_file(source, name, _raise_exceptions_for_missing_entries=False, **settings)
 
 

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 from transformers import PreTrainedConfig, PreTrainedModel
 
 from longspan.pretrained.running.attention import IMPLEMENTATION
+from longspan.pretrained.storing.design import FIELD as DESIGN_FIELD
+from longspan.pretrained.storing.design import described, without_learned, write_learned
 from longspan.pretrained.storing.export import stock_config
 
 if TYPE_CHECKING:
@@ -23,6 +25,7 @@ VERSION = 1
 ORIGINAL = ("rope_parameters", "max_position_embeddings")
 """Fields of the text model's config that may be rewritten for stock runtimes."""
 HEADING = "# A model with an extended context"
+TRAINED = "# A model trained with its own design"
 
 
 class Keeping:
@@ -54,13 +57,18 @@ class Keeping:
         """
         model = self.model
         assert model is not None
+        design = self.attachment.target.design
+        if design is not None and not args:
+            kwargs["state_dict"] = without_learned(kwargs.get("state_dict") or model.state_dict())
         running, model.__dict__["config"] = model.__dict__["config"], stored_config(self.attachment, model)
         try:
             type(model).save_pretrained(model, save_directory, is_main_process, *args, **kwargs)
         finally:
             model.__dict__["config"] = running
+        if design is not None and is_main_process:
+            write_learned(Path(save_directory), model)
         page = Path(save_directory) / "README.md"
-        if is_main_process and (not page.exists() or page.read_text(encoding="utf-8").startswith(HEADING)):
+        if is_main_process and (not page.exists() or page.read_text(encoding="utf-8").startswith((HEADING, TRAINED))):
             page.write_text(card(self.attachment), encoding="utf-8")
 
 
@@ -68,11 +76,16 @@ def stored_config(attachment: "Attachment", model: PreTrainedModel) -> PreTraine
     """Return the config of an extended model as it is written to disk."""
     config = copy.deepcopy(attachment.own_config(model))
     text = config.get_text_config(decoder=True)
+    design = attachment.target.design
+    if design is not None:
+        setattr(config, DESIGN_FIELD, described(design))
     extension: dict[str, Any] = {"version": VERSION, "scheme": attachment.text, "length": attachment.length}
     stock = stock_config(attachment)
     if stock is None:
         config.attn_implementation = IMPLEMENTATION
-    else:
+    if attachment.plan == design:
+        return config
+    if stock is not None:
         extension["original"] = {name: copy.deepcopy(getattr(text, name)) for name in ORIGINAL}
         for name, value in stock.items():
             setattr(text, name, value)
@@ -83,17 +96,19 @@ def stored_config(attachment: "Attachment", model: PreTrainedModel) -> PreTraine
 def card(attachment: "Attachment") -> str:
     """Return the text of the folder's README: first of all, who can run the extension."""
     length = f" for reading {attachment.length} tokens" if attachment.length else ""
-    made = f"Extended by `{attachment.text}`{length}."
+    heading, what, made = HEADING, "extension", f"Extended by `{attachment.text}`{length}."
+    if attachment.plan == attachment.target.design:
+        heading, what, made = TRAINED, "design", f"Trained with `{attachment.text}`."
     if stock_config(attachment) is not None:
         reach = (
             "Every runtime that reads `rope_parameters` of type `longrope` (transformers, vLLM) runs the "
             "extended model; longspan is not needed."
         )
-        return f"{HEADING}\n\n{reach}\n\n{made}\n"
+        return f"{heading}\n\n{reach}\n\n{made}\n"
     reach = (
-        "**Load it with longspan.** Other runtimes do not know the extension: `from_pretrained` of transformers "
+        f"**Load it with longspan.** Other runtimes do not know the {what}: `from_pretrained` of transformers "
         'refuses this folder (`attn_implementation="sdpa"` gives the plain model), and vLLM, SGLang and llama.cpp run '
         "the plain model silently.\n\n"
         '```python\nimport longspan\nmodel = longspan.load("THIS_FOLDER")\n```'
     )
-    return f"{HEADING}\n\n{reach}\n\n{made}\n"
+    return f"{heading}\n\n{reach}\n\n{made}\n"

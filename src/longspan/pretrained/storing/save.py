@@ -13,10 +13,12 @@ from transformers import AutoConfig, AutoTokenizer, PreTrainedConfig, PreTrained
 
 from longspan.disk import new_folder, recover_folder, replaced_folder, writing
 from longspan.errors import RefusalError
-from longspan.pretrained.attach import extend
+from longspan.pretrained.attach import design, extend
 from longspan.pretrained.attachment import attachment_of
 from longspan.pretrained.running.attention import IMPLEMENTATION
-from longspan.pretrained.storing.checkpoint import hub_settings, load_weights, refusing, require_safetensors
+from longspan.pretrained.storing.checkpoint import find, hub_settings, load_weights, refusing, require_safetensors
+from longspan.pretrained.storing.design import FILE as LEARNED_FILE
+from longspan.pretrained.storing.design import load_learned, take_design
 from longspan.pretrained.storing.gguf import load_gguf, load_gguf_tokenizer, read_gguf_config
 from longspan.pretrained.storing.keeping import FIELD, ORIGINAL, VERSION
 
@@ -106,6 +108,7 @@ def load(
         else:
             settings = hub_settings(source)
             config, extension = _config(source, trust_remote_code, settings)
+            trained = take_design(config, source)
             require_safetensors(source, config, settings)
             model = load_weights(
                 source,
@@ -116,6 +119,8 @@ def load(
                 trust_remote_code=trust_remote_code,
                 **settings,
             )
+            if trained is not None:
+                load_learned(design(model, trained, backend=backend), find(source, LEARNED_FILE, settings), source)
         if scheme is None and extension is not None:
             scheme, length = extension["scheme"], length or extension.get("length")
         return model if scheme is None else extend(model, scheme, length=length, backend=backend)

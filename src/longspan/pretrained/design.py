@@ -1,0 +1,123 @@
+"""A design: the plan that a model is trained with, where every answer to every slot is allowed.
+
+    model = LlamaForCausalLM(config)                   # untrained
+    longspan.design(model, "alibi")                    # or "kerple_log", "nope", "xpos", "hwfa", "rope + key_norm" …
+
+Numbers that a part learns (KERPLE's, T5's, URPE's …) become parameters of each attention module, under the name
+`longspan`, so that optimizers, `state_dict` and checkpoints know them like all others.
+
+A model with a design is what later extensions start from: `extend(model, "rerope(256)")` replaces the design's answers
+to the slots that are named, and `detach` gives the design back. Layers whose design sees only a window stay as they
+are, as sliding layers of other models do.
+"""
+
+from dataclasses import replace
+
+import torch
+
+from longspan.errors import RefusalError, SchemeError
+from longspan.mask.all import All
+from longspan.notation import parse_plan, parts
+from longspan.plan import Plan
+from longspan.pretrained.anatomy.layers import Anatomy
+from longspan.pretrained.running.learned import LEARNED, Learned
+from longspan.pretrained.target import Target
+from longspan.rotation.nope import NoPE
+from longspan.rotation.rope import RoPE
+from longspan.scheme import Scheme
+from longspan.slots import Part
+
+FIXED = ("qk_norm", "cap", "bias", "direction", "normalizer", "reweight", "scale")
+"""Slots whose answers a trained model keeps."""
+
+
+def resolve_design(wanted: Plan | Scheme | str, target: Target, num_layers: int) -> Plan:
+    """Return the plan with its numbers filled in from the model that is going to be trained.
+
+    `RoPE()` in it means the model's own rotation. A text without a rotation term means no rotation.
+
+    Errors: NotationError and SchemeError for a plan that means nothing on this model.
+    """
+    geometry = target.geometry
+    if isinstance(wanted, str):
+        wanted = parse_plan(wanted, geometry, None, num_layers)
+    plan = Plan.everywhere(wanted) if isinstance(wanted, Scheme) else wanted
+    plan.layer(0, num_layers)  # raises where the plan is made for another depth
+    plan = plan.fill(geometry, geometry.trained_length)
+    return replace(plan, schemes=tuple(_own_rotation(scheme, target) for scheme in plan.schemes))
+
+
+def _own_rotation(scheme: Scheme, target: Target) -> Scheme:
+    """Let `RoPE()` be the model's own rotation, and rotate its channels alone."""
+    rotation = scheme.rotation
+    if rotation == NoPE():
+        return scheme
+    if rotation.num_axes > 1:
+        raise SchemeError(f"{rotation.name} needs {rotation.num_axes} positions per token, and a text has one")
+    fitted = target.layout.fit(rotation)
+    own = target.layout.fit(RoPE(theta=target.geometry.theta))
+    return replace(scheme, rotation=RoPE() if fitted == own else fitted)
+
+
+def add_learned(anatomy: Anatomy, plan: Plan, seed: int) -> None:
+    """Register the numbers that each layer's scheme learns as parameters of its attention module."""
+    generator = torch.Generator().manual_seed(seed)
+    for index, layer in enumerate(anatomy.layers):
+        scheme = plan.layer(index, len(anatomy.layers))
+        assert layer.layout is not None
+        if weights := scheme.initial_weights(layer.num_heads, layer.layout.head_dim, generator):
+            layer.module.add_module(LEARNED, Learned(weights))
+
+
+def replace_answers(design: Plan, wanted: Plan | Scheme | str, target: Target, num_layers: int) -> Plan:
+    """Return a design with the answers that a text, a scheme or a plan names in the place of its own.
+
+    Arguments:
+        target: with the tokens to read, from which open fields are filled.
+
+    Errors: RefusalError for an answer that the model would have to be trained with.
+    """
+    length = target.geometry.trained_length if target.length is None else target.length
+    layers = [design.layer(index, num_layers) for index in range(num_layers)]
+    if isinstance(wanted, str):
+        plan = parse_plan(wanted, target.geometry, length, num_layers)
+        whole = len(plan.schemes) > 1 or plan.num_layers is not None
+        named = [_named(plan.layer(i, num_layers)) if whole else parts(wanted, target.geometry) for i in range(num_layers)]
+    elif isinstance(wanted, Scheme):
+        named = [_named(wanted)] * num_layers
+    else:
+        named = [_named(wanted.layer(index, num_layers)) for index in range(num_layers)]
+    if all(scheme.mask != All() for scheme in layers):
+        raise RefusalError("every layer of this model was trained to see a part of the text: there is nothing to extend")
+    answers = sorted({part.name for some in named for part in some if part.slot in ("rotation", "distance")})
+    if answers and not any(scheme.rotation != NoPE() and scheme.mask == All() for scheme in layers):
+        raise RefusalError(
+            f"no layer of this model both rotates and sees the whole text, so that {', '.join(answers)} has nothing to "
+            "act on: leave it out"
+        )
+    merged = [_merged(scheme, some, target, length) for scheme, some in zip(layers, named, strict=True)]
+    return Plan.per_layer(merged) if len(set(merged)) > 1 else Plan.everywhere(merged[0])
+
+
+def _named(scheme: Scheme) -> tuple[Part, ...]:
+    """The answers of a scheme that are not those of an empty one."""
+    empty = Scheme(scale=scheme.default_scale)
+    return tuple(part for part in scheme.parts() if part != getattr(empty, part.slot))
+
+
+def _merged(own: Scheme, named: tuple[Part, ...], target: Target, length: int) -> Scheme:
+    answers = {part.slot: part.fill(target.geometry, length) for part in named}
+    for slot in FIXED:
+        if slot in answers and answers[slot] != getattr(own, slot):
+            raise RefusalError(
+                f"{answers[slot].name} needs training, and this model was trained without it: leave it out"
+            )
+    for part in answers.values():
+        if part.initial_weights(1, 2) and part != getattr(own, part.slot):
+            raise RefusalError(f"{part.name} needs training, because it has numbers to learn: leave it out")
+    if own.mask != All():
+        return own
+    if own.rotation == NoPE():
+        answers = {slot: part for slot, part in answers.items() if slot not in ("rotation", "distance")}
+    merged = replace(own, **answers)
+    return _own_rotation(merged, target)
