@@ -1,4 +1,4 @@
-"""`attached`, `extend`, `detach`: put a scheme on a model, and take it off; `design`: give an untrained one its plan."""
+"""`attached`, `extend`, `detach`: put a scheme on a model, and take it off. `design`: plan an untrained model."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -82,13 +82,17 @@ def replace_answers(design: Plan, wanted: Plan | Scheme | str, target: Target, n
     if isinstance(wanted, str):
         plan = parse_plan(wanted, target.geometry, length, num_layers)
         whole = len(plan.schemes) > 1 or plan.num_layers is not None
-        named = [_named(plan.layer(i, num_layers)) if whole else parts(wanted, target.geometry) for i in range(num_layers)]
+        named = [
+            _named(plan.layer(i, num_layers)) if whole else parts(wanted, target.geometry) for i in range(num_layers)
+        ]
     elif isinstance(wanted, Scheme):
         named = [_named(wanted)] * num_layers
     else:
         named = [_named(wanted.layer(index, num_layers)) for index in range(num_layers)]
     if all(scheme.mask != All() for scheme in layers):
-        raise RefusalError("every layer of this model was trained to see a part of the text: there is nothing to extend")
+        raise RefusalError(
+            "every layer of this model was trained to see a part of the text: there is nothing to extend"
+        )
     answers = sorted({part.name for some in named for part in some if part.slot in ("rotation", "distance")})
     if answers and not any(scheme.rotation != NoPE() and scheme.mask == All() for scheme in layers):
         raise RefusalError(

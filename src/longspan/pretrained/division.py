@@ -39,7 +39,7 @@ class Work:
 
     @property
     def pairwise(self) -> bool:
-        """Whether what an attention layer does depends on positions, so that it must know the position of each token."""
+        """Whether an attention layer's work depends on positions, so that it must know the position of each token."""
         return any(scheme is not None and sees_positions(scheme) for scheme in self.remaining)
 
     @property

@@ -2,17 +2,18 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from tiny import llama
 from transformers import AutoModelForCausalLM
 
 from longspan.errors import RefusalError
 from longspan.pretrained.attach import design, extend
 from longspan.pretrained.attachment import attachment_of
 from longspan.pretrained.storing.save import load, save
+from tiny import llama
 
 TOKENS = torch.arange(40)[None] % 50
 
@@ -49,11 +50,12 @@ def test_an_extension_of_a_design_comes_back_too(tmp_path: Path) -> None:
     assert attachment_of(again).text == "kerple_log + window(size=16)"  # type: ignore[union-attr]
 
 
-def test_stock_weights_are_those_of_the_architecture(tmp_path: Path, caplog) -> None:
+def test_stock_weights_are_those_of_the_architecture(tmp_path: Path) -> None:
     save(trained("kerple_log"), tmp_path / "model")
-    _, report = AutoModelForCausalLM.from_pretrained(
+    loaded: Any = AutoModelForCausalLM.from_pretrained(
         tmp_path / "model", output_loading_info=True, attn_implementation="sdpa"
     )
+    _, report = loaded
     assert not any(report.values())
     assert "do not know the design" in (tmp_path / "model" / "README.md").read_text()
 

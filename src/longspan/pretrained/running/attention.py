@@ -19,8 +19,8 @@ from longspan.memo import remember
 from longspan.normalizer.softmax_plus_one import SoftmaxPlusOne
 from longspan.position_map import PositionMap
 from longspan.pretrained.anatomy.layout import ChannelLayout
-from longspan.pretrained.running.learned import learned_weights
 from longspan.pretrained.running.forward_pass import ForwardPasses
+from longspan.pretrained.running.learned import learned_weights
 from longspan.pretrained.running.mask import LazyMask, lazy_mask
 from longspan.scheme import Scheme
 

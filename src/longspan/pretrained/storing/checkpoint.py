@@ -124,6 +124,7 @@ def require_safetensors(source: Path | str, config: PreTrainedConfig, settings: 
 
 
 def find(source: Path | str, name: str, settings: dict[str, Any]) -> str | None:
+    """Return the path of a file of a checkpoint; None where it has none."""
     return cached_file(source, name, _raise_exceptions_for_missing_entries=False, **settings)
 
 
