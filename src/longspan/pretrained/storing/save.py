@@ -164,12 +164,12 @@ def _is_gguf(source: Path | str) -> bool:
 def _take_extension(config: PreTrainedConfig, source: Path | str) -> dict[str, Any] | None:
     """Return the saved extension and remove it from the config, which is then that of the model without it."""
     extension = getattr(config, FIELD, None)
+    if config._attn_implementation == IMPLEMENTATION:  # what keeps other loaders away
+        config._attn_implementation = None
     if extension is None:
         return None
     _check_extension(extension, source)
     delattr(config, FIELD)
-    if config._attn_implementation == IMPLEMENTATION:  # what keeps other loaders away
-        config._attn_implementation = None
     text = config.get_text_config(decoder=True)
     for name, value in extension.get("original", {}).items():
         setattr(text, name, value)
