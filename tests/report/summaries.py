@@ -110,3 +110,32 @@ def nothing() -> dict[str, Any]:
 def shown(draw: Callable[[Summary], Any], found: dict[str, Any]) -> Any:
     """What a report makes of a summary that was read from a file."""
     return draw(Summary.of(found))
+
+
+def contrast(loss: float, facts: float, short: float, speed: float = 0.7) -> dict[str, Any]:
+    """A method against a baseline."""
+    found = {"loss": estimate(loss), "facts": estimate(facts), "short": estimate(short, 0.001)}
+    return {**found, "cost": estimate(loss - facts), "speed": estimate(speed)}
+
+
+def decided(**changes: Any) -> dict[str, Any]:
+    """A summary with a verdict in full: criterion by criterion, ties, what is left undecided, what can be exported."""
+    found = summary(**changes)
+    _, plain, best, yarn = found["methods"]
+    plain["against"] = {"truncation": contrast(2.0, -0.15, 0.0)}
+    best["against"] = {"truncation": contrast(-0.1, 0.55, 0.0), "plain": contrast(-2.1, 0.7, 0.0, 0.72)}
+    yarn["against"] = {"truncation": contrast(0.2, 0.15, 0.1), "plain": contrast(-1.8, 0.3, 0.1, 1.0)}
+    found["warnings"] = ["Truncation predicts the text worse than guessing does: it may be no text."]
+    found["verdict"] = {
+        "advice": "method",
+        "obstacle": None,
+        "chosen_by": "exportable",
+        "ties": [
+            {"method": "dual_chunk", "difference": estimate(0.005), "judged": True},
+            {"method": "self_extend", "difference": estimate(0.01), "judged": False},
+        ],
+        "undecided": ["alibi", "ntk(factor=16.0)"],
+        "exportable": "yarn(factor=8.0)",
+        **found.get("verdict", {}),
+    }
+    return found

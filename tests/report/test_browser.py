@@ -9,9 +9,11 @@ import pytest
 from playwright.sync_api import Browser
 
 from longspan.report.page import page
+from longspan.report.runtimes import lines
+from longspan.report.sample import Answer, Sample
 from longspan.study.summary import Summary
 from report.browser import DESK, FAINT, FIGURES, MISSING, PHONE, WIDER, launched, opened
-from report.summaries import judged, nothing, shown, summary
+from report.summaries import decided, judged, nothing, shown, summary
 
 RESULTS = sorted((Path(__file__).parents[2] / "experiments" / "results").glob("*/summary.json"))
 SCHEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
@@ -45,6 +47,7 @@ def extreme() -> dict[str, Any]:
 CASES: dict[str, Callable[[], dict[str, Any]]] = {
     "winner": summary,
     "nothing": nothing,
+    "decided": decided,
     "one point": one_point,
     "extreme": extreme,
     **{path.parent.name: lambda path=path: json.loads(path.read_text(encoding="utf-8")) for path in RESULTS},
@@ -61,7 +64,10 @@ def browser() -> Iterator[Browser]:
 def path(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A report on disk, as a study writes it."""
     written = tmp_path_factory.mktemp("page") / "report.html"
-    written.write_text(page(Summary.of(CASES[request.param]())), encoding="utf-8")
+    found = Summary.of(CASES[request.param]())
+    words = ("lemon", "a_very_long_word_" * 4, "pear", "fig")
+    asked = Sample("book.txt", 3941, "The secret code of Alice is", words, "lemon", (Answer("plain", words[1], False),))
+    written.write_text(page(found, lines(found), asked), encoding="utf-8")
     return written
 
 

@@ -47,7 +47,7 @@ def extend(
         raise InputError("give the number of tokens to read: --to N")
     with resumable():
         from longspan.cli.progress import Stderr
-        from longspan.report.page import page
+        from longspan.report.study import study_page
         from longspan.report.words import verdict
         from longspan.study.request import Request
         from longspan.study.run import run_study
@@ -65,7 +65,7 @@ def extend(
             dtype=dtype,
             trained_length=trained_length,
         )
-        summary = run_study(request, Stderr(), page)
+        summary = run_study(request, Stderr(), lambda summary: study_page(summary, request.folder))
     if as_json:
         print(json.dumps(summary.json(), indent=2, allow_nan=False))
         return

@@ -87,10 +87,16 @@ class Measurement(ABC):
 
     def ask(self, model: LoadedModel) -> dict[str, Any]:
         """Return the result of this measurement; the method is on the model already."""
-        material = Material(model.tokenizer, self.document.tokens(model.tokenizer), model.opening)
-        index = f"{self.seed}/{self.document.digest}"
-        text = FactRetrieval(tail=self.tail).example(material, self.length, index)
-        return self.result(model.reader, text, model.opening)
+        return self.result(model.reader, self.text(model.tokenizer, model.opening), model.opening)
+
+    def text(self, tokenizer: Any, opening: Sequence[int]) -> Example:
+        """Return the text that is asked about, with its questions; it depends on nothing but document, length and seed.
+
+        Arguments:
+            opening: the special tokens that the tokenizer puts before every text.
+        """
+        material = Material(tokenizer, self.document.tokens(tokenizer), tuple(opening))
+        return FactRetrieval(tail=self.tail).example(material, self.length, f"{self.seed}/{self.document.digest}")
 
     @abstractmethod
     def result(self, reader: Reader, text: Example, opening: Sequence[int]) -> dict[str, Any]:

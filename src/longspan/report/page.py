@@ -9,11 +9,14 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from longspan.measure.model import PLAIN
+from longspan.report.card import caveats, confidence, subject, ties, tiles
 from longspan.report.figures.context import gain_by_context, loss_by_context, several_contexts
 from longspan.report.figures.position import loss_by_position
 from longspan.report.figures.speed import quality_by_speed
 from longspan.report.palette import css
 from longspan.report.printable import printable
+from longspan.report.runtimes import Lines
+from longspan.report.sample import Sample
 from longspan.report.words import documents_if_fewer, grounds, headline, interval, nats, percent, signed
 from longspan.study.summary import Summary
 
@@ -27,24 +30,56 @@ model.generate(**tokens, max_new_tokens=200)"""
 ATTACH = """with longspan.attached(model, {method}, length={length}):
     model.generate(**tokens)"""
 
+GLOSSARY = {
+    "token": "What a model reads and writes: a word or a part of one.",
+    "trained length": "The number of tokens of the texts that the model was trained on.",
+    "truncation": "Reading only the last tokens, as many as the trained length: what costs nothing.",
+    "plain model": "The model without any method, on the whole text.",
+    "loss, nats per token": "How badly the model predicts the next token: the mean of −ln of the probability that it "
+    "gave the token that came. Lower is better; 0.1 nats less means a probability that is about 10 % higher.",
+    "fluency": "The loss of the last tokens of a text, which must be read with all that comes before them.",
+    "facts found": "Right answers to questions about sentences hidden in the text, four choices each; guessing finds "
+    "25 %.",
+    "95 % interval": "In brackets: where the true mean over documents like these is expected. Where the interval of a "
+    "difference contains 0, the difference may be chance.",
+    "tie": "Methods whose difference may be chance.",
+    "race, judgement": "All candidates on a few documents; then the best of them on other documents, so that the "
+    "choice does not flatter them.",
+    "short texts": "Texts within the trained length, which a method should leave as good as they were.",
+}
 
-def page(summary: Summary) -> str:
-    """Return the report as HTML; nothing in it is fetched from anywhere."""
+
+def page(summary: Summary, lines: Lines | None = None, asked: Sample | None = None) -> str:
+    """Return the report as HTML; nothing in it is fetched from anywhere.
+
+    Arguments:
+        lines: what starts a runtime with a method.
+        asked: a question with the answers.
+    """
     figures = {"position": loss_by_position, "speed": quality_by_speed}
     if several_contexts(summary):
         figures |= {"context": loss_by_context, "gain": gain_by_context}
-    comparable = summary.row(PLAIN) is not None and summary.truncation is not None
+    comparable = summary.row(PLAIN) is not None and summary.row(summary.baseline) is not None
     heated = [row for row in summary.measured if row.heat] if comparable else []
     cells = [cell for row in heated for cell in row.heat]
+    about = subject(summary) if comparable else None
     method = summary.winner or summary.methods[-1].method
     return render(
         "study.html",
         summary=summary,
         setting=summary.setting,
         headline=headline(summary),
+        about=about,
+        tiles=tiles(about, summary) if about else [],
+        confidence=confidence(about, summary) if about else "",
+        ties=ties(summary),
         caveats=caveats(summary),
         grounds=grounds(summary),
         rows=summary.methods,
+        lines=lines or {},
+        exportable=summary.row(summary.verdict.exportable),
+        asked=asked,
+        glossary=GLOSSARY,
         figures={name: Markup(draw(summary)) for name, draw in figures.items()} if comparable else {},
         heated=heated,
         lengths=sorted({cell.length for cell in cells}),
@@ -71,17 +106,6 @@ def render(template: str, **values: Any) -> str:
     digest = b64encode(sha256(script.encode()).digest()).decode()
     fixed = {"colors": Markup(css()), "script": Markup(script), "script_hash": f"sha256-{digest}"}
     return environment.get_template(template).render(**fixed, **values)
-
-
-def caveats(summary: Summary) -> list[str]:
-    """Return what somebody must know before believing the verdict, a sentence each."""
-    setting, lines = summary.setting, []
-    if len(setting.documents) > setting.files:
-        files = "1 file" if setting.files == 1 else f"{setting.files} files"
-        lines.append(f"The {len(setting.documents)} documents are parts of {files}: intervals may be too narrow.")
-    if summary.left_out:
-        lines.append(f"Left out to keep to the budget: {'; '.join(summary.left_out)}.")
-    return lines
 
 
 def short(text: str) -> Markup:

@@ -1,0 +1,115 @@
+"""One question as the models were asked it, and what each method answered, from the records of a study.
+
+Text and questions are made anew from document, length and seed; nothing is measured. It is the first question about the
+first judged document, whatever was answered.
+"""
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from longspan.errors import LongspanError
+from longspan.grid.folder import RESULTS
+from longspan.measure.documents import opening
+from longspan.measure.loading import load_tokenizer
+from longspan.measure.measurement import Measurement
+from longspan.study.summary import Summary
+from longspan.task import Example
+
+KINDS = {"reading", "truncation"}
+"""Kinds of measurement that ask about whole texts."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a method answered.
+
+    Arguments:
+        method: a scheme's text, "plain" or "truncation".
+        word: the likeliest choice.
+        right: whether that is the fact.
+    """
+
+    method: str
+    word: str
+    right: bool
+
+
+@dataclass(frozen=True)
+class Sample:
+    """A question and its answers.
+
+    Arguments:
+        document: its name.
+        distance: tokens from the fact to the end of the question.
+        question: the beginning of a sentence.
+        choices: how it may go on.
+        fact: how it goes on in the text.
+        answers: of the methods.
+    """
+
+    document: str
+    distance: int
+    question: str
+    choices: tuple[str, ...]
+    fact: str
+    answers: tuple[Answer, ...]
+
+
+def sample(summary: Summary, folder: Path) -> Sample | None:
+    """Return the question; None where the folder has no records of it, or the documents have changed."""
+    setting = summary.setting
+    try:
+        records = {
+            record["arguments"]["method"] if record["arguments"]["kind"] == "reading" else "truncation": record
+            for record in _records(folder / RESULTS)
+            if _is_whole(record["arguments"], setting.length) and _document(record) == setting.documents[0]
+        }
+        answered = {row.method: records[row.method] for row in summary.measured if row.method in records}
+        if not answered:
+            return None
+        return _sample(setting.documents[0], _example(next(iter(answered.values()))["arguments"]), answered)
+    except (OSError, ValueError, KeyError, LongspanError):
+        return None
+
+
+def _records(path: Path) -> Iterator[dict[str, Any]]:
+    """The records that have a result; a line may be cut where a run was killed."""
+    with path.open(encoding="utf-8") as lines:
+        for line in lines:
+            if line.startswith('{"key":') and line.endswith("}\n"):
+                record = json.loads(line)
+                if isinstance(record.get("result"), dict):
+                    yield record
+
+
+def _is_whole(arguments: Mapping[str, Any], length: int) -> bool:
+    return arguments.get("kind") in KINDS and arguments["length"] == length
+
+
+def _document(record: Mapping[str, Any]) -> str:
+    return Measurement.of(record["arguments"]).document.name
+
+
+def _example(arguments: Mapping[str, Any]) -> tuple[Example, Any]:
+    """The text with its questions, and the tokenizer."""
+    asked = Measurement.of(arguments)
+    tokenizer = load_tokenizer(asked.model)
+    return asked.text(tokenizer, opening(tokenizer)), tokenizer
+
+
+def _sample(document: str, asked: tuple[Example, Any], answered: Mapping[str, Mapping[str, Any]]) -> Sample:
+    text, tokenizer = asked
+    question = text.questions[0]
+    choices = tuple(tokenizer.decode(list(choice)).strip() for choice in question.choices)
+    answers = []
+    for method, record in answered.items():
+        found = record["result"]["questions"][0]
+        if found["distance"] != question.distance:
+            raise ValueError(f"{document} was asked another question")
+        best = max(range(len(choices)), key=found["scores"].__getitem__)
+        answers.append(Answer(method, choices[best], bool(found["right"])))
+    words = tokenizer.decode(list(question.ids)).strip()
+    return Sample(document, question.distance, words, choices, choices[question.answer], tuple(answers))
