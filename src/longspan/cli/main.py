@@ -2,7 +2,7 @@
 
 import typer
 
-from longspan.cli import audit, bench, export, extend, measure, methods
+from longspan.cli import audit, bench, export, extend, measure, methods, search
 from longspan.cli.terminal import print_anything, say
 
 app = typer.Typer(
@@ -17,6 +17,7 @@ app.command("export")(export.export)
 app.command("extend")(extend.extend)
 app.command("measure")(measure.measure)
 app.command("methods")(methods.methods)
+app.command("search")(search.search)
 
 
 @app.callback()

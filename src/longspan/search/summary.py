@@ -1,0 +1,121 @@
+"""Summary of a search: what it started from, what it found, and what unseen documents say."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from longspan.measure.interval import Estimate
+from longspan.search.cost import Rating
+from longspan.search.judgement import Judgement
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What was searched, and on what.
+
+    Arguments:
+        over, seed: what was searched, and the seed of the candidates.
+        model, dtype, fingerprint, trained_length, length: as in a study.
+        tolerance: nats.
+        documents: those that were searched on.
+        dropped: files that gave no document, and why.
+        hardware, versions, command: where and how.
+    """
+
+    over: str
+    seed: int
+    model: str
+    dtype: str
+    fingerprint: str
+    trained_length: int
+    length: int
+    tolerance: float
+    documents: tuple[str, ...]
+    dropped: tuple[str, ...]
+    hardware: str
+    versions: dict[str, str]
+    command: str
+
+
+@dataclass(frozen=True)
+class Trajectory:
+    """The way of a search.
+
+    Arguments:
+        candidates: how many were measured.
+        best: the lowest cost so far, after the starts and after each batch, nats.
+        failed: how many candidates failed, by the reason.
+        converged: whether the search ended by itself, and not because of the budget.
+    """
+
+    candidates: int
+    best: tuple[float, ...]
+    failed: dict[str, int]
+    converged: bool
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What a search says.
+
+    Arguments:
+        setting: see there.
+        known: the methods that it started from and those that it is compared with, on the search's documents.
+        trajectory: see there.
+        found: the candidate of the lowest cost on the search's documents; one of the starts where none is better.
+        rival: the known method that it is compared with, the best on the search's documents.
+        judgement: on documents that the search has not seen.
+        model: the folder of the model with the scheme that is recommended.
+    """
+
+    setting: Setting
+    known: tuple[Rating, ...]
+    trajectory: Trajectory
+    found: Rating
+    rival: Rating
+    judgement: Judgement
+    model: str | None = None
+
+    @property
+    def recommended(self) -> str:
+        """The scheme to use: the rival, unless what was found beats it."""
+        return self.found.method if self.judgement.recommends_found else self.rival.method
+
+    @property
+    def sentence(self) -> str:
+        """The verdict in words."""
+        judged, rival = self.judgement, self.rival.method
+        unseen = f"on {len(judged.documents)} documents that the search has not seen"
+        if judged.verdict == "failed":
+            return f"No verdict: {judged.failed}."
+        if judged.difference is None:
+            return f"The search found nothing better than {rival} on its own documents."
+        gap = f"{_signed(judged.difference)} nats"
+        said = {
+            "beats": f"The found scheme beats {rival} {unseen}: {gap}.",
+            "does not beat": f"The found scheme does not beat {rival} {unseen}: {gap}.",
+            "too few documents": f"No verdict {unseen}, which are too few: {gap} against {rival}.",
+        }[judged.verdict]
+        if judged.affordable is False and judged.price is not None:
+            said += (
+                f" It costs {judged.price.value:+.3f} nats on short texts, more than --tolerance "
+                f"{self.setting.tolerance:g}."
+            )
+        return said
+
+    def json(self) -> dict[str, Any]:
+        """Return it as JSON."""
+        return {
+            "setting": vars(self.setting),
+            "known": [rating.json() for rating in self.known],
+            "trajectory": vars(self.trajectory),
+            "found": self.found.json(),
+            "rival": self.rival.json(),
+            "judgement": self.judgement.json(),
+            "sentence": self.sentence,
+            "recommended": self.recommended,
+            "model": self.model,
+        }
+
+
+def _signed(estimate: Estimate) -> str:
+    return f"{estimate.value:+.3f} (95 % interval {estimate.low:+.3f} to {estimate.high:+.3f})"

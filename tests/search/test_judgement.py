@@ -1,0 +1,85 @@
+"""Judgement: the verdict on numbers that are made up, and how often it is wrong where there is no difference."""
+
+import random
+from typing import Any
+
+import pytest
+
+from longspan.measure.statistics.racing import Score
+from longspan.search.cost import Rating
+from longspan.search.judgement import Held, Judgement, judge
+from longspan.search.summary import Setting, Summary, Trajectory
+
+NAMES = tuple(f"{i}.txt" for i in range(12))
+TRUNCATION = [4.0] * 12
+
+
+def held(cost: float, price: float = 0.0, noise: float = 0.01, seed: int = 0, count: int = 12) -> Held:
+    draw = random.Random(seed)
+    scores = tuple(Score(4.0 + i + draw.gauss(cost, noise), 0.5, price + draw.gauss(0, 1e-3)) for i in range(count))
+    return Held(scores, tuple(score.loss - score.facts for score in scores))
+
+
+def summary(judgement: Judgement) -> Summary:
+    setting = Setting("frequencies", 0, "m", "float32", "0", 64, 256, 0.02, ("a",), (), "none", {}, "longspan search")
+    found, rival = Rating("longrope(...)", 1.0, 1.5, 0.5, 0.0), Rating("yarn", 1.1, 1.6, 0.5, 0.0)
+    return Summary(setting, (rival,), Trajectory(9, (1.1, 1.0), {}, False), found, rival, judgement)
+
+
+def test_a_difference_beyond_chance_beats() -> None:
+    """Though documents differ from each other by far more."""
+    judged = judge(NAMES, held(-0.05), held(0.0, seed=1), TRUNCATION, 0.02)
+    assert judged.verdict == "beats"
+    assert judged.difference is not None
+    assert judged.difference.value == pytest.approx(-0.05, abs=0.01)
+    assert judged.recommends_found
+    assert summary(judged).recommended == "longrope(...)"
+    assert "beats yarn on 12 documents that the search has not seen: -0.0" in summary(judged).sentence
+
+
+def test_no_difference_does_not_beat_and_the_known_method_is_recommended() -> None:
+    judged = judge(NAMES, held(0.0), held(0.0, seed=1), TRUNCATION, 0.02)
+    assert judged.verdict == "does not beat"
+    assert summary(judged).recommended == "yarn"
+    assert "does not beat yarn on 12 documents that the search has not seen" in summary(judged).sentence
+
+
+def test_chance_rarely_beats() -> None:
+    """One-sided, 2.5 % of 400 draws."""
+    beats = [
+        judge(NAMES, held(0.0, seed=2 * i), held(0.0, seed=2 * i + 1), TRUNCATION, 0.02).verdict == "beats"
+        for i in range(400)
+    ]
+    assert 1 <= sum(beats) <= 20
+
+
+def test_fewer_than_eight_documents_give_no_verdict() -> None:
+    judged = judge(NAMES[:7], held(-0.05, count=7), held(0.0, seed=1, count=7), TRUNCATION[:7], 0.02)
+    assert judged.verdict == "too few documents"
+    assert not judged.recommends_found
+    assert "No verdict on 7 documents" in summary(judged).sentence
+
+
+@pytest.mark.parametrize(("rival_price", "recommended"), [(0.0, False), (0.06, True)])
+def test_a_price_that_unseen_documents_raise_is_said(rival_price: float, recommended: bool) -> None:
+    judged = judge(NAMES, held(-0.05, price=0.05), held(0.0, rival_price, seed=1), TRUNCATION, 0.02)
+    assert judged.verdict == "beats"
+    assert judged.affordable is False
+    assert judged.recommends_found is recommended
+    assert "+0.050 nats on short texts, more than --tolerance 0.02" in summary(judged).sentence
+
+
+def test_nothing_found_and_failed_have_sentences() -> None:
+    nothing = judge(NAMES, held(0.0), None, TRUNCATION, 0.02)
+    assert nothing.verdict == "nothing found"
+    assert summary(nothing).sentence == "The search found nothing better than yarn on its own documents."
+    failed = Judgement("failed", NAMES, failed="m failed on a held-out document: NaN")
+    assert summary(failed).sentence == "No verdict: m failed on a held-out document: NaN."
+    assert summary(failed).recommended == "yarn"
+
+
+def test_json_holds_everything() -> None:
+    found: dict[str, Any] = summary(judge(NAMES, held(-0.05), held(0.0, seed=1), TRUNCATION, 0.02)).json()
+    assert found["judgement"]["difference"]["documents"] == 12
+    assert found["trajectory"]["best"] == (1.1, 1.0)
+    assert found["found"]["cost"] == 1.0
