@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from longspan.pretrained.storing.save import save as save
     from longspan.scheme import Scheme as Scheme
 
+__version__ = "0.1.0.dev0"
+
 _HOMES = {
     "Cache": "compute.cache",
     "Geometry": "geometry",
@@ -55,3 +57,7 @@ def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module 'longspan' has no attribute {name!r}")
     return getattr(import_module(f"longspan.{_HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return [*__all__, "__version__"]

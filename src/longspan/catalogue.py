@@ -2,56 +2,34 @@
 
 A method of a slot is one file that defines one final `Part`; its name is the file's. Recipes, absolute embeddings and
 positions are files that define one function or class of the file's name. What the catalogue says of a method is read
-from the file itself: the module docstring's first line, its indented formula, and its `Source:` paragraph.
+from the file itself (`descriptions.py`): the module docstring's first line, its indented formula, and its `Source:`
+paragraph.
 """
 
 import inspect
-import re
-import textwrap
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from types import ModuleType
 from typing import Any, get_type_hints
 
+from longspan.descriptions import BESIDE, RECIPES, SLOT_FOLDERS, Description, describe
+from longspan.descriptions import RECIPE as RECIPE
 from longspan.errors import SchemeError
 from longspan.memo import remember
 from longspan.plan import Plan
 from longspan.registry import defined_in, modules
 from longspan.slots import Part
 
-SLOT_FOLDERS = (
-    "rotation", "distance", "qk_norm", "scale", "sharpness", "cap", "bias", "mask", "normalizer", "reweight",
-)  # fmt: skip
-RECIPES = "recipes"
-BESIDE = ("absolute", "positions")
-"""Folders of what is chosen beside a scheme: what a model adds to its embeddings, and the positions of a batch."""
-RECIPE = "recipe"
-"""The slot of a method that answers several."""
-
 
 @dataclass(frozen=True)
-class Method:
+class Method(Description):
     """One entry of the catalogue.
 
     Arguments:
-        name: the file's name.
-        slot: the field of `Scheme` it answers, "recipe" for a published combination, or the folder of what is chosen
-            beside a scheme.
-        summary: its plain meaning in one line.
-        formula: aligned ASCII.
-        source: authors, year, identifier.
-        differs: how it differs from the paper; empty where it does not.
-        details: the class's docstring: arguments with units and the neutral setting.
         make: the class, or the function; that of a recipe gives its parts, or a plan where layers differ.
     """
 
-    name: str
-    slot: str
-    summary: str
-    formula: str
-    source: str
-    differs: str
-    details: str
     make: Callable[..., Any]
 
     @property
@@ -89,19 +67,7 @@ def _named(module: ModuleType, name: str) -> Callable[..., Any]:
 
 
 def _describe(folder: str, module: ModuleType) -> Method:
-    name = module.__name__.rpartition(".")[2]
-    make = defined_in(module, Part) if folder in SLOT_FOLDERS else _named(module, name)
-    slot = make.slot if isinstance(make, type) and issubclass(make, Part) else RECIPE if folder == RECIPES else folder
-    text = inspect.getdoc(module) or ""
-    first, _, rest = text.partition("\n")
-    title, _, summary = first.partition(": ")
-    paragraphs = re.split(r"\n(?=Source:|Differs from the paper:)", rest)
-
-    def after(label: str) -> str:
-        wanted = next((p for p in paragraphs if p.startswith(label)), "")
-        return " ".join(wanted.removeprefix(label).split("\n\n")[0].split())
-
-    formula = "\n".join(line for line in paragraphs[0].splitlines() if line.startswith("    "))
-    details = re.sub(r"\n>>> .*?(?=\n\n|\Z)", "", inspect.getdoc(make) or "", flags=re.DOTALL).strip()
-    return Method(name, slot, summary or title, textwrap.dedent(formula), after("Source:"),
-                  after("Differs from the paper:"), details, make)  # fmt: skip
+    assert module.__file__ is not None
+    described = describe(Path(module.__file__))
+    make = defined_in(module, Part) if folder in SLOT_FOLDERS else _named(module, described.name)
+    return Method(**vars(described), make=make)

@@ -1,5 +1,6 @@
 import json
 import shlex
+from pathlib import Path
 
 import pytest
 import torch
@@ -8,7 +9,7 @@ from typer.testing import CliRunner
 
 import longspan
 from longspan.cli.main import app
-from longspan.errors import RefusalError, SchemeError
+from longspan.errors import InputError, RefusalError, SchemeError
 from pretrained.models import TRAINED, logits, tiny_llama, tokens
 
 WORDS = tokens(1, 70)
@@ -90,4 +91,50 @@ def test_a_config_without_sense_is_one_line(folder, tmp_path, rope):
     (tmp_path / "config.json").write_text(json.dumps(config))
     with pytest.raises(RefusalError, match=r"rope_theta of|cannot be used|cannot read the config") as raised:
         run(str(tmp_path), "--method", "yarn", "--to", "128")
+    assert "\n" not in str(raised.value)
+
+
+STUDY = Path(__file__).parents[2] / "experiments" / "results" / "extend-bundled-4096"
+
+
+def study_folder(folder, **changes):
+    """The folder of a study whose model is there."""
+    found = json.loads((STUDY / "summary.json").read_text())
+    found["setting"]["model"] = "bundled"
+    folder.mkdir()
+    (folder / "summary.json").write_text(json.dumps(found | changes))
+    return folder
+
+
+def verdict(exportable):
+    none = {"advice": "method", "obstacle": None, "chosen_by": None, "ties": [], "undecided": []}
+    return none | {"exportable": exportable}
+
+
+def test_the_results_of_a_study_are_exported(tmp_path):
+    """The best measured method that runtimes can express, at the length of the study; else the winner."""
+    runner = CliRunner()
+    folder = study_folder(tmp_path / "a", winner="rerope(window=128)", verdict=verdict("linear(factor=8.0)"))
+    result = runner.invoke(app, ["export", str(folder)], catch_exceptions=False)
+    assert "llama.cpp: -c 4096 --rope-scaling linear --rope-scale 8" in result.stdout
+    assert "vllm: --hf-overrides" in result.stdout
+    assert "the winner, rerope(window=128), needs longspan" in result.stderr
+    folder = study_folder(tmp_path / "b", winner="rerope(window=128)", verdict=verdict(None))
+    result = runner.invoke(app, ["export", str(folder)], catch_exceptions=False)
+    assert result.stdout.count("not expressible: rerope changes distances") == 2
+    result = runner.invoke(app, ["export", str(folder), "--method", "linear", "--to", "2k"], catch_exceptions=False)
+    assert "-c 2048 --rope-scaling linear --rope-scale 4" in result.stdout
+
+
+def test_a_study_without_a_winner_names_none(tmp_path):
+    folder = study_folder(tmp_path / "a", winner=None, verdict=verdict(None))
+    with pytest.raises(InputError, match="recommends no method"):
+        run(str(folder))
+
+
+@pytest.mark.parametrize("text", ["", "{}", "[]", "7", '{"setting": {}}'])
+def test_a_summary_of_something_else_is_one_line(tmp_path, text):
+    (tmp_path / "summary.json").write_text(text)
+    with pytest.raises(InputError, match="no summary of 'longspan extend'") as raised:
+        run(str(tmp_path))
     assert "\n" not in str(raised.value)

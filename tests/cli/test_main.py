@@ -11,6 +11,7 @@ from typing import Any, get_args, get_type_hints
 from unittest.mock import patch
 
 import pytest
+import typer
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -19,6 +20,7 @@ from longspan import bundled
 from longspan.catalogue import methods
 from longspan.cli import bench, export, extend, main
 from longspan.cli.terminal import answer, print_anything
+from longspan.cli.values import token_count
 
 
 def run(*arguments: str) -> tuple[int, str, str]:
@@ -135,7 +137,7 @@ def test_an_export_without_end_is_refused(scheme: str) -> None:
 @pytest.mark.parametrize("to", [-5, 0, 10**18])
 def test_an_export_to_no_length_is_refused(to: int) -> None:
     line = refused_in_one_line("export", str(bundled.model_path()), "--method", "linear", f"--to={to}")
-    assert f"the number of tokens to read must be 1 … {2**40}, got {to}" in line
+    assert f"{str(to)!r} is out of range: the number of tokens must be 1 … 2^40" in line
 
 
 @pytest.mark.parametrize(
@@ -150,6 +152,53 @@ def test_an_export_to_no_length_is_refused(to: int) -> None:
 )
 def test_a_slip_of_the_keyboard_is_one_line(arguments: list[str], words: str) -> None:
     assert words in refused_in_one_line(*arguments)
+
+
+@pytest.mark.parametrize(
+    ("typed", "count"),
+    [("32k", 32768), ("32K", 32768), ("1M", 2**20), ("1.5k", 1536), ("4096", 4096), ("1", 1), ("0.25k", 256)],
+)
+def test_tokens_are_typed_as_people_name_them(typed: str, count: int) -> None:
+    assert token_count(typed) == count
+
+
+@given(st.integers(1, 2**30))
+def test_a_number_and_its_thousands_are_the_same(count: int) -> None:
+    assert token_count(str(count)) == count
+    assert token_count(f"{count}k") == token_count(str(1024 * count))
+
+
+@given(st.text(max_size=8) | ABSURD)
+def test_any_text_is_a_number_of_tokens_or_one_line(text: str) -> None:
+    try:
+        assert 1 <= token_count(text) <= 2**40
+    except typer.BadParameter as error:
+        lines = str(error).splitlines()
+    else:
+        lines = ["fine"]
+    assert len(lines) == 1
+
+
+@pytest.mark.parametrize("verb", ["extend", "measure", "audit", "export", "bench"])
+def test_no_verb_takes_a_length_below_one(verb: str) -> None:
+    option = "--length" if verb in ("measure", "bench") else "--to"
+    given = ["bundled"] if verb != "bench" else []
+    for wrong in ("-5", "0", "3x"):
+        assert f"Invalid value for '{option}'" in refused_in_one_line(verb, *given, f"{option}={wrong}")
+
+
+def test_the_version_is_the_packages() -> None:
+    assert run("--version") == (0, f"longspan {longspan.__version__}\n", "")
+
+
+@pytest.mark.parametrize("verb", [[], ["extend"], ["methods"]])
+def test_help_has_a_short_name(verb: list[str]) -> None:
+    assert run(*verb, "-h") == run(*verb, "--help")
+    assert run(*verb, "-h")[0] == 0
+
+
+def test_the_public_names_are_listed() -> None:
+    assert set(longspan.__all__) | {"__version__"} == set(dir(longspan))
 
 
 def test_without_a_verb_the_help_is_shown() -> None:

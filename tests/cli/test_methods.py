@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from longspan.catalogue import everything
+from longspan.descriptions import descriptions
 
 SOURCE = Path(__file__).parents[2] / "src"
 
@@ -46,6 +47,22 @@ def test_explains_all_of_one_name() -> None:
         assert part in done.stdout
 
 
+def test_explains_every_method_of_a_scheme() -> None:
+    done = longspan("methods", "log_length + yarn(factor=4) + log_length")
+    assert done.returncode == 0
+    assert [line for line in done.stdout.splitlines() if line.startswith(("yarn (", "log_length ("))] == [
+        f"{method.name} ({method.slot}): {method.summary}"
+        for name in ("log_length", "yarn")
+        for method in everything()
+        if method.name == name
+    ]
+
+
+def test_what_is_read_as_text_is_what_is_imported() -> None:
+    read = [vars(found) for found in descriptions()]
+    assert read == [{name: value for name, value in vars(found).items() if name != "make"} for found in everything()]
+
+
 @pytest.mark.parametrize("arguments", [("methods", "reropee"), ("methods", "reropee", "--json")])
 def test_unknown_method_is_one_clear_line(arguments: tuple[str, ...]) -> None:
     done = longspan(*arguments)
@@ -56,14 +73,15 @@ def test_unknown_method_is_one_clear_line(arguments: tuple[str, ...]) -> None:
     )
 
 
-def test_help_needs_neither_torch_nor_transformers() -> None:
+@pytest.mark.parametrize("typed", ["--help", "methods", "methods yarn", "extend", "--version"])
+def test_what_needs_no_torch_imports_none(typed: str) -> None:
     code = (
-        "import sys; sys.argv = ['longspan', '--help']\n"
+        f"import sys; sys.argv = {['longspan', *typed.split()]}\n"
         "from longspan.cli import main\n"
         "try: main()\n"
         "except SystemExit: pass\n"
-        "print([name for name in ('torch', 'transformers', 'matplotlib') if name in sys.modules], file=sys.stderr)"
+        "slow = ('torch', 'transformers', 'matplotlib', 'numpy', 'scipy')\n"
+        "print([name for name in slow if name in sys.modules], file=sys.stderr)"
     )
     done = python(code)
-    assert done.stderr.strip() == "[]"
-    assert "methods" in done.stdout
+    assert done.stderr.splitlines()[-1] == "[]"

@@ -1,3 +1,4 @@
+import json
 from pathlib import Path
 from typing import Any
 
@@ -6,6 +7,7 @@ import pytest
 from longspan.errors import InputError
 from longspan.measure import documents
 from longspan.measure.documents import library, opening, tokenize
+from longspan.measure.texts import Text
 from tiny import prose, words_tokenizer, write_texts
 
 
@@ -30,7 +32,7 @@ def test_short_and_unreadable_files_are_dropped_by_name(tmp_path: Path) -> None:
     write_texts(tmp_path, 1, 100)
     (tmp_path / "empty.txt").write_text("")
     (tmp_path / "short.txt").write_text("sunrise " * 60)
-    (tmp_path / "photo.bin").write_bytes(b"\xff\xfe" * 500)
+    (tmp_path / "photo.bin").write_bytes(b"\xfe\x00" * 500)
     (tmp_path / ".hidden").write_text(prose(100))
     found = library([tmp_path], words_tokenizer(), 90, 4)
     assert [Path(line.split(":")[0]).name for line in found.dropped] == ["empty.txt", "photo.bin", "short.txt"]
@@ -38,7 +40,7 @@ def test_short_and_unreadable_files_are_dropped_by_name(tmp_path: Path) -> None:
 
 
 def test_a_named_file_that_is_no_text_is_an_error(tmp_path: Path) -> None:
-    (tmp_path / "photo.bin").write_bytes(b"\xff\xfe" * 500)
+    (tmp_path / "photo.bin").write_bytes(b"\xfe\x00" * 500)
     with pytest.raises(InputError, match=r"photo.bin is no UTF-8 text"):
         library([tmp_path / "photo.bin"], words_tokenizer(), 90, 4)
 
@@ -80,3 +82,40 @@ def test_folders_are_read_no_further_than_needed(tmp_path: Path, monkeypatch: py
     assert [document.path for document in found.documents] == read
     assert len(read) == 4
     assert found.documents == library([folder], words_tokenizer(), 90, 9).documents[:4]
+
+
+def test_each_line_of_a_jsonl_file_is_a_document_of_its_own(tmp_path: Path) -> None:
+    """The same documents, in another order, as from as many files."""
+    tokenizer = words_tokenizer()
+    folder = write_texts(tmp_path / "files", 3, 100)
+    texts = [path.read_text() for path in sorted(folder.iterdir())]
+    path = tmp_path / "texts.jsonl"
+    rows = [{"text": texts[0]}, {"text": "too short"}, {"id": 7}, {"text": texts[1]}, {"text": texts[2]}]
+    path.write_text("\n".join(json.dumps(row) for row in rows) + "\n\nno json\n")
+    found = library([path], tokenizer, 90, 4)
+    assert found.files == 3
+    assert [document.name for document in found.documents] == [f"texts.jsonl:{line}" for line in (1, 4, 5)]
+    assert found.dropped == (f"{path}: 3 lines have fewer than 90 tokens, or no text",)
+    assert {document.digest for document in found.documents} == {
+        document.digest for document in library([folder], tokenizer, 90, 3).documents
+    }
+    assert found.documents[1].tokens(tokenizer) == found.documents[1].tokens(words_tokenizer())
+
+
+def test_a_file_whose_name_looks_like_a_line_is_a_file(tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl:2"
+    path.write_text("whole")
+    assert Text.of(str(path)).read() == "whole"
+    assert Text.of(str(tmp_path / "b.jsonl:2")) == Text(tmp_path / "b.jsonl", 2)
+
+
+def test_a_jsonl_file_is_read_no_further_than_needed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[str] = []
+
+    def watched(path: str, tokenizer: Any) -> tuple[int, ...]:
+        read.append(path)
+        return tokenize(path, tokenizer)
+
+    monkeypatch.setattr(documents, "tokenize", watched)
+    (tmp_path / "t.jsonl").write_text("\n".join(json.dumps({"text": prose(100, seed)}) for seed in range(9)))
+    assert len(library([tmp_path / "t.jsonl"], words_tokenizer(), 90, 4).documents) == len(read) == 4

@@ -9,8 +9,9 @@ from transformers import DynamicCache, LlamaConfig, LlamaForCausalLM, StaticCach
 
 import longspan
 from longspan.compute.decoding import prepare
-from longspan.errors import NotationError, RefusalError, SchemeError
+from longspan.errors import InputError, NotationError, RefusalError, SchemeError
 from longspan.memo import forget
+from longspan.pretrained.attach import check_arguments
 from pretrained.models import TRAINED, in_parts, logits, tiny_llama, tokens
 
 LENGTH = 2 * TRAINED + 6
@@ -325,6 +326,20 @@ def test_bad_schemes_are_one_clear_line(model, scheme, error, message):
     with pytest.raises(error, match=message) as raised:
         longspan.extend(model, scheme)
     assert "\n" not in str(raised.value)
+
+
+def test_a_name_is_no_model_and_the_error_says_how_to_load_one():
+    with pytest.raises(RefusalError, match=r"got 'bundled': load and extend in one step with longspan\.load"):
+        check_arguments("bundled", 64)
+
+
+@pytest.mark.parametrize("length", [-5, 0, 1.5, "32k"])
+def test_a_length_that_is_none_is_one_line(model, length):
+    with pytest.raises(InputError, match="length must be a whole number of tokens, at least 1, got"):
+        check_arguments(model, length)
+    if isinstance(length, int):
+        with pytest.raises(InputError, match="length must be"):
+            longspan.extend(model, "rerope(8)", length=length)
 
 
 def test_a_model_without_rope_is_refused():

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from longspan.cli.values import tokens_option
+
 if TYPE_CHECKING:
     from longspan.audit.report import Audit
 
@@ -18,7 +20,10 @@ WIDTH = 150
 def audit(
     model: Annotated[str, typer.Argument(help="A Hugging Face id, a folder, a .gguf file, or 'bundled'.")],
     to: Annotated[
-        int | None, typer.Option("--to", help="N: tokens you want to read; left out, the length the config promises.")
+        int | None,
+        tokens_option(
+            "--to", explained="N: tokens you want to read, as in 32k; left out, the length the config promises."
+        ),
     ] = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print JSON: one object, the same facts as the tables.")

@@ -8,6 +8,8 @@ from typing import Annotated, Any
 
 import typer
 
+from longspan.cli.values import tokens_option
+
 
 class What(StrEnum):
     """What can be measured."""
@@ -29,7 +31,10 @@ MOST_ROUNDS = 10_000
 
 def bench(
     what: Annotated[What, typer.Argument(help="What to measure.")] = What.attention,
-    length: Annotated[list[int] | None, typer.Option(help="Tokens of the forward pass. May be repeated.")] = None,
+    length: Annotated[
+        list[int] | None,
+        tokens_option(explained="Of the forward pass, as in 8192 or 8k; repeatable."),
+    ] = None,
     dtype: Annotated[list[Precision] | None, typer.Option(help="May be repeated; both when left out.")] = None,
     scheme: Annotated[list[str] | None, typer.Option(help="Rows to measure; all when left out.")] = None,
     rounds: Annotated[int, typer.Option(help="Interleaved rounds; the median ratio is reported.")] = 5,

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from longspan.cli.terminal import answer, quiet_libraries, resumable
+from longspan.cli.values import tokens_option
 from longspan.errors import InputError
 
 Dtype = Annotated[str, typer.Option(help="auto, float32, bfloat16 or float16; auto takes the faster exact enough one.")]
@@ -16,7 +17,10 @@ Dtype = Annotated[str, typer.Option(help="auto, float32, bfloat16 or float16; au
 
 def extend(
     model: Annotated[str, typer.Argument(help="A Hugging Face id, a folder, a .gguf file, or 'bundled'.")] = "bundled",
-    to: Annotated[int | None, typer.Option("--to", help="N: the number of tokens to read.")] = None,
+    to: Annotated[
+        int | None,
+        tokens_option("--to", explained="N: the number of tokens to read, as in 32768 or 32k."),
+    ] = None,
     method: Annotated[
         list[str] | None, typer.Option("--method", help="A scheme to try, as in 'rerope + log_length'; repeatable.")
     ] = None,
@@ -33,7 +37,8 @@ def extend(
     ] = 30,
     dtype: Dtype = "auto",
     trained_length: Annotated[
-        int | None, typer.Option("--trained-length", help="Tokens the model was trained on, if its config is wrong.")
+        int | None,
+        tokens_option("--trained-length", explained="Tokens the model was trained on, if its config is wrong."),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
 ) -> None:
@@ -42,9 +47,9 @@ def extend(
     The report compares them with the plain model and with truncation: the plain model on the last tokens, as many as
     it was trained on.
     """
-    quiet_libraries()
     if to is None:
-        raise InputError("give the number of tokens to read: --to N")
+        raise InputError("give the number of tokens to read, as in --to 32k")
+    quiet_libraries()
     with resumable():
         from longspan.cli.progress import Stderr
         from longspan.report.study import study_page

@@ -1,5 +1,7 @@
 """`longspan`: dispatch to the verbs."""
 
+from typing import Annotated
+
 import typer
 
 from longspan.cli import audit, bench, export, extend, measure, methods, search
@@ -10,6 +12,7 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command("audit")(audit.audit)
 app.command("bench")(bench.bench)
@@ -20,8 +23,21 @@ app.command("methods")(methods.methods)
 app.command("search")(search.search)
 
 
+def _version(wanted: bool) -> bool:
+    if wanted:
+        from longspan import __version__
+
+        typer.echo(f"longspan {__version__}")
+        raise typer.Exit
+    return wanted
+
+
 @app.callback()
-def _verbs() -> None:
+def _verbs(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
     """Make Transformers read far beyond the length they were trained on, and measure honestly how well it works."""
 
 

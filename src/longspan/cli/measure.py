@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from longspan.cli.terminal import answer, quiet_libraries, resumable
+from longspan.cli.values import tokens_option
 from longspan.errors import InputError
 
 if TYPE_CHECKING:
@@ -23,7 +24,8 @@ def measure(
     task: Annotated[list[str] | None, typer.Option("--task", help="A task by name; repeatable.")] = None,
     loss: Annotated[list[str] | None, typer.Option("--loss", help="A loss by name, as in last_k; repeatable.")] = None,
     length: Annotated[
-        list[int] | None, typer.Option("--length", help="Tokens; repeatable; the shortest gives the short score.")
+        list[int] | None,
+        tokens_option("--length", explained="As in 4096 or 4k; repeatable; the shortest gives the short score."),
     ] = None,
     text: Annotated[
         list[Path] | None, typer.Option("--text", help="Your documents: files or folders; repeatable.")
@@ -39,7 +41,8 @@ def measure(
     budget: Annotated[float, typer.Option("--budget", help="Minutes of measuring; run again to go on.")] = 30,
     dtype: Annotated[str, typer.Option(help="float32, bfloat16 or float16.")] = "float32",
     trained_length: Annotated[
-        int | None, typer.Option("--trained-length", help="Tokens the model was trained on, if its config is wrong.")
+        int | None,
+        tokens_option("--trained-length", explained="Tokens the model was trained on, if its config is wrong."),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
 ) -> None:

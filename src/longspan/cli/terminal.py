@@ -11,7 +11,7 @@ import typer
 
 from longspan.report.printable import printable
 
-PERIOD = 60.0
+PERIOD = 30.0
 """Seconds between two lines of progress where there is no terminal."""
 
 
@@ -56,7 +56,7 @@ def is_live() -> bool:
 
 
 class Ticker:
-    """The latest of many short messages: one line that is replaced on a terminal, elsewhere at most a line a minute."""
+    """The latest of many short messages: one line that is replaced on a terminal, elsewhere one per half minute."""
 
     def __init__(self, clock: Callable[[], float] = monotonic) -> None:
         self._clock, self._shown = clock, -inf

@@ -1,22 +1,22 @@
 """The user's texts as documents of exactly so many tokens.
 
-A document is the unit of every statistic. A file is one document, its first tokens; only where there are too few files
-is a file cut into several disjoint parts; reports then say so, because parts of one file resemble each other.
+A document is the unit of every statistic. A text is one document, its first tokens; only where there are too few texts
+is a text cut into several disjoint parts; reports then say so, because parts of one text resemble each other. A file is
+one text, and each line of a JSONL file is one.
 """
 
 import hashlib
 import json
 import os
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from longspan.errors import InputError
+from longspan.measure.texts import NoTextError, Text, texts_in
 from longspan.memo import remember
-
-MAX_TOKENS_PER_BYTE = 1
-"""No tokenizer in use makes more tokens than there are bytes, so that shorter files need not be read."""
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class Document:
     """A part of a file, counted in tokens.
 
     Arguments:
-        path: the file.
+        path: the file; with the line behind it where the text is a line of a JSONL file.
         start: the first token.
         length: tokens.
         digest: SHA-256 of the token ids.
@@ -80,28 +80,27 @@ def library(paths: Sequence[str | Path], tokenizer: Any, length: int, wanted: in
     The order depends on the files' names only, and mixes folders; parts of one file are as far apart in it as possible.
     Folders are read no further than needed; every file that was named is read.
 
-    Errors: InputError for a path that does not exist and for a file that is no text.
+    Errors: InputError for a path that does not exist, for a file that was named and is no text, and for a PDF or a web
+    page without the packages that read them.
     """
     tokens: dict[str, tuple[int, ...]] = {}
-    dropped = []
-    for path, given, named in _files(paths):
-        if len(tokens) >= wanted and not named:
-            continue
-        size = path.stat().st_size
-        if size * MAX_TOKENS_PER_BYTE < length:
-            dropped.append(f"{given}: {size} bytes, fewer than {length} tokens")
+    dropped: list[str] = []
+    lines: Counter[str] = Counter()
+    for text, given, named in _texts(paths, dropped):
+        if len(tokens) >= wanted and (text.line is not None or not named):
             continue
         try:
-            ids = tokenize(str(path), tokenizer)
-        except UnicodeDecodeError:
-            if named:
-                raise InputError(f"{given} is no UTF-8 text") from None
-            dropped.append(f"{given}: no UTF-8 text")
-            continue
-        if len(ids) < length:
-            dropped.append(f"{given}: {len(ids)} tokens, fewer than {length}")
+            ids = _long_enough(text, tokenizer, length)
+        except _TooShortError as error:
+            if named and error.unreadable and text.line is None:
+                raise InputError(f"{given} {error}") from None
+            if text.line is None:
+                dropped.append(f"{given}: {error}")
+            else:
+                lines[str(given)] += 1
         else:
-            tokens[str(path)] = ids
+            tokens[text.key] = ids
+    dropped += [f"{given}: {count} lines have fewer than {length} tokens, or no text" for given, count in lines.items()]
     documents: list[Document] = []
     part = 0
     while len(documents) < wanted:
@@ -114,6 +113,40 @@ def library(paths: Sequence[str | Path], tokenizer: Any, length: int, wanted: in
         part += 1
     documents = documents if part <= 1 else documents[: max(wanted, len(tokens))]
     return Library(tuple(documents), len({document.path for document in documents}), tuple(sorted(dropped)))
+
+
+class _TooShortError(ValueError):
+    """A text that gives no document; the message is the end of a sentence."""
+
+    def __init__(self, reason: str, unreadable: bool = False) -> None:
+        super().__init__(reason)
+        self.unreadable = unreadable
+
+
+def _long_enough(text: Text, tokenizer: Any, length: int) -> tuple[int, ...]:
+    """Return the tokens of a text, which are not even counted where there are too few bytes."""
+    try:
+        most = text.most_tokens()
+        if most is not None and most < length:
+            raise _TooShortError(f"{most} bytes, fewer than {length} tokens")
+        ids = tokenize(text.key, tokenizer)
+    except NoTextError as error:
+        raise _TooShortError(str(error), unreadable=True) from None
+    if len(ids) < length:
+        raise _TooShortError(f"{len(ids)} tokens, fewer than {length}")
+    return ids
+
+
+def _texts(paths: Sequence[str | Path], dropped: list[str]) -> Iterator[tuple[Text, Path, bool]]:
+    """Every text once: what it is, as the user sees it, and whether its file was named; `dropped` takes the others."""
+    for path, given, named in _files(paths):
+        try:
+            for text in texts_in(path):
+                yield text, given, named
+        except NoTextError as error:
+            if named:
+                raise InputError(f"{given} {error}") from None
+            dropped.append(f"{given}: {error}")
 
 
 def _files(paths: Sequence[str | Path]) -> list[tuple[Path, Path, bool]]:
@@ -135,16 +168,15 @@ def _files(paths: Sequence[str | Path]) -> list[tuple[Path, Path, bool]]:
 
 
 @remember(64)
-def tokenize(path: str, tokenizer: Any) -> tuple[int, ...]:
-    """Return the token ids of a file, without special tokens.
+def tokenize(key: str, tokenizer: Any) -> tuple[int, ...]:
+    """Return the token ids of a text, without special tokens.
 
-    Errors: InputError where the file cannot be read; UnicodeDecodeError where it is no text.
+    Arguments:
+        key: of the text: its path, with the line behind it where it is a line of a JSONL file.
+
+    Errors: InputError where the file cannot be read; NoTextError where it holds no text.
     """
-    try:
-        text = Path(path).read_text(encoding="utf-8")
-    except OSError as error:
-        raise InputError(f"cannot read {path}: {error.strerror}") from None
-    return tuple(tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"])
+    return tuple(tokenizer(Text.of(key).read(), add_special_tokens=False, verbose=False)["input_ids"])
 
 
 def opening(tokenizer: Any) -> tuple[int, ...]:

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 from torch import nn
 
-from longspan.errors import RefusalError
+from longspan.errors import InputError, RefusalError, shown
 from longspan.plan import Plan
 from longspan.pretrained.anatomy.layers import Anatomy
 from longspan.pretrained.anatomy.probe import probe
@@ -41,9 +41,10 @@ def extend(
         backend: the name of a backend of `attend`.
         tokenizer: the model's tokenizer, if it is to name the longer length too and not to warn about long texts.
 
-    Errors: SchemeError and NotationError for a scheme that means nothing, RefusalError where this model cannot take it.
-    The model is then as it was before.
+    Errors: SchemeError and NotationError for a scheme that means nothing, RefusalError where this model cannot take it,
+    or is no model; InputError for a length below 1. The model is then as it was before.
     """
+    check_arguments(model, length)
     present = attachment_of(model)
     anatomy = present.anatomy if present else probe(model)
     # What a rotation starts from is read off the model itself, never off the extension that it carries.
@@ -64,6 +65,20 @@ def extend(
             present.install()
         raise
     return model
+
+
+def check_arguments(model: object, length: object) -> None:
+    """Check what somebody gives to `extend`.
+
+    Errors: RefusalError for what is no model; InputError for a length that is no whole number above 0.
+    """
+    if not isinstance(model, nn.Module):
+        raise RefusalError(
+            f"extend takes a loaded model, got {shown(model)}: load and extend in one step with "
+            "longspan.load(NAME, SCHEME, length=N)"
+        )
+    if length is not None and (not isinstance(length, int) or length < 1):
+        raise InputError(f"length must be a whole number of tokens, at least 1, got {shown(length)}")
 
 
 def detach(model: _Model) -> _Model:
