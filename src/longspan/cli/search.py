@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from longspan.cli.terminal import answer, quiet_libraries, resumable
+from longspan.cli.values import tokens_option
 from longspan.errors import InputError
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
 def search(
     model: Annotated[str, typer.Argument(help="A Hugging Face id, a folder, a .gguf file, or 'bundled'.")] = "bundled",
-    to: Annotated[int | None, typer.Option("--to", help="N: the number of tokens to read.")] = None,
+    to: Annotated[int | None, tokens_option("--to", explained="N: tokens to read, as in 32k.")] = None,
     over: Annotated[
         Literal["frequencies", "layers"],
         typer.Option("--over", help="What to search: a factor per frequency, or one scheme per layer."),
@@ -41,7 +42,8 @@ def search(
     budget: Annotated[float, typer.Option("--budget", help="Minutes of measuring; a larger one later goes on.")] = 30,
     dtype: Annotated[str, typer.Option(help="float32, bfloat16 or float16.")] = "float32",
     trained_length: Annotated[
-        int | None, typer.Option("--trained-length", help="Tokens the model was trained on, if its config is wrong.")
+        int | None,
+        tokens_option("--trained-length", explained="Tokens the model was trained on, if its config is wrong."),
     ] = None,
     seed: Annotated[int, typer.Option("--seed", help="Of the candidates; each seed is a search of its own.")] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
