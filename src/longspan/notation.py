@@ -6,6 +6,7 @@ positional in the order of the method's fields. The text is read with Python's o
 
 import ast
 import inspect
+from collections.abc import Mapping
 from dataclasses import fields
 from math import copysign, inf
 from string import ascii_letters, ascii_lowercase, ascii_uppercase
@@ -21,6 +22,9 @@ from longspan.rotation.nope import NoPE
 from longspan.rotation.rope import RoPE
 from longspan.scheme import Scheme
 from longspan.slots import Part
+
+ADVICE = "write 'name(argument=value) + name'"
+"""What to do about a scheme that cannot be read."""
 
 DEEPEST = 100
 """Terms and levels of nesting that a text may have: no scheme needs more, and Python's parser has a limit as well."""
@@ -72,6 +76,36 @@ def parts(text: str, geometry: Geometry | None = None) -> tuple[Part, ...]:
     return _parts(tree, text, geometry)
 
 
+def read_value(text: str, classes: Mapping[str, type], what: str) -> Any:
+    """The value that one term describes, "name(setting=value)", of classes by name; `format_value` writes its text.
+
+    Settings are fields whose type is a number, a word or one of a few; others keep their default.
+
+    Arguments:
+        what: what the classes are, for errors, as in "task".
+
+    Errors: NotationError for a text that is no term, an unknown name and a setting that means nothing.
+    """
+    text, tree = _read(text, f"write NAME or 'NAME(setting=value)', a {what} by name; texts with / or spaces in quotes")
+    name = tree.func if isinstance(tree, ast.Call) else tree
+    if not isinstance(name, ast.Name):
+        raise NotationError(f"cannot read {shown(text)}: a {what} is written NAME or 'NAME(setting=value)'")
+    if name.id not in classes:
+        near = nearest(name.id, classes)
+        raise NotationError(f"unknown {what} {shown(name.id)}{near}; there are {', '.join(sorted(classes))}")
+    made = classes[name.id]
+    hints = {f.name: hint for f in fields(made) if _is_readable(hint := get_type_hints(made)[f.name])}
+    call = tree if isinstance(tree, ast.Call) else ast.Call(name, [], [])
+    return made(**_values(name.id, call, text, hints, list(hints)))
+
+
+def format_value(value: Any, name: str) -> str:
+    """The text from which `read_value` makes the same value: settings that differ from their default, in order."""
+    given = {f.name: getattr(value, f.name) for f in fields(value)}
+    changed = {f.name: given[f.name] for f in fields(value) if given[f.name] != f.default}
+    return name + (f"({', '.join(f'{key}={each!r}' for key, each in changed.items())})" if changed else "")
+
+
 def format_scheme(scheme: Scheme) -> str:
     """The text from which `parse` makes the same scheme.
 
@@ -111,8 +145,8 @@ def _format_part(part: Part) -> str:
     return part.name + (f"({', '.join(f'{name}={value!r}' for name, value in shown.items())})" if shown else "")
 
 
-def _read(text: str) -> tuple[str, ast.expr]:
-    """A text without the space around it, and its tree."""
+def _read(text: str, advice: str = ADVICE) -> tuple[str, ast.expr]:
+    """A text without the space around it, and its tree; errors end with the advice."""
     if not isinstance(text, str):
         raise NotationError(
             f"a scheme is read from text, got {type(text).__name__}; write 'name(argument=value) + name'"
@@ -122,18 +156,18 @@ def _read(text: str) -> tuple[str, ast.expr]:
         tree = ast.parse(text, mode="eval").body
     except SyntaxError as error:
         where = "" if error.offset is None else f" at character {error.offset}"
-        raise _unreadable(text, f"{error.msg}{where}") from None
+        raise _unreadable(text, f"{error.msg}{where}", advice) from None
     except UnicodeEncodeError as error:
-        raise _unreadable(text, f"character {error.start + 1} is half of a surrogate pair") from None
+        raise _unreadable(text, f"character {error.start + 1} is half of a surrogate pair", advice) from None
     except (RecursionError, MemoryError):
-        raise _unreadable(text, f"more than {DEEPEST} terms or levels of nesting") from None
+        raise _unreadable(text, f"more than {DEEPEST} terms or levels of nesting", advice) from None
     if _deeper(tree, DEEPEST):
-        raise _unreadable(text, f"more than {DEEPEST} terms or levels of nesting")
+        raise _unreadable(text, f"more than {DEEPEST} terms or levels of nesting", advice)
     return text, tree
 
 
-def _unreadable(text: str, why: str) -> NotationError:
-    return NotationError(f"cannot read {shown(text)}: {why}; write 'name(argument=value) + name'")
+def _unreadable(text: str, why: str, advice: str) -> NotationError:
+    return NotationError(f"cannot read {shown(text)}: {why}; {advice}")
 
 
 def _deeper(tree: ast.AST, levels: int) -> bool:
@@ -228,28 +262,33 @@ def _arguments(method: Method, call: ast.Call, text: str) -> dict[str, Any]:
     hints = get_type_hints(method.make if inspect.isfunction(method.make) else method.make.__init__)
     hints = {name: hints[name] for name in parameters if not _holds_part(hints[name])}
     positional = [name for name in hints if parameters[name].kind is inspect.Parameter.POSITIONAL_OR_KEYWORD]
+    return _values(method.name, call, text, hints, positional)
+
+
+def _values(called: str, call: ast.Call, text: str, hints: Mapping[str, Any], positional: list[str]) -> dict[str, Any]:
+    """The arguments of a call, each of the type that its hint says."""
     if len(call.args) > len(positional):
         raise NotationError(
-            f"{method.name} takes at most {len(positional)} positional arguments ({', '.join(positional)}), "
+            f"{called} takes at most {len(positional)} positional arguments ({', '.join(positional)}), "
             f"got {len(call.args)}"
         )
     nodes = dict(zip(positional, call.args, strict=False))
     for keyword in call.keywords:
-        if keyword.arg not in hints:
+        if keyword.arg is None or keyword.arg not in hints:
             unknown, taken = keyword.arg or "**", ", ".join(hints) or "none"
             near = nearest(unknown, hints)
-            raise NotationError(f"{method.name} has no argument {shown(unknown)}{near}; it takes {taken}")
+            raise NotationError(f"{called} has no argument {shown(unknown)}{near}; it takes {taken}")
         if keyword.arg in nodes:
-            raise NotationError(f"{method.name}: {keyword.arg} is given twice")
+            raise NotationError(f"{called}: {keyword.arg} is given twice")
         nodes[keyword.arg] = keyword.value
-    return {name: _value(method, name, node, text, hints[name]) for name, node in nodes.items()}
+    return {name: _value(called, name, node, text, hints[name]) for name, node in nodes.items()}
 
 
 def _holds_part(hint: Any) -> bool:
     return any(inspect.isclass(kind) and issubclass(kind, Part) for kind in (hint, *get_args(hint)))
 
 
-def _value(method: Method, name: str, node: ast.expr, text: str, hint: Any) -> Any:
+def _value(called: str, name: str, node: ast.expr, text: str, hint: Any) -> Any:
     value = _literal(node, text)
     for kind in get_args(hint) if get_origin(hint) in (Union, UnionType) else (hint,):
         if kind is float and _is_number(value):
@@ -268,7 +307,14 @@ def _value(method: Method, name: str, node: ast.expr, text: str, hint: Any) -> A
         if kind in (str, bool, NoneType) and isinstance(value, kind):
             return value
     wanted = ", ".join(repr(word) for word in get_args(hint)) if get_origin(hint) is Literal else _readable(hint)
-    raise NotationError(f"{method.name}: {name} must be {wanted}, got {shown(value)}")
+    raise NotationError(f"{called}: {name} must be {wanted}, got {shown(value)}")
+
+
+def _is_readable(hint: Any) -> bool:
+    """Whether `_value` can make a value of this type."""
+    kinds = get_args(hint) if get_origin(hint) in (Union, UnionType) else (hint,)
+    known = (int, float, str, bool, NoneType, tuple[int, ...], tuple[float, ...])
+    return all(kind in known or get_origin(kind) is Literal for kind in kinds)
 
 
 def _literal(node: ast.expr, text: str) -> Any:

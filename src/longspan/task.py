@@ -15,6 +15,7 @@ from typing import Any, Generic, Protocol, TypeVar, runtime_checkable
 
 from longspan.errors import InputError
 from longspan.memo import remember
+from longspan.notation import read_value
 from longspan.registry import name_of, registered
 
 
@@ -147,3 +148,11 @@ class Task(ABC, Generic[MeasuredExample]):
 def tasks() -> dict[str, type[Task[Any]]]:
     """Return every task by its name, found by walking the folder."""
     return registered("longspan.tasks", Task)
+
+
+def task_of(text: str) -> Task[Any]:
+    """Return the task that a text describes, "niah_multikey_1" or "niah_multikey_1(keys=8)".
+
+    Errors: NotationError for a text that names none, InputError for a setting out of range.
+    """
+    return read_value(text, tasks(), "task")

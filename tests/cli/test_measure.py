@@ -65,6 +65,22 @@ def test_the_whole_way(longspan: Any, model: Path, texts: Path, tmp_path: Path) 
     assert len(lines(out)) == len(before) + 2 * 2 * 3
 
 
+def test_a_longer_length_measures_nothing_again(longspan: Any, model: Path, texts: Path, tmp_path: Path) -> None:
+    """And a task with settings is a task of its own."""
+    out = tmp_path / "out"
+    asked = ["--task", "retrieval(tail=8)", "--task", "retrieval", "--loss", "by_position", "--threshold", "0.5"]
+    command = arguments(model, texts, out, *asked)
+    outcome = longspan(*command)
+    assert outcome.code == 0, outcome.err
+    assert [row["task"] for row in numbers(out)["tasks"]][::2] == ["retrieval(tail=8)", "retrieval"]
+    before = lines(out)
+    outcome = longspan(*command, "--length", "300")
+    assert outcome.code == 0, outcome.err
+    assert lines(out)[: len(before)] == before
+    added = [json.loads(line)["arguments"] for line in lines(out)[len(before) :]]
+    assert {each["length"] for each in added} == {300}
+
+
 def test_a_killed_survey_goes_on(longspan: Any, model: Path, texts: Path, tmp_path: Path) -> None:
     out, whole = tmp_path / "out", tmp_path / "whole"
     environment = {**os.environ, "PYTHONPATH": str(SOURCE), "OMP_NUM_THREADS": "1"}

@@ -29,7 +29,7 @@ def test_truncation_keeps_the_end_and_the_opening() -> None:
 def test_controls_by_name() -> None:
     assert set(EXAMPLE.controls) == {"question_alone", "without_needles", "shuffled"}
     plain = PromptExample("", Draft(Prompt("", ("a ",), "?"), ("a",)), (1,), 1, (), ())
-    assert set(plain.controls) == {"question_alone", "shuffled"}
+    assert set(plain.controls) == {"question_alone"}
 
 
 def test_choices_become_a_question() -> None:

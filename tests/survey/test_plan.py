@@ -5,6 +5,9 @@ from typing import Any
 
 import pytest
 
+from longspan.measure.controls import CONTROLS
+from longspan.measure.documents import Document
+from longspan.measure.reduction import reductions
 from longspan.measure.statistics.effective import Share
 from longspan.survey.plan import CONTROLLED, Record, SurveyPlan
 from longspan.survey.probes import LossProbe, Probe, TaskProbe
@@ -15,7 +18,18 @@ METHOD = "rerope(window=16)"
 
 def plan(documents: int = 80, losses: tuple[str, ...] = ()) -> SurveyPlan:
     methods, claim = ("plain", METHOD), Share(0.85)
-    return SurveyPlan("m", "float32", "0", 64, methods, ("retrieval",), losses, LENGTHS, (None,) * documents, claim)
+    return SurveyPlan(
+        "m",
+        "float32",
+        "0",
+        64,
+        methods,
+        ("retrieval",),
+        losses,
+        LENGTHS,
+        dict.fromkeys(LENGTHS, (None,) * documents),
+        claim,
+    )
 
 
 Made = dict[str, dict[str, Any]]
@@ -93,3 +107,20 @@ def test_an_interrupted_survey_makes_the_records_of_a_whole_one(kept: int) -> No
 
     whole = carried_out(plan(30), score)
     assert list(carried_out(plan(30), score, dict(list(whole.items())[:kept]))) == list(whole)
+
+
+def of_texts(lengths: tuple[int, ...]) -> SurveyPlan:
+    """A plan whose documents are cut to each length, as a survey cuts them."""
+    documents = {n: tuple(Document(f"{i}.txt", 0, n, f"{i}/{n}") for i in range(3)) for n in lengths}
+    losses = tuple(reductions())
+    return SurveyPlan("m", "float32", "0", 64, ("plain",), ("retrieval",), losses, lengths, documents, Share(0.85))
+
+
+def test_a_longer_length_asks_nothing_again_but_what_reads_all_of_a_text() -> None:
+    """The last tokens of a longer text are other tokens."""
+    before, after = ({probe.key: probe for probe in of_texts(n).probes()} for n in ((64, 128), (64, 128, 256)))
+    lost = [probe for key, probe in before.items() if key not in after]
+    reading_all = {"last_k", "sliding", "non_overlapping"}
+    assert {probe.loss for probe in lost if isinstance(probe, LossProbe)} == reading_all
+    assert {probe.control for probe in lost if isinstance(probe, TaskProbe)} == set(CONTROLS)  # of the longest length
+    assert {name for name, made in reductions().items() if made.reads_all} == reading_all

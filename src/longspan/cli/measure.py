@@ -21,8 +21,13 @@ def measure(
     method: Annotated[
         list[str] | None, typer.Option("--method", help="A scheme beside the plain model; repeatable.")
     ] = None,
-    task: Annotated[list[str] | None, typer.Option("--task", help="A task by name; repeatable.")] = None,
-    loss: Annotated[list[str] | None, typer.Option("--loss", help="A loss by name, as in last_k; repeatable.")] = None,
+    task: Annotated[
+        list[str] | None,
+        typer.Option("--task", help="A task, as in niah_depths or \"qa(path='squad.json')\"; repeatable."),
+    ] = None,
+    loss: Annotated[
+        list[str] | None, typer.Option("--loss", help="A loss, as in last_k or 'sliding(stride=64)'; repeatable.")
+    ] = None,
     length: Annotated[
         list[int] | None,
         tokens_option("--length", explained="As in 4096 or 4k; repeatable; the shortest gives the short score."),
@@ -39,7 +44,9 @@ def measure(
         float | None, typer.Option("--threshold", help="Good enough is this score, instead of a share.")
     ] = None,
     budget: Annotated[float, typer.Option("--budget", help="Minutes of measuring; run again to go on.")] = 30,
-    dtype: Annotated[str, typer.Option(help="float32, bfloat16 or float16.")] = "float32",
+    dtype: Annotated[
+        str, typer.Option(help="float32, bfloat16, float16, or auto: bfloat16 where it is faster and as exact.")
+    ] = "float32",
     trained_length: Annotated[
         int | None,
         tokens_option("--trained-length", explained="Tokens the model was trained on, if its config is wrong."),

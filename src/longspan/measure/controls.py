@@ -2,7 +2,7 @@
 
 question_alone     nothing but the question: answers from habit, or that leak from the question
 without_needles    the text without what answers: guesses
-shuffled           the pieces of the text in another order: what the order contributes
+shuffled           the pieces of the text around and with what answers, in another order: what the order contributes
 truncated          the last trained-length tokens: what a model finds that reads no further
 """
 

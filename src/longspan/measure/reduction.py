@@ -17,6 +17,7 @@ from longspan.errors import InputError
 from longspan.measure.reader import Reader
 from longspan.measure.token_nll import Piece, TokenScores, score_pieces
 from longspan.memo import remember
+from longspan.notation import read_value
 from longspan.registry import name_of, registered
 
 
@@ -54,6 +55,9 @@ class Reduction(ABC):
     unit: ClassVar[str]
     """What `value` is measured in."""
 
+    reads_all: ClassVar[bool] = False
+    """Whether it reads more of a text than its first `length` tokens."""
+
     @property
     def name(self) -> str:
         """The name of its file."""
@@ -79,6 +83,14 @@ class Reduction(ABC):
 def reductions() -> dict[str, type[Reduction]]:
     """Return every reduction by its name, found by walking the folder."""
     return registered("longspan.measure.reductions", Reduction)
+
+
+def reduction_of(text: str) -> Reduction:
+    """Return the reduction that a text describes, "last_k" or "last_k(k=512)".
+
+    Errors: NotationError for a text that names none.
+    """
+    return read_value(text, reductions(), "loss")
 
 
 def reduced(

@@ -70,9 +70,9 @@ class PromptExample:
     def controls(self) -> dict[str, Prompt]:
         """The same question with less to answer it from, by name."""
         prompt = self.prompt
-        found = {"question_alone": prompt.question_alone(), "shuffled": prompt.shuffled(self.seed)}
-        if prompt.needles:
-            found["without_needles"] = prompt.without_needles()
+        found = {"question_alone": prompt.question_alone()}
+        if prompt.needles:  # a list in another order is another list, with an answer of its own
+            found |= {"shuffled": prompt.shuffled(self.seed), "without_needles": prompt.without_needles()}
         return found
 
     def question(self, encode: Callable[[str], tuple[int, ...]]) -> Example:

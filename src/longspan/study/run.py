@@ -10,21 +10,20 @@ from typing import Any
 
 from longspan.errors import InputError
 from longspan.geometry import Geometry
-from longspan.grid.folder import identity_of
+from longspan.grid.dtype import chosen_dtype
 from longspan.grid.limits import within_limits
 from longspan.grid.observer import Observer
 from longspan.grid.pace import Pace
-from longspan.measure.documents import Document, Library, library, tokenize
+from longspan.measure.documents import Document, Library, library
 from longspan.measure.kinds.reading import Reading
 from longspan.measure.kinds.truncation import Truncation
-from longspan.measure.loading import load_tokenizer
 from longspan.measure.machine import hardware, versions
 from longspan.measure.measurement import Measurement
 from longspan.measure.memory import gigabytes, require_memory
 from longspan.measure.method import filled
 from longspan.measure.model import LoadedModel
 from longspan.measure.record import record_of
-from longspan.measure.source import faster_dtype, geometry_of
+from longspan.measure.source import geometry_of
 from longspan.study.candidates import candidates
 from longspan.study.judgement import summarize
 from longspan.study.planning.budget import plan_within
@@ -42,9 +41,6 @@ from longspan.study.summary import Setting, Summary
 DROPPED_SHOWN = 10
 """How many dropped texts are named one by one."""
 
-DTYPE_TRIAL = 64
-"""Tokens that the first document must have for dtypes to be tried on it."""
-
 
 def run_study(request: Request, observer: Observer, page: Callable[[Summary], str]) -> Summary:
     """Carry out a study and write its folder.
@@ -60,7 +56,7 @@ def run_study(request: Request, observer: Observer, page: Callable[[Summary], st
 
 
 def _run(request: Request, observer: Observer, page: Callable[[Summary], str]) -> Summary:
-    dtype = _dtype(request)
+    dtype = chosen_dtype(request.dtype, request.folder, request.model, request.paths)
     model = LoadedModel.load(request.model, dtype)
     geometry = geometry_of(model.model, request.trained_length)
     request.check_length(geometry)
@@ -143,18 +139,6 @@ class _Study:
             timed.append((asked.readings(), record["seconds"]))
         (short, brief), ((length,), long) = timed
         return Pace.of((short[0], brief / len(short)), (length, long))
-
-
-def _dtype(request: Request) -> str:
-    """The dtype that was asked for, that a resumed folder has, or that proves faster on the first document."""
-    resumed = (identity_of(request.folder) or {}).get("dtype")
-    if request.dtype != "auto":
-        return request.dtype
-    if resumed:
-        return resumed
-    tokenizer = load_tokenizer(request.model)
-    found = library(request.paths, tokenizer, DTYPE_TRIAL, 1).documents
-    return faster_dtype(request.model, tokenize(found[0].path, tokenizer)) if found else "float32"
 
 
 def _methods(request: Request, geometry: Geometry) -> tuple[str, ...]:

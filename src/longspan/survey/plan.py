@@ -12,6 +12,7 @@ from typing import Any
 from longspan.measure.controls import CONTROLS
 from longspan.measure.documents import Document
 from longspan.measure.model import PLAIN
+from longspan.measure.reduction import reduction_of
 from longspan.measure.statistics.effective import Certificate, Claim, certify
 from longspan.survey.probes import LossProbe, Probe, TaskProbe
 
@@ -31,7 +32,7 @@ class SurveyPlan:
         methods: the plain model first.
         tasks, losses: names.
         lengths: from the shortest on.
-        documents: one for each example; None where no task needs one.
+        documents: by length, one for each example, cut to so many tokens; None where no task needs one.
         claim: what "good enough" means.
     """
 
@@ -43,13 +44,18 @@ class SurveyPlan:
     tasks: tuple[str, ...]
     losses: tuple[str, ...]
     lengths: tuple[int, ...]
-    documents: tuple[Document | None, ...]
+    documents: Mapping[int, tuple[Document | None, ...]]
     claim: Claim
+
+    @property
+    def count(self) -> int:
+        """The number of documents or examples."""
+        return len(self.documents[self.lengths[-1]])
 
     def probes(self) -> list[Probe]:
         """Return all that may be asked, in order."""
         found: list[Probe] = []
-        for index in range(len(self.documents)):
+        for index in range(self.count):
             for method in self.methods:
                 found += [self.loss(method, name, n, index) for name in self.losses for n in self.lengths]
                 found += [self.task(method, name, n, index) for name in self.tasks for n in self.lengths]
@@ -64,15 +70,16 @@ class SurveyPlan:
 
     def task(self, method: str, name: str, length: int, index: int, control: str = "") -> TaskProbe:
         """Return one example of a task."""
-        return TaskProbe(**self._of(method, length, index), task=name, control=control)
+        return TaskProbe(**self._of(method, length, index, length), task=name, control=control)
 
     def loss(self, method: str, name: str, length: int, index: int) -> LossProbe:
         """Return one reduction of a document."""
-        return LossProbe(**self._of(method, length, index), loss=name)
+        read = self.lengths[-1] if reduction_of(name).reads_all else length
+        return LossProbe(**self._of(method, length, index, read), loss=name)
 
-    def _of(self, method: str, length: int, index: int) -> dict[str, Any]:
+    def _of(self, method: str, length: int, index: int, read: int) -> dict[str, Any]:
         of_model = {name: getattr(self, name) for name in ("model", "dtype", "fingerprint", "trained_length")}
-        return {**of_model, "method": method, "length": length, "index": index, "document": self.documents[index]}
+        return {**of_model, "method": method, "length": length, "index": index, "document": self.documents[read][index]}
 
     def needed(self, probe: Probe, record: Record) -> bool:
         """Whether what was measured before leaves a probe's answer open."""
@@ -108,7 +115,7 @@ class SurveyPlan:
     ) -> list[Mapping[str, Any]]:
         """Return what was found in the first documents, up to the first one that was not asked about."""
         found = []
-        for index in range(len(self.documents) if before is None else before):
+        for index in range(self.count if before is None else before):
             made = record(self.task(method, task, length, index))
             if made is None or made["result"] is None:
                 break
@@ -125,14 +132,14 @@ class SurveyPlan:
         """Return why a method gave no number somewhere; None where it always did."""
         return _failure(
             record(self.task(method, task, n, i, control))
-            for i in range(len(self.documents))
+            for i in range(self.count)
             for n in self.lengths
             for control in ("", *(CONTROLS if n == self.lengths[-1] and i < CONTROLLED else ()))
         )
 
     def loss_failure(self, method: str, loss: str, record: Record) -> str | None:
         """Return why a method gave no loss somewhere; None where it always did."""
-        return _failure(record(self.loss(method, loss, n, i)) for i in range(len(self.documents)) for n in self.lengths)
+        return _failure(record(self.loss(method, loss, n, i)) for i in range(self.count) for n in self.lengths)
 
 
 def _failure(records: Any) -> str | None:

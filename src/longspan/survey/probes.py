@@ -10,8 +10,8 @@ from longspan.measure.controls import controlled
 from longspan.measure.documents import Document
 from longspan.measure.examining import examined
 from longspan.measure.model import LoadedModel
-from longspan.measure.reduction import Text, reduced, reductions
-from longspan.task import Material, tasks
+from longspan.measure.reduction import Text, reduced, reduction_of
+from longspan.task import Material, task_of
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class Probe(ABC):
         model, dtype, fingerprint, trained_length, method: as in `longspan.measure.measurement`.
         length: tokens.
         index: which document or example, counted from 0.
-        document: what the text is made of; None for tasks that need no text.
+        document: what the text is made of, no more of it than is read; None for tasks that need no text.
     """
 
     kind: ClassVar[str]
@@ -61,7 +61,7 @@ class TaskProbe(Probe):
     """One example of a task.
 
     Arguments:
-        task: its name.
+        task: its text, a name with the settings that differ from their defaults.
         control: the name of a control; empty for the example as it is.
     """
 
@@ -77,7 +77,7 @@ class TaskProbe(Probe):
     def ask(self, model: LoadedModel) -> dict[str, Any]:
         """Return what `examined` says; `score` is None where the control does not apply to the task."""
         material = material_of(model, self.document)
-        example = tasks()[self.task]().example(material, self.length, str(self.index))
+        example = task_of(self.task).example(material, self.length, str(self.index))
         if self.control:
             example = controlled(self.control, example, material, self.trained_length)
         return {"score": None} if example is None else examined(model, example)
@@ -88,7 +88,7 @@ class LossProbe(Probe):
     """One reduction of the losses of a document's tokens.
 
     Arguments:
-        loss: the reduction's name.
+        loss: the reduction's text, a name with the settings that differ from their defaults.
     """
 
     kind = "loss"
@@ -102,7 +102,7 @@ class LossProbe(Probe):
         """Return what the reduction says."""
         ids = () if self.document is None else self.document.tokens(model.tokenizer)
         text = Text(ids, self.trained_length, model.tokenizer.decode, model.opening)
-        return reduced(model.reader, text, self.length, {self.loss: reductions()[self.loss]()})[self.loss]
+        return reduced(model.reader, text, self.length, {self.loss: reduction_of(self.loss)})[self.loss]
 
 
 def material_of(model: LoadedModel, document: Document | None) -> Material:

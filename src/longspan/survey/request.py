@@ -1,15 +1,15 @@
 """Request: what the user asks a survey for."""
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from longspan import bundled
-from longspan.errors import InputError, nearest
-from longspan.measure.reduction import reductions
+from longspan.errors import InputError
+from longspan.measure.reduction import reduction_of
 from longspan.measure.source import DTYPES
 from longspan.measure.statistics.effective import NOLIMA, Claim
-from longspan.task import tasks
+from longspan.notation import format_value
+from longspan.task import task_of
 
 SHORTEST = 8
 """The least length, tokens."""
@@ -23,15 +23,15 @@ class Request:
         model: a Hugging Face id, a folder, a .gguf file, or "bundled".
         command: what was typed, for the report.
         methods: schemes; the plain model is always measured too.
-        tasks: names of tasks; with no losses either, retrieval.
-        losses: names of reductions; with no tasks either, last_k.
+        tasks: texts of tasks, as in "niah_multikey_1(keys=8)"; with no losses either, retrieval.
+        losses: texts of reductions, as in "last_k(k=512)"; with no tasks either, last_k.
         lengths: tokens; empty for 1, 2 and 4 times the trained length. The shortest gives the short score.
         texts: files or folders; empty for the documents of the bundled model, if that is the model.
         out: the folder of the results; None for one named after the model.
         docs: documents or examples, at most.
         claim: what "good enough" means.
         budget: minutes of measuring.
-        dtype: one of `DTYPES`.
+        dtype: "auto" or one of `DTYPES`.
         trained_length: tokens that the model was trained on; None for what its config says.
 
     Errors: InputError for an unknown name, a value out of range and a path that does not exist.
@@ -52,8 +52,10 @@ class Request:
     trained_length: int | None = None
 
     def __post_init__(self) -> None:
-        _known("task", self.tasks, tasks())
-        _known("loss", self.losses, reductions())
+        written = {"tasks": (self.tasks, task_of), "losses": (self.losses, reduction_of)}
+        for name, (texts, read) in written.items():  # equal settings have one text, whatever way they were written in
+            values = [read(text) for text in texts]
+            object.__setattr__(self, name, tuple(dict.fromkeys(format_value(value, value.name) for value in values)))
         for length in self.lengths:
             if length < SHORTEST:
                 raise InputError(f"--length must be at least {SHORTEST} tokens, got {length}")
@@ -61,8 +63,8 @@ class Request:
             raise InputError(f"--docs must be at least 1, got {self.docs}")
         if not self.budget > 0:
             raise InputError(f"--budget must be above 0 minutes, got {self.budget:g}")
-        if self.dtype not in DTYPES:
-            raise InputError(f"--dtype must be {', '.join(DTYPES)}, got {self.dtype!r}")
+        if self.dtype not in ("auto", *DTYPES):
+            raise InputError(f"--dtype must be auto, {', '.join(DTYPES)}, got {self.dtype!r}")
         if self.trained_length is not None and self.trained_length < SHORTEST:
             raise InputError(f"--trained-length must be at least {SHORTEST}, got {self.trained_length}")
         for path in self.texts:
@@ -83,9 +85,3 @@ class Request:
     def asked(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """The tasks and the losses."""
         return (self.tasks, self.losses) if self.tasks or self.losses else (("retrieval",), ("last_k",))
-
-
-def _known(what: str, names: Iterable[str], known: Iterable[str]) -> None:
-    for name in names:
-        if name not in known:
-            raise InputError(f"unknown {what} {name!r}{nearest(name, known)}; there are {', '.join(sorted(known))}")

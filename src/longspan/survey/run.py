@@ -5,25 +5,28 @@ Everything is resumed: what a folder holds is not measured again.
 
 import json
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from time import monotonic
 
+from longspan import bundled
 from longspan.errors import InputError
+from longspan.grid.dtype import chosen_dtype
 from longspan.grid.limits import within_limits
 from longspan.grid.observer import Observer
-from longspan.measure.documents import Document, library
+from longspan.measure.documents import Document, digest, library
 from longspan.measure.machine import hardware, versions
 from longspan.measure.memory import gigabytes, require_memory
 from longspan.measure.method import filled
 from longspan.measure.model import PLAIN, LoadedModel
 from longspan.measure.record import record_of
-from longspan.measure.reduction import Text, reductions
+from longspan.measure.reduction import Text, reduction_of
 from longspan.measure.source import geometry_of
 from longspan.survey.folder import SurveyFolder
 from longspan.survey.plan import SurveyPlan
 from longspan.survey.probes import Probe, material_of
 from longspan.survey.request import Request
 from longspan.survey.summary import Setting, Survey, summarize
-from longspan.task import tasks
+from longspan.task import task_of
 
 MULTIPLES = (1, 2, 4)
 """Lengths by default, in trained lengths."""
@@ -46,7 +49,9 @@ def run_survey(request: Request, observer: Observer, pages: Pages) -> Survey:
 
 
 def _run(request: Request, observer: Observer, pages: Pages) -> Survey:
-    model = LoadedModel.load(request.model, request.dtype)
+    texts = request.paths or bundled.documents()
+    dtype = chosen_dtype(request.dtype, request.folder, request.model, texts)
+    model = LoadedModel.load(request.model, dtype)
     geometry = geometry_of(model.model, request.trained_length)
     trained = geometry.trained_length
     lengths = tuple(sorted(set(request.lengths or (trained * multiple for multiple in MULTIPLES))))
@@ -56,16 +61,17 @@ def _run(request: Request, observer: Observer, pages: Pages) -> Survey:
     for method in methods[1:]:
         model.attach(method)  # a method that this model cannot have is an error now, not a failed row later
     names, losses = request.asked
-    documents = _documents(request, model, lengths[-1], observer)
+    whole = _documents(request, model, lengths[-1], observer)
+    documents = {length: tuple(_first(document, model, length) for document in whole) for length in lengths}
     plan = SurveyPlan(
-        request.model, request.dtype, model.fingerprint, trained, methods, names, losses, lengths, documents,
+        request.model, dtype, model.fingerprint, trained, methods, names, losses, lengths, documents,
         request.claim,
     )  # fmt: skip
     _check(plan, model)
     if lengths[0] > trained:
         observer.say(f"the short score is that at {lengths[0]} tokens, which is beyond the trained length of {trained}")
     observer.say(
-        f"{request.model}: trained on {trained} tokens; {request.dtype}, about {gigabytes(memory)} beside the model; "
+        f"{request.model}: trained on {trained} tokens; {dtype}, about {gigabytes(memory)} beside the model; "
         f"results in {request.folder}"
     )
     with SurveyFolder(request.folder, plan) as folder:
@@ -120,22 +126,30 @@ def _documents(request: Request, model: LoadedModel, length: int, observer: Obse
     return chosen
 
 
+def _first(document: Document | None, model: LoadedModel, length: int) -> Document | None:
+    """The first tokens of a document: what is asked at one length does not depend on how long the longest is."""
+    if document is None or document.length == length:
+        return document
+    return replace(document, length=length, digest=digest(document.tokens(model.tokenizer)[:length]))
+
+
 def _check(plan: SurveyPlan, model: LoadedModel) -> None:
     """Make the first example of every task, and the first pieces of every loss, at every length.
 
     Errors: InputError where one cannot be made, in one line with the reason.
     """
-    material = material_of(model, plan.documents[0])
-    text = Text(material.document, plan.trained_length, model.tokenizer.decode, model.opening)
+    whole = material_of(model, plan.documents[plan.lengths[-1]][0])
+    text = Text(whole.document, plan.trained_length, model.tokenizer.decode, model.opening)
     for length in plan.lengths:
+        material = material_of(model, plan.documents[length][0])
         for name in plan.tasks:
             try:
-                tasks()[name]().example(material, length, "0")
+                task_of(name).example(material, length, "0")
             except InputError as error:
                 raise InputError(f"task {name} cannot be asked at --length {length}: {error}") from None
         for name in plan.losses:
             try:
-                reductions()[name]().pieces(text, length)
+                reduction_of(name).pieces(text, length)
             except InputError as error:
                 missing = "" if material.document else "; give documents with --text PATH"
                 raise InputError(f"loss {name} cannot be measured at --length {length}: {error}{missing}") from None
@@ -149,7 +163,7 @@ def _setting(request: Request, plan: SurveyPlan, out_of_time: bool) -> Setting:
         fingerprint=plan.fingerprint,
         lengths=plan.lengths,
         claim=str(request.claim),
-        documents=tuple(document.name for document in plan.documents if document is not None),
+        documents=tuple(document.name for document in plan.documents[plan.lengths[-1]] if document is not None),
         hardware=hardware(),
         versions=versions(),
         command=request.command,

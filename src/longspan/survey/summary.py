@@ -6,7 +6,7 @@ from typing import Any
 
 from longspan.measure.controls import CONTROLS
 from longspan.measure.interval import Estimate, mean
-from longspan.measure.reduction import reductions
+from longspan.measure.reduction import reduction_of
 from longspan.measure.statistics.effective import Certificate
 from longspan.survey.plan import CONTROLLED, Record, SurveyPlan
 
@@ -164,16 +164,16 @@ def _by_depth(results: Sequence[Mapping[str, Any]]) -> dict[float, Estimate]:
 
 
 def _controlled(plan: SurveyPlan) -> range:
-    return range(min(CONTROLLED, len(plan.documents)))
+    return range(min(CONTROLLED, plan.count))
 
 
 def _loss(plan: SurveyPlan, record: Record, loss: str, method: str) -> LossRow:
-    unit, failed = reductions()[loss].unit, plan.loss_failure(method, loss, record)
+    unit, failed = reduction_of(loss).unit, plan.loss_failure(method, loss, record)
     if failed is not None:
         return LossRow(loss, method, unit, {}, failed)
     values: dict[int, Estimate] = {}
     for length in plan.lengths:
-        made = [record(plan.loss(method, loss, length, i)) for i in range(len(plan.documents))]
+        made = [record(plan.loss(method, loss, length, i)) for i in range(plan.count)]
         if found := [each["result"]["value"] for each in made if each is not None]:
             values[length] = mean(found)
     return LossRow(loss, method, unit, values, None)

@@ -9,7 +9,7 @@ Chance is 1 in `at_once` for a model that finds needles and ignores their keys, 
 Source: Kamradt 2023, github.com/gkamradt/LLMTest_NeedleInAHaystack (the grid of depths); Hsieh et al. 2024, RULER,
 arXiv:2404.06654 (needles, prompt and score; see `longspan.prompts.needles` for what differs).
 Differs: several needles share a text; depths are equally spaced in characters and moved to the nearest end of a
-sentence; nobody judges, a number is found or not; answers have 32 tokens, in RULER 128.
+sentence; nobody judges, a number is found or not; answers have 16 tokens, in RULER 128.
 """
 
 import random
@@ -25,7 +25,7 @@ from longspan.prompts.scoring import AllOf
 from longspan.prompts.task import counted, fitted
 from longspan.task import Material, Task
 
-ROOM = 32
+ROOM = 16
 """Tokens to leave for each answer, at least: the prompt ends where the number begins."""
 
 

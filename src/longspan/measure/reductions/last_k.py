@@ -25,6 +25,7 @@ class LastK(Reduction):
     """
 
     unit = "nats per token"
+    reads_all = True
 
     k: int | None = None
 

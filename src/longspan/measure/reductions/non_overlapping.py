@@ -20,6 +20,7 @@ class NonOverlapping(Reduction):
     """Loss in blocks; the first token of a block, which nothing predicts, is not scored."""
 
     unit = "nats per token"
+    reads_all = True
 
     def pieces(self, text: Text, length: int) -> tuple[Piece, ...]:
         """Return the whole blocks."""

@@ -26,6 +26,7 @@ class Sliding(Reduction):
     """
 
     unit = "nats per token"
+    reads_all = True
 
     stride: int | None = None
 
