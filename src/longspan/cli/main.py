@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from longspan.cli import audit, bench, export, extend, measure, methods, search
+from longspan.cli import audit, bench, export, extend, measure, methods, search, train
 from longspan.cli.terminal import print_anything, say
 
 app = typer.Typer(
@@ -21,6 +21,7 @@ app.command("extend")(extend.extend)
 app.command("measure")(measure.measure)
 app.command("methods")(methods.methods)
 app.command("search")(search.search)
+app.command("train")(train.train)
 
 
 def _version(wanted: bool) -> bool:

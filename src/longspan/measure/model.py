@@ -7,7 +7,7 @@ from longspan.errors import InputError
 from longspan.measure.documents import opening
 from longspan.measure.loading import SAMPLE, load, load_tokenizer
 from longspan.measure.reader import Reader
-from longspan.pretrained.attach import extend
+from longspan.pretrained.attach import detach, extend, has_design
 
 PLAIN = "plain"
 """The name of the method that changes nothing."""
@@ -41,12 +41,16 @@ class LoadedModel:
     def attach(self, method: str) -> None:
         """Put a method on the model, in place of the one that is on it.
 
-        The plain model is attached to its own rotation: its sliding layers then make no mask of the whole text.
+        The plain model is attached to its own rotation: its sliding layers then make no mask of the whole text. A model
+        that was trained with a design is plain with that design.
 
         Errors: SchemeError for a text that is no scheme; RefusalError where this model cannot have the method.
         """
         if method != self._method:
-            extend(self.model, "rope" if method == PLAIN else method)
+            if method == PLAIN and has_design(self.model):
+                detach(self.model)
+            else:
+                extend(self.model, "rope" if method == PLAIN else method)
             self._method = method
 
     def check_tokenizer(self) -> None:

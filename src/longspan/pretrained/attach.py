@@ -121,6 +121,12 @@ def design(model: _Model, plan: Plan | Scheme | str, *, seed: int = 0, backend: 
     return model
 
 
+def has_design(model: nn.Module) -> bool:
+    """Return whether a model was trained with a design."""
+    present = attachment_of(model)
+    return present is not None and present.target.design is not None
+
+
 def _install_design(model: nn.Module, anatomy: Anatomy, target: Target, backend: str) -> None:
     assert target.design is not None
     Attachment(model, anatomy, target, target.design, divide(anatomy, target.design), backend).install()

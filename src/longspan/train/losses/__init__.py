@@ -1,0 +1,1 @@
+"""What is minimized; one loss per file, named like its file."""

@@ -1,0 +1,122 @@
+"""Rows: which tokens a step reads, as a function of the seed and the step alone, so that a resumed run reads the same.
+
+A row is L + 1 tokens in a row of one document, from anywhere in it. Documents that are shorter are packed into rows of
+their own, one after the other; there positions begin anew with each document, and no token sees another document.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
+import torch
+from jaxtyping import Int64
+from torch import Tensor
+
+from longspan.errors import InputError
+from longspan.train.texts import Texts
+
+
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """What one step reads.
+
+    Arguments:
+        ids: token ids, L + 1 per row: the last L are to be predicted.
+        positions: where each document of a row begins anew, 0, 1, 2 …; None where each row is one document.
+    """
+
+    ids: Int64[Tensor, "rows tokens"]
+    positions: Int64[Tensor, "rows tokens"] | None = None
+
+    def parts(self, count: int) -> Iterator["Batch"]:
+        """Yield the rows in `count` equal parts."""
+        size = len(self.ids) // count
+        for start in range(0, len(self.ids), size):
+            own = None if self.positions is None else self.positions[start : start + size]
+            yield Batch(self.ids[start : start + size], own)
+
+
+@dataclass(frozen=True)
+class Rows:
+    """All rows of some texts.
+
+    Arguments:
+        texts: the documents.
+        length: L, tokens that a row predicts.
+        seed: of the order.
+        joined: whether all documents count as one.
+        packed: whether short documents are packed; otherwise they are left out.
+
+    Errors: InputError where the texts are shorter than a row.
+    """
+
+    texts: Texts = field(hash=False)
+    length: int
+    seed: int = 0
+    joined: bool = False
+    packed: bool = True
+
+    def __post_init__(self) -> None:
+        if not self._long[1].sum() and not self._packed:
+            raise InputError(
+                f"the training texts give no row of {self.length + 1} tokens: give more texts, or a smaller "
+                "training.length"
+            )
+
+    @cached_property
+    def _long(self) -> tuple[np.ndarray, np.ndarray]:
+        """Where rows inside one document may begin: the first place of each document, and how many places it has."""
+        ends = np.array([len(self.texts.tokens)]) if self.joined else self.texts.ends
+        starts = np.concatenate([[0], ends[:-1]])
+        places = ends - starts - self.length
+        return starts[places > 0], places[places > 0]
+
+    @cached_property
+    def _packed(self) -> list[list[tuple[int, int]]]:
+        """Rows of short documents: of each document, its first token and how many of its tokens."""
+        if self.joined or not self.packed:
+            return []
+        rows: list[list[tuple[int, int]]] = []
+        row: list[tuple[int, int]] = []
+        room = self.length + 1
+        for start, count in zip(self.texts.starts, self.texts.lengths, strict=True):
+            if count > self.length:
+                continue
+            taken = min(int(count), room)
+            row.append((int(start), taken))
+            room -= taken
+            if not room:
+                rows.append(row)
+                row, room = [], self.length + 1
+        return rows
+
+    @property
+    def left_out(self) -> int:
+        """Tokens that no row holds."""
+        if self.joined:
+            return 0
+        short = int(self.texts.lengths[self.texts.lengths <= self.length].sum())
+        return short - sum(count for row in self._packed for _, count in row)
+
+    def batch(self, step: int, count: int) -> Batch:
+        """Return the rows of a step; rows of either kind come as often as their tokens are many."""
+        generator = np.random.default_rng([self.seed, step])
+        starts, places = self._long
+        long, packed = int(places.sum()), len(self._packed) * (self.length + 1)
+        ids = np.empty((count, self.length + 1), dtype=np.int64)
+        positions = np.tile(np.arange(self.length + 1), (count, 1))
+        any_packed = False
+        for row in range(count):
+            if generator.integers(long + packed) < long:
+                place = int(generator.integers(long))
+                which = int(np.searchsorted(places.cumsum(), place, side="right"))
+                begin = int(starts[which] + place - (places[:which].sum() if which else 0))
+                ids[row] = self.texts.tokens[begin : begin + self.length + 1]
+            else:
+                any_packed, at = True, 0
+                for begin, taken in self._packed[int(generator.integers(len(self._packed)))]:
+                    ids[row, at : at + taken] = self.texts.tokens[begin : begin + taken]
+                    positions[row, at : at + taken] = np.arange(taken)
+                    at += taken
+        return Batch(torch.from_numpy(ids), torch.from_numpy(positions) if any_packed else None)

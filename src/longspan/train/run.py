@@ -1,0 +1,248 @@
+"""A training run from settings to a trained model; killed at any moment, the same command goes on to the bit.
+
+    run.json        the settings, every default written out
+    texts/          token ids of the training texts; texts-test/ of the others
+    log.jsonl       one line per step
+    state/          what the run goes on from
+    model/          the trained model, as `longspan.load` reads it
+
+What a step does depends on the settings, the step and the state alone: so do rows, positions and dropout.
+"""
+
+import json
+import math
+import time
+from collections.abc import Generator
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn.utils import clip_grad_norm_
+
+from longspan.disk import write_atomically
+from longspan.errors import InputError
+from longspan.measure.machine import hardware, versions
+from longspan.pretrained.storing.save import overwrite
+from longspan.train.loss import Loss, loss_of, mean_loss
+from longspan.train.model import untrained
+from longspan.train.optimizers import optimizers_of, rate_at
+from longspan.train.rows import Batch, Rows
+from longspan.train.samplers import Sampler, sampler_of
+from longspan.train.settings import Settings
+from longspan.train.state import load_state, save_state
+from longspan.train.texts import Texts, load_tokenizer, overlap, prepared
+
+LOG = "log.jsonl"
+MOST_OVERLAP = 0.01
+"""The share of the test texts that may be in the training texts too, as common phrases are."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """What came of one step.
+
+    Arguments:
+        step: counted from 1.
+        loss: mean over the step's tokens, nats.
+        norm: of the gradient before clipping.
+        rate: the learning rate.
+        seconds: that it took.
+    """
+
+    step: int
+    loss: float
+    norm: float
+    rate: float
+    seconds: float
+
+
+class Run:
+    """A run in its folder.
+
+    Arguments:
+        settings: what to do.
+        folder: where everything is kept.
+
+    Errors: InputError for settings that cannot work and a folder that holds another run; RefusalError for a design that
+    this architecture cannot have. Nothing was trained then.
+    """
+
+    def __init__(self, settings: Settings, folder: Path) -> None:
+        self.settings, self.folder, training = settings, folder, settings.training
+        self._refuse_others()
+        self.tokenizer = load_tokenizer(settings.data.tokenizer)
+        self.loss: Loss = loss_of(training.loss)
+        self.sampler: Sampler | None = sampler_of(settings.design.positions, training.length)
+        self.model: Any = untrained(settings, self.tokenizer)
+        if not any(parameter.requires_grad for parameter in self.model.parameters()):
+            raise InputError("no parameter of the model can be trained")
+        folder.mkdir(parents=True, exist_ok=True)
+        self.texts = prepared(settings.data.train, self.tokenizer, folder / "texts")
+        self._check_test_texts()
+        joined = settings.data.documents == "joined"
+        self.rows = Rows(self.texts, training.length, training.seed, joined)
+        if self.sampler is not None and not joined:
+            self.rows = replace(self.rows, packed=False)
+        self.optimizers = optimizers_of(self.model, training)
+        self.average: dict[str, Tensor] = {}
+        if training.average:
+            self.average = {name: p.detach().clone() for name, p in self.model.named_parameters()}
+        self.step = load_state(folder, self.model, self.optimizers, self.average)
+        self._cut_log()
+        write_atomically(folder / "run.json", json.dumps(self._described(), indent=2) + "\n")
+
+    @property
+    def parameters(self) -> int:
+        """How many numbers are learned."""
+        return sum(parameter.numel() for parameter in self.model.parameters())
+
+    def train(self) -> Generator[Step]:
+        """Make the steps that are missing, and write the model when all are done.
+
+        Errors: InputError where the loss is no number; the step's rows are kept then.
+        """
+        training = self.settings.training
+        self.model.train()
+        with (self.folder / LOG).open("a", encoding="utf-8") as log:
+            while self.step < training.steps:
+                made = self._advance()
+                log.write(json.dumps(vars(made)) + "\n")
+                log.flush()
+                if self.step % training.save_every == 0 or self.step == training.steps:
+                    save_state(self.folder, self.step, self.model, self.optimizers, self.average)
+                yield made
+        if not (self.folder / "model").exists():
+            self._write_model()
+
+    def _advance(self) -> Step:
+        """Make one step."""
+        training, began = self.settings.training, time.perf_counter()
+        torch.manual_seed(_mixed(training.seed, self.step))  # dropout
+        batch = self.rows.batch(self.step, training.batch)
+        total = torch.zeros(())
+        for number, part in enumerate(batch.parts(training.accumulate)):
+            loss = self._loss(part, number) / training.accumulate
+            loss.backward()
+            total = total + loss.detach().float().cpu()
+        norm = float(clip_grad_norm_(self.model.parameters(), training.clip))
+        if not math.isfinite(float(total)) or not math.isfinite(norm):
+            raise self._broken(batch, float(total), norm)
+        rate = training.rate * rate_at(self.step, training)
+        for optimizer in self.optimizers:
+            for group in optimizer.param_groups:
+                group["lr"] = rate
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
+        self.step += 1
+        self._update_average()
+        return Step(self.step, float(total), norm, rate, round(time.perf_counter() - began, 4))
+
+    def _loss(self, batch: Batch, number: int) -> Tensor:
+        """Return the mean loss of some rows."""
+        arguments: dict[str, Any] = {}
+        if self.sampler is not None:
+            generator = torch.Generator().manual_seed(_mixed(self.settings.training.seed, self.step, number))
+            positions = self.sampler(batch.ids.shape[1] - 1, generator)
+            # A mask without padding: transformers would take positions that jump for packed documents.
+            arguments = {"position_ids": positions, "attention_mask": torch.ones_like(batch.ids[:, 1:])}
+        elif batch.positions is not None:
+            arguments = {"position_ids": batch.positions[:, :-1]}
+        with self._autocast():
+            hidden = self.model.base_model(input_ids=batch.ids[:, :-1], use_cache=False, **arguments).last_hidden_state
+            targets, head = batch.ids[:, 1:], self.model.get_output_embeddings()
+            wanted = torch.ones_like(targets, dtype=torch.bool)
+            if batch.positions is not None:  # the first token of a document follows from nothing
+                wanted = batch.positions[:, 1:] > 0
+            return mean_loss(self.loss, hidden[wanted], targets[wanted], head, head.weight)
+
+    def _autocast(self) -> AbstractContextManager[Any]:
+        if self.settings.training.dtype == "float32":
+            return nullcontext()
+        device = next(self.model.parameters()).device.type
+        return torch.autocast(device, dtype=torch.bfloat16)
+
+    @torch.no_grad()
+    def _update_average(self) -> None:
+        """Move the running average; in the first steps it follows faster."""
+        decay = min(self.settings.training.average, self.step / (self.step + 10))
+        for name, parameter in self.model.named_parameters() if self.average else ():
+            self.average[name].lerp_(parameter, 1 - decay)
+
+    @torch.no_grad()
+    def _write_model(self) -> None:
+        """Write the trained model: the running average where there is one."""
+        for name, parameter in self.model.named_parameters() if self.average else ():
+            parameter.copy_(self.average[name])
+        self.model.eval()
+        overwrite(self.model, self.folder / "model", tokenizer=self.tokenizer)
+
+    def _broken(self, batch: Batch, loss: float, norm: float) -> InputError:
+        """Keep what a step read, and say that its loss is no number."""
+        path = self.folder / f"broken-step-{self.step + 1}.json"
+        write_atomically(path, json.dumps({"step": self.step + 1, "ids": batch.ids.tolist()}) + "\n")
+        return InputError(
+            f"step {self.step + 1} gives a loss of {loss} and a gradient of {norm}: its rows are in {path}; give a "
+            "smaller training.rate or training.clip"
+        )
+
+    def _refuse_others(self) -> None:
+        path = self.folder / "run.json"
+        if not path.exists():
+            return
+        found = json.loads(path.read_text(encoding="utf-8"))["settings"]
+        wanted = json.loads(json.dumps(self.settings.json()))
+        differ = [
+            f"{table}.{name} {found[table].get(name)!r}, not {value!r}"
+            for table, values in wanted.items()
+            for name, value in values.items()
+            if table != "test" and found[table].get(name) != value
+        ]
+        if differ:
+            raise InputError(f"{self.folder} holds another run ({', '.join(differ)}): give another --out")
+
+    def _check_test_texts(self) -> None:
+        """Refuse test texts that were trained on."""
+        if not self.settings.data.test:
+            return
+        others = prepared(self.settings.data.test, self.tokenizer, self.folder / "texts-test")
+        if both := sorted(set(self.texts.names) & set(others.names)):
+            raise InputError(f"{both[0]} is in data.train and in data.test: give a file to one of them")
+        if (share := overlap(self.texts, others)) > MOST_OVERLAP:
+            raise InputError(
+                f"{share:.0%} of the test texts are in the training texts too: give test texts that were not trained on"
+            )
+
+    def _cut_log(self) -> None:
+        """Remove the lines of steps that will be made again."""
+        path = self.folder / LOG
+        if path.exists():
+            lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+            whole = [line for line in lines if line.endswith("\n") and json.loads(line)["step"] <= self.step]
+            write_atomically(path, "".join(whole))
+
+    def _described(self) -> dict[str, Any]:
+        return {
+            "settings": self.settings.json(),
+            "parameters": self.parameters,
+            "tokens": len(self.texts.tokens),
+            "tokens_left_out": self.rows.left_out,
+            "bytes_per_token": _bytes_per_token(self.texts),
+            "hardware": hardware(),
+            "versions": versions(),
+        }
+
+
+def _bytes_per_token(texts: Texts) -> float:
+    size = sum(Path(name).stat().st_size for name in dict.fromkeys(texts.names))
+    return round(size / len(texts.tokens), 4)
+
+
+def _mixed(*numbers: int) -> int:
+    """One seed of several numbers."""
+    found = 0
+    for number in numbers:
+        found = (found * 1_000_003 + number + 1) % 2**63
+    return found

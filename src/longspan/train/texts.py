@@ -1,0 +1,165 @@
+"""Texts as token ids on disk: one file of numbers that is read where it is needed, and where each document begins.
+
+tokens.bin        ids of all documents, one after the other, in the smallest unsigned type that holds the vocabulary
+texts.json        where each document ends, from which file it is, and what the ids were made with
+"""
+
+import hashlib
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+from transformers import AutoTokenizer, PreTrainedTokenizerFast
+
+from longspan.disk import replaced_folder
+from longspan.errors import InputError
+from longspan.pretrained.storing.checkpoint import refusing
+
+WINDOW = 32
+"""Tokens that two texts must share in a row to count as overlapping."""
+
+BYTES = "bytes"
+
+
+@dataclass(frozen=True)
+class Texts:
+    """Documents as token ids.
+
+    Arguments:
+        tokens: all ids, mapped from disk.
+        ends: where each document ends.
+        names: the files that they come from.
+    """
+
+    tokens: np.ndarray
+    ends: np.ndarray
+    names: tuple[str, ...]
+
+    @property
+    def starts(self) -> np.ndarray:
+        """Where each document begins."""
+        return np.concatenate([[0], self.ends[:-1]])
+
+    @property
+    def lengths(self) -> np.ndarray:
+        """Tokens of each document."""
+        return self.ends - self.starts
+
+
+def load_tokenizer(name: str) -> Any:
+    """Load a tokenizer; "bytes" is one token per byte.
+
+    Errors: RefusalError where there is none of that name.
+    """
+    if name == BYTES:
+        return byte_tokenizer()
+    with refusing(f"cannot load the tokenizer {name}"):
+        return AutoTokenizer.from_pretrained(name)
+
+
+def byte_tokenizer() -> PreTrainedTokenizerFast:
+    """Return a tokenizer with one token per byte, and one more that ends a text."""
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    tokenizer = Tokenizer(models.BPE({symbol: number for number, symbol in enumerate(["<end>", *alphabet])}, []))
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token="<end>")
+
+
+def prepared(paths: Sequence[str], tokenizer: Any, folder: Path) -> Texts:
+    """Return the documents of some files and folders; ids that a folder holds already are not made again.
+
+    Errors: InputError for a path that does not exist, a file that is no UTF-8 text, and texts without a token.
+    """
+    files = _files(paths)
+    identity = {"files": [[str(path), _digest(path)] for path in files], "tokenizer": _identity(tokenizer)}
+    found = _read(folder, identity)
+    if found is not None:
+        return found
+    kind = np.uint16 if len(tokenizer) <= 2**16 else np.uint32
+    ends, names, count = [], [], 0
+    with replaced_folder(folder) as fresh:
+        with (fresh / "tokens.bin").open("wb") as file:
+            for path, text in _documents(files):
+                ids = np.array(tokenizer(text, add_special_tokens=False)["input_ids"], dtype=kind)
+                if len(ids):
+                    file.write(ids.tobytes())
+                    count += len(ids)
+                    ends.append(count)
+                    names.append(str(path))
+        if not count:
+            raise InputError(f"{', '.join(paths)}: no text in them; give files or folders with text")
+        head = {"identity": identity, "ends": ends, "names": names, "dtype": np.dtype(kind).name}
+        (fresh / "texts.json").write_text(json.dumps(head) + "\n", encoding="utf-8")
+    made = _read(folder, identity)
+    assert made is not None
+    return made
+
+
+def overlap(texts: Texts, others: Texts) -> float:
+    """Return the share of `others` that is in `texts` too, counted in runs of `WINDOW` tokens."""
+    if len(others.tokens) < WINDOW or len(texts.tokens) < WINDOW:
+        return 0.0
+    wanted = _hashes(others.tokens)[::WINDOW]
+    return float(np.isin(wanted, _hashes(texts.tokens)).mean())
+
+
+def _hashes(tokens: np.ndarray) -> np.ndarray:
+    """A number for each run of `WINDOW` tokens; equal runs have equal numbers."""
+    factor = np.uint64(0x9E3779B97F4A7C15)
+    found = np.zeros(len(tokens) - WINDOW + 1, dtype=np.uint64)
+    for offset in range(WINDOW):
+        found = found * factor + tokens[offset : offset + len(found)].astype(np.uint64) + np.uint64(1)
+    return found
+
+
+def _files(paths: Iterable[str]) -> list[Path]:
+    """All files, those of a folder in the order of their names; hidden ones are left out."""
+    found: list[Path] = []
+    for given in map(Path, paths):
+        if not given.exists():
+            raise InputError(f"no file or folder {str(given)!r}: give texts that exist")
+        inside = sorted(path for path in given.rglob("*") if path.is_file()) if given.is_dir() else [given]
+        found += [path for path in inside if not any(part.startswith(".") for part in path.relative_to(given).parts)]
+    return [path.resolve() for path in dict.fromkeys(found)]
+
+
+def _documents(files: Iterable[Path]) -> Iterator[tuple[Path, str]]:
+    """The texts of files; each line of a .jsonl file is a document under `text`."""
+    for path in files:
+        try:
+            if path.suffix == ".jsonl":
+                with path.open(encoding="utf-8") as lines:
+                    for line in lines:
+                        if line.strip():
+                            yield path, json.loads(line)["text"]
+            else:
+                yield path, path.read_text(encoding="utf-8")
+        except UnicodeDecodeError:
+            raise InputError(f"{path} is no UTF-8 text: convert it, or leave it out") from None
+        except (json.JSONDecodeError, KeyError, TypeError):
+            raise InputError(f"{path} must hold one JSON object with `text` per line") from None
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _identity(tokenizer: Any) -> str:
+    return hashlib.sha256(tokenizer.backend_tokenizer.to_str().encode()).hexdigest()
+
+
+def _read(folder: Path, identity: dict[str, Any]) -> Texts | None:
+    try:
+        head = json.loads((folder / "texts.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    if head["identity"] != identity:
+        return None
+    tokens = np.memmap(folder / "tokens.bin", dtype=head["dtype"], mode="r")
+    return Texts(tokens, np.array(head["ends"]), tuple(head["names"]))

@@ -1,0 +1,174 @@
+"""Training runs: what must change nothing, what a kill may cost, and what is refused before the first step."""
+
+import json
+from dataclasses import replace
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from safetensors.torch import load_file
+from torch import Tensor
+
+from longspan.errors import InputError, LongspanError
+from longspan.pretrained.storing.save import load
+from longspan.train.run import Run
+from longspan.train.settings import settings_of
+from small_runs import MODEL, settings
+
+PLANS = ("rope", "nope", "alibi", "kerple_log", "t5", "shaw", "xpos", "hwfa", "rope + key_norm", "rope + urpe")
+
+
+def losses(folder: Path) -> list[float]:
+    return [json.loads(line)["loss"] for line in (folder / "log.jsonl").read_text().splitlines()]
+
+
+def trained(folder: Path) -> dict[str, Tensor]:
+    found = load_file(folder / "model" / "model.safetensors")
+    learned = folder / "model" / "learned.safetensors"
+    return found | (load_file(learned) if learned.exists() else {})
+
+
+def finish(run: Run) -> None:
+    for _ in run.train():
+        pass
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "muon"])
+@pytest.mark.parametrize("plan", ["kerple_log", "rope"])
+def test_a_run_that_was_killed_goes_on_to_the_bit(tmp_path: Path, plan: str, optimizer: str) -> None:
+    wanted = settings(tmp_path, plan, optimizer=optimizer, average=0.9)
+    finish(Run(wanted, tmp_path / "whole"))
+    for kill in (1, 4, 6, 11):
+        folder = tmp_path / f"killed-{kill}"
+        steps = Run(wanted, folder).train()
+        for _ in range(kill):
+            next(steps)
+        steps.close()  # what was not saved is lost, as after a kill
+        finish(Run(wanted, folder))
+        assert losses(folder) == losses(tmp_path / "whole")
+        first, second = trained(folder), trained(tmp_path / "whole")
+        assert first.keys() == second.keys()
+        assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+@pytest.mark.parametrize("plan", PLANS)
+def test_every_design_learns_and_is_loaded_as_it_was_trained(tmp_path: Path, plan: str) -> None:
+    run = Run(settings(tmp_path, plan, steps=60, batch=4, rate=2e-2), tmp_path / "run")
+    finish(run)
+    found = losses(tmp_path / "run")
+    assert sum(found[-5:]) / 5 < 0.8 * sum(found[:5]) / 5
+    ids = torch.arange(1, 30)[None]
+    with torch.no_grad():
+        wanted = run.model(input_ids=ids).logits
+        assert torch.equal(load(tmp_path / "run" / "model")(input_ids=ids).logits, wanted)
+
+
+@given(parts=st.sampled_from([1, 2, 4]), bytes_of_a_slice=st.sampled_from([2**10, 2**14, 2**30]))
+def test_neither_parts_nor_slices_change_a_step(tmp_path_factory, parts: int, bytes_of_a_slice: int) -> None:
+    folder = tmp_path_factory.mktemp("run")
+    whole = next(Run(settings(folder, batch=4), folder / "whole").train())
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("longspan.train.loss.SLICE_BYTES", bytes_of_a_slice)
+        run = Run(settings(folder, batch=4, accumulate=parts), folder / "parts")
+        step = next(run.train())
+    assert step.loss == pytest.approx(whole.loss, rel=1e-5)
+    assert step.norm == pytest.approx(whole.norm, rel=1e-3)
+
+
+def test_activations_that_are_computed_again_change_nothing(tmp_path: Path) -> None:
+    finish(Run(settings(tmp_path), tmp_path / "kept"))
+    finish(Run(settings(tmp_path, checkpointing=True), tmp_path / "again"))
+    assert losses(tmp_path / "again") == pytest.approx(losses(tmp_path / "kept"), rel=1e-4)
+
+
+def test_packed_documents_are_read_as_if_each_were_alone(tmp_path: Path) -> None:
+    """With L = 16 and documents of 9 tokens, a row holds two of them; the first token of each is not predicted."""
+    wanted = settings(tmp_path, "rope")
+    for path in (tmp_path / "texts").iterdir():
+        path.unlink()
+    for number in range(6):
+        (tmp_path / "texts" / f"{number}.txt").write_text("abcdefghi"[number:] + "abcdefghi"[:number])
+    run = Run(wanted, tmp_path / "run")
+    batch = run.rows.batch(0, 2)
+    assert batch.positions is not None
+    run.model.eval()
+    with torch.no_grad():
+        found = float(run._loss(batch, 0))
+        alone, documents = [], 0
+        for row, positions in zip(batch.ids, batch.positions, strict=True):
+            starts = [*(positions == 0).nonzero()[:, 0].tolist(), len(row)]
+            for start, stop in pairwise(starts):
+                logits = run.model(input_ids=row[None, start:stop]).logits[0, :-1]
+                documents += 1
+                alone.append(torch.nn.functional.cross_entropy(logits, row[start + 1 : stop], reduction="none"))
+    assert documents > len(batch.ids)
+    assert found == pytest.approx(float(torch.cat(alone).mean()), rel=1e-5)
+
+
+def test_random_positions_are_given_to_the_model_and_depend_on_seed_and_step(tmp_path: Path) -> None:
+    plain, moved = settings(tmp_path, "rope"), settings(tmp_path, "rope", design_positions="random(span=200)")
+    finish(Run(plain, tmp_path / "plain"))
+    finish(Run(moved, tmp_path / "moved"))
+    finish(Run(moved, tmp_path / "again"))
+    assert losses(tmp_path / "moved") == losses(tmp_path / "again")
+    assert losses(tmp_path / "moved")[0] != losses(tmp_path / "plain")[0]
+
+
+def test_the_neutral_sampler_changes_nothing(tmp_path: Path) -> None:
+    finish(Run(settings(tmp_path, "rope"), tmp_path / "plain"))
+    finish(Run(settings(tmp_path, "rope", design_positions="random(span=16)"), tmp_path / "moved"))
+    assert losses(tmp_path / "moved") == pytest.approx(losses(tmp_path / "plain"), rel=1e-5)
+
+
+def test_a_loss_that_is_no_number_stops_with_its_rows(tmp_path: Path) -> None:
+    run = Run(settings(tmp_path), tmp_path / "run")
+    with torch.no_grad():
+        run.model.get_input_embeddings().weight.fill_(float("nan"))
+    with pytest.raises(InputError, match="step 1 gives a loss of nan"):
+        next(run.train())
+    kept = json.loads((tmp_path / "run" / "broken-step-1.json").read_text())
+    assert kept["ids"] == run.rows.batch(0, 2).ids.tolist()
+
+
+def test_another_run_in_the_folder_is_refused_and_other_tests_are_not(tmp_path: Path) -> None:
+    wanted = settings(tmp_path)
+    finish(Run(wanted, tmp_path / "run"))
+    with pytest.raises(InputError, match=r"training.rate 0.01, not 0.02"):
+        Run(settings(tmp_path, rate=2e-2), tmp_path / "run")
+    Run(replace(wanted, test=replace(wanted.test, docs=3)), tmp_path / "run")
+
+
+def test_test_texts_that_were_trained_on_are_refused(tmp_path: Path) -> None:
+    folder = settings(tmp_path).data.train[0]
+    with pytest.raises(InputError, match=r"0.txt is in data.train and in data.test"):
+        Run(settings(tmp_path, data_test=[folder]), tmp_path / "run")
+    (tmp_path / "other.txt").write_text((Path(folder) / "1.txt").read_text())
+    with pytest.raises(InputError, match="of the test texts are in the training texts"):
+        Run(settings(tmp_path, data_test=[str(tmp_path / "other.txt")]), tmp_path / "run")
+
+
+@pytest.mark.parametrize(
+    ("tables", "why"),
+    [
+        ({"model": {**MODEL, "hiden_size": 3}}, "did you mean 'hidden_size'"),
+        ({"model": {**MODEL, "vocab_size": 3}}, "what the tokenizer and training.length give"),
+        ({"model": {**MODEL, "architecture": "lama"}}, "transformers has no 'lama'"),
+        ({"model": {**MODEL, "num_attention_heads": 3}}, "not a multiple of the number of attention heads"),
+        ({"design": {"plan": "alibbi"}}, "did you mean 'alibi'"),
+        ({"design": {"plan": "per_layer('AAA', A=rope)"}}, "3 layers"),
+        ({"design": {"positions": "random(span=4)"}}, "span"),
+        ({"design": {"positions": "randon(span=40)"}}, "did you mean 'random'"),
+        ({"training": {"loss": "emmo"}}, "did you mean 'emo'"),
+        ({"training": {"length": 5000}}, "smaller training.length"),
+    ],
+)
+def test_settings_that_cannot_work_are_refused_before_the_first_step(tmp_path: Path, tables: dict, why: str) -> None:
+    given = settings(tmp_path).json()
+    base = {"model": MODEL, "data": {"train": given["data"]["train"]}, "training": given["training"]}
+    merged = {name: {**base.get(name, {}), **tables.get(name, {})} for name in {**base, **tables}}
+    with pytest.raises(LongspanError, match=why):
+        Run(settings_of(merged), tmp_path / "run")
+    assert not (tmp_path / "run" / "log.jsonl").exists()
