@@ -87,11 +87,11 @@ def measure(
     if as_json:
         print(json.dumps(survey.json(), indent=2, allow_nan=False))
         return
-    _show(survey)
+    show(survey)
     answer(f"\nto share: {(request.folder / 'share.txt').resolve()}")
 
 
-def _show(survey: "Survey") -> None:
+def show(survey: "Survey") -> None:
     """Print tables and sentences."""
     from rich.console import Console
     from rich.table import Table

@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 from rich.table import Column
 
-from longspan.cli.terminal import PERIOD, Ticker, is_live, say
+from longspan.cli.terminal import PERIOD, is_live, say
 from longspan.grid.pace import Pace
 from longspan.measure.record import Asked
 from longspan.report.printable import printable
@@ -181,23 +181,3 @@ def duration(seconds: float) -> str:
     '0:12:35'
     """
     return str(timedelta(seconds=round(seconds)))
-
-
-def watch_steps(
-    steps: Iterable[Any], done: int, total: int, tokens: int, clock: Callable[[], float] = monotonic
-) -> None:
-    """Exhaust the steps of a training, and show loss, speed and time left.
-
-    Arguments:
-        done: steps made before.
-        tokens: of a step.
-    """
-    ticker, began, made = Ticker(clock), clock(), 0
-    for step in steps:
-        made += 1
-        each = (clock() - began) / made
-        left = _duration(each * (total - done - made))
-        ticker(f"step {step.step} of {total} · loss {step.loss:.3f} · {tokens / each:.0f} tokens/s · {left} left")
-    ticker.clear()
-    if made:
-        say(f"{made} steps in {_duration(clock() - began)}, {tokens * made / (clock() - began):.0f} tokens/s")

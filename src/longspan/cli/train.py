@@ -2,13 +2,15 @@
 
 import json
 from pathlib import Path
+from time import monotonic
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from longspan.cli.terminal import answer, quiet_libraries, resumable, say
+from longspan.cli.terminal import Ticker, answer, quiet_libraries, resumable, say
 
 if TYPE_CHECKING:
+    from longspan.survey.summary import Survey
     from longspan.train.run import Run
 
 
@@ -62,14 +64,26 @@ def train(
 
 def _train(run: "Run") -> None:
     """Train, and show the loss, the speed and the time left."""
-    from longspan.cli.progress import watch_steps
+    from longspan.cli.progress import duration
 
     training = run.settings.training
-    watch_steps(run.train(), run.step, training.steps, training.batch * training.length)
+    tokens, first = training.batch * training.length, run.step
+    ticker, began = Ticker(), monotonic()
+    for step in run.train():
+        each = (monotonic() - began) / (step.step - first)
+        ticker(
+            f"step {step.step} of {training.steps} · loss {step.loss:.3f} · {tokens / each:.0f} tokens/s · "
+            f"{duration(each * (training.steps - step.step))} left"
+        )
+    ticker.clear()
+    if run.step > first:
+        seconds = monotonic() - began
+        say(f"{run.step - first} steps in {duration(seconds)}, {(run.step - first) * tokens / seconds:.0f} tokens/s")
 
 
-def _measured(run: "Run"):
-    from longspan.cli.measure import _show
+def _measured(run: "Run") -> "Survey":
+    """Measure the trained model on the test texts, as `longspan measure` does."""
+    from longspan.cli.measure import show
     from longspan.cli.progress import Stderr
     from longspan.report.survey import files
     from longspan.survey.request import Request
@@ -87,5 +101,5 @@ def _measured(run: "Run"):
         docs=settings.test.docs,
     )
     survey = run_survey(request, Stderr(), files)
-    _show(survey)
+    show(survey)
     return survey
