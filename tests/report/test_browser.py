@@ -8,11 +8,15 @@ from typing import Any, Literal
 import pytest
 from playwright.sync_api import Browser
 
+from longspan.report.comparison import page as comparison
+from longspan.report.comparison.compare import compare
+from longspan.report.comparison.finished import read
 from longspan.report.page import page
 from longspan.report.runtimes import lines
 from longspan.report.sample import Answer, Sample
 from longspan.study.summary import Summary
 from report.browser import DESK, FAINT, FIGURES, MISSING, PHONE, WIDER, launched, opened
+from report.comparison.folders import METHODS, study, survey
 from report.summaries import decided, judged, nothing, shown, summary
 
 RESULTS = sorted((Path(__file__).parents[2] / "experiments" / "results").glob("*/summary.json"))
@@ -60,10 +64,27 @@ def browser() -> Iterator[Browser]:
         yield found
 
 
-@pytest.fixture(scope="module", params=CASES)
+def compared(folder: Path) -> str:
+    """Studies and surveys beside each other: with and without records, some with long names."""
+    values = {method: [loss + i / 8 for i in range(8)] for method, loss in METHODS.items()}
+    scores = {(name, n): [0.5, 1.0] for name in ("plain", "yarn(factor=8.0)") for n in (512, 1024)}
+    folders = [
+        study(folder / "first", values),
+        study(folder / ("a-very-long-name-of-a-folder-" * 3), values),
+        study(folder / "without-records"),
+        survey(folder / "survey", scores),
+        *(path.parent for path in RESULTS),
+    ]
+    return comparison.page(compare(read(folders)))
+
+
+@pytest.fixture(scope="module", params=[*CASES, "comparison"])
 def path(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A report on disk, as a study writes it."""
+    """A report on disk, as a study or `longspan report` writes it."""
     written = tmp_path_factory.mktemp("page") / "report.html"
+    if request.param == "comparison":
+        written.write_text(compared(written.parent), encoding="utf-8")
+        return written
     found = Summary.of(CASES[request.param]())
     words = ("lemon", "a_very_long_word_" * 4, "pear", "fig")
     asked = Sample("book.txt", 3941, "The secret code of Alice is", words, "lemon", (Answer("plain", words[1], False),))

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from longspan.cli import audit, bench, export, extend, measure, methods, search, train
+from longspan.cli import audit, bench, export, extend, measure, methods, report, search, train
 from longspan.cli.terminal import print_anything, say
 
 app = typer.Typer(
@@ -20,6 +20,7 @@ app.command("export")(export.export)
 app.command("extend")(extend.extend)
 app.command("measure")(measure.measure)
 app.command("methods")(methods.methods)
+app.command("report")(report.report)
 app.command("search")(search.search)
 app.command("train")(train.train)
 

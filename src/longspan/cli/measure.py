@@ -97,7 +97,8 @@ def show(survey: "Survey") -> None:
     from rich.table import Table
 
     from longspan.report.printable import printable
-    from longspan.report.survey import controls_of, score, value
+    from longspan.report.survey import controls_of, score
+    from longspan.report.text import value
 
     console = Console(highlight=False, markup=False)
     lengths = survey.setting.lengths

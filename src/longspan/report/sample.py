@@ -4,17 +4,16 @@ Text and questions are made anew from document, length and seed; nothing is meas
 first judged document, whatever was answered.
 """
 
-import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from longspan.errors import LongspanError
-from longspan.grid.folder import RESULTS
 from longspan.measure.documents import opening
 from longspan.measure.loading import load_tokenizer
 from longspan.measure.measurement import Measurement
+from longspan.report.records import records
 from longspan.study.summary import Summary
 from longspan.task import Example
 
@@ -62,27 +61,17 @@ def sample(summary: Summary, folder: Path) -> Sample | None:
     """Return the question; None where the folder has no records of it, or the documents have changed."""
     setting = summary.setting
     try:
-        records = {
+        asked = {
             record["arguments"]["method"] if record["arguments"]["kind"] == "reading" else "truncation": record
-            for record in _records(folder / RESULTS)
+            for record in records(folder)
             if _is_whole(record["arguments"], setting.length) and _document(record) == setting.documents[0]
         }
-        answered = {row.method: records[row.method] for row in summary.measured if row.method in records}
+        answered = {row.method: asked[row.method] for row in summary.measured if row.method in asked}
         if not answered:
             return None
         return _sample(setting.documents[0], _example(next(iter(answered.values()))["arguments"]), answered)
     except (OSError, ValueError, KeyError, LongspanError):
         return None
-
-
-def _records(path: Path) -> Iterator[dict[str, Any]]:
-    """The records that have a result; a line may be cut where a run was killed."""
-    with path.open(encoding="utf-8") as lines:
-        for line in lines:
-            if line.startswith('{"key":') and line.endswith("}\n"):
-                record = json.loads(line)
-                if isinstance(record.get("result"), dict):
-                    yield record
 
 
 def _is_whole(arguments: Mapping[str, Any], length: int) -> bool:

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from longspan.measure.interval import Estimate
 from longspan.report.figures.length import scores_by_length, several_lengths
 from longspan.report.palette import standalone
+from longspan.report.text import aligned, value
 from longspan.survey.summary import Survey, TaskRow
 
 
@@ -23,7 +24,7 @@ def share_text(survey: Survey) -> str:
     if survey.tasks:
         lines += [
             "",
-            *_aligned([["score (documents)", *lengths], *(_scores(row, setting.lengths) for row in survey.tasks)]),
+            *aligned([["score (documents)", *lengths], *(_scores(row, setting.lengths) for row in survey.tasks)]),
         ]
         lines += ["", *(f"{row.task}, {row.method}: {row.sentence}." for row in survey.tasks)]
     if by_depth := [(row, n, found) for row in survey.tasks for n, found in row.depths.items()]:
@@ -37,7 +38,7 @@ def share_text(survey: Survey) -> str:
             [f"{row.loss}, {row.method}", *(value(row.values.get(n), row.failed) for n in setting.lengths), row.unit]
             for row in survey.losses
         ]
-        lines += ["", *_aligned([["loss ± half the 95 % interval", *lengths, ""], *rows])]
+        lines += ["", *aligned([["loss ± half the 95 % interval", *lengths, ""], *rows])]
     return "\n".join([*lines, "", f"{setting.hardware}; {versions}", setting.command]) + "\n"
 
 
@@ -56,23 +57,5 @@ def score(found: Estimate | None, failed: str | None = None) -> str:
     return "failed" if failed else "" if found is None else f"{found.value:.2f} ({found.documents})"
 
 
-def value(found: Estimate | None, failed: str | None = None) -> str:
-    """Return a mean with half its interval."""
-    if failed or found is None:
-        return "failed" if failed else ""
-    return f"{found.value:.3f}" if found.documents < 2 else f"{found.value:.3f} ± {(found.high - found.low) / 2:.3f}"
-
-
 def _scores(row: TaskRow, lengths: Sequence[int]) -> list[str]:
     return [f"{row.task}, {row.method}", *(score(row.scores.get(n), row.failed) for n in lengths)]
-
-
-def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    first, *others = widths
-    return [
-        "  ".join(
-            [row[0].ljust(first), *(cell.rjust(width) for cell, width in zip(row[1:], others, strict=True))]
-        ).rstrip()
-        for row in rows
-    ]
