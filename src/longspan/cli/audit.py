@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from longspan.cli.values import tokens_option
+from longspan.cli.values import Device, tokens_option
 
 if TYPE_CHECKING:
     from longspan.audit.report import Audit
@@ -52,6 +52,7 @@ def audit(
         list[Path] | None,
         typer.Option("--text", help="With a server: files or folders to make texts from; repeatable."),
     ] = None,
+    device: Device = "auto",
 ) -> None:
     """Say what MODEL really does with positions, and fail on mistakes that no error message reports.
 
@@ -68,7 +69,7 @@ def audit(
     if server is not None or runs_as is not None:
         from longspan.cli.auditing_server import run
 
-        if not run(model, server, runs_as, served_name, expect, to, length or [], text or [], as_json):
+        if not run(model, server, runs_as, served_name, expect, to, length or [], text or [], device, as_json):
             raise typer.Exit(1)
         return
     from longspan.audit.audit import audit as audited

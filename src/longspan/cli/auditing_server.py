@@ -18,6 +18,7 @@ def run(
     to: int | None,
     lengths: list[int],
     text: list[Path],
+    device: str,
     as_json: bool,
 ) -> bool:
     """Audit a server and print the result; return whether it does what it was asked to do."""
@@ -37,6 +38,7 @@ def run(
             to=to,
             lengths=lengths,
             texts=text,
+            device=device,
             progress=progress,
         )
     finally:

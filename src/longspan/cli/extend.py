@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from longspan.cli.terminal import answer, quiet_libraries, resumable
-from longspan.cli.values import tokens_option
+from longspan.cli.values import Device, tokens_option
 from longspan.errors import InputError
 
 Dtype = Annotated[str, typer.Option(help="auto, float32, bfloat16 or float16; auto takes the faster exact enough one.")]
@@ -40,6 +40,7 @@ def extend(
         int | None,
         tokens_option("--trained-length", explained="Tokens the model was trained on, if its config is wrong."),
     ] = None,
+    device: Device = "auto",
     as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
 ) -> None:
     """Try every method that may let MODEL read N tokens, judge the best on your documents, write the extended model.
@@ -69,6 +70,7 @@ def extend(
             budget=budget,
             dtype=dtype,
             trained_length=trained_length,
+            device=device,
         )
         summary = run_study(request, Stderr(), lambda summary: study_page(summary, request.folder))
     if as_json:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from longspan.cli.terminal import answer, quiet_libraries, resumable
-from longspan.cli.values import tokens_option
+from longspan.cli.values import Device, tokens_option
 from longspan.errors import InputError
 
 if TYPE_CHECKING:
@@ -51,6 +51,7 @@ def measure(
         int | None,
         tokens_option("--trained-length", explained="Tokens the model was trained on, if its config is wrong."),
     ] = None,
+    device: Device = "auto",
     as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
 ) -> None:
     """Measure MODEL and methods on tasks and losses at several lengths, with certificates that hold at 95 %.
@@ -82,6 +83,7 @@ def measure(
             budget=budget,
             dtype=dtype,
             trained_length=trained_length,
+            device=device,
         )
         survey = run_survey(request, Stderr(), files)
     if as_json:

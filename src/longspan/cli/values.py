@@ -2,12 +2,13 @@
 
 import re
 from decimal import Decimal
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 
 from longspan.errors import shown
 
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps; auto takes a GPU that is there.")]
 UNITS = {"": 1, "k": 2**10, "m": 2**20}
 """What a letter behind a number of tokens stands for; models are named so: a 32k context has 32768 tokens."""
 LONGEST = 2**40

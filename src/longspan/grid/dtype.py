@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from longspan.grid.folder import identity_of
+from longspan.measure.device import AUTO
 from longspan.measure.documents import library, tokenize
 from longspan.measure.loading import load_tokenizer
 from longspan.measure.source import faster_dtype
@@ -12,13 +13,14 @@ TRIAL = 64
 """Tokens that the first document must have for dtypes to be tried on it."""
 
 
-def chosen_dtype(asked: str, folder: Path, model: str, paths: Sequence[Path]) -> str:
+def chosen_dtype(asked: str, folder: Path, model: str, paths: Sequence[Path], device: str = AUTO) -> str:
     """Return one of `longspan.measure.source.DTYPES`.
 
     Arguments:
         asked: "auto" or the dtype itself.
         folder: of the results.
         paths: of the documents.
+        device: where dtypes are tried, as `device_named` takes it.
 
     Errors: InputError for a folder or a document that cannot be read; RefusalError for a model that cannot be used.
     """
@@ -29,4 +31,4 @@ def chosen_dtype(asked: str, folder: Path, model: str, paths: Sequence[Path]) ->
         return resumed
     tokenizer = load_tokenizer(model)
     found = library(paths, tokenizer, TRIAL, 1).documents
-    return faster_dtype(model, tokenize(found[0].path, tokenizer)) if found else "float32"
+    return faster_dtype(model, tokenize(found[0].path, tokenizer), device) if found else "float32"

@@ -22,13 +22,19 @@ class Cost:
     True
 
     Afterwards `seconds` holds the time, and `peak_bytes` the most memory that the whole process held, the model
-    included, or that was allocated on the accelerator.
+    included, or that was allocated on the GPU.
+
+    Arguments:
+        device: where it happens; None for the processor.
     """
 
+    def __init__(self, device: torch.device | None = None) -> None:
+        self._device = device if device is not None and device.type == "cuda" else None
+
     def __enter__(self) -> "Cost":
-        if torch.cuda.is_available():
-            torch.cuda.synchronize()
-            torch.cuda.reset_peak_memory_stats()
+        if self._device is not None:
+            torch.cuda.synchronize(self._device)
+            torch.cuda.reset_peak_memory_stats(self._device)
         else:
             with suppress(OSError):
                 _RESET.write_text("5")
@@ -36,10 +42,10 @@ class Cost:
         return self
 
     def __exit__(self, *_: Any) -> None:
-        if torch.cuda.is_available():
-            torch.cuda.synchronize()
+        if self._device is not None:
+            torch.cuda.synchronize(self._device)
         self.seconds = time.perf_counter() - self._began
-        self.peak_bytes = torch.cuda.max_memory_allocated() if torch.cuda.is_available() else _peak()
+        self.peak_bytes = _peak() if self._device is None else torch.cuda.max_memory_allocated(self._device)
 
 
 def _peak() -> int:

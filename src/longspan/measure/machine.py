@@ -8,10 +8,12 @@ import torch
 from longspan.memo import remember
 
 
-def hardware() -> str:
-    """Return the device's name, as in "AMD EPYC, 2 threads"."""
-    if torch.cuda.is_available():
-        return torch.cuda.get_device_name()
+def hardware(device: torch.device | None = None) -> str:
+    """Return the name of a device, by default of the processor, as in "AMD EPYC, 2 threads"."""
+    if device is not None and device.type == "cuda":
+        return f"{torch.cuda.get_device_name(device)}, {device}"
+    if device is not None and device.type != "cpu":
+        return f"{_processor()}, {device}"
     return f"{_processor()}, {torch.get_num_threads()} threads"
 
 

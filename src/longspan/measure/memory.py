@@ -34,10 +34,22 @@ def per_token(model: Any) -> int:
     return cache + (6 * config.hidden_size + 8 * heads * head_dim + 3 * inner) * max(size, 4)
 
 
+def device_of(model: Any) -> torch.device:
+    """Return the device that a model's token ids go to; for a spread model, that of its first part on a GPU."""
+    places = getattr(model, "hf_device_map", None) or {}
+    far = [place for place in places.values() if place not in ("cpu", "disk", torch.device("cpu"))]
+    if far:
+        return torch.device(far[0] if not isinstance(far[0], int) else f"cuda:{far[0]}")
+    weight = model.get_input_embeddings().weight
+    return torch.device("cpu") if weight.is_meta else weight.device
+
+
 def available(device: torch.device) -> int | None:
     """Return the bytes that are free; None where that is not known."""
     if device.type == "cuda":
         return torch.cuda.mem_get_info(device)[0]
+    if device.type == "mps":
+        return torch.mps.recommended_max_memory() - torch.mps.driver_allocated_memory()
     found = []
     with suppress(OSError):
         lines = Path("/proc/meminfo").read_text().splitlines()
@@ -57,7 +69,7 @@ def require_memory(model: Any, length: int, trained_length: int, free: int | Non
     Errors: InputError where fewer are free; the message names the greatest length that fits.
     """
     wanted = needed(model, length)
-    free = available(next(model.parameters()).device) if free is None else free
+    free = available(device_of(model)) if free is None else free
     if free is not None and wanted > free:
         fits = (free - WORKING) // per_token(model)
         advice = f"give at most {option} {fits}" if fits > trained_length else "no length beyond the trained one fits"

@@ -3,7 +3,10 @@
 import hashlib
 from typing import Any
 
+import torch
+
 from longspan.errors import InputError
+from longspan.measure.device import AUTO, device_named, placed
 from longspan.measure.documents import opening
 from longspan.measure.loading import SAMPLE, load, load_tokenizer
 from longspan.measure.reader import Reader
@@ -19,24 +22,29 @@ class LoadedModel:
     Arguments:
         model: a causal language model of transformers.
         tokenizer: its tokenizer.
+        device: where it runs; by default where it is.
 
-    Errors: RefusalError where the model cannot be read with.
+    Errors: RefusalError where the model cannot be read with; InputError where the device has no room for it.
     """
 
-    def __init__(self, model: Any, tokenizer: Any) -> None:
-        self.model, self.tokenizer = model, tokenizer
-        self.reader = Reader(model)
+    def __init__(self, model: Any, tokenizer: Any, device: torch.device | None = None) -> None:
+        self.fingerprint = fingerprint(model)  # first: a spread model does not hold all of its numbers
+        self.model, self.tokenizer = model if device is None else placed(model, device), tokenizer
+        self.reader = Reader(self.model)
         self.opening = opening(tokenizer)
-        self.fingerprint = fingerprint(model)
         self._method: str | None = None
 
     @classmethod
-    def load(cls, name: str, dtype: str) -> "LoadedModel":
+    def load(cls, name: str, dtype: str, device: str = AUTO) -> "LoadedModel":
         """Load by the name that a user gives.
 
-        Errors: InputError and RefusalError where there is no such model or it cannot be used.
+        Arguments:
+            device: as `device_named` takes it.
+
+        Errors: InputError and RefusalError where there is no such model or device, or they cannot be used.
         """
-        return cls(load(name, dtype), load_tokenizer(name))
+        chosen = device_named(device)
+        return cls(load(name, dtype), load_tokenizer(name), chosen)
 
     def attach(self, method: str) -> None:
         """Put a method on the model, in place of the one that is on it.

@@ -14,6 +14,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from longspan.errors import InputError, RefusalError
+from longspan.measure.memory import device_of
 from longspan.pretrained.running.rotary import Source, rotary_modules
 from longspan.pretrained.storing.checkpoint import refusing
 
@@ -44,7 +45,7 @@ class Reader:
     @property
     def device(self) -> torch.device:
         """The device that token ids go to."""
-        return self.model.get_input_embeddings().weight.device
+        return device_of(self.model)
 
     def ids(self, *rows: Sequence[int]) -> Int[Tensor, "rows positions"]:
         """Return token ids as the model takes them."""
@@ -116,7 +117,7 @@ class Reader:
         for start in range(0, len(targets), size):
             logits, wanted = self.logits(hidden[start : start + size]), targets[start : start + size]
             chosen = logits.gather(1, wanted[:, None])[:, 0]
-            losses.append((logits.logsumexp(1) - chosen).double().cpu())
+            losses.append((logits.logsumexp(1) - chosen).cpu().double())
             right.append((logits.argmax(1) == wanted).cpu())
         return torch.cat(losses), torch.cat(right)
 

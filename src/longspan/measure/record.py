@@ -60,7 +60,7 @@ def record_of(asked: Asked, model: LoadedModel) -> dict[str, Any]:
             "give a new --out"
         )
     failed = _refusal(asked, model)
-    with Cost() as cost:
+    with Cost(model.reader.device) as cost:
         result = asked.ask(model) if failed is None else None
     if failed is None and not _finite(result):
         result, failed = None, "the model returned NaN or infinity"
@@ -72,6 +72,7 @@ def record_of(asked: Asked, model: LoadedModel) -> dict[str, Any]:
         "peak_bytes": cost.peak_bytes,
         "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         "versions": versions(),
+        "device": str(model.reader.device),
     }
     return record if failed is None else {**record, "failed": failed}
 

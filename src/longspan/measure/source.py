@@ -6,6 +6,7 @@ from time import perf_counter
 from typing import Any
 
 from longspan.geometry import Geometry
+from longspan.measure.device import AUTO, device_named, placed
 from longspan.measure.loading import load
 from longspan.measure.reader import Reader
 from longspan.measure.token_nll import token_nll
@@ -24,11 +25,11 @@ def geometry_of(model: Any, trained_length: int | None = None) -> Geometry:
     return found if trained_length is None else replace(found, trained_length=trained_length)
 
 
-def faster_dtype(name: str, text: Sequence[int]) -> str:
+def faster_dtype(name: str, text: Sequence[int], device: str = AUTO) -> str:
     """Try a text in float32 and bfloat16, and return the faster one whose loss is within `TOLERATED` of float32's."""
     losses, seconds = {}, {}
     for dtype in ("float32", "bfloat16"):
-        reader = Reader(load(name, dtype))
+        reader = Reader(placed(load(name, dtype), device_named(device)))
         ids = reader.ids(text[:TRIAL])
         reader.hidden(ids)  # the first call also pays for warming up
         began = perf_counter()

@@ -7,6 +7,7 @@ from pathlib import Path
 from longspan import bundled
 from longspan.errors import InputError
 from longspan.geometry import Geometry
+from longspan.measure.device import AUTO, device_named
 from longspan.measure.source import DTYPES
 
 SHORTEST_TRAINING = 8
@@ -29,6 +30,7 @@ class Request:
         budget: minutes of measuring.
         dtype: "auto" or one of `DTYPES`.
         trained_length: tokens the model was trained on; None for what its config says.
+        device: where the model runs: auto, cpu, cuda, cuda:1 or mps.
 
     Errors: InputError for a value out of range and a path that does not exist.
     """
@@ -44,6 +46,7 @@ class Request:
     budget: float = 30
     dtype: str = "auto"
     trained_length: int | None = None
+    device: str = AUTO
 
     def __post_init__(self) -> None:
         if self.length < 1:
@@ -56,6 +59,7 @@ class Request:
             raise InputError(f"--budget must be above 0 minutes, got {self.budget:g}")
         if self.dtype not in ("auto", *DTYPES):
             raise InputError(f"--dtype must be auto, {', '.join(DTYPES)}, got {self.dtype!r}")
+        device_named(self.device)
         if self.trained_length is not None and self.trained_length < SHORTEST_TRAINING:
             raise InputError(f"--trained-length must be at least {SHORTEST_TRAINING}, got {self.trained_length}")
         if not self.texts and self.model != bundled.NAME:

@@ -14,6 +14,7 @@ from longspan.grid.dtype import chosen_dtype
 from longspan.grid.limits import within_limits
 from longspan.grid.observer import Observer
 from longspan.grid.pace import Pace
+from longspan.measure.device import device_named
 from longspan.measure.documents import Document, Library, library
 from longspan.measure.kinds.reading import Reading
 from longspan.measure.kinds.truncation import Truncation
@@ -56,8 +57,8 @@ def run_study(request: Request, observer: Observer, page: Callable[[Summary], st
 
 
 def _run(request: Request, observer: Observer, page: Callable[[Summary], str]) -> Summary:
-    dtype = chosen_dtype(request.dtype, request.folder, request.model, request.paths)
-    model = LoadedModel.load(request.model, dtype)
+    dtype = chosen_dtype(request.dtype, request.folder, request.model, request.paths, request.device)
+    model = LoadedModel.load(request.model, dtype, request.device)
     geometry = geometry_of(model.model, request.trained_length)
     request.check_length(geometry)
     memory = require_memory(model.model, request.length, geometry.trained_length)
@@ -182,7 +183,7 @@ def _setting(request: Request, subject: Subject, texts: Library, division: Divis
         dropped=texts.dropped,
         files=texts.files,
         seed=subject.seed,
-        hardware=hardware(),
+        hardware=hardware(device_named(request.device)),
         versions=versions(),
         command=request.command,
         tolerance=request.tolerance,

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from longspan import bundled
 from longspan.errors import InputError
+from longspan.measure.device import AUTO, device_named
 from longspan.measure.reduction import reduction_of
 from longspan.measure.source import DTYPES
 from longspan.measure.statistics.effective import NOLIMA, Claim
@@ -33,6 +34,7 @@ class Request:
         budget: minutes of measuring.
         dtype: "auto" or one of `DTYPES`.
         trained_length: tokens that the model was trained on; None for what its config says.
+        device: where the model runs: auto, cpu, cuda, cuda:1 or mps.
 
     Errors: InputError for an unknown name, a value out of range and a path that does not exist.
     """
@@ -50,6 +52,7 @@ class Request:
     budget: float = 30
     dtype: str = "float32"
     trained_length: int | None = None
+    device: str = AUTO
 
     def __post_init__(self) -> None:
         written = {"tasks": (self.tasks, task_of), "losses": (self.losses, reduction_of)}
@@ -65,6 +68,7 @@ class Request:
             raise InputError(f"--budget must be above 0 minutes, got {self.budget:g}")
         if self.dtype not in ("auto", *DTYPES):
             raise InputError(f"--dtype must be auto, {', '.join(DTYPES)}, got {self.dtype!r}")
+        device_named(self.device)
         if self.trained_length is not None and self.trained_length < SHORTEST:
             raise InputError(f"--trained-length must be at least {SHORTEST}, got {self.trained_length}")
         for path in self.texts:

@@ -13,6 +13,7 @@ from longspan.errors import InputError
 from longspan.grid.dtype import chosen_dtype
 from longspan.grid.limits import within_limits
 from longspan.grid.observer import Observer
+from longspan.measure.device import device_named
 from longspan.measure.documents import Document, digest, library
 from longspan.measure.machine import hardware, versions
 from longspan.measure.memory import gigabytes, require_memory
@@ -50,8 +51,8 @@ def run_survey(request: Request, observer: Observer, pages: Pages) -> Survey:
 
 def _run(request: Request, observer: Observer, pages: Pages) -> Survey:
     texts = request.paths or bundled.documents()
-    dtype = chosen_dtype(request.dtype, request.folder, request.model, texts)
-    model = LoadedModel.load(request.model, dtype)
+    dtype = chosen_dtype(request.dtype, request.folder, request.model, texts, request.device)
+    model = LoadedModel.load(request.model, dtype, request.device)
     geometry = geometry_of(model.model, request.trained_length)
     trained = geometry.trained_length
     lengths = tuple(sorted(set(request.lengths or (trained * multiple for multiple in MULTIPLES))))
@@ -164,7 +165,7 @@ def _setting(request: Request, plan: SurveyPlan, out_of_time: bool) -> Setting:
         lengths=plan.lengths,
         claim=str(request.claim),
         documents=tuple(document.name for document in plan.documents[plan.lengths[-1]] if document is not None),
-        hardware=hardware(),
+        hardware=hardware(device_named(request.device)),
         versions=versions(),
         command=request.command,
         out_of_time=out_of_time,

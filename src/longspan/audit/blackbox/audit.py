@@ -11,6 +11,7 @@ from longspan.audit.blackbox.runs_as import function_named
 from longspan.audit.blackbox.verdict import Verdict
 from longspan.audit.blackbox.vocabulary import Vocabulary
 from longspan.errors import InputError
+from longspan.measure.device import AUTO
 from longspan.measure.model import LoadedModel
 
 
@@ -24,6 +25,7 @@ def audit_server(
     to: int | None = None,
     lengths: Sequence[int] = (),
     texts: Sequence[str | Path] = (),
+    device: str = AUTO,
     progress: Callable[[str], None] = lambda text: None,
 ) -> Verdict:
     """Find out what a server really does with positions.
@@ -37,6 +39,7 @@ def audit_server(
         to: N, tokens that the server is to read; texts are no longer than that.
         lengths: of the texts to send, tokens; from half to twice the trained length where left out.
         texts: files or folders to make texts from; the bundled documents where left out.
+        device: where the model is run to compare with: auto, cpu, cuda, cuda:1 or mps.
         progress: takes short messages.
 
     Errors: InputError for a server that gives no log-probabilities, or texts that are too short; SchemeError and
@@ -46,7 +49,7 @@ def audit_server(
         raise InputError("give either --server or --runs-as")
     connection = None if server is None else Connection(server)  # a wrong address is said before the model is loaded
     function = None if runs_as is None else function_named(runs_as)
-    loaded = LoadedModel.load(name, "float32")
+    loaded = LoadedModel.load(name, "float32", device)
     asked = asked_of(loaded.model, expect, (), loaded.opening, to)
     lengths = lengths or usual_lengths(asked.trained_length, to)
     requests = texts_of(loaded.tokenizer, texts, lengths, loaded.opening)
