@@ -1,21 +1,26 @@
 """`longspan train FILE.toml`: train any design at a short length, and measure it far beyond."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from longspan.cli.measure import show
 from longspan.cli.terminal import Ticker, answer, quiet_libraries, resumable, say
+from longspan.errors import InputError
 
 if TYPE_CHECKING:
     from longspan.survey.summary import Survey
+    from longspan.train.grid import Cell
     from longspan.train.run import Run
+    from longspan.train.settings import Settings
 
 
 def train(
-    file: Annotated[Path, typer.Argument(help="Settings: a TOML file with [model], [design], [data], [training].")],
+    file: Annotated[Path, typer.Argument(help="A TOML file with [model], [design], [data], [training], [test].")],
     out: Annotated[
         Path | None, typer.Option("--out", help="Folder of the run; a second call resumes. By default FILE's name.")
     ] = None,
@@ -43,29 +48,75 @@ def train(
         [training]
         length = 256
         steps = 500
+
+    With [grid] and [grid.designs.NAME] it trains several designs with several seeds and compares them in one table.
     """
     quiet_libraries()
     with resumable():
-        from longspan.train.run import Run
+        from longspan.train.grid import read_grid
         from longspan.train.settings import read_settings
 
-        settings = read_settings(file)
         folder = out or Path(f"longspan-train-{file.stem}")
-        run = Run(settings, folder)
-        say(f"{run.parameters} parameters, {len(run.texts.tokens)} tokens, {settings.design.plan}; results in {folder}")
-        _train(run)
+        if cells := read_grid(file):
+            _grid(cells, folder, as_json)
+            return
+        settings = read_settings(file)
+        run = _trained(settings, folder)
         survey = _measured(run) if measure and settings.data.test else None
     if as_json:
         found = {"steps": run.step, "model": str(folder / "model"), "survey": survey and survey.json()}
         print(json.dumps(found, indent=2, allow_nan=False))
         return
+    if survey is not None:
+        show(survey)
     answer(f"trained: {(folder / 'model').resolve()}")
 
 
-def _train(run: "Run") -> None:
+def _grid(cells: Sequence["Cell"], folder: Path, as_json: bool) -> None:
+    """Train and measure each cell that is not finished, and show the table of what is.
+
+    Several processes may be given the same grid: each cell is made by one of them.
+    """
+    from rich.console import Console
+    from rich.table import Table
+
+    from longspan.disk import write_atomically
+    from longspan.report import designs
+    from longspan.report.printable import printable
+    from longspan.train.comparison import compare
+    from longspan.train.grid import held
+
+    if not cells[0].settings.data.test:
+        raise InputError("a grid compares what it measures: give texts in data.test")
+    lengths, rows = cells[0].settings.lengths, ()
+    for number, cell in enumerate(cells, start=1):
+        with held(folder / cell.folder) as mine:
+            if not mine:
+                say(f"cell {number} of {len(cells)}: {cell.name}, seed {cell.seed}, is made by another process")
+            elif not (folder / cell.folder / "measured" / "summary.json").exists():
+                say(f"cell {number} of {len(cells)}: {cell.name}, seed {cell.seed}")
+                _measured(_trained(cell.settings, folder / cell.folder))
+        rows = compare(cells, folder)
+        write_atomically(folder / "table.md", designs.markdown(rows, lengths))
+        write_atomically(folder / "grid.json", json.dumps([row.json() for row in rows], indent=2) + "\n")
+    if as_json:
+        print(json.dumps([row.json() for row in rows], indent=2, allow_nan=False))
+        return
+    head, *lines = designs.cells(rows, lengths)
+    table = Table(*head, box=None)
+    for line in lines:
+        table.add_row(*map(printable, line))
+    Console(highlight=False, markup=False).print(table)
+    answer(f"\ntable: {(folder / 'table.md').resolve()}")
+
+
+def _trained(settings: "Settings", folder: Path) -> "Run":
     """Train, and show the loss, the speed and the time left."""
     from longspan.cli.progress import duration
+    from longspan.train.run import Run
 
+    run = Run(settings, folder)
+    say(f"{run.parameters} parameters, {len(run.texts.tokens)} tokens, {settings.design.plan}; results in {folder}")
     training = run.settings.training
     tokens, first = training.batch * training.length, run.step
     ticker, began = Ticker(), monotonic()
@@ -79,11 +130,11 @@ def _train(run: "Run") -> None:
     if run.step > first:
         seconds = monotonic() - began
         say(f"{run.step - first} steps in {duration(seconds)}, {(run.step - first) * tokens / seconds:.0f} tokens/s")
+    return run
 
 
 def _measured(run: "Run") -> "Survey":
     """Measure the trained model on the test texts, as `longspan measure` does."""
-    from longspan.cli.measure import show
     from longspan.cli.progress import Stderr
     from longspan.report.survey import files
     from longspan.survey.request import Request
@@ -100,6 +151,4 @@ def _measured(run: "Run") -> "Survey":
         out=run.folder / "measured",
         docs=settings.test.docs,
     )
-    survey = run_survey(request, Stderr(), files)
-    show(survey)
-    return survey
+    return run_survey(request, Stderr(), files)

@@ -19,7 +19,7 @@ steps = 2000
 """
 
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import MISSING, asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
@@ -197,7 +197,7 @@ def settings_of(given: Mapping[str, Any], base: Path = Path()) -> Settings:
     Errors: InputError, as for `read_settings`.
     """
     tables = {f.name: f for f in fields(Settings)}
-    _known(given, tables, "table")
+    check_names(given, tables, "table")
     if "data" not in given:
         raise InputError("the table [data] is missing: name texts, as in train = ['novels']")
     for name, value in given.items():
@@ -223,26 +223,33 @@ def settings_of(given: Mapping[str, Any], base: Path = Path()) -> Settings:
 def _table(kind: type[_Table], name: str, given: Mapping[str, Any]) -> _Table:
     """Make the value of a table."""
     known = {f.name: f for f in fields(kind)}  # type: ignore[arg-type]
-    _known(given, known, f"setting of [{name}]")
+    check_names(given, known, f"setting of [{name}]")
     for own, f in known.items():
         if f.default is MISSING and own not in given:
             raise InputError(f"{name}.{own} is missing")
     types = get_type_hints(kind)
-    return kind(**{own: _checked(value, types[own], f"{name}.{own}") for own, value in given.items()})
+    return kind(**{own: checked(value, types[own], f"{name}.{own}") for own, value in given.items()})
 
 
-def _known(given: Mapping[str, Any], known: Mapping[str, Any], what: str) -> None:
+def check_names(given: Mapping[str, Any], known: Iterable[str], what: str) -> None:
+    """Refuse a name that is not known.
+
+    Errors: InputError with the nearest known one.
+    """
     for name in given:
         if name not in known:
             raise InputError(f"unknown {what} {name!r}{nearest(name, known)}; there are {', '.join(known)}")
 
 
-def _checked(value: Any, wanted: Any, name: str) -> Any:
-    """A value of the wanted type; whole numbers may stand for others, lists for tuples."""
+def checked(value: Any, wanted: Any, name: str) -> Any:
+    """Return a value as one of the wanted type; whole numbers may be given for others, and lists for tuples.
+
+    Errors: InputError for a value of another type.
+    """
     if get_origin(wanted) is tuple:
         if not isinstance(value, list | tuple):
             raise InputError(f"{name} must be a list, got {shown(value)}")
-        return tuple(_checked(each, get_args(wanted)[0], name) for each in value)
+        return tuple(checked(each, get_args(wanted)[0], name) for each in value)
     if get_origin(wanted) is Literal:
         if value not in get_args(wanted):
             raise InputError(f"{name} must be {' or '.join(map(repr, get_args(wanted)))}, got {shown(value)}")

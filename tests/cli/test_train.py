@@ -1,0 +1,67 @@
+"""`longspan train` from a file to tables."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from longspan.cli.main import app
+from small_runs import MODEL, texts
+
+RUN = CliRunner()
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    texts(tmp_path / "texts")
+    (tmp_path / "held.txt").write_text("".join(chr(97 + (i * i + i // 7) % 26) for i in range(500)))
+    numbers = "\n".join(f"{name} = {value}" for name, value in MODEL.items())
+    path = tmp_path / "run.toml"
+    path.write_text(
+        f"[model]\n{numbers}\n[design]\nplan = 'kerple_log'\n[data]\ntrain = ['texts']\ntest = ['held.txt']\n"
+        "[training]\nlength = 16\nsteps = 4\nbatch = 2\n[test]\nlengths = [16, 64]\ndocs = 2\nmethods = ['window(8)']\n"
+    )
+    return path
+
+
+def test_a_run_is_trained_measured_and_resumed(file: Path, tmp_path: Path) -> None:
+    arguments = ["train", str(file), "--out", str(tmp_path / "out"), "--json"]
+    first = RUN.invoke(app, arguments, catch_exceptions=False)
+    found = json.loads(first.stdout)
+    assert found["steps"] == 4
+    assert {(row["loss"], row["method"]) for row in found["survey"]["losses"]} == {
+        (loss, method) for loss in ("last_k", "repetition") for method in ("plain", "window(size=8)")
+    }
+    assert all(row["failed"] is None for row in found["survey"]["losses"])
+    written = (tmp_path / "out" / "log.jsonl").read_text()
+    again = RUN.invoke(app, arguments, catch_exceptions=False)
+    assert json.loads(again.stdout)["survey"]["losses"] == found["survey"]["losses"]
+    assert (tmp_path / "out" / "log.jsonl").read_text() == written
+
+
+def test_a_grid_makes_a_table_and_what_is_finished_is_not_made_again(file: Path, tmp_path: Path) -> None:
+    file.write_text(
+        file.read_text() + "[grid]\nseeds = [0, 1]\n[grid.designs.one]\n[grid.designs.two]\nplan = 'nope'\n"
+    )
+    arguments = ["train", str(file), "--out", str(tmp_path / "out")]
+    first = RUN.invoke(app, arguments, catch_exceptions=False)
+    assert first.exit_code == 0
+    assert "one" in first.stdout
+    assert "two" in first.stdout
+    table = (tmp_path / "out" / "table.md").read_text()
+    assert table.count("| `one` |") == table.count("| `two` |") == 2
+    shutil.rmtree(tmp_path / "out" / "two-seed-1")
+    log = tmp_path / "out" / "one-seed-0" / "log.jsonl"
+    before = log.stat().st_mtime_ns
+    RUN.invoke(app, arguments, catch_exceptions=False)
+    assert (tmp_path / "out" / "table.md").read_text() == table
+    assert log.stat().st_mtime_ns == before
+
+
+def test_a_grid_without_test_texts_is_refused(file: Path, tmp_path: Path) -> None:
+    text = file.read_text().replace("test = ['held.txt']\n", "")
+    file.write_text(text + "[grid]\n[grid.designs.one]\n")
+    found = RUN.invoke(app, ["train", str(file), "--out", str(tmp_path / "out")])
+    assert "give texts in data.test" in str(found.exception)

@@ -1,0 +1,107 @@
+"""A grid of designs: its cells, what the table says, and several processes at once."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from longspan.errors import InputError
+from longspan.report.designs import cells as table
+from longspan.report.designs import markdown
+from longspan.train.comparison import compare
+from longspan.train.grid import Cell, held, read_grid
+from small_runs import MODEL, texts
+
+
+def grid(folder: Path, more: str = "") -> Path:
+    """A file with two designs and two seeds."""
+    texts(folder / "texts")
+    numbers = "\n".join(f"{name} = {value}" for name, value in MODEL.items())
+    path = folder / "grid.toml"
+    path.write_text(
+        f"[model]\n{numbers}\n[data]\ntrain = ['texts']\ntest = ['held']\n[training]\nlength = 32\nsteps = 3\n"
+        f"[test]\nlengths = [64]\nmethods = ['window(8)']\n[grid]\nseeds = [0, 1]\n"
+        f"[grid.designs.baseline]\nplan = 'rope'\nmethods = ['ntk(factor=2)']\n"
+        f"[grid.designs.'a b']\nplan = 'alibi'\n{more}"
+    )
+    return path
+
+
+def test_cells_come_seed_by_seed_and_differ_in_what_the_grid_names(tmp_path: Path) -> None:
+    cells = read_grid(grid(tmp_path))
+    assert [(cell.name, cell.seed, cell.folder) for cell in cells] == [
+        ("baseline", 0, "baseline-seed-0"), ("a b", 0, "a-b-seed-0"),
+        ("baseline", 1, "baseline-seed-1"), ("a b", 1, "a-b-seed-1"),
+    ]  # fmt: skip
+    first, second = cells[0].settings, cells[1].settings
+    assert (first.test.methods, second.test.methods) == (("ntk(factor=2)",), ("window(8)",))
+    assert first.lengths == (8, 32, 64)  # a quarter of the trained length shows whether the model learned
+    assert first.data == second.data
+    assert first.training == second.training
+    assert cells[2].settings.training.seed == 1
+
+
+def test_a_file_without_a_grid_has_no_cells(tmp_path: Path) -> None:
+    (tmp_path / "run.toml").write_text("[data]\ntrain = ['x']\n")
+    assert read_grid(tmp_path / "run.toml") == ()
+
+
+@pytest.mark.parametrize(
+    ("more", "why"),
+    [
+        ("[grid.designs.'a-b']\nplan = 'nope'\n", "would share the folder a-b-seed-0"),
+        ("[grid.designs.c]\nplans = 'nope'\n", "did you mean 'plan'"),
+        ("[grid.designs.c]\nplan = 3\n", r"grid\.designs\.c\.plan must be str"),
+    ],
+)
+def test_a_grid_that_cannot_be_made_is_one_line(tmp_path: Path, more: str, why: str) -> None:
+    with pytest.raises(InputError, match=why):
+        read_grid(grid(tmp_path, more))
+
+
+def test_a_cell_belongs_to_one_process_at_a_time(tmp_path: Path) -> None:
+    with held(tmp_path / "cell") as mine, held(tmp_path / "cell") as also:
+        assert (mine, also) == (True, False)
+    with held(tmp_path / "cell") as again:
+        assert again
+
+
+def measured(folder: Path, cell: Cell, *, losses: dict[int, list[float]], share: float, failed: bool = False) -> None:
+    """Write what a survey of a cell would."""
+    records = []
+    for method in ("plain", "window(size=8)"):
+        for length, values in losses.items():
+            for index, value in enumerate(values):
+                asked = {"method": method, "length": length, "index": index}
+                result = None if failed and method != "plain" else {"value": value}
+                records.append({"arguments": {**asked, "loss": "last_k"}, "result": result, "failed": "refused: x"})
+        for index in range(len(losses[64])):
+            shares = {name: {"all": share} for name in ("short", "repeated", "not_repeated")}
+            asked = {"method": method, "length": 64, "index": index, "loss": "repetition"}
+            records.append({"arguments": asked, "result": shares, "failed": "refused: x"})
+    place = folder / cell.folder / "measured"
+    place.mkdir(parents=True)
+    (place / "results.jsonl").write_text("".join(json.dumps(record) + "\n" for record in records))
+
+
+def test_the_table_shows_every_seed_and_who_did_not_learn(tmp_path: Path) -> None:
+    cells = read_grid(grid(tmp_path))
+    learned = {8: [3.0, 3.1, 3.2], 32: [2.0, 2.1, 2.2], 64: [2.5, 2.6, 2.7]}
+    flat = {8: [3.0, 3.1, 3.2], 32: [3.0, 3.1, 3.2], 64: [3.0, 3.1, 3.2]}
+    measured(tmp_path, cells[0], losses=learned, share=0.5)
+    measured(tmp_path, cells[2], losses={n: [v + 0.2 for v in values] for n, values in learned.items()}, share=0.7)
+    measured(tmp_path, cells[1], losses=flat, share=0.1, failed=True)
+    rows = {(row.design, row.method): row for row in compare(cells, tmp_path)}
+    own = rows["baseline", "plain"]
+    assert own.learned
+    loss, share = own.loss(64), own.accuracy("repeated")
+    assert loss is not None
+    assert share is not None
+    assert (loss.value, loss.documents) == (pytest.approx(2.7), 2)  # documents are seeds here
+    assert share.value == pytest.approx(0.6)
+    assert not rows["a b", "plain"].learned
+    assert rows["a b", "window(size=8)"].outcomes[0].failed == "refused: x"
+    text = markdown(tuple(rows.values()), (8, 32, 64))
+    assert "2.700 ± 1.271 (2.600, 2.800)" in text  # t of one degree of freedom: 12.706 · 0.1 / √2 · √2 / 2 …
+    assert "| `a b` | `plain` | no | 3.100 |" in text
+    assert [line[2] for line in table(tuple(rows.values()), (8, 32, 64))] == ["trained", "yes", "yes", "no", ""]
