@@ -18,7 +18,7 @@ from longspan.report.figures.context import loss_by_context, several_contexts
 from longspan.report.figures.position import loss_by_position
 from longspan.report.palette import standalone
 from longspan.report.table import table
-from longspan.report.words import bargain, grounds, headline
+from longspan.report.words import grounds, headline
 from longspan.study.summary import Summary
 from longspan.task import tasks
 
@@ -59,7 +59,7 @@ def generated() -> dict[Path, str]:
     paths = sorted(RESULTS.glob("*/summary.json"))
     summaries = {path.parent.name: Summary.of(json.loads(path.read_text())) for path in paths}
     shown = summaries[README_STUDY]
-    results = _study(README_STUDY, shown, "docs/", ["position"], bargain(shown))
+    results = _study(README_STUDY, shown, "docs/", ["position"])
     readme = ROOT / "README.md"
     text = PART.sub(lambda _: f"<!-- results -->\n{results}<!-- end -->", readme.read_text())
     figures = {
@@ -83,12 +83,12 @@ def _results(summaries: dict[str, Summary]) -> str:
     return text
 
 
-def _study(name: str, summary: Summary, folder: str, figures: list[str], sentences: Sequence[str] = ()) -> str:
+def _study(name: str, summary: Summary, folder: str, figures: list[str]) -> str:
     """Verdict, table and figures."""
     setting = summary.setting
     drawn = "".join(f"\n![{CAPTIONS[kind]}]({folder}figures/{name}-{kind}.svg)\n" for kind in figures)
     return (
-        f"{' '.join([f'**{headline(summary)}**', *sentences])} (`{setting.command}`: {setting.model}, trained on "
+        f"**{headline(summary)}** (`{setting.command}`: {setting.model}, trained on "
         f"{setting.trained_length} tokens; {len(setting.documents)} documents, 95 % intervals; "
         f"chance is 25 %; {setting.dtype}, {setting.hardware}, torch {setting.versions['torch']})\n\n"
         f"{table(summary)}\n{drawn}"

@@ -15,7 +15,6 @@ from tiny import llama, save_model, words_tokenizer, write_texts
 
 LINES: dict[str, tuple[list[str], str]] = {
     "no length": ([], "give the number of tokens to read: --to N"),
-    "nothing to extend": (["--to", "64"], "--to 64 changes nothing: the model was trained on 64 tokens"),
     "unknown method": (["--to", "256", "--method", "rerpoe"], "unknown method 'rerpoe'"),
     "bad argument": (["--to", "256", "--method", "rerope(widow=3)"], "did you mean 'window'?"),
     "needs training": (["--to", "256", "--method", "alibi"], "needs training"),

@@ -47,8 +47,8 @@ def test_the_page_says_it_all() -> None:
     text = text_of(html)
     for words in (
         "Use rerope(window=256) to read 4096 tokens.",
-        "It finds 80 % [78, 82] of the facts that lie more than 512 tokens back, truncation 25 % [23, 27].",
-        "It gains 0.100 [0.080, 0.120] nats per token of fluency.",
+        "Of facts more than 512 tokens back it finds 80 % [78, 82]: better than truncation, which finds 25 %",
+        "Loss at 4096 tokens: better than truncation by 0.100 [0.080, 0.120] nats per token.",
         "yarn(factor=8.0)",
         "failed: the model returned NaN or infinity",
         'longspan.load( "/somewhere/model" )'.replace("( ", "(").replace(" )", ")"),
@@ -132,7 +132,7 @@ def test_a_plain_model_that_read_fewer_documents_says_so_everywhere() -> None:
     found = summary()
     found["methods"][1]["beyond"]["documents"] = 2
     words = shown(verdict, found)
-    assert "The plain model (2 documents) finds 10 % [8, 12] of the facts" in words
+    assert "The plain model (2 documents): Of facts more than 512 tokens back it finds 10 % [8, 12]" in words
     assert " 8 documents; 95 % intervals" in words
     assert "| `plain` (2 documents) |" in shown(table, found)
     for name in ("context", "position"):

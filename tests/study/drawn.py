@@ -1,5 +1,6 @@
 """Plans and records that no model made."""
 
+from collections.abc import Callable
 from typing import Any
 
 from hypothesis import strategies as st
@@ -9,23 +10,28 @@ from longspan.measure.documents import Document
 from longspan.measure.loss import BINS
 from longspan.measure.measurement import Measurement
 from longspan.study.planning.budget import plan_within
+from longspan.study.planning.cells import Cell
 from longspan.study.planning.plan import StudyPlan
 from longspan.study.planning.subject import Subject
-from longspan.study.summary import Setting
+from longspan.study.race import Heats
+from longspan.study.results import Results
+from longspan.study.summary import Race, Setting
 
 PACE = Pace(0.01, 1e-6)
 
 
 @st.composite
 def plans(draw: st.DrawFn) -> StudyPlan:
-    """Any number of candidates and documents, any lengths, any budget."""
+    """Any number of candidates and documents, any lengths, within the trained length too, any budget."""
     trained = draw(st.integers(16, 600))
-    subject = Subject("m", "float32", "0" * 16, trained, draw(st.integers(trained + 1, 12 * trained)))
-    documents = tuple(Document(f"{i}.txt", 0, subject.length, "0") for i in range(12))
-    judged, raced = draw(st.integers(1, 9)), draw(st.integers(1, 3))
+    length = draw(st.integers(trained + 1, 12 * trained) | st.integers(16, trained))
+    subject = Subject("m", "float32", "0" * 16, trained, length)
+    documents = tuple(Document(f"{i}.txt", 0, subject.length, str(i)) for i in range(17))
+    judged, raced = draw(st.integers(1, 9)), draw(st.integers(1, 8))
     methods = tuple(f"rerope(window={w})" for w in range(draw(st.integers(1, 13))))
     budget = draw(st.floats(0.1, 100_000))
-    return plan_within(budget, PACE, subject, methods, documents[9 : 9 + raced], documents[:judged])
+    stock = draw(st.sets(st.sampled_from(methods)))
+    return plan_within(budget, PACE, subject, methods, documents[9 : 9 + raced], documents[:judged], stock)
 
 
 def record(asked: Measurement) -> dict[str, Any]:
@@ -43,6 +49,14 @@ def record(asked: Measurement) -> dict[str, Any]:
         "short": {"short": number},
     }[asked.kind]
     return {"key": asked.key, "result": result, "seconds": 1.0, "peak_bytes": 1}
+
+
+def raced(plan: StudyPlan, make: Callable[[list[Cell]], Results] | None = None) -> Race:
+    """Run the race of a plan to its end."""
+    heats = Heats(plan, 0.02)
+    while cells := heats.next():
+        heats.add(make(cells) if make else Results(cells, record))
+    return heats.summary()
 
 
 def setting(plan: StudyPlan) -> Setting:

@@ -6,7 +6,7 @@ from longspan.geometry import Geometry
 from longspan.measure.method import filled
 from longspan.notation import parts
 from longspan.pretrained.attach import attached
-from longspan.study.candidates import candidates
+from longspan.study.candidates import candidates, named, recipes
 from tiny import llama
 
 
@@ -18,6 +18,28 @@ def test_all_candidates_are_schemes_with_nothing_left_open(trained: int, wanted:
         for part in parts(text):
             assert part.fill(Geometry(4, 4, 64, 2 * trained), 3 * wanted) == part
             assert not part.changes_nothing(wanted)
+
+
+@pytest.mark.parametrize(("trained", "wanted"), [(128, 128), (512, 384), (8192, 4096), (8192, 8192)])
+def test_within_the_trained_length_every_candidate_changes_something(trained: int, wanted: int) -> None:
+    found = candidates(Geometry(4, 4, 64, trained), wanted)
+    assert {"string", "rerope"} <= {part.name for text in found for part in parts(text)}
+    for text in found:
+        assert not all(part.changes_nothing(wanted) for part in parts(text))
+    assert recipes(Geometry(4, 4, 64, trained), wanted) == {}
+
+
+def test_recipes_keep_their_names() -> None:
+    found = recipes(Geometry(4, 4, 64, 512), 4096)
+    assert sorted(found.values()) == ["lm_infinite(window=256)", "streaming_llm"]
+    assert set(found) <= set(candidates(Geometry(4, 4, 64, 512), 4096))
+
+
+def test_given_names_stand_beside_what_they_mean() -> None:
+    geometry = Geometry(4, 4, 64, 512)
+    found = named(("streaming_llm", "rerope", "rerope(window=128)"), geometry, 4096)
+    assert list(found.values()) == ["streaming_llm", "rerope"]
+    assert list(found)[1] == "rerope(window=128)"
 
 
 def test_windows_lie_between_a_quarter_and_half_of_the_trained_length() -> None:

@@ -1,62 +1,224 @@
-from longspan.study.decision import Scores, assess, tied
+"""A method has to be surely better than truncation and than the plain model; ties are named, and taken by a rule."""
+
+from dataclasses import replace
+from math import exp
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from longspan.measure.interval import paired
+from longspan.study.contrast import Criterion, assess
+from longspan.study.decision import (
+    INDIFFERENCE,
+    Field,
+    Scores,
+    best_exportable,
+    contrast,
+    decide,
+    plain_is_decided,
+)
 
 NOISE = [0.01, -0.02, 0.0, 0.02, -0.01, 0.015, -0.015, 0.005]
-PLAIN_SHORT = [3.0 + n for n in NOISE]
-TRUNCATION = Scores([3.0 + n for n in NOISE], [], [0.25] * 8)
 
 
-def method(loss: float, short: float = 3.0, beyond: float = 0.25, wobble: float = 1.0) -> Scores:
-    """Its differences to the baselines vary a little between documents."""
+def scores(loss: float, short: float = 3.0, beyond: float = 0.25, wobble: float = 1.0) -> Scores:
+    """Differences to another row vary a little between documents."""
     noise = [n + wobble * m / 2 for n, m in zip(NOISE, reversed(NOISE), strict=True)]
-    return Scores([loss + n for n in noise], [short + n for n in NOISE], [beyond + n for n in noise])
+    return Scores([loss + n for n in noise], [short + n for n in NOISE], [beyond + n / 2 for n in noise])
 
 
-def ranked(**methods: Scores) -> list[str]:
-    return tied(methods, {name: assess(scores, PLAIN_SHORT, TRUNCATION) for name, scores in methods.items()})
+PLAIN = scores(5.0, wobble=0.0)
+TRUNCATION = scores(3.0, wobble=0.0)
 
 
-def best(**methods: Scores) -> str | None:
-    return next(iter(ranked(**methods)), None)
+def judged(plain: Scores = PLAIN, exportable: tuple[str, ...] = (), **methods: Scores) -> Field:
+    names = {name.replace("_AND_", " + "): each for name, each in methods.items()}
+    return Field(names, plain, TRUNCATION, frozenset(exportable))
 
 
-def test_the_lowest_loss_wins() -> None:
-    assert best(near=method(2.9), far=method(2.7), farther=method(2.8)) == "far"
+def test_the_lowest_cost_wins() -> None:
+    found = decide(judged(yarn=scores(2.9), rerope=scores(2.7), ntk=scores(2.8)))
+    assert (found.advice, found.winner, found.ties, found.chosen_by) == ("method", "rerope", (), None)
+
+
+def test_facts_outweigh_loss_at_the_exchange() -> None:
+    """Ten points of facts are worth 0.1 nats."""
+    assert decide(judged(yarn=scores(2.70, beyond=0.40), rerope=scores(2.75, beyond=0.50))).winner == "rerope"
+    assert decide(judged(yarn=scores(2.70, beyond=0.46), rerope=scores(2.75, beyond=0.50))).winner == "yarn"
 
 
 def test_a_method_that_costs_more_than_the_tolerance_on_short_texts_cannot_win() -> None:
-    assert best(dear=method(2.5, short=3.03), cheap=method(2.9, short=3.01)) == "cheap"
-    assert best(dear=method(2.5, short=3.03)) is None
+    assert decide(judged(yarn=scores(2.5, short=3.03), rerope=scores(2.9, short=3.01))).winner == "rerope"
+    assert decide(judged(yarn=scores(2.5, short=3.03))).advice == "truncation"
 
 
-def test_what_does_not_beat_truncation_cannot_win() -> None:
-    assert best(same=method(3.0), worse=method(3.1)) is None
-
-
-def test_retrieval_beyond_the_trained_length_is_enough() -> None:
-    assert best(same=method(3.0), reads=method(3.0, beyond=0.8)) == "reads"
+def test_what_does_not_surely_beat_truncation_cannot_win() -> None:
+    assert decide(judged(yarn=scores(3.0), rerope=scores(3.1))).advice == "truncation"
 
 
 def test_a_window_that_only_keeps_the_loss_does_not_hide_a_method_that_reads() -> None:
-    assert best(window=method(2.999), reads=method(3.05, beyond=0.8)) == "reads"
+    assert decide(judged(window=scores(2.999), rerope=scores(3.05, beyond=0.8))).winner == "rerope"
 
 
-def test_ties_in_loss_go_to_the_better_memory() -> None:
-    assert best(first=method(2.700, beyond=0.4), second=method(2.705, beyond=0.7, wobble=3.0)) == "second"
+def test_a_plain_model_that_reads_on_is_left_as_it_is() -> None:
+    """It beats truncation, and no method surely beats it."""
+    reads = scores(2.7, beyond=0.8, wobble=0.5)
+    for method in (scores(2.7, beyond=0.8), scores(2.8, beyond=0.8), scores(3.2)):
+        assert decide(judged(reads, yarn=method)).advice == "plain"
+    assert decide(judged(reads, yarn=scores(2.5, beyond=0.9))).winner == "yarn"
 
 
-def test_who_is_tied_with_the_best_is_named_after_it() -> None:
-    first, second, far = method(2.700, beyond=0.4), method(2.705, beyond=0.7, wobble=3.0), method(2.8)
-    assert ranked(far=far, first=first, second=second) == ["second", "first"]
-    assert ranked(same=method(3.0)) == []
+def test_neither_the_plain_model_nor_a_method_is_better_than_truncation() -> None:
+    assert decide(judged(scores(3.0, wobble=0.5), yarn=scores(3.0))).advice == "truncation"
 
 
-def test_a_sure_difference_in_loss_is_no_tie() -> None:
-    assert best(first=method(2.7, beyond=0.4), second=method(2.8, beyond=0.7)) == "first"
+def test_within_the_trained_length_the_plain_model_is_the_only_baseline() -> None:
+    within = replace(judged(yarn=scores(4.0)), truncation=None)
+    assert decide(within).winner == "yarn"
+    assert decide(replace(within, methods={"yarn": scores(5.0)})).advice == "plain"
 
 
-def test_an_assessment_says_what_it_compares() -> None:
-    found = assess(method(2.8, short=3.05, beyond=0.5), PLAIN_SHORT, TRUNCATION)
-    assert round(found.gain.value, 2) == -0.2
-    assert round(found.price.value, 2) == 0.05
-    assert round(found.retrieval.value, 2) == 0.25
-    assert (found.affordable, found.beats_in_loss, found.beats_in_retrieval) == (False, True, True)
+def test_of_ties_the_simplest_is_taken() -> None:
+    found = decide(judged(rerope_AND_log_length=scores(2.7), rerope=scores(2.705, wobble=4.0), yarn=scores(2.9)))
+    assert (found.winner, found.chosen_by) == ("rerope", "simplicity")
+    assert [tie.method for tie in found.ties] == ["rerope + log_length"]
+    assert found.ties[0].difference.value < 0
+
+
+def test_of_ties_what_stock_runtimes_express_comes_before_the_simplest() -> None:
+    methods = {"rerope": scores(2.7), "yarn_AND_log_length": scores(2.705, wobble=4.0)}
+    found = decide(judged(exportable=("yarn + log_length",), **methods))
+    assert (found.winner, found.chosen_by) == ("yarn + log_length", "exportable")
+
+
+def test_of_equally_simple_ties_the_first_candidate_is_taken() -> None:
+    first, second = scores(2.705, wobble=4.0), scores(2.7)
+    assert decide(judged(rerope=first, self_extend=second)).winner == "rerope"
+    assert decide(judged(self_extend=second, rerope=first)).winner == "self_extend"
+
+
+def test_a_tie_that_costs_more_than_the_indifference_is_named_and_not_taken() -> None:
+    wide = [0.3, -0.3, 0.2, -0.2, 0.25, -0.25, 0.1, 0.1]
+    far = replace(scores(2.7), loss=[2.7 + n for n in wide])
+    found = decide(judged(rerope=far, yarn_AND_log_length=scores(2.6)))
+    assert (found.winner, found.chosen_by) == ("yarn + log_length", "cost")
+    assert [tie.method for tie in found.ties] == ["rerope"]
+
+
+def test_a_sure_difference_is_no_tie_however_small() -> None:
+    """Differences that hardly vary: the simpler one is surely worse by 0.01 nats."""
+    shifted = replace(
+        scores(2.7), loss=[value + 0.01 + n / 100 for value, n in zip(scores(2.7).loss, NOISE, strict=True)]
+    )
+    found = decide(judged(rerope_AND_log_length=scores(2.7), rerope=shifted))
+    assert (found.winner, found.ties) == ("rerope + log_length", ())
+
+
+@st.composite
+def fields(draw: st.DrawFn) -> Field:
+    """Any number of methods, near to each other or far, on 8 documents, some read by fewer."""
+    random = np.random.default_rng(draw(st.integers(0, 10**6)))
+    spread = draw(st.sampled_from([0.01, 0.1, 0.5]))
+
+    def row(documents: int = 8) -> Scores:
+        loss, short = (
+            random.normal(3 + random.normal(0, spread), 0.05, 8),
+            random.normal(3 + random.normal(0, 0.02), 0.01, 8),
+        )
+        return Scores(
+            loss.tolist()[:documents], short.tolist()[:documents], (random.integers(0, 17, 8) / 16).tolist()[:documents]
+        )
+
+    names = draw(st.lists(st.sampled_from(["rerope", "yarn", "ntk", "string", "rerope + log_length"]), unique=True))
+    methods = {name: row(3 if random.random() < 0.2 else 8) for name in names}
+    plain = row()
+    whole = draw(st.sampled_from([3, 8]))
+    plain = Scores(plain.loss[:whole], plain.short, plain.beyond[:whole])
+    return Field(
+        methods, plain, draw(st.sampled_from([row(), None])), frozenset(draw(st.sets(st.sampled_from(names or ["x"]))))
+    )
+
+
+@given(fields())
+def test_a_winner_surely_beats_both_and_nobody_surely_beats_it(field: Field) -> None:
+    found = decide(field)
+    assert (found.winner is not None) == (found.advice == "method")
+    if found.winner is None:
+        return
+    best = field.methods[found.winner]
+    for base in field.baselines:
+        count = len(base.loss)
+        assert paired(best.costs[:count], base.costs).below_zero
+    for name, other in field.methods.items():
+        if name != found.winner and field.affordable(name) and len(other.loss) == 8:
+            gap = paired(other.costs, best.costs)
+            named = {tie.method for tie in found.ties}
+            assert (name in named) == (not gap.above_zero)
+            if name in field.worth(field.baselines):
+                assert gap.value >= -INDIFFERENCE
+
+
+@given(fields(), st.randoms(use_true_random=False))
+def test_the_order_of_documents_changes_nothing(field: Field, random) -> None:
+    order = random.sample(range(3), 3) + random.sample(range(3, 8), 5)
+
+    def moved(row: Scores) -> Scores:
+        return Scores(*([values[i] for i in order if i < len(values)] for values in (row.loss, row.short, row.beyond)))
+
+    again = Field(
+        {name: moved(row) for name, row in field.methods.items()},
+        moved(field.plain),
+        moved(field.truncation) if field.truncation else None,
+        field.exportable,
+    )
+    first, second = decide(field), decide(again)
+    assert (first.advice, first.winner, first.chosen_by) == (second.advice, second.winner, second.chosen_by)
+    assert {tie.method for tie in first.ties} == {tie.method for tie in second.ties}
+
+
+def test_the_plain_model_reads_on_until_it_is_surely_behind() -> None:
+    few = Scores(PLAIN.loss[:3], PLAIN.short, PLAIN.beyond[:3])
+    near = Scores(scores(2.7).loss[:3], PLAIN.short, scores(2.7).beyond[:3])
+    assert plain_is_decided(judged(few, yarn=scores(2.7)))
+    assert plain_is_decided(judged(PLAIN, yarn=scores(2.7)))
+    assert plain_is_decided(judged(few, yarn=scores(3.5)))
+    assert not plain_is_decided(judged(near, yarn=scores(2.7)))
+    assert not plain_is_decided(judged(near, yarn=scores(3.5)))
+
+
+def test_the_best_exportable_is_affordable_whole_and_cheap() -> None:
+    names = ("yarn", "ntk", "linear")
+    methods = {"rerope": scores(2.0), "yarn": scores(2.5, short=3.1), "ntk": scores(3.2), "linear": scores(3.3)}
+    assert best_exportable(judged(exportable=names, **methods)) == "ntk"
+    assert best_exportable(judged(exportable=names[:1], **methods)) == "yarn"
+    assert best_exportable(judged(rerope=scores(2.0))) is None
+    methods["ntk"] = Scores(methods["ntk"].loss[:3], methods["ntk"].short[:3], methods["ntk"].beyond[:3])
+    assert best_exportable(judged(exportable=names, **methods)) == "linear"
+
+
+def test_a_contrast_compares_criterion_by_criterion() -> None:
+    method = replace(scores(2.8, short=3.05, beyond=0.5), seconds=[2.0] * 8)
+    found = contrast(method, replace(TRUNCATION, seconds=[1.0] * 8), PLAIN.short)
+    assert round(found.loss.value, 2) == -0.2
+    assert round(found.facts.value, 2) == 0.25
+    assert round(found.short.value, 2) == 0.05
+    assert found.cost is not None
+    assert found.cost.value == pytest.approx(found.loss.value - found.facts.value)
+    assert found.speed is not None
+    assert found.speed.value == pytest.approx(0.5)
+    assert found.which("better") == (Criterion.LOSS, Criterion.FACTS)
+    assessed = assess(found, tolerance=0.02)
+    assert (assessed.affordable, assessed.beats_in_loss, assessed.beats_in_retrieval) == (False, True, True)
+
+
+def test_speed_is_the_geometric_mean_of_ratios() -> None:
+    """Twice as fast on one text and half as fast on another is as fast."""
+    method = replace(TRUNCATION, seconds=[1.0, 4.0] * 4)
+    found = contrast(method, replace(TRUNCATION, seconds=[2.0] * 8), PLAIN.short).speed
+    assert found is not None
+    assert found.value == pytest.approx(1.0)
+    assert found.low * found.high == pytest.approx(1.0)
+    assert found.low < exp(0) < found.high
+    assert contrast(TRUNCATION, TRUNCATION, PLAIN.short).speed is None

@@ -12,10 +12,11 @@ from longspan.measure.model import PLAIN
 from longspan.study.judgement import summarize
 from longspan.study.planning.cells import TRUNCATION, Cell, Quantity
 from longspan.study.planning.plan import StudyPlan
-from longspan.study.race import rank
 from longspan.study.results import Outcome, Results
 from longspan.study.summary import FailedRow, MethodRow, Summary
-from study.drawn import plans, record, setting
+from study.drawn import plans, raced, record, setting
+
+VOCABULARY = 1000
 
 
 @dataclass(frozen=True)
@@ -36,8 +37,9 @@ class Watched(Results):
 
     def __init__(self, cells: Iterable[Cell]) -> None:
         super().__init__([], record)
+        self.cells = list(cells)
         self.used: list[Cell] = []
-        for cell in cells:
+        for cell in self.cells:
             outcome = WatchedOutcome(cell.asked, record(cell.asked), cell, self.used)
             self._columns.setdefault(cell.column, []).append(outcome)
 
@@ -46,41 +48,49 @@ class Watched(Results):
 @settings(max_examples=30)
 def test_every_cell_of_a_plan_is_used_and_nothing_else_is(plan: StudyPlan) -> None:
     """A column that is no cell of the plan would be a KeyError."""
-    raced = Watched(plan.race_cells())
-    race = rank(plan, raced, 0.02)
-    assert set(raced.used) == set(plan.race_cells())
+    heats: list[Watched] = []
+
+    def watched(cells: list[Cell]) -> Watched:
+        heats.append(Watched(cells))
+        return heats[-1]
+
+    race = raced(plan, watched)
+    assert all(set(heat.used) == set(heat.cells) for heat in heats)
     judged = Watched(plan.judgement_cells(race.finalists))
-    found = summarize(plan, race, judged, setting(plan))
+    found = summarize(plan, race, judged, setting(plan), VOCABULARY)
     assert set(judged.used) == set(plan.judgement_cells(race.finalists))
-    assert [row.method for row in found.methods] == [TRUNCATION, PLAIN, *race.finalists]
+    assert [row.method for row in found.methods] == [*plan.baselines, *race.finalists]
     assert Summary.of(found.json()) == found
 
 
 @given(plans())
 @settings(max_examples=30)
 def test_a_summary_shows_what_the_plan_measures(plan: StudyPlan) -> None:
-    race = rank(plan, Results(plan.race_cells(), record), 0.02)
-    found = summarize(plan, race, Results(plan.judgement_cells(race.finalists), record), setting(plan))
+    race = raced(plan)
+    found = summarize(plan, race, Results(plan.judgement_cells(race.finalists), record), setting(plan), VOCABULARY)
     for row in found.measured:
         assert list(row.retrieval) == list(plan.lengths)
         least = plan.subject.trained_length if row.method == TRUNCATION else 0
         assert list(row.loss) == [context for context in plan.contexts if context >= least]
-        assert row.beyond.documents == len(plan.whole if row.method == PLAIN else plan.judge)
+        few = row.method == PLAIN or row.method in race.finalists[plan.finalists :]
+        assert row.beyond.documents == len(plan.whole if few else plan.judge)
+        assert set(row.against) == {name for name in plan.baselines if name != row.method and row.method != TRUNCATION}
 
 
 @given(plans(), st.data())
 @settings(max_examples=30)
 def test_a_method_that_failed_anywhere_has_the_reason_and_no_numbers(plan: StudyPlan, data: st.DataObject) -> None:
-    race = rank(plan, Results(plan.race_cells(), record), 0.02)
+    race = raced(plan)
     cells = plan.judgement_cells(race.finalists)
     failed = data.draw(st.sampled_from(cells)).asked
     results = Results(cells, lambda a: {**record(a), "result": None, "failed": "NaN"} if a == failed else record(a))
-    found = summarize(plan, race, results, setting(plan))
+    found = summarize(plan, race, results, setting(plan), VOCABULARY)
     touched = {cell.row for cell in cells if cell.asked == failed}
     assert {row.method for row in found.failures} == touched
     assert found.failures == [FailedRow(row.method, "NaN") for row in found.failures]
     if touched & {PLAIN, TRUNCATION}:
         assert not found.judged
+        assert found.verdict.obstacle
         assert not any(row.assessment for row in found.methods if isinstance(row, MethodRow))
 
 

@@ -13,10 +13,9 @@ from longspan.study.judgement import summarize
 from longspan.study.planning.budget import plan_within
 from longspan.study.planning.cells import measurements
 from longspan.study.planning.subject import Subject
-from longspan.study.race import rank
 from longspan.study.results import Results
 from longspan.study.storing.folder import StudyFolder
-from longspan.study.summary import Setting, Summary
+from longspan.study.summary import Race, Setting, Summary
 
 STORED = Path(__file__).parent / "stored"
 COMMITTED = sorted((Path(__file__).parents[2] / "experiments" / "results").glob("*/summary.json"))
@@ -41,12 +40,13 @@ def test_stored_results_are_resumed_and_give_the_same_summary(tmp_path: Path) ->
         judge, race = ([by_name[name] for name in stored[part]["documents"]] for part in ("setting", "race"))
         more = [f"rerope(window={w})" for w in range(20, 29)]
         plan = plan_within(0.01, Pace(1.0), subject, [*methods, *more], race, judge)
-        ranked = rank(plan, Results(plan.race_cells(), folder.record), 0.02)
-        cells = plan.judgement_cells(ranked.finalists)
-        assert folder.missing(measurements([*plan.race_cells(), *cells])) == []
-        found = summarize(plan, ranked, Results(cells, folder.record), Setting.of(stored["setting"]))
-    given = found.json()
-    assert {name: given[name] for name in stored if name != "race"} == {n: stored[n] for n in stored if n != "race"}
+        cells = plan.judgement_cells(stored["race"]["finalists"])
+        assert folder.missing(measurements([*plan.whole_race(), *cells])) == []
+        raced = Race.of(stored["race"], subject.length)
+        found = summarize(plan, raced, Results(cells, folder.record), Setting.of(stored["setting"]), 10**6)
+    rows = [{name: value for name, value in row.items() if name != "against"} for row in found.json()["methods"]]
+    assert rows == stored["methods"]
+    assert found.setting == Setting.of(stored["setting"])
 
 
 def test_a_summary_reads_what_it_writes() -> None:

@@ -70,3 +70,51 @@ class Contrast:
         """Read its JSON."""
         names = ("loss", "facts", "short", "cost", "speed")
         return cls(**{name: Estimate.of(found[name]) for name in names if found.get(name) is not None})
+
+
+@dataclass(frozen=True)
+class Assessment:
+    """A method compared with the plain model on short texts, and with truncation on long ones.
+
+    Arguments:
+        price: loss within the trained length, minus the plain model's, nats.
+        gain: loss at the wanted length, minus truncation's, nats: negative is good.
+        retrieval: share retrieved beyond the trained length, minus truncation's.
+        affordable: whether the price is within the tolerance.
+        beats_in_loss, beats_in_retrieval: whether it beats truncation, by an interval that excludes 0.
+    """
+
+    price: Estimate
+    gain: Estimate
+    retrieval: Estimate
+    affordable: bool
+    beats_in_loss: bool
+    beats_in_retrieval: bool
+
+    @property
+    def beats(self) -> bool:
+        """Whether it beats truncation in one of the two."""
+        return self.beats_in_loss or self.beats_in_retrieval
+
+    def json(self) -> dict[str, Any]:
+        """Return it as JSON, as part of a method's row."""
+        return {
+            "price": self.price.json(),
+            "gain": self.gain.json(),
+            "retrieval_gain": self.retrieval.json(),
+            "affordable": self.affordable,
+            "beats_in_loss": self.beats_in_loss,
+            "beats_in_retrieval": self.beats_in_retrieval,
+        }
+
+    @classmethod
+    def of(cls, row: Mapping[str, Any]) -> "Assessment":
+        """Read the JSON of a method's row."""
+        price, gain, retrieval = (Estimate.of(row[name]) for name in ("price", "gain", "retrieval_gain"))
+        return cls(price, gain, retrieval, row["affordable"], row["beats_in_loss"], row["beats_in_retrieval"])
+
+
+def assess(against: Contrast, tolerance: float) -> Assessment:
+    """Assess a method by how it compares with truncation; within the trained length that is the plain model."""
+    price, gain, retrieval = against.short, against.loss, against.facts
+    return Assessment(price, gain, retrieval, price.value <= tolerance, gain.below_zero, retrieval.above_zero)

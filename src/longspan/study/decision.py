@@ -1,103 +1,205 @@
-"""Decision: which method to use, if any, from the judged documents.
+"""Decision: which method to use, if any, from the scores of the judged documents.
 
-The baseline is truncation: the plain model on the last trained-length tokens, which costs nothing. A method is worth
-using when
-1. it raises the loss within the trained length by at most the tolerance, against the plain model,
-2. it beats truncation at the wanted length: in the loss of the same last tokens, or in retrieval of facts that are
-   beyond the trained length, by a 95 % interval over documents that excludes 0.
-The winner has the lowest loss at the wanted length among these; where the paired difference to the lowest has an
-interval that includes 0, they are tied and the one that retrieves more beyond the trained length wins.
+What is compared is the cost, loss − EXCHANGE · facts: two points of the far facts weigh as much as 0.02 nats. There are
+two baselines that need no method: truncation, the plain model on the last trained-length tokens, and the plain model on
+the whole text, which may read farther than its config says. Within the trained length the plain model is the only one.
+
+1. A method is worth using when its loss within the trained length is at most the tolerance above the plain model's,
+   and its cost is below that of every baseline, by a 95 % interval over documents that excludes 0.
+2. Those worth using that no other one is surely better than cannot be told apart. Of those among them whose mean cost
+   is within INDIFFERENCE of the lowest, one that stock runtimes express is taken, then the one of the fewest parts,
+   then the first in the order of candidates.
+3. Where no method is worth using, the model stays as it is if the plain model surely beats truncation; else truncation
+   is the advice.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass, field
+from math import exp, log
+from statistics import fmean
 
-from longspan.measure.interval import Estimate, paired
+from longspan.measure.interval import Estimate, mean, paired
+from longspan.measure.statistics.racing import EXCHANGE
+from longspan.notation import parts
+from longspan.study.contrast import Contrast
+from longspan.study.verdict import Advice, ChosenBy, Tie
 
 FEWEST_DOCUMENTS = 8
 TOLERANCE = 0.02
 
+INDIFFERENCE = 0.02
+"""Nats of cost that do not matter between methods that cannot be told apart."""
+
 
 @dataclass(frozen=True)
 class Scores:
-    """The scores of a method on the judged documents, one number per document, in the same order for every method.
+    """The scores of a row on the judged documents, one number per document, in the same order for every row.
+
+    The plain model may have read the first documents only; rows are compared on the documents that both have read.
 
     Arguments:
         loss: of the last tokens at the wanted length, nats.
         short: loss within the trained length, nats.
-        beyond: share of facts beyond the trained length that were retrieved at the wanted length.
+        beyond: share of the far facts that were found at the wanted length.
+        seconds: that it took to read a document for its end; empty where nothing was timed.
     """
 
     loss: Sequence[float]
     short: Sequence[float]
     beyond: Sequence[float]
+    seconds: Sequence[float] = ()
+
+    @property
+    def costs(self) -> list[float]:
+        """Loss − EXCHANGE · facts, nats."""
+        return [loss - EXCHANGE * facts for loss, facts in zip(self.loss, self.beyond, strict=True)]
 
 
 @dataclass(frozen=True)
-class Assessment:
-    """A method compared with the plain model and with truncation.
+class Field:
+    """Everybody that is judged, on the same documents.
 
     Arguments:
-        price: loss within the trained length, minus the plain model's, nats.
-        gain: loss at the wanted length, minus truncation's, nats: negative is good.
-        retrieval: share retrieved beyond the trained length, minus truncation's.
-        affordable: whether the price is within the tolerance.
-        beats_in_loss, beats_in_retrieval: whether it beats truncation, by an interval that excludes 0.
+        methods: by their text, in the order of the candidates.
+        plain: the plain model; `short` is of all documents.
+        truncation: None where the wanted length is within the trained one.
+        exportable: methods that stock runtimes express.
+        tolerance: nats per token that a method may cost on short texts.
     """
 
-    price: Estimate
-    gain: Estimate
-    retrieval: Estimate
-    affordable: bool
-    beats_in_loss: bool
-    beats_in_retrieval: bool
+    methods: Mapping[str, Scores]
+    plain: Scores
+    truncation: Scores | None
+    exportable: AbstractSet[str] = frozenset()
+    tolerance: float = TOLERANCE
 
     @property
-    def beats(self) -> bool:
-        """Whether it beats truncation in one of the two."""
-        return self.beats_in_loss or self.beats_in_retrieval
+    def baselines(self) -> list[Scores]:
+        """What needs no method."""
+        return [self.plain] if self.truncation is None else [self.truncation, self.plain]
 
-    def json(self) -> dict[str, Any]:
-        """Return it as JSON, as part of a method's row."""
-        return {
-            "price": self.price.json(),
-            "gain": self.gain.json(),
-            "retrieval_gain": self.retrieval.json(),
-            "affordable": self.affordable,
-            "beats_in_loss": self.beats_in_loss,
-            "beats_in_retrieval": self.beats_in_retrieval,
-        }
+    @property
+    def documents(self) -> int:
+        """How many are judged on."""
+        return len(self.plain.short)
 
-    @classmethod
-    def of(cls, row: Mapping[str, Any]) -> "Assessment":
-        """Read the JSON of a method's row."""
-        price, gain, retrieval = (Estimate.of(row[name]) for name in ("price", "gain", "retrieval_gain"))
-        return cls(price, gain, retrieval, row["affordable"], row["beats_in_loss"], row["beats_in_retrieval"])
+    def affordable(self, method: str) -> bool:
+        """Whether a method costs at most the tolerance on short texts, on average."""
+        return _paired(self.methods[method].short, self.plain.short).value <= self.tolerance
 
-
-def assess(
-    method: Scores, plain_short: Sequence[float], truncation: Scores, tolerance: float = TOLERANCE
-) -> Assessment:
-    """Compare a method with the plain model within the trained length, and with truncation, on the same documents."""
-    price = paired(method.short, plain_short)
-    gain = paired(method.loss, truncation.loss)
-    retrieval = paired(method.beyond, truncation.beyond)
-    return Assessment(price, gain, retrieval, price.value <= tolerance, gain.below_zero, retrieval.above_zero)
+    def worth(self, baselines: Sequence[Scores]) -> list[str]:
+        """Return the affordable methods that have read every document and surely beat these baselines."""
+        return [
+            name
+            for name, scores in self.methods.items()
+            if len(scores.loss) == self.documents
+            and self.affordable(name)
+            and all(difference(scores, baseline).below_zero for baseline in baselines)
+        ]
 
 
-def tied(scores: Mapping[str, Scores], assessments: Mapping[str, Assessment]) -> list[str]:
-    """Return the method to use, and after it the others whose loss is not surely higher than the lowest.
+@dataclass(frozen=True)
+class Decision:
+    """What follows from the scores.
 
-    Empty where nothing beats truncation at a tolerable price.
+    Arguments:
+        advice: what to do.
+        winner: the method to use; None where the advice is another one.
+        chosen_by, ties: as in `longspan.study.verdict.Verdict`.
     """
-    worth = [name for name, found in assessments.items() if found.affordable and found.beats]
+
+    advice: Advice
+    winner: str | None = None
+    chosen_by: ChosenBy | None = None
+    ties: tuple[Tie, ...] = field(default=())
+
+
+def decide(judged: Field) -> Decision:
+    """Decide between all methods and baselines."""
+    worth = judged.worth(judged.baselines)
     if not worth:
-        return []
+        truncation = judged.truncation
+        ahead = truncation is None or difference(judged.plain, truncation).below_zero
+        return Decision("plain" if ahead else "truncation")
+    scores = judged.methods
+    near = [name for name in worth if not any(difference(scores[name], scores[other]).above_zero for other in worth)]
+    least = min(fmean(scores[name].costs) for name in near)
+    alike = [name for name in near if fmean(scores[name].costs) - least <= INDIFFERENCE]
+    winner = min(alike, key=lambda name: (name not in judged.exportable, len(parts(name))))
+    ties = sorted(
+        (
+            Tie(name, estimate)
+            for name in judged.methods
+            if name != winner and judged.affordable(name)
+            if not (estimate := difference(scores[name], scores[winner])).above_zero
+        ),
+        key=lambda tie: tie.difference.value,
+    )
+    return Decision("method", winner, _chosen_by(winner, alike, judged.exportable) if ties else None, tuple(ties))
 
-    def average(values: Sequence[float]) -> float:
-        return sum(values) / len(values)
 
-    best = min(worth, key=lambda name: average(scores[name].loss))
-    near = [name for name in worth if not paired(scores[name].loss, scores[best].loss).above_zero]
-    return sorted(near, key=lambda name: (-average(scores[name].beyond), average(scores[name].loss)))
+def _chosen_by(winner: str, alike: Sequence[str], exportable: AbstractSet[str]) -> ChosenBy:
+    """What made the winner of methods that are alike."""
+    if len(alike) == 1:
+        return "cost"
+    if winner in exportable and not all(name in exportable for name in alike):
+        return "exportable"
+    return "simplicity"
+
+
+def plain_is_decided(judged: Field) -> bool:
+    """Whether the plain model needs to read no more documents: the rest could not change that it is behind."""
+    if len(judged.plain.loss) == judged.documents:
+        return True
+    if judged.truncation is None:
+        return False
+    ahead = [judged.methods[name] for name in judged.worth([judged.truncation])]
+    rival = min(ahead, key=lambda scores: fmean(scores.costs), default=judged.truncation)
+    return difference(judged.plain, rival).above_zero
+
+
+def best_exportable(judged: Field) -> str | None:
+    """Return the method of lowest cost that stock runtimes express: affordable ones and whole rows come first."""
+    found = [name for name in judged.methods if name in judged.exportable]
+
+    def rank(name: str) -> tuple[bool, bool, float]:
+        scores = judged.methods[name]
+        plain = judged.truncation or judged.plain
+        return not judged.affordable(name), len(scores.loss) < judged.documents, difference(scores, plain).value
+
+    return min(found, key=rank, default=None)
+
+
+def difference(method: Scores, other: Scores) -> Estimate:
+    """Return the difference of costs on the documents that both have read: below 0 where the method is better."""
+    return _paired(method.costs, other.costs)
+
+
+def contrast(method: Scores, baseline: Scores, short: Sequence[float]) -> Contrast:
+    """Compare a row with a baseline, criterion by criterion.
+
+    Arguments:
+        short: loss of the plain model within the trained length, which is the baseline's too.
+    """
+    pairs = list(zip(method.seconds, baseline.seconds, strict=False))
+    timed = bool(pairs) and all(own > 0 and other > 0 for own, other in pairs)
+    return Contrast(
+        loss=_paired(method.loss, baseline.loss),
+        facts=_paired(method.beyond, baseline.beyond),
+        short=_paired(method.short, short),
+        cost=difference(method, baseline),
+        speed=_ratio([log(other / own) for own, other in pairs]) if timed else None,
+    )
+
+
+def _ratio(logs: Sequence[float]) -> Estimate:
+    """The geometric mean of ratios from their logarithms."""
+    found = mean(logs)
+    return Estimate(exp(found.value), exp(found.low), exp(found.high), found.documents)
+
+
+def _paired(first: Sequence[float], second: Sequence[float]) -> Estimate:
+    """The mean difference on the documents that both have read."""
+    count = min(len(first), len(second))
+    return paired(first[:count], second[:count])

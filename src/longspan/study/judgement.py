@@ -11,7 +11,9 @@ from statistics import fmean, median
 from longspan.measure.interval import Estimate, mean, paired, share
 from longspan.measure.loss import BINS
 from longspan.measure.model import PLAIN
-from longspan.study.decision import FEWEST_DOCUMENTS, Assessment, Scores, assess, tied
+from longspan.study.contrast import Contrast, assess
+from longspan.study.decision import Decision, Field, Scores, best_exportable, contrast, decide
+from longspan.study.doubts import Doubts, doubts
 from longspan.study.planning.cells import TRUNCATION, Quantity
 from longspan.study.planning.plan import StudyPlan
 from longspan.study.results import Column, Results, beyond
@@ -21,50 +23,97 @@ from longspan.study.summary import (
     FoundAt,
     MethodRow,
     Race,
+    RaceRow,
     Setting,
     Summary,
     WholeTexts,
     few_documents,
 )
-from longspan.study.verdict import Verdict
+from longspan.study.verdict import Tie, Verdict
 
 
-def summarize(plan: StudyPlan, race: Race, results: Results, setting: Setting) -> Summary:
-    """Judge the finalists of a race.
+def field_of(plan: StudyPlan, race: Race, results: Results, tolerance: float) -> Field | None:
+    """Return the scores of everybody that is judged; None where a baseline failed.
 
     Arguments:
         results: of `plan.judgement_cells(race.finalists)`.
     """
-    rows = (TRUNCATION, PLAIN, *race.finalists)
-    failures = {row: failure for row in rows if (failure := results.failure(row)) is not None}
     length = plan.subject.length
-    scores = {row: _scores(results, row, length) for row in rows if row not in failures}
-    comparable = PLAIN in scores and TRUNCATION in scores
-    assessments: dict[str, Assessment] = {}
-    if comparable:
-        assessments = {
-            method: assess(scores[method], scores[PLAIN].short, scores[TRUNCATION], setting.tolerance)
-            for method in race.finalists
-            if method in scores
-        }
-    judged = len(plan.judge) >= FEWEST_DOCUMENTS and comparable
-    best = tied({name: scores[name] for name in assessments}, assessments) if judged else []
-    obstacle = None if judged else few_documents(len(plan.judge)) or "the plain model failed"
+    rows = (*plan.baselines, *sorted(race.finalists, key=plan.candidates.index))
+    scores = {row: _scores(results, row, length) for row in rows if results.failure(row) is None}
+    if not scores.keys() >= set(plan.baselines):
+        return None
+    methods = {name: found for name, found in scores.items() if name not in plan.baselines}
+    return Field(methods, scores[PLAIN], scores.get(TRUNCATION), plan.exportable, tolerance)
+
+
+def summarize(plan: StudyPlan, race: Race, results: Results, setting: Setting, vocabulary: int) -> Summary:
+    """Judge the finalists of a race.
+
+    Arguments:
+        results: of `plan.judgement_cells(race.finalists)`.
+        vocabulary: tokens of the model.
+    """
+    rows = (*plan.baselines, *race.finalists)
+    failures = {row: failure for row in rows if (failure := results.failure(row)) is not None}
+    field = field_of(plan, race, results, setting.tolerance)
+    doubted = _doubts(plan, field, vocabulary)
+    obstacle = few_documents(len(plan.judge)) or (doubted.obstacle if field else "the plain model failed")
+    decision = Decision("none") if obstacle or field is None else decide(field)
+    ties = (*decision.ties, *_race_ties(race, decision.winner))
+    contrasts = _contrasts(field) if field else {}
     return Summary(
         setting,
         race,
         plan.left_out,
-        judged,
-        best[0] if best else None,
-        tuple(best[1:]),
+        obstacle is None,
+        decision.winner,
+        tuple(tie.method for tie in ties),
         tuple(
             FailedRow(row, failures[row])
             if row in failures
-            else _row(results, row, length, scores.get(TRUNCATION), assessments.get(row))
+            else _row(results, row, plan.subject.length, contrasts.get(row, {}), setting.tolerance)
             for row in rows
         ),
-        Verdict("none" if obstacle else "method" if best else "truncation", obstacle),
+        Verdict(
+            decision.advice,
+            obstacle,
+            decision.chosen_by,
+            ties,
+            tuple(each.candidate for each in race.eliminated if each.reason == "budget" and each.documents == 0),
+            _exportable(field, decision) if field else None,
+        ),
+        doubted.warnings,
     )
+
+
+def _doubts(plan: StudyPlan, field: Field | None, vocabulary: int) -> Doubts:
+    """What speaks against the study: from the row that costs nothing."""
+    if field is None:
+        return Doubts()
+    what, scores = ("the plain model", field.plain) if field.truncation is None else ("truncation", field.truncation)
+    files = len({document.path for document in plan.judge})
+    return doubts(fmean(scores.loss), what, vocabulary, len(plan.judge), files)
+
+
+def _exportable(field: Field, decision: Decision) -> str | None:
+    return decision.winner if decision.winner in field.exportable else best_exportable(field)
+
+
+def _race_ties(race: Race, winner: str | None) -> tuple[Tie, ...]:
+    """Candidates that the race set aside without sure evidence, and that may be as good as the winner."""
+    rows = {row.method: row for row in race.rows if isinstance(row, RaceRow)}
+    sure = {each.candidate for each in race.eliminated if each.reason != "budget"}
+    if winner not in rows:
+        return ()
+    best = rows[winner].costs
+    found = []
+    for name, row in rows.items():
+        count = min(len(row.costs), len(best))
+        if count and name not in (PLAIN, *race.finalists) and name not in sure:
+            tie = Tie(name, paired(row.costs[:count], best[:count]), judged=False)
+            found += [] if tie.difference.above_zero else [tie]
+    return tuple(sorted(found, key=lambda tie: tie.difference.value))
 
 
 def _scores(results: Results, row: str, length: int) -> Scores:
@@ -74,12 +123,27 @@ def _scores(results: Results, row: str, length: int) -> Scores:
         [outcome.result["loss"] for outcome in results.column(row, Quantity.LOSS, length)],
         [outcome.result["short"] for column in short for outcome in column],
         [right / max(1, asked) for right, asked in at_end],
+        [outcome.seconds for outcome in _timed(results, row, length)],
     )
 
 
-def _row(
-    results: Results, row: str, length: int, truncation: Scores | None, assessment: Assessment | None
-) -> MethodRow:
+def _timed(results: Results, row: str, length: int) -> Column:
+    """The measurements that read a text for its end."""
+    whole = results.columns(row, Quantity.WHOLE).get(length)
+    return results.column(row, Quantity.LOSS, length) if whole is None else whole
+
+
+def _contrasts(field: Field) -> dict[str, dict[str, Contrast]]:
+    """Every row against every baseline but itself."""
+    rows = {PLAIN: field.plain, **field.methods}
+    bases = {PLAIN: field.plain} if field.truncation is None else {TRUNCATION: field.truncation, PLAIN: field.plain}
+    return {
+        row: {name: contrast(scores, base, field.plain.short) for name, base in bases.items() if name != row}
+        for row, scores in rows.items()
+    }
+
+
+def _row(results: Results, row: str, length: int, against: Mapping[str, Contrast], tolerance: float) -> MethodRow:
     """What the report shows of one method."""
     loss = {
         context: [outcome.result["loss"] for outcome in column]
@@ -88,18 +152,20 @@ def _row(
     retrieval = results.columns(row, Quantity.RETRIEVAL)
     at_end = [beyond(outcome) for outcome in retrieval[length]]
     whole = results.columns(row, Quantity.WHOLE).get(length)
-    timed = results.column(row, Quantity.LOSS, length) if whole is None else whole
-    seconds = median(outcome.seconds for outcome in timed)
+    seconds = median(outcome.seconds for outcome in _timed(results, row, length))
+    cut = [] if results.failure(TRUNCATION) else results.columns(TRUNCATION, Quantity.LOSS).get(length, [])
+    truncation = [outcome.result["loss"] for outcome in cut]
     return MethodRow(
         row,
         {context: mean(values) for context, values in loss.items()},
-        {} if truncation is None else _differences(loss, truncation.loss),
+        _differences(loss, truncation) if truncation else {},
         {tokens: _found(column) for tokens, column in retrieval.items()},
         share([right for right, _ in at_end], [asked for _, asked in at_end]),
         _heat(retrieval),
         seconds,
         None if whole is None else _whole(whole, length / seconds),
-        assessment,
+        assess(against[TRUNCATION], tolerance) if TRUNCATION in against and row != PLAIN else None,
+        against,
     )
 
 

@@ -6,7 +6,6 @@ from pathlib import Path
 
 from longspan import bundled
 from longspan.errors import InputError
-from longspan.geometry import Geometry
 from longspan.measure.device import AUTO, device_named
 from longspan.measure.source import DTYPES
 
@@ -83,14 +82,3 @@ class Request:
     def paths(self) -> tuple[Path, ...]:
         """Where documents come from."""
         return self.texts or bundled.documents()
-
-    def check_length(self, geometry: Geometry) -> None:
-        """Compare N with the length that the model was trained on.
-
-        Errors: InputError where there is nothing to extend.
-        """
-        if self.length <= geometry.trained_length:
-            raise InputError(
-                f"--to {self.length} changes nothing: the model was trained on {geometry.trained_length} tokens; "
-                "give a longer --to, or --trained-length if that number is wrong"
-            )

@@ -89,10 +89,8 @@ def tokens_per_second(column: Column) -> float | None:
 
 
 def beyond(outcome: Outcome) -> tuple[int, int]:
-    """Return right and asked among the facts that are farther back than the trained length."""
-    far = [
-        question["right"]
-        for question in outcome.result["questions"]
-        if question["distance"] > outcome.asked.trained_length
-    ]
+    """Return right and asked of the far facts: those farther back than the trained length, or all in shorter texts."""
+    trained = outcome.asked.trained_length
+    near = trained if outcome.asked.length > trained else 0
+    far = [question["right"] for question in outcome.result["questions"] if question["distance"] > near]
     return sum(far), len(far)

@@ -6,9 +6,10 @@ Everything is resumed: what a folder holds is not measured again.
 import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
-from longspan.errors import InputError
+from longspan.errors import InputError, LongspanError
 from longspan.geometry import Geometry
 from longspan.grid.dtype import chosen_dtype
 from longspan.grid.limits import within_limits
@@ -16,23 +17,25 @@ from longspan.grid.observer import Observer
 from longspan.grid.pace import Pace
 from longspan.measure.device import device_named
 from longspan.measure.documents import Document, Library, library
+from longspan.measure.kinds.context import Context
 from longspan.measure.kinds.reading import Reading
 from longspan.measure.kinds.truncation import Truncation
 from longspan.measure.machine import hardware, versions
 from longspan.measure.measurement import Measurement
 from longspan.measure.memory import gigabytes, require_memory
-from longspan.measure.method import filled
-from longspan.measure.model import LoadedModel
+from longspan.measure.model import PLAIN, LoadedModel
 from longspan.measure.record import record_of
 from longspan.measure.source import geometry_of
-from longspan.study.candidates import candidates
-from longspan.study.judgement import summarize
+from longspan.pretrained.storing.runtimes import runtime_flags
+from longspan.study.candidates import candidates, named, recipes
+from longspan.study.decision import plain_is_decided
+from longspan.study.judgement import field_of, summarize
 from longspan.study.planning.budget import plan_within
 from longspan.study.planning.cells import Cell, measurements
 from longspan.study.planning.division import Division, divide, wanted
 from longspan.study.planning.plan import FINALISTS, StudyPlan
 from longspan.study.planning.subject import Subject
-from longspan.study.race import rank
+from longspan.study.race import Heats
 from longspan.study.request import Request
 from longspan.study.results import Results
 from longspan.study.storing.folder import StudyFolder
@@ -60,18 +63,16 @@ def _run(request: Request, observer: Observer, page: Callable[[Summary], str]) -
     dtype = chosen_dtype(request.dtype, request.folder, request.model, request.paths, request.device)
     model = LoadedModel.load(request.model, dtype, request.device)
     geometry = geometry_of(model.model, request.trained_length)
-    request.check_length(geometry)
     memory = require_memory(model.model, request.length, geometry.trained_length)
     model.check_tokenizer()
-    methods = _methods(request, geometry)
+    methods, names = _methods(request, geometry)
+    exportable = _exportable(model, methods, request.length)
     for method in methods if request.methods else ():
         model.attach(method)  # a named method that this model cannot have is an error now, not a failed row later
     races = len(methods) > FINALISTS
     texts = library(request.paths, model.tokenizer, request.length, wanted(request.docs, races))
     _report_dropped(texts, observer)
     division = divide(texts, request.docs, request.length, races)
-    if len(texts.documents) > texts.files:
-        observer.say(f"{len(texts.documents)} documents are parts of {texts.files} files: intervals may be too narrow")
     subject = Subject(request.model, dtype, model.fingerprint, geometry.trained_length, request.length)
     source = "given" if request.trained_length else "max_position_embeddings of its config"
     observer.say(
@@ -83,17 +84,48 @@ def _run(request: Request, observer: Observer, page: Callable[[Summary], str]) -
             observer.say(f"dropped {loss}")
         study = _Study(subject, model, folder, observer)
         pace = study.pace(division.judge[0])
-        plan = _plan(request, subject, methods, division, pace, observer)
-        race = rank(plan, study.results("race", plan.race_cells(), pace), request.tolerance)
-        results = study.results("judgement", plan.judgement_cells(race.finalists), pace)
-        summary = summarize(plan, race, results, _setting(request, subject, texts, division))
-        chosen = summary.winner or (_least_loss(summary) if request.methods else None)
+        plan = _plan(request, subject, methods, division, pace, observer, exportable)
+        setting = _setting(request, subject, texts, division)
+        summary = conduct(plan, setting, model.reader.vocabulary, partial(study.results, pace=pace), observer)
+        summary = replace(summary, names=names)
+        chosen = summary.winner or (_best_named(summary) if request.methods else None)
         if chosen is not None:
-            written = write_model(folder.folder / "model", request.model, chosen, request.length, model.tokenizer)
-            summary = replace(summary, model=str(written))
+            reach = max(request.length, geometry.trained_length)
+            written = write_model(folder.folder / "model", request.model, chosen, reach, model.tokenizer)
+            summary = replace(summary, model=str(written), written=chosen)
         folder.write("summary.json", json.dumps(summary.json(), indent=2, allow_nan=False) + "\n")
         folder.write("report.html", page(summary))
     return summary
+
+
+def conduct(
+    plan: StudyPlan,
+    setting: Setting,
+    vocabulary: int,
+    results: Callable[[str, Sequence[Cell]], Results],
+    observer: Observer,
+) -> Summary:
+    """Race, judge and decide: a pure function of the plan and of what its cells give.
+
+    Arguments:
+        setting: what is measured, for the summary.
+        vocabulary: tokens of the model.
+        results: measures the cells of a stage.
+        observer: shown what the race leaves, and what has to be measured beyond the plan.
+    """
+    heats = Heats(plan, setting.tolerance)
+    while cells := heats.next():
+        heats.add(results(f"race, text {heats.read + 1}", cells))
+    race = heats.summary()
+    found = results("judgement", plan.judgement_cells(race.finalists))
+    field = field_of(plan, race, found, setting.tolerance)
+    if field is not None and not plain_is_decided(field):
+        observer.say(
+            f"the plain model is not surely behind after {len(plan.whole)} documents: it reads all {len(plan.judge)}"
+        )
+        plan = replace(plan, whole=plan.judge)
+        found = results("judgement of the plain model", plan.judgement_cells(race.finalists))
+    return summarize(plan, race, found, setting, vocabulary)
 
 
 @dataclass(frozen=True)
@@ -123,11 +155,13 @@ class _Study:
             yield made
 
     def pace(self, document: Document) -> Pace:
-        """Time two measurements that every plan has: truncation, and the plain model on a whole document.
+        """Time two measurements of the plain model: truncation, or half the text where nothing is cut, and the whole.
 
         Errors: InputError where the plain model fails.
         """
-        both = self.subject.ask(Truncation, document), self.subject.ask(Reading, document)
+        half = self.subject.ask(Context, document, context=self.subject.contexts()[0])
+        short = half if self.subject.within else self.subject.ask(Truncation, document)
+        both = short, self.subject.ask(Reading, document)
         self.measure("speed", both, None)
         timed = []
         for asked in both:
@@ -138,15 +172,28 @@ class _Study:
                     f"plain, the model without any method, failed: {failed}; nothing can be compared with it"
                 )
             timed.append((asked.readings(), record["seconds"]))
-        (short, brief), ((length,), long) = timed
-        return Pace.of((short[0], brief / len(short)), (length, long))
+        (parts, brief), ((length,), long) = timed
+        return Pace.of((parts[0], brief / len(parts)), (length, long))
 
 
-def _methods(request: Request, geometry: Geometry) -> tuple[str, ...]:
-    """The schemes to try, every number written out."""
+def _methods(request: Request, geometry: Geometry) -> tuple[tuple[str, ...], dict[str, str]]:
+    """The schemes to try, every number written out, and those that have a name of their own, with that name."""
     if not request.methods:
-        return candidates(geometry, request.length)
-    return tuple(dict.fromkeys(filled(text, geometry, request.length) for text in request.methods))
+        return candidates(geometry, request.length), recipes(geometry, request.length)
+    found = named(request.methods, geometry, request.length)
+    return tuple(found), {text: given for text, given in found.items() if given != text}
+
+
+def _exportable(model: LoadedModel, methods: Sequence[str], length: int) -> frozenset[str]:
+    """The methods that the flags of some stock runtime express on this model."""
+
+    def expressed(method: str) -> bool:
+        try:
+            return any(each.flags for each in runtime_flags(model.model.config, method, length))
+        except LongspanError:
+            return False
+
+    return frozenset(filter(expressed, methods))
 
 
 def _report_dropped(texts: Library, observer: Observer) -> None:
@@ -157,10 +204,16 @@ def _report_dropped(texts: Library, observer: Observer) -> None:
 
 
 def _plan(
-    request: Request, subject: Subject, methods: tuple[str, ...], division: Division, pace: Pace, observer: Observer
+    request: Request,
+    subject: Subject,
+    methods: tuple[str, ...],
+    division: Division,
+    pace: Pace,
+    observer: Observer,
+    exportable: frozenset[str],
 ) -> StudyPlan:
     """What the budget allows."""
-    plan = plan_within(60 * request.budget, pace, subject, methods, division.race, division.judge)
+    plan = plan_within(60 * request.budget, pace, subject, methods, division.race, division.judge, exportable)
     minutes = plan.seconds(pace) / 60
     if plan.left_out:
         observer.say(f"left out, to keep to --budget {request.budget:g}: {'; '.join(plan.left_out)}")
@@ -181,7 +234,7 @@ def _setting(request: Request, subject: Subject, texts: Library, division: Divis
         tail=subject.tail,
         contexts=tuple(subject.contexts()),
         dropped=texts.dropped,
-        files=texts.files,
+        files=division.files,
         seed=subject.seed,
         hardware=hardware(device_named(request.device)),
         versions=versions(),
@@ -191,10 +244,14 @@ def _setting(request: Request, subject: Subject, texts: Library, division: Divis
     )
 
 
-def _least_loss(summary: Summary) -> str | None:
-    """Of methods that were asked for by name, the one to write where none is worth using."""
-    gains = {row.method: row.assessment.gain.value for row in summary.measured if row.assessment}
-    return min(gains, key=gains.__getitem__) if gains else None
+def _best_named(summary: Summary) -> str | None:
+    """Of methods that were asked for by name, the one to write where none is worth using: that of the lowest cost."""
+    costs = {
+        row.method: found.cost.value
+        for row in summary.measured
+        if row.method != PLAIN and (found := row.against.get(summary.baseline)) and found.cost
+    }
+    return min(costs, key=costs.__getitem__) if costs else None
 
 
 def _out_of_memory(request: Request) -> str:

@@ -10,8 +10,8 @@ from typing import Any, ClassVar
 from longspan.measure.interval import Estimate
 from longspan.measure.model import PLAIN
 from longspan.measure.statistics.racing import Elimination
-from longspan.study.contrast import Contrast
-from longspan.study.decision import FEWEST_DOCUMENTS, Assessment
+from longspan.study.contrast import Assessment, Contrast
+from longspan.study.decision import FEWEST_DOCUMENTS
 from longspan.study.planning.cells import TRUNCATION
 from longspan.study.verdict import Verdict
 
@@ -93,7 +93,8 @@ class RaceRow:
         asked: how many facts were asked for there.
         price: loss within the trained length minus the plain model's, nats; None where the plain model failed.
         tokens_per_second: how fast texts were read.
-        documents: how many it has read; 0 in older summaries, where every candidate read them all.
+        costs: loss − EXCHANGE · facts of each document that it has read, the first ones of the race, nats; none in
+            older summaries.
     """
 
     method: str
@@ -102,7 +103,7 @@ class RaceRow:
     asked: int
     price: float | None
     tokens_per_second: float | None
-    documents: int = 0
+    costs: tuple[float, ...] = ()
     failed: ClassVar[None] = None
 
     def json(self) -> dict[str, Any]:
@@ -115,7 +116,7 @@ class RaceRow:
             "failed": None,
             **({} if self.price is None else {"price": self.price}),
             "tokens_per_second": self.tokens_per_second,
-            **({"documents": self.documents} if self.documents else {}),
+            **({"costs": list(self.costs)} if self.costs else {}),
         }
 
     @classmethod
@@ -130,7 +131,7 @@ class RaceRow:
             found.get("asked", 0),
             found.get("price"),
             found["tokens_per_second"],
-            found.get("documents", 0),
+            tuple(found.get("costs", ())),
         )
 
 
@@ -317,6 +318,7 @@ class Summary:
         warnings: whole sentences to read before everything else.
         names: methods by the names that the user gave, where these are not the text under which results are stored.
         model: the folder of the extended model; None where none was written.
+        written: the method of that model; None in older summaries, where it is the winner.
     """
 
     setting: Setting
@@ -330,6 +332,7 @@ class Summary:
     warnings: tuple[str, ...] = ()
     names: Mapping[str, str] = field(default_factory=dict[str, str])
     model: str | None = None
+    written: str | None = None
 
     @property
     def measured(self) -> list[MethodRow]:
@@ -373,6 +376,7 @@ class Summary:
             "names": dict(self.names),
             "methods": [row.json() for row in self.methods],
             "model": self.model,
+            "written": self.written,
         }
 
     @classmethod
@@ -390,6 +394,7 @@ class Summary:
             tuple(found.get("warnings", ())),
             dict(found.get("names", {})),
             found["model"],
+            found.get("written"),
         )
 
 

@@ -20,6 +20,7 @@ Differs from the papers: differences are tested by an e-process, which needs nei
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import inf, isfinite, log
+from statistics import fmean
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -64,6 +65,10 @@ class Score:
     def __post_init__(self) -> None:
         if not all(map(isfinite, (self.loss, self.facts, self.price))):
             raise InputError(f"a score must be finite, got {self}: give None for a candidate that failed")
+
+    def cost(self, exchange: float = EXCHANGE) -> float:
+        """Return loss − exchange · facts, nats."""
+        return self.loss - exchange * self.facts
 
 
 @dataclass(frozen=True)
@@ -175,6 +180,33 @@ class Race:
         return self.ranking.affordable[1:]
 
     @property
+    def standing(self) -> tuple[str, ...]:
+        """Every candidate that was read and did not fail, the most promising first.
+
+        In this order: those within the tolerance that no other one is surely better than, those that have read more
+        documents first; those within the tolerance that surely are worse than another one; the too expensive ones.
+        Among equals the lower mean cost comes first, on the documents of this candidate; all of them have read those.
+        """
+        left = {each.candidate: each for each in self.eliminated}
+
+        def rank(name: str) -> tuple[bool, bool, int, float]:
+            scores, reason = self.scores(name), left[name].reason if name in left else None
+            dear = reason == "price" or fmean(score.price for score in scores) > self.tolerance
+            return dear, reason == "worse", -len(scores), fmean(self.costs(name))
+
+        read = [name for name in self.candidates if self.scores(name)]
+        return tuple(sorted((n for n in read if n not in left or left[n].reason != "failed"), key=rank))
+
+    def scores(self, candidate: str) -> tuple[Score, ...]:
+        """Return the scores of a candidate that count, in the order of the documents."""
+        found = [self._scores.get(cell) for cell in self.ranking.used if cell.candidate == candidate]
+        return tuple(score for score in found if score is not None)
+
+    def costs(self, candidate: str) -> list[float]:
+        """Return loss − exchange · facts of the same documents."""
+        return [score.cost(self.exchange) for score in self.scores(candidate)]
+
+    @property
     def ranking(self) -> Ranking:
         """Everything that the scores say."""
         if self._ranking is None:
@@ -222,7 +254,7 @@ class _Progress:
         if score is None:
             self._leave(name, "failed", None, read)
         else:
-            self.costs[name].append(score.loss - self.race.exchange * score.facts)
+            self.costs[name].append(score.cost(self.race.exchange))
             self.prices[name].append(score.price)
 
     def _compare(self, read: int) -> None:

@@ -1,6 +1,7 @@
 """Budget: what a plan leaves out when there is too little time, the least missed first."""
 
 from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -9,8 +10,11 @@ from longspan.measure.documents import Document
 from longspan.study.planning.plan import StudyPlan
 from longspan.study.planning.subject import Subject
 
-CANDIDATES_BEFORE_FINALISTS, FEWEST_CANDIDATES = 8, 4
-"""How many candidates still race when fewer methods are judged to save time, and at the very least."""
+FEWEST_CANDIDATES = 4
+"""How many candidates are read in a race, at the very least."""
+
+ROUNDS = 3
+"""How many documents' worth of readings a race keeps while the judgement is still whole."""
 
 FEWEST_WHOLE = 3
 """On how many judged documents the plain model shows what it does beyond its trained length, at the very least."""
@@ -26,7 +30,7 @@ class Omission:
     Arguments:
         part: a field of `StudyPlan`.
         value: what it becomes.
-        words: what is left out then.
+        words: what is left out then; empty for readings of the race: the summary names what was not decided.
     """
 
     part: str
@@ -41,9 +45,10 @@ def plan_within(
     candidates: Sequence[str],
     race: Sequence[Document],
     judge: Sequence[Document],
+    exportable: AbstractSet[str] = frozenset(),
 ) -> StudyPlan:
     """Return the fullest plan that takes at most so many seconds at this pace, or else the leanest one."""
-    full = full_plan(subject, candidates, race, judge)
+    full = full_plan(subject, candidates, race, judge, exportable)
     possible = _omissions(full)
 
     def fits(omissions: Sequence[Omission]) -> bool:
@@ -58,12 +63,16 @@ def plan_within(
 
 
 def full_plan(
-    subject: Subject, candidates: Sequence[str], race: Sequence[Document], judge: Sequence[Document]
+    subject: Subject,
+    candidates: Sequence[str],
+    race: Sequence[Document],
+    judge: Sequence[Document],
+    exportable: AbstractSet[str] = frozenset(),
 ) -> StudyPlan:
     """Return the plan that leaves nothing out."""
     return StudyPlan(
-        subject, tuple(candidates), tuple(race), tuple(judge), subject.length, tuple(judge),
-        tuple(subject.contexts()), tuple(subject.lengths()),
+        subject, tuple(candidates), tuple(race), tuple(judge), len(candidates) * len(race), subject.length,
+        tuple(judge), tuple(subject.contexts()), tuple(subject.lengths()), exportable=exportable,
     )  # fmt: skip
 
 
@@ -71,38 +80,40 @@ def _without(full: StudyPlan, omissions: Sequence[Omission]) -> StudyPlan:
     """A plan after omissions; of those of one part the last one counts."""
     last = {omission.part: omission for omission in omissions}
     values = {part: omission.value for part, omission in last.items()}
-    return replace(full, **values, left_out=tuple(omission.words for omission in last.values()))
+    return replace(full, **values, left_out=tuple(words for omission in last.values() if (words := omission.words)))
 
 
 def _omissions(full: StudyPlan) -> list[Omission]:
     """Everything that can be left out, the least missed first."""
     trained, length = full.subject.trained_length, full.subject.length
-    between = (trained + length) // 2
+    between, count = (trained + length) // 2, len(full.candidates)
 
-    def without_last(left: int) -> Omission:
-        return Omission("candidates", full.candidates[:left], f"the candidates {', '.join(full.candidates[left:])}")
+    def readings(count: int) -> Omission:
+        return Omission("readings", count, "")
 
-    found = [
-        Omission("lengths", (trained, length), "haystacks between the trained and the wanted length"),
-        Omission("contexts", (trained // 2, trained, length), "contexts between the trained and the wanted length"),
-        Omission("race", full.race[:2], "all but two documents of the race"),
-        Omission("lengths", (length,), "haystacks of the trained length"),
-        Omission("contexts", (trained, length), "all contexts but the trained and the wanted length"),
-        Omission("race", full.race[:1], "all but one document of the race"),
-        Omission("contexts", (length,), "all contexts but the wanted length"),
-        Omission(
-            "whole",
-            full.judge[:FEWEST_WHOLE],
-            f"the plain model beyond {trained} tokens, but for {FEWEST_WHOLE} documents",
-        ),
-    ]
-    if full.races:
-        count = len(full.candidates)
-        found += [
-            Omission("race_length", between, f"what lies beyond {between} tokens in the race"),
-            *map(without_last, range(count - 1, CANDIDATES_BEFORE_FINALISTS - 1, -1)),
-            Omission("finalists", 2, "all but 2 of the judged methods"),
-            *map(without_last, range(min(count, CANDIDATES_BEFORE_FINALISTS) - 1, FEWEST_CANDIDATES - 1, -1)),
-            Omission("finalists", 1, "all but 1 of the judged methods"),
+    finalists = [Omission("finalists", 2, ""), readings(count + count // 2), Omission("finalists", 1, "")]
+    fewer = [readings(left) for left in range(count, FEWEST_CANDIDATES - 1, -1)]
+    shorter = [Omission("race_length", between, f"what lies beyond {between} tokens in the race")]
+    if full.subject.within:
+        contexts = Omission("contexts", (length,), f"the context of {length // 2} tokens")
+        found = [readings(ROUNDS * count), contexts, readings(2 * count), *finalists, *fewer]
+    else:
+        few = f"the plain model beyond {trained} tokens, but for {FEWEST_WHOLE} documents"
+        found = [
+            Omission("lengths", (trained, length), "haystacks between the trained and the wanted length"),
+            Omission("contexts", (trained // 2, trained, length), "contexts between the trained and the wanted length"),
+            readings(ROUNDS * count),
+            Omission("lengths", (length,), "haystacks of the trained length"),
+            Omission("contexts", (trained, length), "all contexts but the trained and the wanted length"),
+            Omission("contexts", (length,), "all contexts but the wanted length"),
+            Omission("whole", full.judge[:FEWEST_WHOLE], few),
+            readings(2 * count),
+            *(finalists[:1] + shorter + finalists[1:] + fewer if full.races else []),
         ]
-    return [omission for omission in found if omission.value != getattr(full, omission.part)]
+    return [
+        omission
+        for omission in found
+        if omission.value != getattr(full, omission.part)
+        if omission.part not in ("readings", "finalists")
+        or (full.races and omission.value < getattr(full, omission.part))
+    ]

@@ -92,7 +92,7 @@ def method_cells(
     for context in contexts:
         if context == subject.length:
             asked = whole
-        elif method == PLAIN and context == subject.trained_length:
+        elif method == PLAIN and context == subject.trained_length < subject.length:
             asked = subject.ask(Truncation, document)
         else:
             asked = subject.ask(Context, document, method, context=context)

@@ -6,8 +6,11 @@ from longspan.errors import InputError
 from longspan.measure.documents import Document, Library
 from longspan.study.decision import FEWEST_DOCUMENTS
 
-RACE_DOCUMENTS = 3
-"""How many documents a race is run on where there are enough."""
+RACE_DOCUMENTS = 8
+"""How many documents a race may be run on where there are enough."""
+
+FEW = 3
+"""How many of them may be parts of files that are judged on too, where there are too few files."""
 
 
 @dataclass(frozen=True)
@@ -21,6 +24,16 @@ class Division:
 
     judge: tuple[Document, ...]
     race: tuple[Document, ...]
+
+    @property
+    def files(self) -> int:
+        """How many files the documents come from."""
+        return len({document.path for document in (*self.judge, *self.race)})
+
+    @property
+    def judged_files(self) -> int:
+        """How many files the judged documents come from."""
+        return len({document.path for document in self.judge})
 
 
 def wanted(docs: int, races: bool) -> int:
@@ -41,6 +54,9 @@ def divide(found: Library, docs: int, length: int, races: bool) -> Division:
             f"({len(found.dropped)} files dropped): give more --text, a smaller --to, or, for no verdict, "
             f"--docs below {FEWEST_DOCUMENTS}"
         )
-    spare = min(RACE_DOCUMENTS, max(1, len(documents) - docs)) if races else 0
+    spare = max(1, len(documents) - docs) if races else 0
     judge = documents[: min(docs, len(documents) - spare)]
-    return Division(judge, documents[len(judge) : len(judge) + spare])
+    others = documents[len(judge) : len(judge) + spare]
+    known = {document.path for document in judge}
+    fresh = tuple({document.path: document for document in reversed(others) if document.path not in known}.values())
+    return Division(judge, fresh[::-1][:RACE_DOCUMENTS] if len(fresh) >= FEW else others[:FEW])

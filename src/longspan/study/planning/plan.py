@@ -1,6 +1,7 @@
 """StudyPlan: what a study measures, as the cells of its summary."""
 
 from collections.abc import Iterable, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 
 from longspan.grid.pace import Pace
@@ -8,7 +9,9 @@ from longspan.measure.documents import Document
 from longspan.measure.kinds.reading import Reading
 from longspan.measure.kinds.short import Short
 from longspan.measure.model import PLAIN
+from longspan.measure.statistics.racing import Race, Score
 from longspan.study.planning.cells import (
+    TRUNCATION,
     Cell,
     measurements,
     method_cells,
@@ -28,12 +31,15 @@ class StudyPlan:
 
     Arguments:
         subject: the model and the wanted length.
-        candidates: methods in the race.
+        candidates: methods in the race, the most promising first.
         race, judge: documents.
+        readings: of a document by a candidate, how many the race may make.
         race_length: tokens read in the race.
-        whole: the judged documents that the plain model reads beyond its trained length, the first ones.
+        whole: the judged documents that the plain model reads beyond its trained length, the first ones; a reserved
+            method reads these too.
         contexts, lengths: of the judgement: contexts of the loss, lengths of texts with facts; both end with N.
         finalists: how many methods of the race are judged.
+        exportable: methods that stock runtimes express; the best of them has a reserved place among the judged.
         left_out: in plain words, what the budget does not allow.
     """
 
@@ -41,11 +47,13 @@ class StudyPlan:
     candidates: tuple[str, ...]
     race: tuple[Document, ...]
     judge: tuple[Document, ...]
+    readings: int
     race_length: int
     whole: tuple[Document, ...]
     contexts: tuple[int, ...]
     lengths: tuple[int, ...]
     finalists: int = FINALISTS
+    exportable: AbstractSet[str] = frozenset()
     left_out: tuple[str, ...] = ()
 
     @property
@@ -53,30 +61,62 @@ class StudyPlan:
         """Whether there are more candidates than can be judged."""
         return len(self.candidates) > self.finalists
 
-    def race_cells(self) -> list[Cell]:
-        """Return the cells of the race: every document read once by the plain model and by every candidate."""
+    @property
+    def baselines(self) -> tuple[str, ...]:
+        """Rows that need no method; within the trained length nothing has to be cut."""
+        return (PLAIN,) if self.subject.within else (TRUNCATION, PLAIN)
+
+    def field(self, tolerance: float) -> Race:
+        """Return the race of the candidates before anything was read; its documents are numbers of `race`."""
+        return Race(self.candidates, [str(i) for i in range(len(self.race))], self.readings, tolerance=tolerance)
+
+    def race_cells(self, number: int, methods: Iterable[str]) -> list[Cell]:
+        """Return the cells of one document of the race: it is read once by the plain model and by each method."""
+        subject = replace(self.subject, length=self.race_length)
+        return [cell for m in (PLAIN, *methods) for cell in race_cells(subject, m, self.race[number])]
+
+    def whole_race(self) -> list[Cell]:
+        """Return the cells of a race that no candidate leaves before the budget makes it."""
         if not self.races:
             return []
-        subject = replace(self.subject, length=self.race_length)
-        methods = (PLAIN, *self.candidates)
-        return [cell for method in methods for document in self.race for cell in race_cells(subject, method, document)]
+        race = self.field(0.0)
+        for name in self.candidates:
+            for document in race.documents:
+                race.add(name, document, Score(0.0, 0.0))
+        read: dict[str, list[str]] = {}
+        for cell in race.ranking.used:
+            read.setdefault(cell.document, []).append(cell.candidate)
+        return [cell for document, methods in read.items() for cell in self.race_cells(int(document), methods)]
 
-    def judgement_cells(self, finalists: Sequence[str]) -> list[Cell]:
-        """Return the cells of the judgement, in the order in which they are measured."""
+    def judgement_cells(self, judged: Sequence[str]) -> list[Cell]:
+        """Return the cells of the judgement, in the order in which they are measured.
+
+        Arguments:
+            judged: the finalists; one more, with a reserved place, reads no more documents than the plain model does.
+        """
         read = self.whole == self.judge
+        documents = {name: self.judge if place < self.finalists else self.whole for place, name in enumerate(judged)}
         return [
-            *(cell for d in self.judge for cell in truncation_cells(self.subject, d, self.contexts, self.lengths)),
-            *([] if read else self._short(PLAIN, Short)),
+            *(cell for document in self.judge for cell in self._truncation(document)),
+            *([] if read else self._short(PLAIN, Short, self.judge)),
             *self._method(PLAIN, self.whole),
-            *(self._short(PLAIN, Reading) if read else []),
-            *(cell for method in finalists for cell in self._method(method, self.judge)),
-            *(cell for method in finalists for cell in self._short(method, Reading)),
+            *(self._short(PLAIN, Reading, self.judge) if read else []),
+            *(cell for method, texts in documents.items() for cell in self._method(method, texts)),
+            *(cell for method, texts in documents.items() for cell in self._short(method, Reading, texts)),
         ]
 
     def seconds(self, pace: Pace) -> float:
-        """Return what it will take; whichever methods are judged take the same."""
-        cells = (self.race_cells(), self.judgement_cells(self.candidates[: self.finalists]))
+        """Return what it will take at most; whichever methods are judged take the same."""
+        finalists = self.candidates[: self.finalists]
+        reserved = [name for name in self.candidates[self.finalists :] if name in self.exportable][:1]
+        cells = (self.whole_race(), self.judgement_cells([*finalists, *reserved]))
         return sum(map(pace.seconds, (asked for each in cells for asked in measurements(each))))
+
+    def _truncation(self, document: Document) -> Iterable[Cell]:
+        """Within the trained length nothing is cut."""
+        if self.subject.within:
+            return ()
+        return truncation_cells(self.subject, document, self.contexts, self.lengths)
 
     def _method(self, method: str, documents: Iterable[Document]) -> list[Cell]:
         return [
@@ -85,5 +125,5 @@ class StudyPlan:
             for cell in method_cells(self.subject, method, document, self.contexts, self.lengths)
         ]
 
-    def _short(self, method: str, kind: type[Reading] | type[Short]) -> list[Cell]:
-        return [short_cell(self.subject, method, document, kind) for document in self.judge]
+    def _short(self, method: str, kind: type[Reading] | type[Short], documents: Iterable[Document]) -> list[Cell]:
+        return [short_cell(self.subject, method, document, kind) for document in documents]

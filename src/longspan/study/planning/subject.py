@@ -31,9 +31,14 @@ class Subject:
         """How many last tokens of a text are scored."""
         return tail_length(self.trained_length, self.length)
 
+    @property
+    def within(self) -> bool:
+        """Whether N is within the trained length, so that nothing has to be cut."""
+        return self.length <= self.trained_length
+
     def contexts(self) -> list[int]:
-        """Return L/2, L, 2L … and N."""
-        return [self.trained_length // 2, *self.lengths()]
+        """Return L/2, L, 2L … and N; within the trained length N/2 and N."""
+        return [min(self.trained_length, self.length) // 2, *self.lengths()]
 
     def lengths(self) -> list[int]:
         """Return L, 2L, 4L … and N."""
