@@ -21,7 +21,7 @@ def file(tmp_path: Path) -> Path:
     path = tmp_path / "run.toml"
     path.write_text(
         f"[model]\n{numbers}\n[design]\nplan = 'kerple_log'\n[data]\ntrain = ['texts']\ntest = ['held.txt']\n"
-        "[training]\nlength = 16\nsteps = 4\nbatch = 2\n[test]\nlengths = [16, 64]\ndocs = 2\nmethods = ['window(8)']\n"
+        "[training]\nlength = 32\nsteps = 4\nbatch = 2\n[test]\nlengths = [32, 64]\ndocs = 2\nmethods = ['window(8)']\n"
     )
     return path
 
