@@ -105,6 +105,26 @@ $(LLAMA_CPP)/.installed:
 llama-cpp: $(SMOLLM2) $(LLAMA_CPP)/.installed ## build llama.cpp (15 minutes) and check longspan export and audit --server with it
 	LLAMA_CPP_PYTHON=$(CURDIR)/$(LLAMA_CPP)/bin/python OMP_NUM_THREADS=$(WORKERS) $(BIN)/python -m pytest tests/pretrained/test_llama_cpp.py tests/audit/blackbox/test_llama_cpp.py $(ARGS)
 
+.PHONY: ray
+ray: $(STAMP) ## install Ray (250 MB) and check that its workers measure what one process measures
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[ray]'
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/grid/test_on_ray.py $(ARGS)
+
+SERVING := build/serving
+
+# What `transformers serve` needs beside what .venv has, in a folder of its own.
+$(SERVING)/.installed: $(STAMP)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --target $(SERVING) -c constraints.txt openai==3.57.0 fastapi==0.165.0 uvicorn==0.54.0
+	@touch $@
+
+.PHONY: servers
+servers: $(SMOLLM2) $(LLAMA_CPP)/.installed $(SERVING)/.installed ## break two real servers in 29 ways and audit them (half an hour; resumes)
+	cd experiments/audit && for kind in broken correct writing; do \
+		PYTHONPATH=$(CURDIR)/src:$(CURDIR)/$(SERVING) OMP_NUM_THREADS=1 $(CURDIR)/$(BIN)/python measure.py \
+			--model $(SMOLLM2) --llama-cpp $(CURDIR)/$(LLAMA_CPP)/bin/python --serving $(CURDIR)/$(BIN)/transformers \
+			--work $(CURDIR)/build/servers --kind $$kind || exit 1; done
+	PYTHONPATH=src $(BIN)/python experiments/audit/table.py
+
 .PHONY: conformance
 conformance: $(STAMP) ## every method on every model type of transformers, into docs/conformance.md (half an hour; resumes)
 	OMP_NUM_THREADS=1 PYTHONPATH=src:tests $(BIN)/python -m conformance $(ARGS)

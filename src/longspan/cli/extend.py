@@ -41,6 +41,10 @@ def extend(
         tokens_option("--trained-length", explained="Tokens the model was trained on, if its config is wrong."),
     ] = None,
     device: Device = "auto",
+    ray: Annotated[
+        int | None,
+        typer.Option("--ray", help="Measure on this many Ray workers, of RAY_ADDRESS or started here: longspan[ray]."),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
 ) -> None:
     """Try every method that may let MODEL read N tokens, judge the best on your documents, write the extended model.
@@ -71,6 +75,7 @@ def extend(
             dtype=dtype,
             trained_length=trained_length,
             device=device,
+            ray=ray,
         )
         summary = run_study(request, Stderr(), lambda summary: study_page(summary, request.folder))
     if as_json:

@@ -52,6 +52,10 @@ def measure(
         tokens_option("--trained-length", explained="Tokens the model was trained on, if its config is wrong."),
     ] = None,
     device: Device = "auto",
+    ray: Annotated[
+        int | None,
+        typer.Option("--ray", help="Measure on this many Ray workers, of RAY_ADDRESS or started here: longspan[ray]."),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
 ) -> None:
     """Measure MODEL and methods on tasks and losses at several lengths, with certificates that hold at 95 %.
@@ -84,6 +88,7 @@ def measure(
             dtype=dtype,
             trained_length=trained_length,
             device=device,
+            ray=ray,
         )
         survey = run_survey(request, Stderr(), files)
     if as_json:

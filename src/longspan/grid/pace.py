@@ -24,6 +24,10 @@ class Pace:
         per_pair = min(max(per_pair, 0.0), longer / more**2)
         return cls(longer / more - per_pair * more, per_pair)
 
+    def shared(self, count: int) -> "Pace":
+        """Return the pace of so many workers together."""
+        return Pace(self.per_token / count, self.per_pair / count)
+
     def seconds(self, asked: Asked) -> float:
         """Return what a measurement will take."""
         return sum(self.per_token * n + self.per_pair * n**2 for n in asked.readings())

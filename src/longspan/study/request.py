@@ -30,6 +30,7 @@ class Request:
         dtype: "auto" or one of `DTYPES`.
         trained_length: tokens the model was trained on; None for what its config says.
         device: where the model runs: auto, cpu, cuda, cuda:1 or mps.
+        ray: workers of a Ray cluster that measure; None for this process.
 
     Errors: InputError for a value out of range and a path that does not exist.
     """
@@ -46,6 +47,7 @@ class Request:
     dtype: str = "auto"
     trained_length: int | None = None
     device: str = AUTO
+    ray: int | None = None
 
     def __post_init__(self) -> None:
         if self.length < 1:

@@ -13,7 +13,9 @@ from longspan.errors import InputError, LongspanError
 from longspan.geometry import Geometry
 from longspan.grid.dtype import chosen_dtype
 from longspan.grid.limits import within_limits
+from longspan.grid.making import Workers, made
 from longspan.grid.observer import Observer
+from longspan.grid.on_ray import Source, workers_for
 from longspan.grid.pace import Pace
 from longspan.measure.device import device_named
 from longspan.measure.documents import Document, Library, library
@@ -24,7 +26,6 @@ from longspan.measure.machine import hardware, versions
 from longspan.measure.measurement import Measurement
 from longspan.measure.memory import gigabytes, require_memory
 from longspan.measure.model import PLAIN, LoadedModel
-from longspan.measure.record import record_of
 from longspan.measure.source import geometry_of
 from longspan.pretrained.storing.runtimes import runtime_flags
 from longspan.study.candidates import candidates, named, recipes
@@ -79,11 +80,14 @@ def _run(request: Request, observer: Observer, page: Callable[[Summary], str]) -
         f"{request.model}: trained on {geometry.trained_length} tokens ({source}), to read {request.length}; {dtype}, "
         f"about {gigabytes(memory)} beside the model; results in {request.folder}"
     )
-    with StudyFolder(request.folder, subject) as folder:
+    with (
+        StudyFolder(request.folder, subject) as folder,
+        workers_for(model, Source(request.model, dtype, request.device), request.ray) as workers,
+    ):
         for loss in folder.records.dropped:
             observer.say(f"dropped {loss}")
-        study = _Study(subject, model, folder, observer)
-        pace = study.pace(division.judge[0])
+        study = _Study(subject, workers, folder, observer)
+        pace = study.pace(division.judge[0]).shared(workers.count)
         plan = _plan(request, subject, methods, division, pace, observer, exportable)
         setting = _setting(request, subject, texts, division)
         summary = conduct(plan, setting, model.reader.vocabulary, partial(study.results, pace=pace), observer)
@@ -130,10 +134,10 @@ def conduct(
 
 @dataclass(frozen=True)
 class _Study:
-    """A subject, its loaded model, the folder that keeps its records, and whoever watches."""
+    """A subject, who measures, the folder that keeps the records, and whoever watches."""
 
     subject: Subject
-    model: LoadedModel
+    workers: Workers
     folder: StudyFolder
     observer: Observer
 
@@ -143,16 +147,16 @@ class _Study:
         return Results(cells, self.folder.record)
 
     def measure(self, stage: str, asked: Sequence[Measurement], pace: Pace | None) -> None:
-        """Make what is missing, one by one."""
+        """Make what is missing, in order."""
         if missing := self.folder.missing(asked):
             self.observer.watch(stage, missing, self._records(missing), pace)
 
     def _records(self, missing: Sequence[Measurement]) -> Iterator[dict[str, Any]]:
         """Each record is on disk before it is handed out."""
-        for asked in missing:
-            made = record_of(asked, self.model)
-            self.folder.records.append(made)
-            yield made
+        for _, record in made(self.workers, missing):
+            assert record is not None
+            self.folder.records.append(record)
+            yield record
 
     def pace(self, document: Document) -> Pace:
         """Time two measurements of the plain model: truncation, or half the text where nothing is cut, and the whole.

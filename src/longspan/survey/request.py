@@ -35,6 +35,7 @@ class Request:
         dtype: "auto" or one of `DTYPES`.
         trained_length: tokens that the model was trained on; None for what its config says.
         device: where the model runs: auto, cpu, cuda, cuda:1 or mps.
+        ray: workers of a Ray cluster that measure; None for this process.
 
     Errors: InputError for an unknown name, a value out of range and a path that does not exist.
     """
@@ -53,6 +54,7 @@ class Request:
     dtype: str = "float32"
     trained_length: int | None = None
     device: str = AUTO
+    ray: int | None = None
 
     def __post_init__(self) -> None:
         written = {"tasks": (self.tasks, task_of), "losses": (self.losses, reduction_of)}

@@ -12,14 +12,15 @@ from longspan import bundled
 from longspan.errors import InputError
 from longspan.grid.dtype import chosen_dtype
 from longspan.grid.limits import within_limits
+from longspan.grid.making import Workers, made
 from longspan.grid.observer import Observer
+from longspan.grid.on_ray import Source, workers_for
 from longspan.measure.device import device_named
 from longspan.measure.documents import Document, digest, library
 from longspan.measure.machine import hardware, versions
 from longspan.measure.memory import gigabytes, require_memory
 from longspan.measure.method import filled
 from longspan.measure.model import PLAIN, LoadedModel
-from longspan.measure.record import record_of
 from longspan.measure.reduction import Text, reduction_of
 from longspan.measure.source import geometry_of
 from longspan.survey.folder import SurveyFolder
@@ -75,15 +76,18 @@ def _run(request: Request, observer: Observer, pages: Pages) -> Survey:
         f"{request.model}: trained on {trained} tokens; {dtype}, about {gigabytes(memory)} beside the model; "
         f"results in {request.folder}"
     )
-    with SurveyFolder(request.folder, plan) as folder:
+    with (
+        SurveyFolder(request.folder, plan) as folder,
+        workers_for(model, Source(request.model, dtype, request.device), request.ray) as workers,
+    ):
         for lost in folder.records.dropped:
             observer.say(f"dropped {lost}")
-        made = _Making(plan, model, folder, 60 * request.budget)
+        making = _Making(plan, workers, folder, 60 * request.budget)
         if missing := folder.missing(plan.probes()):
-            observer.watch("survey", missing, made.all(missing), None)
-        if made.out_of_time:
+            observer.watch("survey", missing, making.all(missing), None)
+        if making.out_of_time:
             observer.say(f"--budget {request.budget:g} is used up: run the same command again to go on")
-        survey = summarize(plan, folder.record, _setting(request, plan, made.out_of_time))
+        survey = summarize(plan, folder.record, _setting(request, plan, making.out_of_time))
         folder.write("summary.json", json.dumps(survey.json(), indent=2, allow_nan=False) + "\n")
         for name, text in pages(survey).items():
             folder.write(name, text)
@@ -91,20 +95,23 @@ def _run(request: Request, observer: Observer, pages: Pages) -> Survey:
 
 
 class _Making:
-    """Makes probes one by one, leaves out what is no longer needed, and stops when the time is over."""
+    """Makes probes in order, leaves out what is no longer needed, and stops when the time is over."""
 
-    def __init__(self, plan: SurveyPlan, model: LoadedModel, folder: SurveyFolder, seconds: float) -> None:
-        self.plan, self.model, self.folder = plan, model, folder
+    def __init__(self, plan: SurveyPlan, workers: Workers, folder: SurveyFolder, seconds: float) -> None:
+        self.plan, self.workers, self.folder = plan, workers, folder
         self.deadline = monotonic() + seconds
         self.out_of_time = False
 
     def all(self, missing: Sequence[Probe]) -> Iterator[Probe]:
         """Yield each when it is made or left out; its record is on disk before that."""
-        for probe in missing:
-            if not self.out_of_time and self.plan.needed(probe, self.folder.record):
-                self.folder.records.append(record_of(probe, self.model))
+        for probe, record in made(self.workers, missing, self._needed):
+            if record is not None:
+                self.folder.records.append(record)
                 self.out_of_time = monotonic() > self.deadline and probe != missing[-1]
             yield probe
+
+    def _needed(self, probe: Probe) -> bool:
+        return not self.out_of_time and self.plan.needed(probe, self.folder.record)
 
 
 def _documents(request: Request, model: LoadedModel, length: int, observer: Observer) -> tuple[Document | None, ...]:

@@ -49,6 +49,30 @@ def echo(model: Any, *, only_text: bool = False, keep: int | None = None) -> Ans
     return answer
 
 
+def late(model: Any) -> Answering:
+    """llama-cpp-python without a BOS: each entry holds the row after its token, and the generated token has none."""
+
+    def answer(path: str, body: dict[str, Any]) -> Any:
+        if path != "/v1/completions" or not body.get("echo") or not isinstance(body["prompt"], str):
+            return 400
+        ids = ids_of(body["prompt"])
+        with torch.no_grad():
+            rows = model(input_ids=torch.tensor([ids]), use_cache=False).logits[0].float().log_softmax(-1)
+        pieces = [tokenizer().decode([i]) for i in ids]
+        likely = [
+            {tokenizer().decode([int(row.argmax())]): float(row.max()), piece: float(row[i])}
+            for row, i, piece in zip(rows, ids, pieces, strict=True)
+        ]
+        found = {
+            "token_logprobs": [None, *(top[piece] for top, piece in zip(likely[1:], pieces[1:], strict=True))],
+            "tokens": pieces,
+            "top_logprobs": [None, *likely[1:]],
+        }
+        return {"choices": [{"logprobs": found}], "usage": {"completion_tokens": 1}}
+
+    return answer
+
+
 def of_vllm(model: Any) -> Answering:
     """vLLM's prompt_logprobs; echo is refused."""
 
@@ -118,6 +142,7 @@ def writes(model: Any) -> Answering:
 SPEAKS: dict[str, tuple[Callable[[Any], Answering], str]] = {
     "echo": (echo, "completions with echo"),
     "text": (lambda model: echo(model, only_text=True), "completions with echo"),
+    "late": (late, "completions with echo"),
     "vllm": (of_vllm, "vLLM's prompt_logprobs"),
     "llama.cpp": (of_llama_cpp, "llama.cpp's /completion"),
     "top": (lambda model: top_only(model, contents=False), "completions with top_logprobs"),

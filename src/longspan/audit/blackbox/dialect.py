@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from longspan.audit.blackbox.answer import Answer
 from longspan.errors import LongspanError, RefusalError
@@ -49,7 +49,10 @@ class Dialect(ABC):
         """
 
 
-def placed(ids: Sequence[int], tokens: Sequence[int | None], values: Sequence[float | None]) -> list[float | None]:
+_Value = TypeVar("_Value")
+
+
+def placed(ids: Sequence[int], tokens: Sequence[int | None], values: Sequence[_Value | None]) -> list[_Value | None]:
     """Return one value per sent token, from what a server says about the tokens that it read.
 
     A server may put an opening before the tokens, and may drop the start, the end or the middle of them.
@@ -57,7 +60,7 @@ def placed(ids: Sequence[int], tokens: Sequence[int | None], values: Sequence[fl
     Arguments:
         ids: the tokens that were sent.
         tokens: those that the server says it read; None for one that is not known.
-        values: as many log-probabilities.
+        values: what it says about each of them.
 
     Errors: RefusalError where the read tokens are not the sent ones nor a part of them.
     """
