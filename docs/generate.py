@@ -2,7 +2,8 @@
 
     python docs/generate.py
 
-In README.md the study lies between `<!-- results -->` and `<!-- end -->`.
+In README.md the study lies between `<!-- results -->` and `<!-- end -->`, the models that were tried between
+`<!-- models -->` and `<!-- end -->`.
 """
 
 import inspect
@@ -13,6 +14,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from longspan.catalogue import Method, methods
+from longspan.measure.model import PLAIN
 from longspan.measure.reduction import reductions
 from longspan.report.figures.context import loss_by_context, several_contexts
 from longspan.report.figures.position import loss_by_position
@@ -51,7 +53,7 @@ says up to which length a score is at least 85 % of the plain model's short scor
 documents would decide it. `--task` and `--loss` take the names below.
 """
 
-PART = re.compile(r"<!-- results -->\n.*?<!-- end -->", re.DOTALL)
+PART = re.compile(r"<!-- (results|models) -->\n.*?<!-- end -->", re.DOTALL)
 
 
 def generated() -> dict[Path, str]:
@@ -61,7 +63,8 @@ def generated() -> dict[Path, str]:
     shown = summaries[README_STUDY]
     results = _study(README_STUDY, shown, "docs/", ["position"])
     readme = ROOT / "README.md"
-    text = PART.sub(lambda _: f"<!-- results -->\n{results}<!-- end -->", readme.read_text())
+    parts = {"results": results, "models": _models(summaries)}
+    text = PART.sub(lambda part: f"<!-- {part[1]} -->\n{parts[part[1]]}<!-- end -->", readme.read_text())
     figures = {
         FIGURES / f"{name}-{kind}.svg": standalone(DRAWN[kind](summary))
         for name, summary in summaries.items()
@@ -70,6 +73,21 @@ def generated() -> dict[Path, str]:
     docs = ROOT / "docs"
     pages = {"results.md": _results(summaries), "methods.md": _methods(), "measure.md": _measure()}
     return {readme: text, **{docs / name: page for name, page in pages.items()}, **figures}
+
+
+def _models(summaries: Mapping[str, Summary]) -> str:
+    """What each committed study took: a row per study."""
+    lines = "| model | trained on | reads | one reading | peak memory | measured on |\n|---|---|---|---|---|---|\n"
+    for name, summary in summaries.items():
+        setting, plain = summary.setting, summary.row(PLAIN)
+        assert plain is not None
+        assert plain.whole is not None
+        peak = max(row.whole.peak_bytes for row in summary.measured if row.whole is not None)
+        lines += (
+            f"| [{Path(setting.model).stem}](docs/results.md#{name}) | {setting.trained_length} | {setting.length} | "
+            f"{plain.seconds:.3g} s | {peak / 2**30:.1f} GiB | {setting.hardware}, {setting.dtype} |\n"
+        )
+    return lines
 
 
 def _results(summaries: dict[str, Summary]) -> str:
