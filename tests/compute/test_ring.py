@@ -1,0 +1,134 @@
+"""Ring attention: what several processes compute together is what one computes alone."""
+
+import subprocess
+import sys
+
+import pytest
+import torch
+from torch import Tensor
+
+from longspan.compute.attend import attend
+from longspan.compute.ring import Ring, Zigzag
+from longspan.errors import RefusalError, ShapeError
+from longspan.notation import parse
+
+SCHEMES = (
+    "nope", "rope", "alibi", "kerple_log", "t5", "rerope(window=7)", "leaky_rerope(window=5, k=4)",
+    "self_extend(window=6, group=3)", "rope + window(9)", "rope + window(9, sinks=2)",
+    "rope + key_norm + log_length(8)",
+    "rope + log_length(8, form='training')", "xpos", "rope + bidirectional", "alibi + bidirectional + window(9)",
+    "rope + softmax_plus_one", "dual_chunk(chunk=12, local=4)", "dynamic_ntk(trained_length=16)",
+)  # fmt: skip
+LENGTH, HEADS, KV_HEADS, DIM = 48, 4, 2, 16
+
+
+def given() -> dict:
+    generator = torch.Generator().manual_seed(0)
+
+    def drawn(heads: int) -> Tensor:
+        return torch.randn(2, heads, LENGTH, DIM, generator=generator, dtype=torch.float64)
+
+    tensors = {"query": drawn(HEADS), "key": drawn(KV_HEADS), "value": drawn(KV_HEADS), "gradient": drawn(HEADS)}
+    weights = []
+    for text in SCHEMES:
+        made = parse(text).initial_weights(HEADS, DIM, generator)
+        if "softmax_plus_one" in text:
+            made = {"normalizer.logit": torch.randn(HEADS, generator=generator)}
+        weights.append({name: value.double() for name, value in made.items()})
+    return {**tensors, "weights": weights, "schemes": SCHEMES, "scale": DIM**-0.5}
+
+
+RUN = """
+import sys, torch
+sys.path[:] = {path!r}
+from ring_processes import work
+work(int(sys.argv[1]), {ranks}, {folder!r}, torch.load({data!r}, weights_only=True))
+"""
+
+
+@pytest.fixture(scope="module", params=[2, 4])
+def together(request, tmp_path_factory) -> tuple[int, dict, list[list[dict]]]:
+    """What each process makes of each scheme."""
+    ranks, folder, data = request.param, tmp_path_factory.mktemp("ring"), given()
+    torch.save(data, folder / "given")
+    path = sys.path
+    text = RUN.format(path=path, data=str(folder / "given"), ranks=ranks, folder=str(folder))
+    processes = [subprocess.Popen([sys.executable, "-c", text, str(rank)]) for rank in range(ranks)]
+    assert [process.wait(timeout=300) for process in processes] == [0] * ranks
+    made = [
+        [torch.load(folder / f"{number}-{rank}.pt", weights_only=True) for rank in range(ranks)]
+        for number in range(len(SCHEMES))
+    ]
+    return ranks, data, made
+
+
+@pytest.mark.parametrize("number", range(len(SCHEMES)), ids=SCHEMES)
+def test_several_processes_compute_what_one_does(together, number: int) -> None:
+    ranks, data, made = together
+    query, key, value = leaves = [data[name].clone().requires_grad_() for name in ("query", "key", "value")]
+    weights = {name: value.clone().requires_grad_() for name, value in data["weights"][number].items()}
+    out = attend(query, key, value, SCHEMES[number], weights=weights, backend="reference")
+    out.backward(data["gradient"])
+    zigzag = Zigzag(ranks, LENGTH)
+    wanted = {"out": out.detach(), **{n: x.grad for n, x in zip(("query", "key", "value"), leaves, strict=True)}}
+    for rank, found in enumerate(made[number]):
+        own = zigzag.orders(rank)
+        for name, whole in wanted.items():
+            assert torch.allclose(found[name], whole[:, :, own], atol=1e-9), (rank, name)
+    for name, leaf in weights.items():
+        total = sum(found[name] for found in made[number])
+        assert torch.allclose(total, leaf.grad, atol=1e-9), name  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("number", range(len(SCHEMES)), ids=SCHEMES)
+def test_what_is_sent_is_what_the_formula_says(together, number: int) -> None:
+    """Keys and values of needed chunks in the forward pass; these again, and their gradients, in the backward one."""
+    ranks, _, made = together
+    scheme, zigzag, each = parse(SCHEMES[number]), Zigzag(ranks, LENGTH), 2 * KV_HEADS * 2 * DIM * 8
+    sent = [zigzag.sent(scheme, rank) * each for rank in range(ranks)]
+    returned = [
+        sum(len(zigzag.needed(scheme, rank, source)) for source in range(ranks) if source != rank) * zigzag.size * each
+        for rank in range(ranks)
+    ]
+    assert [found["sent"]["forward"] for found in made[number]] == [2 * bytes_ for bytes_ in sent]
+    assert [found["sent"]["backward"] for found in made[number]] == returned
+
+
+def test_a_causal_mask_sends_all_but_what_nobody_sees() -> None:
+    """The early chunk of each process is seen by all others, the late one by those that hold a later chunk."""
+    for ranks in (2, 4, 8):
+        zigzag = Zigzag(ranks, 32 * ranks)
+        total = sum(zigzag.sent(parse("rope"), rank) for rank in range(ranks))
+        assert total == zigzag.size * (ranks * (ranks - 1) + ranks * (ranks - 1) // 2)
+
+
+@pytest.mark.parametrize("ranks", [2, 4, 8])
+@pytest.mark.parametrize("text", ["rope", "rerope(window=7)", "alibi"])
+def test_every_process_computes_its_share_of_the_pairs(ranks: int, text: str) -> None:
+    zigzag, scheme = Zigzag(ranks, 64 * ranks), parse(text)
+    chunks = range(2 * ranks)
+    each = [sum(zigzag.pairs(scheme, q, k) for q in zigzag.chunks(rank) for k in chunks) for rank in range(ranks)]
+    assert sum(each) == zigzag.length * (zigzag.length + 1) // 2
+    assert max(each) <= 1.05 * sum(each) / ranks
+
+
+def test_a_window_leaves_no_more_than_neighbors() -> None:
+    zigzag, scheme = Zigzag(8, 16 * 64), parse("rope + window(64)")
+    for query in range(16):
+        seen = [key for key in range(16) if zigzag.pairs(scheme, query, key)]
+        assert seen == [key for key in (query - 1, query) if key >= 0]
+    assert max(zigzag.sent(scheme, rank) for rank in range(8)) == 2 * zigzag.size
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [("shaw", "shaw"), ("rope + urpe", "urpe is more than one softmax"), ("rope + sparsemax", "does not stream")],
+)
+def test_a_scheme_whose_parts_cannot_be_merged_is_refused(text: str, why: str) -> None:
+    with pytest.raises(RefusalError, match=why):
+        Ring(parse(text), Zigzag(2, 8))
+
+
+def test_a_length_that_cannot_be_shared_is_refused() -> None:
+    with pytest.raises(ShapeError, match="must be a multiple of 8 tokens, got 12"):
+        Zigzag(4, 12)
