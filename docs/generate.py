@@ -50,7 +50,20 @@ It scores the plain model and each method on tasks and losses at several lengths
 the question alone, the text without its needles, the text cut to the trained length, the text shuffled. The certificate
 says up to which length a score is at least 85 % of the plain model's short score (or above `--threshold`). It holds at
 95 % however often one looks, so measuring stops as soon as it is decided; otherwise the command says about how many
-documents would decide it. `--task` and `--loss` take the names below.
+documents would decide it. In simulations with scores near 98 % on both sides it was decided after 30 documents
+(median); an interval of fixed size that finds a difference of 5 points with a power of 80 % takes 99
+(`tests/measure/statistics/test_effective.py`). Intervals hold the truth in 92 to 98 of 100 simulated runs, for 5, 10
+and 50 documents (`tests/measure/test_coverage.py`); of a few documents that are nearly all answered rightly, a share's
+interval is too narrow.
+
+`--task` and `--loss` take the names below, with settings if wanted: `--task "niah_multikey_1(keys=8)"`,
+`--task "qa(path='squad.json')"`, `--loss "last_k(k=512)"`. Results of other settings are other rows. Run the command
+again with one more task, loss, method or length: what was measured is not measured again, except `last_k`, `sliding`
+and `non_overlapping` at a longer longest length, whose texts then end with other tokens.
+
+`niah_depths` is the grid of depths: 11 numbers in one text, each asked for by itself. What prompts share is read once,
+so that it takes about a tenth of the tokens of 11 readings. Beyond 8192 tokens a text is read in chunks: reading 32768
+tokens takes less than 1 GB beside the weights and the cache.
 """
 
 PART = re.compile(r"<!-- (results|models) -->\n.*?<!-- end -->", re.DOTALL)

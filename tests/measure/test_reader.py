@@ -8,6 +8,8 @@ from longspan.errors import InputError, RefusalError
 from longspan.measure import reader as module
 from longspan.measure.reader import Reader
 from longspan.measure.token_nll import token_nll
+from longspan.pretrained.attach import attached
+from reading import counting, scaled
 from tiny import gemma2, llama
 
 MODELS = {"llama": lambda: llama(60), "gemma2, softcapped": lambda: gemma2(60)}
@@ -55,6 +57,45 @@ def test_a_question_leaves_the_cache_as_it_was(make: Any) -> None:
     assert torch.equal(reader.after(cache, reader.ids([3, 4, 5])), first)
     fresh = reader.hidden(reader.ids([*IDS * 3, 3, 4, 5]))[:, -3:]
     assert torch.allclose(first, fresh, atol=1e-4)
+
+
+LONG = torch.randint(2, 60, (200,), generator=torch.Generator().manual_seed(0)).tolist()
+METHODS = (
+    "rope",
+    "rerope(window=16) + log_length(trained_length=64)",
+    "self_extend(window=16, group=8)",
+    "ntk(factor=4)",
+    "dynamic_ntk(trained_length=64)",
+)
+
+
+@pytest.mark.parametrize("make", MODELS.values(), ids=MODELS)
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("chunk", [37, 199])
+def test_a_text_in_chunks_is_the_text(make: Any, method: str, chunk: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hidden states and what is read after them."""
+    with attached(make(), method) as model:
+        reader = Reader(model)
+        ids = reader.ids(LONG)
+        whole, cache = reader.read(ids)
+        monkeypatch.setattr(module, "WHOLE", 100)
+        monkeypatch.setattr(module, "CHUNK", chunk)
+        fed = counting(reader, monkeypatch)
+        found, chunked = reader.read(ids)
+        assert fed == [chunk] * (200 // chunk) + [200 % chunk]
+        torch.testing.assert_close(found, whole, atol=1e-4, rtol=0)
+        later = reader.ids(LONG[:5])
+        torch.testing.assert_close(reader.after(chunked, later), reader.after(cache, later), atol=1e-4, rtol=0)
+
+
+def test_a_checkpoint_that_follows_the_length_is_read_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    reader = Reader(scaled("dynamic"))
+    monkeypatch.setattr(module, "WHOLE", 40)
+    monkeypatch.setattr(module, "CHUNK", 16)
+    fed = counting(reader, monkeypatch)
+    reader.read(reader.ids(LONG))
+    reader.read(reader.ids(LONG[:60]))
+    assert fed == [200, 16, 16, 16, 12]
 
 
 def test_a_token_that_the_model_does_not_have_is_named() -> None:

@@ -1,6 +1,4 @@
-"""Losses by token: in chunks and in slices."""
-
-from typing import Any
+"""Losses by token: in slices, and pieces of the same tokens once."""
 
 import pytest
 import torch
@@ -8,33 +6,9 @@ import torch
 from longspan.measure import reader as reader_file
 from longspan.measure.reader import Reader
 from longspan.measure.token_nll import Piece, score_pieces, token_nll
-from longspan.pretrained.attach import attached
 from tiny import gemma2, llama
 
 IDS = torch.randint(2, 60, (200,), generator=torch.Generator().manual_seed(0)).tolist()
-METHODS = (
-    "rope",
-    "rerope(window=16) + log_length(trained_length=64)",
-    "self_extend(window=16, group=8)",
-    "ntk(factor=4)",
-)
-MODELS = {"llama": llama, "gemma2": gemma2}
-
-
-@pytest.fixture(params=MODELS)
-def model(request: pytest.FixtureRequest) -> Any:
-    return MODELS[request.param](60)
-
-
-@pytest.mark.parametrize("method", METHODS)
-@pytest.mark.parametrize("chunk", [1, 37, 199, 500])
-def test_a_text_in_chunks_is_the_text(model: Any, method: str, chunk: int) -> None:
-    if chunk == 1 and method != "rope":
-        pytest.skip("slow, and the contract of the methods has it")
-    with attached(model, method):
-        reader = Reader(model)
-        ids = reader.ids(IDS)
-        torch.testing.assert_close(token_nll(reader, ids, 150, chunk), token_nll(reader, ids, 150), atol=1e-4, rtol=0)
 
 
 def test_logits_of_few_positions_are_held_at_once(monkeypatch: pytest.MonkeyPatch) -> None:

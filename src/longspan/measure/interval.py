@@ -4,9 +4,11 @@ The unit is the document, never the token. Methods are compared by their differe
 documents, so that what makes a document hard cancels. For means and mean differences the interval is Student's t: with
 8 to 20 documents its coverage is right where differences are roughly normal, while bootstrap intervals, BCa included,
 are too narrow at that size. Shares of right answers have Wilson's interval; questions of one document resemble each
-other, so their number is first divided by the design effect.
+other, so their number is first divided by the design effect, and where that is estimated from few documents Student's
+t takes the place of the normal's number of standard errors.
 
-Source: Student 1908; Wilson 1927, JASA 22:209; design effect: Kish 1965, "Survey Sampling", section 5.4.
+Source: Student 1908; Wilson 1927, JASA 22:209; design effect: Kish 1965, "Survey Sampling", section 5.4; Student's t
+for shares of clusters: Korn & Graubard 1998, Survey Methodology 24:193.
 """
 
 from collections.abc import Mapping, Sequence
@@ -84,14 +86,18 @@ def share(right: Sequence[int], asked: Sequence[int], level: float = LEVEL) -> E
     total = sum(asked)
     if total == 0:
         raise InputError("a share of no questions has no value: ask at least one")
-    value = sum(right) / total
-    low, high = wilson(value, total / design_effect(right, asked), level)
+    value, effect = sum(right) / total, design_effect(right, asked)
+    low, high = wilson(value, total / effect, level, len(asked) - 1 if effect > 1 else None)
     return Estimate(value, low, high, len(asked))
 
 
-def wilson(value: float, count: float, level: float = LEVEL) -> tuple[float, float]:
-    """Return Wilson's interval of a share among `count` (possibly not whole) independent answers."""
-    z = float(stats.norm.ppf((1 + level) / 2))
+def wilson(value: float, count: float, level: float = LEVEL, degrees: int | None = None) -> tuple[float, float]:
+    """Return Wilson's interval of a share among `count` (possibly not whole) independent answers.
+
+    Arguments:
+        degrees: of freedom of the variance that `count` was estimated from; None where it is known.
+    """
+    z = float((stats.norm if degrees is None else stats.t(degrees)).ppf((1 + level) / 2))
     center = (value + z * z / (2 * count)) / (1 + z * z / count)
     half = z * sqrt(value * (1 - value) / count + z * z / (4 * count * count)) / (1 + z * z / count)
     return max(0.0, center - half), min(1.0, center + half)

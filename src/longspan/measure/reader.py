@@ -21,6 +21,12 @@ from longspan.pretrained.storing.checkpoint import refusing
 SLICE_BYTES = 64 * 2**20
 """Bytes of the logits held at once, as float32."""
 
+WHOLE = 8192
+"""Tokens of the longest text that is read with a cache in one forward pass; a longer one is read in chunks."""
+
+CHUNK = 1024
+"""Tokens of a chunk: the mask that a model's own attention makes for it has so many rows."""
+
 
 class Reader:
     """A model that reads token ids.
@@ -64,9 +70,19 @@ class Reader:
 
     @torch.no_grad()
     def read(self, ids: Int[Tensor, "rows positions"]) -> tuple[Float[Tensor, "rows positions width"], Any]:
-        """Return hidden states as `hidden` does, and the cache of the text."""
-        output = self.body(input_ids=ids, use_cache=True)
-        return output.last_hidden_state, output.past_key_values
+        """Return hidden states as `hidden` does, and the cache of the text.
+
+        A long text is read in chunks, where that gives the same: what one layer makes of all tokens at once takes more
+        memory than their keys and values in many layers.
+        """
+        length, fixed = ids.shape[1], self.shared_length()
+        size = CHUNK if length > WHOLE and (fixed is None or length <= fixed) else max(1, length)
+        output = self.body(input_ids=ids[:, :size], use_cache=True)
+        found, cache = [output.last_hidden_state], output.past_key_values
+        for start in range(size, length, size):
+            hidden, cache = self.append(cache, ids[:, start : start + size])
+            found.append(hidden)
+        return torch.cat(found, 1) if len(found) > 1 else found[0], cache
 
     @torch.no_grad()
     def append(

@@ -93,12 +93,10 @@ def reduction_of(text: str) -> Reduction:
     return read_value(text, reductions(), "loss")
 
 
-def reduced(
-    reader: Reader, text: Text, length: int, wanted: Mapping[str, Reduction], chunk: int | None = None
-) -> dict[str, dict[str, Any]]:
+def reduced(reader: Reader, text: Text, length: int, wanted: Mapping[str, Reduction]) -> dict[str, dict[str, Any]]:
     """Return the results of reductions by the names that are given; what they share is read once."""
     plans = {name: each.pieces(text, length) for name, each in wanted.items()}
-    found = score_pieces(reader, [piece for plan in plans.values() for piece in plan], chunk)
+    found = score_pieces(reader, [piece for plan in plans.values() for piece in plan])
     return {name: each.reduce(text, length, [found[piece] for piece in plans[name]]) for name, each in wanted.items()}
 
 

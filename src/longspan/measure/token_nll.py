@@ -2,16 +2,15 @@
 
     nll_t = −ln p(x_t | x_0 … x_{t−1})        t = 1 … n − 1        nats
 
-A text is read in one forward pass without a cache, or in chunks with one: every method here is defined row by row, so
-that both give the same. Logits are made in slices. What a report shows of these losses are the reductions
-(`longspan.measure.reduction`).
+A text is read in one forward pass without a cache, and logits are made in slices. What a report shows of these losses
+are the reductions (`longspan.measure.reduction`).
 """
 
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Bool, Float, Float64, Int
+from jaxtyping import Bool, Float64, Int
 from torch import Tensor
 
 from longspan.measure.reader import Reader
@@ -44,21 +43,17 @@ class TokenScores:
 
 
 def token_nll(
-    reader: Reader, ids: Int[Tensor, "rows positions"], scored: int | None = None, chunk: int | None = None
+    reader: Reader, ids: Int[Tensor, "rows positions"], scored: int | None = None
 ) -> Float64[Tensor, "rows scored"]:
-    """Return the loss of each row's last `scored` tokens (by default all but the first), nats.
-
-    Arguments:
-        chunk: tokens to read at once, with a cache; None for all.
-    """
+    """Return the loss of each row's last `scored` tokens (by default all but the first), nats."""
     length = ids.shape[1]
     count = length - 1 if scored is None else scored
-    hidden = _hidden(reader, ids, chunk)[:, length - 1 - count : length - 1]
+    hidden = reader.hidden(ids)[:, length - 1 - count : length - 1]
     targets = ids[:, length - count :]
     return torch.stack([reader.losses(row, target) for row, target in zip(hidden, targets, strict=True)])
 
 
-def score_pieces(reader: Reader, pieces: Iterable[Piece], chunk: int | None = None) -> dict[Piece, TokenScores]:
+def score_pieces(reader: Reader, pieces: Iterable[Piece]) -> dict[Piece, TokenScores]:
     """Return the scores of each piece; pieces of the same tokens are read once."""
     wanted: dict[tuple[int, ...], list[Piece]] = {}
     for piece in dict.fromkeys(pieces):
@@ -67,20 +62,7 @@ def score_pieces(reader: Reader, pieces: Iterable[Piece], chunk: int | None = No
     for ids, same in wanted.items():
         first = min(piece.scored for piece in same)
         row = reader.ids(ids)
-        nll, right = reader.scores(_hidden(reader, row, chunk)[0, first - 1 : -1], row[0, first:])
+        nll, right = reader.scores(reader.hidden(row)[0, first - 1 : -1], row[0, first:])
         for piece in same:
             found[piece] = TokenScores(nll[piece.scored - first :], right[piece.scored - first :])
     return found
-
-
-def _hidden(
-    reader: Reader, ids: Int[Tensor, "rows positions"], chunk: int | None
-) -> Float[Tensor, "rows positions width"]:
-    if chunk is None or chunk >= ids.shape[1]:
-        return reader.hidden(ids)
-    hidden, cache = reader.read(ids[:, :chunk])
-    found = [hidden]
-    for start in range(chunk, ids.shape[1], chunk):
-        hidden, cache = reader.append(cache, ids[:, start : start + chunk])
-        found.append(hidden)
-    return torch.cat(found, 1)
