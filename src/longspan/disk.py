@@ -40,6 +40,16 @@ def writing(path: Path, size: int | None = None) -> Iterator[None]:
         raise InputError(_refusal(path, number, size)) from error
 
 
+def require_room(path: Path, size: int) -> None:
+    """Check that a disk has room before anything is written to it.
+
+    Errors: InputError where fewer than `size` bytes are free.
+    """
+    free = _free(path)
+    if free is not None and free < size:
+        raise InputError(_refusal(path, errno.ENOSPC, size))
+
+
 def write_all(file: int, data: bytes) -> None:
     """Write all of `data` to a file descriptor; one call of `os.write` may write less on a nearly full disk."""
     left = memoryview(data)

@@ -18,7 +18,7 @@ from faulty_disk import room_for
 from longspan.pretrained.attachment import attachment_of
 from longspan.pretrained.storing.save import load
 from longspan.report.printable import printable
-from tiny import prose
+from tiny import llama, prose, words_tokenizer
 
 METHOD = "rerope(window=16) + log_length"
 FILLED = "rerope(window=16) + log_length(trained_length=64)"
@@ -122,32 +122,46 @@ def test_a_second_call_measures_nothing_again(longspan: Any, model: Path, texts:
     assert len(lines(out)) > len(before)
 
 
+def large_model(folder: Path) -> Path:
+    """A model that is larger on disk than its report: most of its tokens are never used."""
+    tokenizer = words_tokenizer()
+    llama(20_000).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
 def test_a_disk_that_fills_up_is_one_line_and_the_same_command_goes_on(
     longspan: Any, model: Path, texts: Path, tmp_path: Path
 ) -> None:
-    """It cuts the records first, then the model, then the report: each is smaller than the one that comes after it."""
-    out = tmp_path / "out"
+    """It cuts the records first, then the report, then the model: each is smaller than the one that comes after it.
+
+    Summary and report do not wait for the model, which may be too large for the disk.
+    """
+    out, model = tmp_path / "out", large_model(tmp_path / "large")
     command = arguments(model, texts, out, "--method", METHOD, "--docs", "2")
     refusal = "longspan: cannot write {}: File too large: choose a place that can be written to"
-    for room, name in ((10_000, "results.jsonl"), (60_000, "model")):
+    begun, verdict = ["results.jsonl", "run.json"], ["report.html", "results.jsonl", "run.json", "summary.json"]
+    for room, name, there in (
+        (10_000, "results.jsonl", begun),
+        (60_000, "report.html", [*begun, "summary.json"]),
+        (2_000_000, "model", verdict),
+    ):
         kept = lines(out)
         with room_for(room):
             outcome = longspan(*command)
         assert outcome.code == 2
         assert outcome.out == ""
-        assert outcome.err.splitlines()[-1] == refusal.format(out / name)
+        last = outcome.err.splitlines()[-1]
+        assert last.startswith(refusal.format(out / name))
+        assert (f"the verdict is in {out / 'report.html'}" in last) == (name == "model")
         assert lines(out)[: len(kept)] == kept
-        assert len(lines(out)) > len(kept)
         assert all(json.loads(line)["key"] for line in lines(out))
-        assert sorted(path.name for path in out.iterdir()) == ["results.jsonl", "run.json"]
+        assert sorted(path.name for path in out.iterdir()) == there
+    assert "writing the model with " in outcome.err
+    assert ": 5.2 MB\n" in outcome.err
     kept = lines(out)
     assert longspan(*command).code == 0
     assert lines(out) == kept
-    (out / "report.html").unlink()
-    with room_for(60_000):
-        outcome = longspan(*command)
-    assert outcome.err.splitlines()[-1] == refusal.format(out / "report.html")
-    assert sorted(path.name for path in out.iterdir()) == ["model", "results.jsonl", "run.json", "summary.json"]
     (out / "model" / "model.safetensors").unlink()  # as an older version left a model that it was replacing
     with (out / "results.jsonl").open("a") as file:
         file.write('{"key": "torn by a ki')

@@ -95,11 +95,23 @@ def _run(request: Request, observer: Observer, page: Callable[[Summary], str]) -
         chosen = summary.winner or (_best_named(summary) if request.methods else None)
         if chosen is not None:
             reach = max(request.length, geometry.trained_length)
-            written = write_model(folder.folder / "model", request.model, chosen, reach, model.tokenizer)
+            _publish(
+                folder, summary, page
+            )  # before the model: a disk that is too small for that must not take the verdict
+            try:
+                written = write_model(
+                    folder.folder / "model", request.model, chosen, reach, model.tokenizer, observer.say
+                )
+            except InputError as error:
+                raise InputError(f"{error}; the verdict is in {folder.folder / 'report.html'}") from error
             summary = replace(summary, model=str(written), written=chosen)
-        folder.write("summary.json", json.dumps(summary.json(), indent=2, allow_nan=False) + "\n")
-        folder.write("report.html", page(summary))
+        _publish(folder, summary, page)
     return summary
+
+
+def _publish(folder: StudyFolder, summary: Summary, page: Callable[[Summary], str]) -> None:
+    folder.write("summary.json", json.dumps(summary.json(), indent=2, allow_nan=False) + "\n")
+    folder.write("report.html", page(summary))
 
 
 def conduct(

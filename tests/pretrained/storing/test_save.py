@@ -2,9 +2,11 @@ import json
 import os
 import re
 import resource
+import shutil
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import gguf
 import numpy as np
@@ -126,6 +128,14 @@ def test_a_disk_that_cannot_hold_it_is_one_line(tmp_path, large_tokenizer, write
     assert str(raised.value) == f"cannot write {folder}: File too large: choose a place that can be written to"
     assert {path: path.read_bytes() for path in tmp_path.rglob("*.*") if path.is_file()} == before
     assert os.listdir(tmp_path) == ["model"] * (write is overwrite)
+
+
+@pytest.mark.parametrize("write", [longspan.save, overwrite])
+def test_a_disk_without_room_is_refused_before_anything_is_written(tmp_path, monkeypatch, write):
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=1000))
+    with pytest.raises(InputError, match=r"No space left on device \(1\.0 kB free, .* kB needed\): free some space"):
+        write(tiny_llama(), tmp_path / "model")
+    assert os.listdir(tmp_path) == []
 
 
 def test_a_full_disk_is_one_line_that_names_the_room(tmp_path):

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 from transformers import AutoConfig, AutoTokenizer, PreTrainedConfig, PreTrainedModel
 
-from longspan.disk import new_folder, recover_folder, replaced_folder, writing
+from longspan.disk import new_folder, recover_folder, replaced_folder, require_room, writing
 from longspan.errors import RefusalError
 from longspan.pretrained.attach import design, extend
 from longspan.pretrained.attachment import attachment_of
@@ -39,6 +39,7 @@ def save(model: PreTrainedModel, folder: Path | str, *, tokenizer: Any = None) -
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise RefusalError(f"{folder} exists already: choose another folder")
     _require_savable(model)
+    require_room(folder, model.get_memory_footprint())
     with writing(folder, model.get_memory_footprint()), new_folder(folder) as fresh:
         _write(model, fresh, tokenizer)
     return folder
@@ -50,6 +51,7 @@ def overwrite(model: PreTrainedModel, folder: Path, *, tokenizer: Any = None) ->
     Errors: as for `save`; the folder is then as it was before.
     """
     _require_savable(model)
+    require_room(folder, model.get_memory_footprint())
     with writing(folder, model.get_memory_footprint()), replaced_folder(folder) as fresh:
         _write(model, fresh, tokenizer)
     return folder

@@ -1,14 +1,24 @@
 """The extended model on disk, beside the measurements that chose it."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+from rich.filesize import decimal
 
 from longspan.measure.loading import located
 from longspan.pretrained.storing.save import load, overwrite
 
 
-def write_model(folder: Path, name: str, method: str, length: int, tokenizer: Any) -> Path:
+def write_model(
+    folder: Path,
+    name: str,
+    method: str,
+    length: int,
+    tokenizer: Any,
+    say: Callable[[str], None] = lambda text: None,
+) -> Path:
     """Write a model with a method, in the dtype it was published in, and return its folder.
 
     A folder that holds the same extension already is left alone.
@@ -18,12 +28,17 @@ def write_model(folder: Path, name: str, method: str, length: int, tokenizer: An
         name: the model, as `longspan.measure.loading.load` takes it.
         method: a scheme's text.
         length: tokens to read, N.
+        say: takes a line about how much is going to be written.
 
     Errors: InputError where the folder cannot be written.
     """
     if _extension(folder) == [method, length]:
         return folder
-    return overwrite(load(located(name), method, length=length), folder, tokenizer=tokenizer)
+    model = load(located(name), method, length=length)
+    packed = Path(located(name))
+    unpacked = f", unpacked from {decimal(packed.stat().st_size)}" if packed.suffix == ".gguf" else ""
+    say(f"writing the model with {method} to {folder}: {decimal(model.get_memory_footprint())}{unpacked}")
+    return overwrite(model, folder, tokenizer=tokenizer)
 
 
 def _extension(folder: Path) -> list[Any] | None:
