@@ -37,8 +37,7 @@ class AnnouncedLength:
         for module in self.model.modules():
             config, generation = (module.__dict__.get(name) for name in ("config", "generation_config"))
             if isinstance(config, PreTrainedConfig) and config.get_text_config(decoder=True) is self.config:
-                self._raise(config, "max_position_embeddings")
-                self._raise(self.config, "max_position_embeddings")
+                self._raise(config, "max_position_embeddings")  # the text model's, and a wrapper's that repeats it
             if generation is not None:
                 self._raise(generation, "max_length")
         if self.tokenizer is not None:
