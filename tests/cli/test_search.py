@@ -26,7 +26,7 @@ FILES = ["model", "results.jsonl", "run.json", "summary.json"]
 
 
 def arguments(model: Path, texts: Path, out: Path, *more: str) -> list[str]:
-    few = ["--docs", "8", "--search-docs", "2", "--tolerance", "1"]
+    few = ["--docs", "8", "--search-docs", "2", "--tolerance", "1", "--dtype", "float32"]
     return ["search", str(model), "--to", "128", "--text", str(texts), "--out", str(out), *few, *more]
 
 
@@ -95,7 +95,7 @@ def run_limited(model: Path, texts: Path, out: Path, batches: int) -> list[float
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("longspan.search.run.FactorSearch", Limited)
         request = Request(
-            str(model), 128, "", texts=(texts,), out=out, docs=8, search_docs=2, tolerance=1.0, budget=1000
+            str(model), 128, "", texts=(texts,), out=out, search_docs=2, tolerance=1.0, budget=1000, dtype="float32"
         )
         return list(run_search(request, Quiet()).trajectory.best)
 
@@ -191,12 +191,13 @@ def refused(longspan: Any, *command: str) -> str:
 def test_bad_input_is_one_clear_line(longspan: Any, model: Path, texts: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     command = arguments(model, texts, out)
-    assert "give the number of tokens to read: --to N" in refused(longspan, "search", str(model))
+    assert "give the number of tokens to read, as in --to 32k" in refused(longspan, "search", str(model))
     assert "--to 64 changes nothing: the model was trained on 64" in refused(longspan, *command, "--to", "64")
     assert "layers choose between 2 schemes" in refused(
         longspan, *command, "--over", "layers", "--scheme", "rope", "--scheme", "rope"
     )
     assert "--scheme names what layers choose from" in refused(longspan, *command, "--scheme", "rope")
+    assert "give your documents: --text PATH" in refused(longspan, "search", str(model), "--to", "128")
     assert "unknown method 'yarm'" in refused(longspan, *command, "--against", "yarm")
     assert "--search-docs must be at least 2, got 1" in refused(longspan, *command, "--search-docs", "1")
     one = texts / "text-00.txt"

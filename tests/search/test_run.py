@@ -37,7 +37,7 @@ def request_of(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Reques
     texts = write_texts(tmp_path_factory.mktemp("texts"), 10, 128)
 
     def made(out: Path, **more: Any) -> Request:
-        few = {"docs": 8, "search_docs": 2, "tolerance": 1.0, "budget": 0.001}
+        few = {"docs": 8, "search_docs": 2, "tolerance": 1.0, "budget": 0.001, "dtype": "float32"}
         return Request(str(model), 128, "longspan search", texts=(texts,), out=out, **{**few, **more})
 
     return made

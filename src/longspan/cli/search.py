@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from longspan.cli.terminal import answer, quiet_libraries, resumable
-from longspan.cli.values import tokens_option
+from longspan.cli.values import Device, tokens_option
 from longspan.errors import InputError
 
 if TYPE_CHECKING:
@@ -40,23 +40,23 @@ def search(
         float, typer.Option("--tolerance", help="Nats per token a method may cost on short texts.")
     ] = 0.02,
     budget: Annotated[float, typer.Option("--budget", help="Minutes of measuring; a larger one later goes on.")] = 30,
-    dtype: Annotated[str, typer.Option(help="float32, bfloat16 or float16.")] = "float32",
+    dtype: Annotated[str, typer.Option(help="auto, float32, bfloat16 or float16.")] = "auto",
     trained_length: Annotated[
         int | None,
         tokens_option("--trained-length", explained="Tokens the model was trained on, if its config is wrong."),
     ] = None,
+    device: Device = "auto",
     seed: Annotated[int, typer.Option("--seed", help="Of the candidates; each seed is a search of its own.")] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
 ) -> None:
     """Search for the scheme with which MODEL reads N tokens best, and judge it on documents it was not found on.
 
-    Over frequencies, the result is a factor for each, which stock runtimes read as 'longrope'; the search starts from
-    linear, ntk and yarn. Over layers, it is a plan: which layer sees a window, which one maps distances. The verdict
-    compares it with the best known method on documents of other files.
+    Over frequencies, the result is a factor for each, which stock runtimes read as longrope. Over layers, it is a plan:
+    which layer sees a window, which one maps distances. The verdict compares it with the best known method.
     """
-    quiet_libraries()
     if to is None:
-        raise InputError("give the number of tokens to read: --to N")
+        raise InputError("give the number of tokens to read, as in --to 32k")
+    quiet_libraries()
     with resumable():
         from longspan.cli.progress import Stderr
         from longspan.search.request import Request
@@ -77,6 +77,7 @@ def search(
             budget=budget,
             dtype=dtype,
             trained_length=trained_length,
+            device=device,
             seed=seed,
         )
         summary = run_search(request, Stderr())

@@ -8,6 +8,7 @@ from typing import Literal, get_args
 from longspan import bundled
 from longspan.errors import InputError
 from longspan.geometry import Geometry
+from longspan.measure.device import AUTO, device_named
 from longspan.measure.source import DTYPES
 from longspan.search.division import FEWEST_SEARCHED
 from longspan.study.request import SHORTEST_TRAINING
@@ -33,8 +34,9 @@ class Request:
         search_docs: documents to search on.
         tolerance: nats per token that a method may cost on short texts.
         budget: minutes of measuring.
-        dtype: one of `DTYPES`.
+        dtype: "auto" or one of `DTYPES`.
         trained_length: tokens the model was trained on; None for what its config says.
+        device: where the model runs: auto, cpu, cuda, cuda:1 or mps.
         seed: of the candidates.
 
     Errors: InputError for a value out of range and a path that does not exist.
@@ -52,8 +54,9 @@ class Request:
     search_docs: int = 6
     tolerance: float = 0.02
     budget: float = 30
-    dtype: str = "float32"
+    dtype: str = "auto"
     trained_length: int | None = None
+    device: str = AUTO
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -71,12 +74,15 @@ class Request:
             raise InputError(f"--tolerance must be at least 0 and finite, got {self.tolerance:g}")
         if not 0 < self.budget < inf:
             raise InputError(f"--budget must be above 0 minutes and finite, got {self.budget:g}")
-        if self.dtype not in DTYPES:
-            raise InputError(f"--dtype must be {', '.join(DTYPES)}, got {self.dtype!r}")
+        if self.dtype not in ("auto", *DTYPES):
+            raise InputError(f"--dtype must be auto, {', '.join(DTYPES)}, got {self.dtype!r}")
+        device_named(self.device)
         if self.trained_length is not None and self.trained_length < SHORTEST_TRAINING:
             raise InputError(f"--trained-length must be at least {SHORTEST_TRAINING}, got {self.trained_length}")
         if self.seed < 0:
             raise InputError(f"--seed must be at least 0, got {self.seed}")
+        if not self.texts and self.model != bundled.NAME:
+            raise InputError("give your documents: --text PATH, files or folders, each file longer than --to tokens")
         for path in self.texts:
             if not path.exists():
                 raise InputError(f"no file or folder {str(path)!r}: give --text paths that exist")

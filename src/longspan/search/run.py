@@ -11,9 +11,11 @@ from statistics import fmean
 
 from longspan.errors import InputError, NotationError
 from longspan.geometry import Geometry
+from longspan.grid.dtype import chosen_dtype
 from longspan.grid.limits import within_limits
 from longspan.grid.observer import Observer
 from longspan.grid.pace import Pace
+from longspan.measure.device import device_named
 from longspan.measure.documents import Document
 from longspan.measure.kinds.short import Short
 from longspan.measure.kinds.truncation import Truncation
@@ -62,7 +64,8 @@ def run_search(request: Request, observer: Observer) -> Summary:
 
 
 def _run(request: Request, observer: Observer) -> Summary:
-    model = LoadedModel.load(request.model, request.dtype)
+    dtype = chosen_dtype(request.dtype, request.folder, request.model, request.paths, request.device)
+    model = LoadedModel.load(request.model, dtype, request.device)
     geometry = geometry_of(model.model, request.trained_length)
     request.check_length(geometry)
     memory = require_memory(model.model, request.length, geometry.trained_length)
@@ -74,9 +77,9 @@ def _run(request: Request, observer: Observer) -> Summary:
     for method in known:
         model.attach(method)  # a method that this model cannot have is an error now
     division = divide(request.paths, model.tokenizer, request.length, (request.search_docs, request.docs))
-    subject = Subject(request.model, request.dtype, model.fingerprint, geometry.trained_length, request.length)
+    subject = Subject(request.model, dtype, model.fingerprint, geometry.trained_length, request.length)
     observer.say(
-        f"{request.model}: trained on {geometry.trained_length} tokens, to read {request.length}; {request.dtype}, "
+        f"{request.model}: trained on {geometry.trained_length} tokens, to read {request.length}; {dtype}, "
         f"about {gigabytes(memory)} beside the model; {len(division.search)} documents to search on, "
         f"{len(division.held_out)} of other files to judge on; results in {request.folder}"
     )
@@ -222,7 +225,7 @@ def _setting(request: Request, subject: Subject, division: Division) -> Setting:
         tolerance=request.tolerance,
         documents=tuple(document.name for document in division.search),
         dropped=division.dropped,
-        hardware=hardware(),
+        hardware=hardware(device_named(request.device)),
         versions=versions(),
         command=request.command,
     )

@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Callable
+from dataclasses import replace
 from math import inf
 from pathlib import Path
 
@@ -9,15 +10,20 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from transformers import Gemma3ForCausalLM, Gemma3TextConfig
 
-from longspan.errors import InputError
+from longspan.errors import InputError, RefusalError
 from longspan.geometry import Geometry
+from longspan.measure.source import geometry_of
 from longspan.notation import parse
+from longspan.pretrained.attach import extend
+from longspan.pretrained.attachment import attachment_of
 from longspan.rotation.longrope import LongRoPE
 from longspan.search.strategies.curve import KNOTS
 from longspan.search.strategies.factors import FactorSearch, Family
 from longspan.search.strategies.strategy import Strategy, ranked
 from longspan.study.candidates import candidates
+from tiny import llama
 
 FAMILY = Family(Geometry(4, 4, 64, 512), rotary_dim=64, pairs=32, length=4096)
 POINTS = st.lists(st.floats(0, 1), min_size=KNOTS + 3, max_size=KNOTS + 3)
@@ -140,3 +146,32 @@ def test_a_missing_package_is_one_clear_line(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setitem(__import__("sys").modules, "cma", None)
     with pytest.raises(InputError, match=r"pip install 'longspan\[search\]'"):
         FactorSearch(FAMILY, 0)
+
+
+def test_only_layers_that_see_everything_are_changed() -> None:
+    """Gemma 3's sliding layers have a base of their own; the candidates start from that of the others."""
+    config = Gemma3TextConfig(
+        vocab_size=40, hidden_size=32, intermediate_size=48, num_hidden_layers=6, num_attention_heads=2,
+        num_key_value_heads=1, head_dim=16, max_position_embeddings=64, sliding_window=16,
+    )  # fmt: skip
+    model = extend(Gemma3ForCausalLM(config).eval(), "rope")
+    attachment = attachment_of(model)
+    assert attachment is not None
+    family = Family.of(attachment.target, geometry_of(model), 256)
+    assert (family.pairs, family.geometry.theta) == (8, 1e6)
+    curve = family.space.curve(np.full(KNOTS + 3, 0.5))
+    attachment = attachment_of(extend(model, family.text(curve)))
+    assert attachment is not None
+    ((source, rotation),) = attachment.work.rotations.items()
+    assert source.layer_type == "full_attention"
+    expected = rotation_of(family.text(curve)).original(16).numpy() / np.array(curve.factors(8))
+    np.testing.assert_allclose(rotation.frequencies(16), expected, rtol=1e-8)
+
+
+def test_a_model_whose_frequencies_are_not_known_is_refused() -> None:
+    model = extend(llama(40), "rope")
+    attachment = attachment_of(model)
+    assert attachment is not None
+    unknown = replace(attachment.target, refusal="starts from the model's original frequencies, which are not known")
+    with pytest.raises(RefusalError, match="a search over frequencies starts from the model's original"):
+        Family.of(unknown, geometry_of(model), 256)
