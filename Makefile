@@ -118,9 +118,10 @@ $(SERVING)/.installed: $(STAMP)
 	@touch $@
 
 .PHONY: servers
-servers: $(SMOLLM2) $(LLAMA_CPP)/.installed $(SERVING)/.installed ## break two real servers in 29 ways and audit them (half an hour; resumes)
-	cd experiments/audit && for kind in broken correct writing; do \
-		PYTHONPATH=$(CURDIR)/src:$(CURDIR)/$(SERVING) OMP_NUM_THREADS=1 $(CURDIR)/$(BIN)/python measure.py \
+servers: $(SMOLLM2) $(LLAMA_CPP)/.installed $(SERVING)/.installed ## break real servers on purpose and audit them (an hour; resumes)
+	cd experiments/audit && for kind in engine broken correct writing; do \
+		PYTHONPATH=$(CURDIR)/src:$(CURDIR)/$(SERVING):$(CURDIR)/$(LLAMA_CPP)/lib/$(shell $(BIN)/python -c 'import sys; print("python%d.%d" % sys.version_info[:2])')/site-packages \
+			OMP_NUM_THREADS=1 $(CURDIR)/$(BIN)/python measure.py \
 			--model $(SMOLLM2) --llama-cpp $(CURDIR)/$(LLAMA_CPP)/bin/python --serving $(CURDIR)/$(BIN)/transformers \
 			--work $(CURDIR)/build/servers --kind $$kind || exit 1; done
 	PYTHONPATH=src $(BIN)/python experiments/audit/table.py

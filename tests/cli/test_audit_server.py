@@ -32,6 +32,14 @@ def served(model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.delitem(__import__("sys").modules, "served_model", raising=False)
 
 
+def test_short_texts_say_what_they_cannot_show(longspan: Command, model: Path, texts: Path, served: None) -> None:
+    lengths = ("--length", "40", "--length", "60")
+    _, out, _ = longspan("audit", model, "--runs-as", "served_model:plain", "--text", texts, *lengths)
+    assert "No text is longer than the trained length of 64 tokens" in out
+    _, out, _ = longspan("audit", model, "--runs-as", "served_model:plain", "--text", texts, *lengths, "--json")
+    assert json.loads(out)["lengths"] == [40, 60]
+
+
 def test_a_server_as_asked_passes(longspan: Command, model: Path, texts: Path, served: None) -> None:
     code, out, _ = longspan("audit", model, "--runs-as", "served_model:plain", "--text", texts)
     assert code == 0

@@ -22,7 +22,9 @@ from audit.blackbox.serving import (
     tokenizer,
     verdict_on,
 )
+from longspan.audit.blackbox.compare import texts_of
 from longspan.audit.blackbox.runs_as import Function
+from longspan.errors import InputError
 
 ASKED = "yarn(factor=4)"
 FOURFOLD = 4 * TRAINED_LENGTH
@@ -197,3 +199,12 @@ def test_the_model_is_left_as_it_was(document: Path) -> None:
     before = log_probabilities(local(), range(2, 40))
     verdict_on(serves(stock()), ASKED, document)
     assert log_probabilities(local(), range(2, 40))[1:] == before[1:]
+
+
+def test_short_documents_are_joined(tmp_path: Path) -> None:
+    for seed in range(4):
+        prose(tmp_path, words=60, seed=seed)
+    text = texts_of(tokenizer(), [tmp_path], (160,), OPENING)[0]
+    assert len(text.ids) == 160 + len(OPENING)
+    with pytest.raises(InputError, match="fewer than 400: give more with --text"):
+        texts_of(tokenizer(), [tmp_path], (400,), OPENING)

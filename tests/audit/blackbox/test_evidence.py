@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from longspan.audit.blackbox.evidence import weigh
+from longspan.audit.blackbox.evidence import Evidence, weigh
 
 TOKENS = 600
 REQUEST = np.repeat(np.arange(3), TOKENS // 3)
@@ -63,3 +63,38 @@ def test_noise_is_that_of_the_best() -> None:
     predicted = hypotheses()
     found = weigh(predicted[3] + 0.1 * np.random.default_rng(3).normal(size=TOKENS), predicted, REQUEST)
     assert found.noise == pytest.approx(0.1, rel=0.15)
+
+
+def chosen(unlikely: float, share: float, seed: int = 0) -> Evidence:
+    """240 chosen tokens: the most likely ones under the first hypothesis, a share far from that under the second."""
+    numbers = np.random.default_rng(seed)
+    away = -unlikely * (numbers.random((2, 240)) < share)
+    away[0] = 0.0
+    return weigh(np.zeros(240), away, np.repeat(np.arange(6), 40), chosen=True)
+
+
+def test_choices_rule_out_what_would_have_chosen_otherwise() -> None:
+    found = chosen(2.0, 0.2)
+    assert found.alike == (0,)
+    assert found.fits
+    assert found.unexplained == 0
+
+
+def test_choices_that_agree_rule_nothing_out() -> None:
+    assert chosen(2.0, 0.0).alike == (0, 1)
+
+
+def test_choices_that_no_hypothesis_makes_fit_nothing() -> None:
+    away = -3.0 * (np.random.default_rng(1).random((2, 240)) < 0.5)
+    found = weigh(np.zeros(240), away, np.repeat(np.arange(6), 40), chosen=True)
+    assert not found.fits
+    assert found.unexplained > 0.3
+
+
+def test_near_ties_do_not_count_as_mistakes() -> None:
+    """Rounding decides between equally likely tokens: a few hundredths of a nat on some of them."""
+    numbers = np.random.default_rng(2)
+    away = -0.03 * (numbers.random((2, 240)) < 0.05)
+    found = weigh(np.zeros(240), away, np.repeat(np.arange(6), 40), chosen=True)
+    assert found.fits
+    assert found.alike == (found.ranking[0].index, found.ranking[1].index)

@@ -218,6 +218,21 @@ def test_dropped_tokens_have_no_value() -> None:
     assert [math.isnan(value) for value in found.values] == [True] * 3 + [False] * 5
 
 
+def test_a_server_that_refuses_the_model_it_lists_is_asked_without_a_name() -> None:
+    """transformers serve lists what the Hub's cache holds, and is pinned to one model."""
+    answers = writes(local())
+
+    def pinned(path: str, body: dict[str, Any]) -> Any:
+        return 400 if "model" in body else answers(path, body)
+
+    with http(pinned) as url:
+        server = connected(url)
+        assert server.dialect.model is None
+        assert server.answer(TRIAL).chosen
+        with pytest.raises(InputError, match="answers 400"):
+            HttpServer(Connection(url), Vocabulary(tokenizer(), OPENING), TRIAL, "served")
+
+
 def test_a_server_without_log_probabilities_is_one_line() -> None:
     with http(lambda path, body: {"choices": []}) as url, pytest.raises(InputError) as error:
         connected(url)

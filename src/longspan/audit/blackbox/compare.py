@@ -17,7 +17,7 @@ from longspan.audit.blackbox.planted import SHORTEST, planted
 from longspan.audit.blackbox.predict import Request, predicted
 from longspan.audit.blackbox.verdict import Considered, Verdict
 from longspan.errors import InputError, LongspanError, RefusalError
-from longspan.measure.documents import library
+from longspan.measure.documents import library, tokenize
 from longspan.measure.reader import Reader
 from longspan.plan import Plan
 from longspan.pretrained.anatomy.probe import probe
@@ -79,10 +79,8 @@ def _sources(texts: Sequence[str | Path], tokenizer: Any, length: int, wanted: i
     """Return documents of `length` tokens, or where there is none, all of them one after the other."""
     if found := library(texts, tokenizer, length, wanted).documents:
         return [document.tokens(tokenizer) for document in found]
-    whole = library(texts, tokenizer, SHORTEST, length // SHORTEST + 1)  # parts of `SHORTEST` tokens
-    joined: list[int] = []
-    for document in sorted(whole.documents, key=lambda document: (document.path, document.start)):
-        joined += document.tokens(tokenizer)
+    files = dict.fromkeys(document.path for document in library(texts, tokenizer, 1, length).documents)
+    joined = [token for file in files for token in tokenize(file, tokenizer)]
     if len(joined) < length:
         raise InputError(f"the texts have {len(joined)} tokens, fewer than {length}: give more with --text")
     return [tuple(joined)]
