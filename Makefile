@@ -92,7 +92,7 @@ austen: $(AUSTEN) ## fetch six novels (4 MB) as long documents to measure with; 
 browser: ## install Debian's Chromium, with which the tests look at the report (instant when there is a browser)
 	@command -v chromium chromium-headless-shell google-chrome chromium-browser > /dev/null || { \
 		sudo=$$(command -v sudo || true); test "$$(id -u)" != 0 || sudo=; \
-		$$sudo apt-get update --quiet=2 && $$sudo apt-get install --quiet=2 --no-install-recommends chromium fonts-dejavu-core; }
+		$$sudo apt-get update --quiet=2 && $$sudo apt-get install --quiet=2 --yes --no-install-recommends chromium fonts-dejavu-core; }
 
 LLAMA_CPP := build/llama-cpp
 
