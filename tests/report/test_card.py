@@ -51,6 +51,12 @@ def test_each_criterion_is_compared_with_both_baselines() -> None:
     }
 
 
+def test_short_texts_are_compared_with_the_plain_model_only() -> None:
+    found = decided()
+    found["methods"][2]["against"] = {"truncation": contrast(0, 0, 0.5), "plain": contrast(0, 0, 0.25)}
+    assert card(found)["cost"] == ("+0.250", [("the plain model", "+0.250 [+0.249, +0.251]", "worse")])
+
+
 def test_an_older_summary_is_compared_with_truncation() -> None:
     found = card(summary())
     assert found["facts"] == ("80 %", [("truncation", "+55 points [+53, +57]", "better")])
@@ -85,6 +91,8 @@ def test_the_card_is_about_the_winner_or_what_stays_or_the_best() -> None:
     assert about(stays) == "plain"
     none = decided(winner=None)
     none["verdict"] |= {"advice": "truncation"}
+    assert about(none) == "rerope(window=256)"
+    none["methods"][3]["against"]["truncation"] = contrast(-0.2, 0.0, 0.0)  # a lower loss, but not a lower cost
     assert about(none) == "rerope(window=256)"
     none["methods"][3]["against"]["truncation"] = contrast(-5.0, 0.2, 0.0)
     assert about(none) == "yarn(factor=8.0)"

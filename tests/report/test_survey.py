@@ -110,9 +110,10 @@ CELLS = st.text(st.characters(codec="ascii", exclude_categories=["Cc"]), min_siz
 )
 
 
-@given(
-    st.integers(1, 5).flatmap(lambda columns: st.lists(st.lists(CELLS, min_size=columns, max_size=columns), min_size=1))
-)
+TABLES = st.integers(1, 5).flatmap(lambda n: st.lists(st.lists(CELLS, min_size=n, max_size=n), min_size=1))
+
+
+@given(TABLES)
 def test_columns_line_up_and_keep_every_cell(rows: list[list[str]]) -> None:
     """Numbers end in the same place on every line, names begin in the first one, and nothing is cut."""
     lines = aligned(rows)

@@ -5,7 +5,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from longspan.measure.interval import paired
@@ -29,6 +29,7 @@ LOSSES = st.lists(st.floats(0, 9), min_size=8, max_size=8)
 
 
 @given(LOSSES, LOSSES, st.integers(0, 7))
+@example([3.0] * 8, [4.0] * 8, 7)
 def test_differences_are_those_of_the_documents_that_both_read(
     one: list[float], other: list[float], missing: int
 ) -> None:
