@@ -139,3 +139,17 @@ def decided(**changes: Any) -> dict[str, Any]:
         **found.get("verdict", {}),
     }
     return found
+
+
+def within() -> dict[str, Any]:
+    """A study within the trained length: the plain model is the baseline, and there is no truncation."""
+    found = decided()
+    found["setting"] |= {"trained_length": 8192}
+    _, plain, best, yarn = found["methods"]
+    plain["against"] = {}
+    for each in (best, yarn):
+        each["against"].pop("truncation")
+    for each in (plain, best, yarn):
+        each["loss_minus_truncation"] = {}
+    found["methods"] = [plain, best, yarn]
+    return found

@@ -17,7 +17,7 @@ from longspan.report.sample import Answer, Sample
 from longspan.study.summary import Summary
 from report.browser import DESK, FAINT, FIGURES, MISSING, PHONE, WIDER, launched, opened
 from report.comparison.folders import METHODS, study, survey
-from report.summaries import decided, judged, nothing, shown, summary
+from report.summaries import decided, judged, nothing, shown, summary, within
 
 RESULTS = sorted((Path(__file__).parents[2] / "experiments" / "results").glob("*/summary.json"))
 SCHEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
@@ -52,6 +52,7 @@ CASES: dict[str, Callable[[], dict[str, Any]]] = {
     "winner": summary,
     "nothing": nothing,
     "decided": decided,
+    "within": within,
     "one point": one_point,
     "extreme": extreme,
     **{path.parent.name: lambda path=path: json.loads(path.read_text(encoding="utf-8")) for path in RESULTS},
@@ -88,7 +89,7 @@ def path(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     found = Summary.of(CASES[request.param]())
     words = ("lemon", "a_very_long_word_" * 4, "pear", "fig")
     asked = Sample("book.txt", 3941, "The secret code of Alice is", words, "lemon", (Answer("plain", words[1], False),))
-    written.write_text(page(found, lines(found), asked), encoding="utf-8")
+    written.write_text(page(found, lines(found), [asked] * 3), encoding="utf-8")
     return written
 
 

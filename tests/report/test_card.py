@@ -125,7 +125,7 @@ def test_ties_are_named_with_their_differences_and_the_reason_of_the_choice() ->
     assert ties(of(decided())) == [
         "dual_chunk: cost +0.005 [−0.015, +0.025] nats.",
         "self_extend: cost +0.010 [−0.010, +0.030] nats, on the documents of the race only.",
-        "It is taken because stock runtimes can run it.",
+        "It is taken because stock runtimes express it.",
     ]
     assert ties(of(summary(tied=["yarn(factor=8.0)"]))) == ["yarn(factor=8.0)."]
     assert ties(of(summary())) == []

@@ -12,7 +12,7 @@ from longspan.report.page import page
 from longspan.report.palette import DARK, LIGHT, standalone
 from longspan.report.table import table
 from longspan.report.words import verdict
-from report.summaries import nothing, shown, summary
+from report.summaries import decided, nothing, shown, summary, within
 
 FIGURES = {"context": loss_by_context, "gain": gain_by_context, "position": loss_by_position, "speed": quality_by_speed}
 
@@ -140,6 +140,34 @@ def test_a_plain_model_that_read_fewer_documents_says_so_everywhere() -> None:
     assert text_of(shown(page, found)).count("plain (2 documents)") == 5
     assert text_of(shown(page, found)).count("plain model (2 documents)") == 1
     assert "(8 documents)" not in words + shown(table, found) + shown(page, found)
+
+
+def test_within_the_trained_length_the_plain_model_is_to_beat() -> None:
+    """There is no truncation, and nothing speaks of it as a baseline."""
+    html = shown(page, within())
+    text = text_of(html)
+    assert html.count("<svg") == 3
+    assert "Paired difference to truncation" not in html
+    assert "loss at 4096 minus the plain model’s" in text
+    assert "−2.100 [−2.120, −2.080]" in text
+    assert "to beat" in text
+    assert "trained length 8192" not in html
+    assert "| `plain` | to beat | 10 %" in shown(table, within())
+    assert "| **`rerope(window=256)`** | −2.100 [−2.120, −2.080] | 80 %" in shown(table, within())
+    assert "minus the plain model's, nats | facts found |" in shown(table, within())
+
+
+def test_names_that_the_user_gave_are_kept() -> None:
+    found = decided()
+    found["names"] = {"rerope(window=256)": "rerope", "yarn(factor=8.0)": "yarn"}
+    html = shown(page, found)
+    for name in ("rerope", "yarn"):
+        assert f"<h3>{name}</h3>" in html
+        assert f"<code>{name}</code>" in html
+        for draw in FIGURES.values():
+            assert f">{name}</text>" in shown(draw, found)
+    assert "**`rerope`**" in shown(table, found)
+    assert 'longspan.attached(model, "rerope(window=256)"' in text_of(html).replace("&#34;", '"')
 
 
 def test_one_point_makes_no_curve() -> None:

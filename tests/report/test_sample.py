@@ -14,7 +14,7 @@ from longspan.measure.kinds.truncation import Truncation
 from longspan.measure.model import LoadedModel
 from longspan.measure.record import record_of
 from longspan.report.page import page
-from longspan.report.sample import sample
+from longspan.report.sample import samples
 from longspan.study.summary import Summary
 from report.summaries import summary
 
@@ -42,26 +42,41 @@ def measured(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, 
     return folder, described, model.tokenizer.decode(list(asked.text(model.tokenizer, model.opening).ids))
 
 
-def test_the_question_is_in_the_text(measured: tuple[Path, dict[str, Any], str]) -> None:
+def test_the_questions_are_in_the_text(measured: tuple[Path, dict[str, Any], str]) -> None:
+    """The first group of four facts, each asked once."""
     folder, described, text = measured
-    found = sample(Summary.of(described), folder)
-    assert found is not None
-    assert found.document == described["setting"]["documents"][0]
-    assert f"{found.question} {found.fact}" in text
-    assert all(choice in text for choice in found.choices)
-    assert len(set(found.choices)) == 4
-    assert [answer.method for answer in found.answers] == ["truncation", "plain"]
+    found = samples(Summary.of(described), folder)
+    assert len(found) == 4
+    assert {each.fact for each in found} == set(found[0].choices)
+    for each in found:
+        assert each.document == described["setting"]["documents"][0]
+        assert f"{each.question} {each.fact}" in text
+        assert each.choices == found[0].choices
+        assert [answer.method for answer in each.answers] == ["truncation", "plain"]
 
 
 def test_an_answer_is_right_where_it_is_the_fact(measured: tuple[Path, dict[str, Any], str]) -> None:
     folder, described, _ = measured
-    found = sample(Summary.of(described), folder)
-    assert found is not None
-    for answer in found.answers:
-        assert answer.word in found.choices
-        assert answer.right == (answer.word == found.fact)
+    found = samples(Summary.of(described), folder)
+    for each in found:
+        for answer in each.answers:
+            assert answer.word in each.choices
+            assert answer.right == (answer.word == each.fact)
     html = page(Summary.of(summary()), None, found)
-    assert f"“{found.question} …” <b>{found.fact}</b>" in html
+    assert html.count(" …” <b>") == 4
+    assert f"“{found[1].question} …” <b>{found[1].fact}</b>" in html
+
+
+def test_the_answers_are_those_of_the_records(measured: tuple[Path, dict[str, Any], str]) -> None:
+    """Right as often as the record says of the same questions."""
+    folder, described, _ = measured
+    found = samples(Summary.of(described), folder)
+    lines = (folder / "results.jsonl").read_text(encoding="utf-8").splitlines()[:-1]
+    for record in map(json.loads, lines):
+        if record["arguments"]["document"]["path"].endswith(found[0].document):
+            method = "truncation" if record["arguments"]["kind"] == "truncation" else "plain"
+            shown = [answer.right for each in found for answer in each.answers if answer.method == method]
+            assert shown == [each["right"] for each in record["result"]["questions"][:4]]
 
 
 def test_the_other_document_is_asked_by_its_name(measured: tuple[Path, dict[str, Any], str]) -> None:
@@ -69,9 +84,8 @@ def test_the_other_document_is_asked_by_its_name(measured: tuple[Path, dict[str,
     folder, described, text = measured
     other = {**described, "setting": {**described["setting"]}}
     other["setting"]["documents"] = other["setting"]["documents"][::-1]
-    found = sample(Summary.of(other), folder)
-    assert found is not None
-    assert f"{found.question} {found.fact}" not in text
+    (first, *_) = samples(Summary.of(other), folder)
+    assert f"{first.question} {first.fact}" not in text
 
 
 def test_without_records_or_documents_there_is_no_question(
@@ -79,13 +93,11 @@ def test_without_records_or_documents_there_is_no_question(
 ) -> None:
     folder, described, _ = measured
     read = Summary.of(described)
-    assert sample(read, tmp_path) is None
-    lines = (folder / "results.jsonl").read_text(encoding="utf-8").splitlines()
+    assert samples(read, tmp_path) == ()
+    lines = (folder / "results.jsonl").read_text(encoding="utf-8").splitlines()[:-1]
     for change in ({"digest": "another"}, {"path": "/nowhere.txt"}):
-        records = [json.loads(line) for line in lines[:-1]]
+        records = [json.loads(line) for line in lines]
         for record in records:
             record["arguments"]["document"] |= change
-        (tmp_path / "results.jsonl").write_text(
-            "".join(json.dumps(each, separators=(",", ":")) + "\n" for each in records)
-        )
-        assert sample(read, tmp_path) is None
+        (tmp_path / "results.jsonl").write_text("".join(json.dumps(each) + "\n" for each in records))
+        assert samples(read, tmp_path) == ()

@@ -5,17 +5,10 @@ from dataclasses import dataclass
 
 from longspan.measure.interval import Estimate
 from longspan.measure.model import PLAIN
-from longspan.report.words import interval, signed
+from longspan.report.words import CALLED, TAKEN, interval, signed
 from longspan.study.contrast import Contrast, Criterion, Outcome
 from longspan.study.planning.cells import TRUNCATION
 from longspan.study.summary import MethodRow, Summary
-
-BASELINES = {TRUNCATION: "truncation", PLAIN: "the plain model"}
-SETTLED_BY = {
-    "cost": "It is taken because its mean cost is the lowest.",
-    "exportable": "It is taken because stock runtimes can run it.",
-    "simplicity": "It is taken because it is the simplest.",
-}
 
 
 @dataclass(frozen=True)
@@ -60,7 +53,7 @@ def subject(summary: Summary) -> MethodRow | None:
     compared = [
         (contrast, row)
         for row in summary.measured
-        if row.method not in BASELINES and (contrast := row.contrast(summary.baseline)) is not None
+        if row.method not in CALLED and (contrast := row.contrast(summary.baseline)) is not None
     ]
     return min(compared, key=lambda pair: (pair[0].cost or pair[0].loss).value)[1] if compared else None
 
@@ -68,7 +61,7 @@ def subject(summary: Summary) -> MethodRow | None:
 def tiles(row: MethodRow, summary: Summary) -> list[Tile]:
     """Return what a method does by each criterion, and how that compares with each baseline."""
     setting = summary.setting
-    contrasts = {name: contrast for name in BASELINES if (contrast := row.contrast(name)) is not None}
+    contrasts = {name: contrast for name in CALLED if (contrast := row.contrast(name)) is not None}
     found = [
         Tile(
             f"facts found, more than {setting.trained_length} tokens back",
@@ -91,7 +84,7 @@ def tiles(row: MethodRow, summary: Summary) -> list[Tile]:
 def confidence(row: MethodRow, summary: Summary) -> str:
     """Return how sure the comparison is, in one sentence; empty where costs were not compared."""
     sure = []
-    for name, words in BASELINES.items():
+    for name, words in CALLED.items():
         contrast = row.contrast(name)
         if contrast is not None and contrast.cost is not None:
             what = "lower than" if contrast.cost.below_zero else "higher than" if contrast.cost.above_zero else ""
@@ -115,7 +108,8 @@ def ties(summary: Summary) -> list[str]:
             + ("." if tie.judged else ", on the documents of the race only.")
             for tie in verdict.ties
         ]
-        return [*lines, *([SETTLED_BY[verdict.chosen_by]] if verdict.chosen_by else [])]
+        taken = TAKEN[verdict.chosen_by]
+        return [*lines, *([f"{taken[0].upper()}{taken[1:]}."] if taken else [])]
     return [f"{summary.name(method)}." for method in summary.tied]
 
 
@@ -142,7 +136,7 @@ def _compared(contrasts: dict[str, Contrast], criterion: Criterion) -> tuple[Com
     for name, contrast in contrasts.items():
         estimate: Estimate | None = getattr(contrast, criterion.value)
         if estimate is not None:
-            found.append(Comparison(BASELINES[name], _difference(estimate, criterion), contrast.outcome(criterion)))
+            found.append(Comparison(CALLED[name], _difference(estimate, criterion), contrast.outcome(criterion)))
     return tuple(found)
 
 

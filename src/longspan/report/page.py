@@ -2,6 +2,7 @@
 
 import json
 from base64 import b64encode
+from collections.abc import Sequence
 from hashlib import sha256
 from typing import Any
 
@@ -12,12 +13,13 @@ from longspan.measure.model import PLAIN
 from longspan.report.card import caveats, confidence, subject, ties, tiles
 from longspan.report.figures.context import gain_by_context, loss_by_context, several_contexts
 from longspan.report.figures.position import loss_by_position
+from longspan.report.figures.rows import gain, whose
 from longspan.report.figures.speed import quality_by_speed
 from longspan.report.palette import css
 from longspan.report.printable import printable
 from longspan.report.runtimes import Lines
 from longspan.report.sample import Sample
-from longspan.report.words import documents_if_fewer, grounds, headline, interval, nats, percent, signed
+from longspan.report.words import documents_if_fewer, grounds, headline, interval, nats, percent, signed, trade
 from longspan.study.summary import Summary
 
 LOAD = """import longspan
@@ -49,26 +51,30 @@ GLOSSARY = {
 }
 
 
-def page(summary: Summary, lines: Lines | None = None, asked: Sample | None = None) -> str:
+def page(summary: Summary, lines: Lines | None = None, asked: Sequence[Sample] = ()) -> str:
     """Return the report as HTML; nothing in it is fetched from anywhere.
 
     Arguments:
         lines: what starts a runtime with a method.
-        asked: a question with the answers.
+        asked: questions with their answers.
     """
     figures = {"position": loss_by_position, "speed": quality_by_speed}
     if several_contexts(summary):
-        figures |= {"context": loss_by_context, "gain": gain_by_context}
+        figures |= {"context": loss_by_context, **({"gain": gain_by_context} if summary.truncation else {})}
     comparable = summary.row(PLAIN) is not None and summary.row(summary.baseline) is not None
     heated = [row for row in summary.measured if row.heat] if comparable else []
     cells = [cell for row in heated for cell in row.heat]
     about = subject(summary) if comparable else None
-    method = summary.winner or summary.methods[-1].method
+    method = summary.winner or summary.written or summary.methods[-1].method
+    bargain = " ".join(trade(summary))
     return render(
         "study.html",
         summary=summary,
         setting=summary.setting,
-        headline=headline(summary),
+        headline=headline(summary).removesuffix(bargain).strip(),
+        bargain=bargain,
+        gain=lambda row: gain(row, summary),
+        whose=whose(summary),
         about=about,
         tiles=tiles(about, summary) if about else [],
         confidence=confidence(about, summary) if about else "",

@@ -1,7 +1,7 @@
-"""One question as the models were asked it, and what each method answered, from the records of a study.
+"""Questions as the models were asked them, and what each method answered, from the records of a study.
 
-Text and questions are made anew from document, length and seed; nothing is measured. It is the first question about the
-first judged document, whatever was answered.
+Text and questions are made anew from document, length and seed; nothing is measured. They are the first ones about the
+first judged document that have the same choices, whatever was answered.
 """
 
 from collections.abc import Mapping
@@ -57,8 +57,8 @@ class Sample:
     answers: tuple[Answer, ...]
 
 
-def sample(summary: Summary, folder: Path) -> Sample | None:
-    """Return the question; None where the folder has no records of it, or the documents have changed."""
+def samples(summary: Summary, folder: Path) -> tuple[Sample, ...]:
+    """Return the questions; none where the folder has no records of them, or the documents have changed."""
     setting = summary.setting
     try:
         asked = {
@@ -68,10 +68,10 @@ def sample(summary: Summary, folder: Path) -> Sample | None:
         }
         answered = {row.method: asked[row.method] for row in summary.measured if row.method in asked}
         if not answered:
-            return None
-        return _sample(setting.documents[0], _example(next(iter(answered.values()))["arguments"]), answered)
+            return ()
+        return _samples(setting.documents[0], _example(next(iter(answered.values()))["arguments"]), answered)
     except (OSError, ValueError, KeyError, LongspanError):
-        return None
+        return ()
 
 
 def _is_whole(arguments: Mapping[str, Any], length: int) -> bool:
@@ -89,16 +89,21 @@ def _example(arguments: Mapping[str, Any]) -> tuple[Example, Any]:
     return asked.text(tokenizer, opening(tokenizer)), tokenizer
 
 
-def _sample(document: str, asked: tuple[Example, Any], answered: Mapping[str, Mapping[str, Any]]) -> Sample:
+def _samples(
+    document: str, asked: tuple[Example, Any], answered: Mapping[str, Mapping[str, Any]]
+) -> tuple[Sample, ...]:
     text, tokenizer = asked
-    question = text.questions[0]
-    choices = tuple(tokenizer.decode(list(choice)).strip() for choice in question.choices)
-    answers = []
-    for method, record in answered.items():
-        found = record["result"]["questions"][0]
-        if found["distance"] != question.distance:
-            raise ValueError(f"{document} was asked another question")
-        best = max(range(len(choices)), key=found["scores"].__getitem__)
-        answers.append(Answer(method, choices[best], bool(found["right"])))
-    words = tokenizer.decode(list(question.ids)).strip()
-    return Sample(document, question.distance, words, choices, choices[question.answer], tuple(answers))
+    first = [question for question in text.questions if question.choices == text.questions[0].choices]
+    found = []
+    for number, question in enumerate(first):
+        choices = tuple(tokenizer.decode(list(choice)).strip() for choice in question.choices)
+        answers = []
+        for method, record in answered.items():
+            answer = record["result"]["questions"][number]
+            if answer["distance"] != question.distance:
+                raise ValueError(f"{document} was asked another question")
+            best = max(range(len(choices)), key=answer["scores"].__getitem__)
+            answers.append(Answer(method, choices[best], bool(answer["right"])))
+        words = tokenizer.decode(list(question.ids)).strip()
+        found.append(Sample(document, question.distance, words, choices, choices[question.answer], tuple(answers)))
+    return tuple(found)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from longspan.report.page import page
 from longspan.report.runtimes import lines
-from longspan.report.sample import sample
+from longspan.report.sample import samples
 from longspan.study.summary import Summary
 
 
@@ -14,4 +14,4 @@ def study_page(summary: Summary, folder: Path) -> str:
     Arguments:
         folder: of the study, where its records are.
     """
-    return page(summary, lines(summary), sample(summary, folder))
+    return page(summary, lines(summary), samples(summary, folder))

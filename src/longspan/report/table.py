@@ -2,7 +2,8 @@
 
 from collections.abc import Sequence
 
-from longspan.report.words import documents_if_fewer, nats, percent
+from longspan.report.figures.rows import gain
+from longspan.report.words import CALLED, documents_if_fewer, nats, percent
 from longspan.study.planning.cells import TRUNCATION
 from longspan.study.summary import FailedRow, MethodRow, Summary
 
@@ -12,8 +13,8 @@ def table(summary: Summary) -> str:
     setting = summary.setting
     head = (
         "method",
-        f"fluency: loss at {setting.length} minus truncation's, nats",
-        f"facts beyond {setting.trained_length} tokens found",
+        f"fluency: loss at {setting.length} minus {CALLED[summary.baseline]}'s, nats",
+        f"facts beyond {setting.trained_length} tokens found" if summary.baseline == TRUNCATION else "facts found",
         "cost on short texts, nats",
         "tokens/s",
     )
@@ -22,14 +23,14 @@ def table(summary: Summary) -> str:
 
 
 def _cells(row: MethodRow | FailedRow, summary: Summary) -> Sequence[str]:
-    name = f"`{row.method}`"
+    name = f"`{summary.name(row.method)}`"
     if isinstance(row, FailedRow):
         return [name, f"failed: {row.failed}", "", "", ""]
     name += documents_if_fewer(row, summary.setting)
-    gain = row.loss_minus_truncation.get(summary.setting.length)
+    found = gain(row, summary)
     return [
         f"**{name}**" if row.method == summary.winner else name,
-        "to beat" if row.method == TRUNCATION else nats(gain) if gain else "",
+        "to beat" if row.method == summary.baseline else nats(found) if found else "",
         percent(row.beyond),
         nats(row.assessment.price) if row.assessment else "0",
         f"{row.whole.tokens_per_second:,.0f}" if row.whole else "",

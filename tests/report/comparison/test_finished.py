@@ -13,9 +13,8 @@ from longspan.study.judgement import summarize
 from longspan.study.planning.cells import measurements
 from longspan.study.planning.plan import StudyPlan
 from longspan.study.results import Results
-from longspan.study.summary import Race
 from report.comparison.folders import study, survey
-from study.drawn import plans, record, setting
+from study.drawn import plans, raced, record, setting
 
 ROOT = Path(__file__).parents[3]
 RESULTS = ROOT / "experiments" / "results"
@@ -25,10 +24,9 @@ RESULTS = ROOT / "experiments" / "results"
 @settings(max_examples=25)
 def test_the_values_of_documents_average_to_the_summary(plan: StudyPlan) -> None:
     """Whatever a study measured: its records give the means that its summary shows, for the same documents."""
-    finalists = plan.candidates[: plan.finalists]
-    cells = plan.judgement_cells(finalists)
-    race = Race((), plan.subject.length, (), tuple(finalists))
-    found = summarize(plan, race, Results(cells, record), setting(plan))
+    race = raced(plan)
+    cells = plan.judgement_cells(race.finalists)
+    found = summarize(plan, race, Results(cells, record), setting(plan), 100)
     records = []
     for asked in measurements(cells):
         arguments = asked.arguments

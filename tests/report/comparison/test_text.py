@@ -20,7 +20,10 @@ def test_the_whole_text(tmp_path: Path) -> None:
     """What the folders say, every method of each, and what is paired; whatever the width of the columns."""
     a, b = study(tmp_path / "a", losses(0)), study(tmp_path / "b", {"plain": losses(0.2)["plain"]})
     c = study(tmp_path / "c", None)
-    says = "bundled, trained on 512 tokens, float32, longspan extend. Use rerope(window=256) to read 4096 tokens."
+    says = (
+        "bundled, trained on 512 tokens, float32, longspan extend. Use rerope(window=256) to read 4096 tokens. It "
+        "gains 0.100 nats per token of fluency and finds 80 % of the far facts instead of 25 %."
+    )
     numbers = [
         "truncation 4096 3.000 ± 0.020 25 % [23, 27]",
         "plain 4096 5.000 ± 0.020 2.000 ± 0.020 10 % [8, 12] 2,000",

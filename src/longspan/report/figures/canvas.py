@@ -106,9 +106,11 @@ def put_legend(axes: Axes) -> None:
 
 
 def mark_trained(axes: Axes, trained: int) -> None:
-    """Mark the trained length, and name it above the axes, where no line runs."""
-    axes.axvline(trained, color=MUTED, lw=1, ls=":")
+    """Mark the trained length, if it is in the figure, and name it above the axes, where no line runs."""
     low, high = axes.get_xlim()
+    if not low <= trained <= high:
+        return
+    axes.axvline(trained, color=MUTED, lw=1, ls=":")
     at = (log2(trained / low) / log2(high / low)) if axes.get_xscale() == "log" else (trained - low) / (high - low)
     side = "left" if at < 0.25 else "right" if at > 0.75 else "center"
     axes.annotate(

@@ -81,6 +81,6 @@ def gain_by_context(summary: Summary) -> str:
             )  # fmt: skip
             left_out = [(x, each.value) for x, each in points if (x, each) not in shown]
             point_above(axes, left_out, look, row.method)
-        axes.set_ylabel("loss minus truncation's, nats")
+        axes.set_ylabel("loss minus truncation’s, nats")
         put_legend(axes)
         return svg(figure, "Paired difference to truncation, with 95 % intervals")
