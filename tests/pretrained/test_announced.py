@@ -148,3 +148,11 @@ def test_two_models_of_one_config_do_not_hear_of_each_other():
     with longspan.attached(first, "rerope(window=8)", length=LONG):
         assert length_said(second) == TRAINED
     assert isinstance(second.config, PreTrainedConfig)
+
+
+def test_rotary_modules_keep_the_length_they_compute_from():
+    """A module that recomputes its frequencies may read it in every call."""
+    model = tiny_llama()
+    with longspan.attached(model, "log_length", length=LONG):
+        assert length_said(model) == LONG
+        assert model.get_submodule("model.rotary_emb").__dict__["config"].max_position_embeddings == TRAINED
