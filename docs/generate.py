@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from longspan.catalogue import Method, methods
+from longspan.measure.diagnostic import diagnostics
 from longspan.measure.model import PLAIN
 from longspan.measure.reduction import reductions
 from longspan.report.figures.context import loss_by_context, several_contexts
@@ -64,6 +65,9 @@ and `non_overlapping` at a longer longest length, whose texts then end with othe
 `niah_depths` is the grid of depths: 11 numbers in one text, each asked for by itself. What prompts share is read once,
 so that it takes about a tenth of the tokens of 11 readings. Beyond 8192 tokens a text is read in chunks: reading 32768
 tokens takes less than 1 GB beside the weights and the cache.
+
+`--diagnostic` looks inside, on the first four documents: over how many keys attention spreads, what the first tokens
+get, which rotary angles training never showed, how far tokens reach. It explains scores and replaces none.
 """
 
 PART = re.compile(r"<!-- (results|models) -->\n.*?<!-- end -->", re.DOTALL)
@@ -146,8 +150,9 @@ def _slot(slot: str, entries: Sequence[Method]) -> str:
 
 
 def _measure() -> str:
-    """What `longspan measure` can ask: tasks and losses."""
-    return MEASURE + _asked("Tasks", tasks()) + _asked("Losses", reductions())
+    """What `longspan measure` can ask: tasks, losses and diagnostics."""
+    asked = {"Tasks": tasks(), "Losses": reductions(), "Diagnostics": diagnostics()}
+    return MEASURE + "".join(_asked(title, classes) for title, classes in asked.items())
 
 
 def _asked(title: str, classes: Mapping[str, type]) -> str:

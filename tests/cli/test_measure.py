@@ -65,6 +65,23 @@ def test_the_whole_way(longspan: Any, model: Path, texts: Path, tmp_path: Path) 
     assert len(lines(out)) == len(before) + 2 * 2 * 3
 
 
+def test_a_look_into_attention(longspan: Any, model: Path, texts: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    asked = ["--diagnostic", "sink_mass( sinks=1 )", "--diagnostic", "receptive_field"]
+    outcome = longspan(*arguments(model, texts, out, *asked, "--method", "window(size=16)"))
+    assert outcome.code == 0, outcome.err
+    found = json.loads((out / "summary.json").read_text())
+    assert (found["tasks"], found["losses"]) == ([], [])
+    rows = {(row["diagnostic"], row["method"]): row["values"] for row in found["diagnostics"]}
+    assert {name for name, _ in rows} == {"sink_mass(sinks=1)", "receptive_field"}
+    assert [rows["receptive_field", "plain"][n]["value"] for n in ("128", "256")] == [128, 256]
+    assert [rows["receptive_field", "window(size=16)"][n]["value"] for n in ("128", "256")] == [31, 31]
+    assert 0 < rows["sink_mass(sinks=1)", "plain"]["256"]["value"] < 1
+    assert rows["sink_mass(sinks=1)", "plain"]["256"]["documents"] == 3
+    assert "receptive_field, plain" in (out / "share.txt").read_text()
+    assert "receptive_field" in outcome.out
+
+
 def test_a_longer_length_measures_nothing_again(longspan: Any, model: Path, texts: Path, tmp_path: Path) -> None:
     """And a task with settings is a task of its own."""
     out = tmp_path / "out"

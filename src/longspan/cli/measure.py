@@ -28,6 +28,10 @@ def measure(
     loss: Annotated[
         list[str] | None, typer.Option("--loss", help="A loss, as in last_k or 'sliding(stride=64)'; repeatable.")
     ] = None,
+    diagnostic: Annotated[
+        list[str] | None,
+        typer.Option("--diagnostic", help="A look inside, as in attention_entropy, on 4 documents; repeatable."),
+    ] = None,
     length: Annotated[
         list[int] | None,
         tokens_option("--length", explained="As in 4096 or 4k; repeatable; the shortest gives the short score."),
@@ -79,6 +83,7 @@ def measure(
             methods=tuple(method or ()),
             tasks=tuple(task or ()),
             losses=tuple(loss or ()),
+            diagnostics=tuple(diagnostic or ()),
             lengths=tuple(length or ()),
             texts=tuple(text or ()),
             out=out,
@@ -118,9 +123,10 @@ def show(survey: "Survey") -> None:
         console.print(table)
         for row in survey.tasks:
             answer(f"{row.task}, {row.method}: {row.sentence}.")
-    if survey.losses:
-        table = Table("loss", "method", *(str(n) for n in lengths), "unit", box=None)
-        for row in survey.losses:
+    for what, rows in (("loss", survey.losses), ("diagnostic", survey.diagnostics)):
+        table = Table(what, "method", *(str(n) for n in lengths), "unit", box=None)
+        for row in rows:
             values = [value(row.values.get(n), row.failed) for n in lengths]
-            table.add_row(row.loss, printable(row.method), *values, row.unit)
-        console.print(table)
+            table.add_row(row.name, printable(row.method), *values, row.unit)
+        if rows:
+            console.print(table)

@@ -33,12 +33,12 @@ def share_text(survey: Survey) -> str:
     if controls := [row for row in survey.tasks if row.controls]:
         lines += ["", f"Controls at {lengths[-1]} tokens, where a high score means that the task proves nothing:"]
         lines += [f"{row.task}, {row.method}: {controls_of(row)}" for row in controls]
-    if survey.losses:
+    for what, found in (("loss", survey.losses), ("diagnostic", survey.diagnostics)):
         rows = [
-            [f"{row.loss}, {row.method}", *(value(row.values.get(n), row.failed) for n in setting.lengths), row.unit]
-            for row in survey.losses
+            [f"{row.name}, {row.method}", *(value(row.values.get(n), row.failed) for n in setting.lengths), row.unit]
+            for row in found
         ]
-        lines += ["", *aligned([["loss ± half the 95 % interval", *lengths, ""], *rows])]
+        lines += ["", *aligned([[f"{what} ± half the 95 % interval", *lengths, ""], *rows])] if rows else []
     return "\n".join([*lines, "", f"{setting.hardware}; {versions}", setting.command]) + "\n"
 
 

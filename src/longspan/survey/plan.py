@@ -14,7 +14,7 @@ from longspan.measure.documents import Document
 from longspan.measure.model import PLAIN
 from longspan.measure.reduction import reduction_of
 from longspan.measure.statistics.effective import Certificate, Claim, certify
-from longspan.survey.probes import LossProbe, Probe, TaskProbe
+from longspan.survey.probes import DiagnosticProbe, LossProbe, Probe, TaskProbe
 
 CONTROLLED = 4
 """Documents on which controls are measured: they tell 0 from 1, not 80 % from 85 %."""
@@ -34,6 +34,7 @@ class SurveyPlan:
         lengths: from the shortest on.
         documents: by length, one for each example, cut to so many tokens; None where no task needs one.
         claim: what "good enough" means.
+        diagnostics: texts of diagnostics; each looks at the first documents, as many as controls are measured on.
     """
 
     model: str
@@ -46,6 +47,7 @@ class SurveyPlan:
     lengths: tuple[int, ...]
     documents: Mapping[int, tuple[Document | None, ...]]
     claim: Claim
+    diagnostics: tuple[str, ...] = ()
 
     @property
     def count(self) -> int:
@@ -60,6 +62,12 @@ class SurveyPlan:
                 found += [self.loss(method, name, n, index) for name in self.losses for n in self.lengths]
                 found += [self.task(method, name, n, index) for name in self.tasks for n in self.lengths]
             if index < CONTROLLED:
+                found += [
+                    self.diagnostic(method, name, n, index)
+                    for method in self.methods
+                    for name in self.diagnostics
+                    for n in self.lengths
+                ]
                 found += [
                     self.task(method, name, self.lengths[-1], index, control)
                     for method in self.methods
@@ -76,6 +84,10 @@ class SurveyPlan:
         """Return one reduction of a document."""
         read = self.lengths[-1] if reduction_of(name).reads_all else length
         return LossProbe(**self._of(method, length, index, read), loss=name)
+
+    def diagnostic(self, method: str, name: str, length: int, index: int) -> DiagnosticProbe:
+        """Return one look into the model."""
+        return DiagnosticProbe(**self._of(method, length, index, length), diagnostic=name)
 
     def _of(self, method: str, length: int, index: int, read: int) -> dict[str, Any]:
         of_model = {name: getattr(self, name) for name in ("model", "dtype", "fingerprint", "trained_length")}

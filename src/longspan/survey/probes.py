@@ -6,10 +6,12 @@ from abc import ABC, abstractmethod
 from dataclasses import asdict, dataclass
 from typing import Any, ClassVar
 
+from longspan.errors import InputError
 from longspan.measure.controls import controlled
+from longspan.measure.diagnostic import Subject, diagnostic_of
 from longspan.measure.documents import Document
 from longspan.measure.examining import examined
-from longspan.measure.model import LoadedModel
+from longspan.measure.model import PLAIN, LoadedModel
 from longspan.measure.reduction import Text, reduced, reduction_of
 from longspan.task import Material, task_of
 
@@ -103,6 +105,37 @@ class LossProbe(Probe):
         ids = () if self.document is None else self.document.tokens(model.tokenizer)
         text = Text(ids, self.trained_length, model.tokenizer.decode, model.opening)
         return reduced(model.reader, text, self.length, {self.loss: reduction_of(self.loss)})[self.loss]
+
+
+@dataclass(frozen=True)
+class DiagnosticProbe(Probe):
+    """One look into the model as it reads a document.
+
+    Arguments:
+        diagnostic: its text, a name with the settings that differ from their defaults.
+    """
+
+    kind = "diagnostic"
+
+    diagnostic: str
+
+    def __str__(self) -> str:
+        return f"{self.method} · {self.diagnostic} at {self.length}, document {self.index + 1}"
+
+    def ask(self, model: LoadedModel) -> dict[str, Any]:
+        """Return what the diagnostic says of the document's first tokens."""
+        return diagnostic_of(self.diagnostic).look(subject_of(model, self.document, self))
+
+
+def subject_of(model: LoadedModel, document: Document | None, probe: Probe) -> Subject:
+    """Return what a diagnostic looks at.
+
+    Errors: InputError where there is no document.
+    """
+    if document is None:
+        raise InputError("a diagnostic looks at a model that reads a text: give documents with --text PATH")
+    ids = (*model.opening, *document.tokens(model.tokenizer))[: probe.length]
+    return Subject(model.reader, "rope" if probe.method == PLAIN else probe.method, ids, probe.trained_length)
 
 
 def material_of(model: LoadedModel, document: Document | None) -> Material:

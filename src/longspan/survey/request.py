@@ -6,6 +6,7 @@ from pathlib import Path
 from longspan import bundled
 from longspan.errors import InputError
 from longspan.measure.device import AUTO, device_named
+from longspan.measure.diagnostic import diagnostic_of
 from longspan.measure.reduction import reduction_of
 from longspan.measure.source import DTYPES
 from longspan.measure.statistics.effective import NOLIMA, Claim
@@ -36,6 +37,7 @@ class Request:
         trained_length: tokens that the model was trained on; None for what its config says.
         device: where the model runs: auto, cpu, cuda, cuda:1 or mps.
         ray: workers of a Ray cluster that measure; None for this process.
+        diagnostics: texts of diagnostics, as in "sink_mass(sinks=1)".
 
     Errors: InputError for an unknown name, a value out of range and a path that does not exist.
     """
@@ -55,9 +57,14 @@ class Request:
     trained_length: int | None = None
     device: str = AUTO
     ray: int | None = None
+    diagnostics: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        written = {"tasks": (self.tasks, task_of), "losses": (self.losses, reduction_of)}
+        written = {
+            "tasks": (self.tasks, task_of),
+            "losses": (self.losses, reduction_of),
+            "diagnostics": (self.diagnostics, diagnostic_of),
+        }
         for name, (texts, read) in written.items():  # equal settings have one text, whatever way they were written in
             values = [read(text) for text in texts]
             object.__setattr__(self, name, tuple(dict.fromkeys(format_value(value, value.name) for value in values)))
@@ -90,4 +97,5 @@ class Request:
     @property
     def asked(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """The tasks and the losses."""
-        return (self.tasks, self.losses) if self.tasks or self.losses else (("retrieval",), ("last_k",))
+        named = self.tasks or self.losses or self.diagnostics
+        return (self.tasks, self.losses) if named else (("retrieval",), ("last_k",))

@@ -16,6 +16,7 @@ from longspan.grid.making import Workers, made
 from longspan.grid.observer import Observer
 from longspan.grid.on_ray import Source, workers_for
 from longspan.measure.device import device_named
+from longspan.measure.diagnostic import diagnostic_of
 from longspan.measure.documents import Document, digest, library
 from longspan.measure.machine import hardware, versions
 from longspan.measure.memory import gigabytes, require_memory
@@ -25,13 +26,16 @@ from longspan.measure.reduction import Text, reduction_of
 from longspan.measure.source import geometry_of
 from longspan.survey.folder import SurveyFolder
 from longspan.survey.plan import SurveyPlan
-from longspan.survey.probes import Probe, material_of
+from longspan.survey.probes import Probe, material_of, subject_of
 from longspan.survey.request import Request
 from longspan.survey.summary import Setting, Survey, summarize
 from longspan.task import task_of
 
 MULTIPLES = (1, 2, 4)
 """Lengths by default, in trained lengths."""
+
+TRIAL = 16
+"""Tokens on which each diagnostic is tried before anything is measured."""
 
 Pages = Callable[[Survey], dict[str, str]]
 """From a summary to the other files of its folder: text by name."""
@@ -67,7 +71,7 @@ def _run(request: Request, observer: Observer, pages: Pages) -> Survey:
     documents = {length: tuple(_first(document, model, length) for document in whole) for length in lengths}
     plan = SurveyPlan(
         request.model, dtype, model.fingerprint, trained, methods, names, losses, lengths, documents,
-        request.claim,
+        request.claim, request.diagnostics,
     )  # fmt: skip
     _check(plan, model)
     if lengths[0] > trained:
@@ -142,9 +146,10 @@ def _first(document: Document | None, model: LoadedModel, length: int) -> Docume
 
 
 def _check(plan: SurveyPlan, model: LoadedModel) -> None:
-    """Make the first example of every task, and the first pieces of every loss, at every length.
+    """Make the first example of every task and the first pieces of every loss at every length; try each diagnostic.
 
-    Errors: InputError where one cannot be made, in one line with the reason.
+    Errors: InputError where one cannot be made, in one line with the reason; RefusalError where a model cannot be
+    looked at.
     """
     whole = material_of(model, plan.documents[plan.lengths[-1]][0])
     text = Text(whole.document, plan.trained_length, model.tokenizer.decode, model.opening)
@@ -161,6 +166,11 @@ def _check(plan: SurveyPlan, model: LoadedModel) -> None:
             except InputError as error:
                 missing = "" if material.document else "; give documents with --text PATH"
                 raise InputError(f"loss {name} cannot be measured at --length {length}: {error}{missing}") from None
+    for name in plan.diagnostics:
+        for method in plan.methods:
+            probe = plan.diagnostic(method, name, plan.lengths[0], 0)
+            subject = subject_of(model, probe.document, probe)
+            diagnostic_of(name).look(replace(subject, ids=subject.ids[:TRIAL]))
 
 
 def _setting(request: Request, plan: SurveyPlan, out_of_time: bool) -> Setting:

@@ -5,10 +5,12 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from longspan.measure.controls import CONTROLS
+from longspan.measure.diagnostic import diagnostic_of
 from longspan.measure.interval import Estimate, mean
 from longspan.measure.reduction import reduction_of
 from longspan.measure.statistics.effective import Certificate
 from longspan.survey.plan import CONTROLLED, Record, SurveyPlan
+from longspan.survey.probes import Probe
 
 
 @dataclass(frozen=True)
@@ -88,24 +90,25 @@ class TaskRow:
 
 
 @dataclass(frozen=True)
-class LossRow:
-    """One method and one reduction.
+class NumberRow:
+    """One method and one number of a text: a reduction of its losses, or a diagnostic.
 
     Arguments:
+        name: of the reduction or the diagnostic, with its settings.
         values: by length, means over documents.
         failed: why there is no number; None where there are.
     """
 
-    loss: str
+    name: str
     method: str
     unit: str
     values: dict[int, Estimate]
     failed: str | None
 
-    def json(self) -> dict[str, Any]:
-        """Return it as JSON."""
+    def json(self, what: str) -> dict[str, Any]:
+        """Return it as JSON; `what` it is a number of names its name."""
         values = {str(length): found.json() for length, found in self.values.items()}
-        return {"loss": self.loss, "method": self.method, "unit": self.unit, "values": values, "failed": self.failed}
+        return {what: self.name, "method": self.method, "unit": self.unit, "values": values, "failed": self.failed}
 
 
 @dataclass(frozen=True)
@@ -114,14 +117,16 @@ class Survey:
 
     setting: Setting
     tasks: tuple[TaskRow, ...]
-    losses: tuple[LossRow, ...]
+    losses: tuple[NumberRow, ...]
+    diagnostics: tuple[NumberRow, ...] = ()
 
     def json(self) -> dict[str, Any]:
         """Return it as JSON."""
         return {
             "setting": asdict(self.setting),
             "tasks": [row.json() for row in self.tasks],
-            "losses": [row.json() for row in self.losses],
+            "losses": [row.json("loss") for row in self.losses],
+            "diagnostics": [row.json("diagnostic") for row in self.diagnostics],
         }
 
 
@@ -129,7 +134,8 @@ def summarize(plan: SurveyPlan, record: Record, setting: Setting) -> Survey:
     """Read the records of a plan."""
     tasks = tuple(_task(plan, record, name, method) for name in plan.tasks for method in plan.methods)
     losses = tuple(_loss(plan, record, name, method) for name in plan.losses for method in plan.methods)
-    return Survey(setting, tasks, losses)
+    diagnostics = tuple(_diagnostic(plan, record, name, method) for name in plan.diagnostics for method in plan.methods)
+    return Survey(setting, tasks, losses, diagnostics)
 
 
 def _task(plan: SurveyPlan, record: Record, task: str, method: str) -> TaskRow:
@@ -167,13 +173,23 @@ def _controlled(plan: SurveyPlan) -> range:
     return range(min(CONTROLLED, plan.count))
 
 
-def _loss(plan: SurveyPlan, record: Record, loss: str, method: str) -> LossRow:
+def _loss(plan: SurveyPlan, record: Record, loss: str, method: str) -> NumberRow:
     unit, failed = reduction_of(loss).unit, plan.loss_failure(method, loss, record)
     if failed is not None:
-        return LossRow(loss, method, unit, {}, failed)
-    values: dict[int, Estimate] = {}
-    for length in plan.lengths:
-        made = [record(plan.loss(method, loss, length, i)) for i in range(plan.count)]
-        if found := [each["result"]["value"] for each in made if each is not None]:
-            values[length] = mean(found)
-    return LossRow(loss, method, unit, values, None)
+        return NumberRow(loss, method, unit, {}, failed)
+    probes = {n: [plan.loss(method, loss, n, i) for i in range(plan.count)] for n in plan.lengths}
+    return NumberRow(loss, method, unit, _means(probes, record), None)
+
+
+def _diagnostic(plan: SurveyPlan, record: Record, name: str, method: str) -> NumberRow:
+    probes = {n: [plan.diagnostic(method, name, n, i) for i in _controlled(plan)] for n in plan.lengths}
+    made = [record(probe) for some in probes.values() for probe in some]
+    failed = next((each["failed"] for each in made if each is not None and each.get("failed")), None)
+    values = {} if failed else _means(probes, record)
+    return NumberRow(name, method, diagnostic_of(name).unit, values, failed)
+
+
+def _means(probes: Mapping[int, Sequence[Probe]], record: Record) -> dict[int, Estimate]:
+    """The mean over documents of what was measured, by length."""
+    made = {n: [each for probe in some if (each := record(probe)) is not None] for n, some in probes.items()}
+    return {n: mean([each["result"]["value"] for each in some]) for n, some in made.items() if some}

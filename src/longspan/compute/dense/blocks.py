@@ -1,5 +1,6 @@
 """Any scheme in linear memory: the reference on blocks of rows, each recomputed in the backward pass."""
 
+from collections.abc import Iterator
 from dataclasses import replace
 
 import torch
@@ -16,10 +17,20 @@ PAIRS = 2**22
 
 def blocks(inputs: Inputs) -> Float[Tensor, "batch heads queries value_dim"]:
     """Compute as many rows at a time as `PAIRS` allows, on the keys that these rows can see."""
+    parts = [_block(inputs, start, stop) for start, stop in _spans(inputs)]
+    return torch.cat(parts, 2) if len(parts) > 1 else parts[0]
+
+
+def row_blocks(inputs: Inputs) -> Iterator[Inputs]:
+    """Yield the rows of a call, as many at a time as `PAIRS` allows, each block on the keys that its rows can see."""
+    for start, stop in _spans(inputs):
+        yield _rows(inputs, inputs.query, inputs.key, inputs.value, dict(inputs.weights), start, stop)
+
+
+def _spans(inputs: Inputs) -> list[tuple[int, int]]:
     count = inputs.query.shape[2]
     size = max(1, PAIRS // inputs.key.shape[2] // inputs.query.shape[0])
-    parts = [_block(inputs, start, min(start + size, count)) for start in range(0, count, size)]
-    return torch.cat(parts, 2) if len(parts) > 1 else parts[0]
+    return [(start, min(start + size, count)) for start in range(0, count, size)]
 
 
 def _block(x: Inputs, start: int, stop: int) -> Tensor:

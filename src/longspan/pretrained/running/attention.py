@@ -1,7 +1,7 @@
 """The attention function that transformers calls, and the two things that an attention layer may do then."""
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -116,11 +116,33 @@ class Extended:
 
     @torch.compiler.disable  # what is computed depends on the positions
     def __call__(
+        self, module: nn.Module, query: Tensor, key: Tensor, value: Tensor, attention_mask: Any, **kwargs: Any
+    ) -> AttentionOutput:
+        """Attend at the places that the mask object gives.
+
+        Errors: those of `call`.
+        """
+        given = self.call(module, query, key, attention_mask, **kwargs)
+        prepared = None
+        if query.shape[2] <= MOST_QUERIES:
+            positions = attention_mask.positions(self.passes.current, len(query))
+            frames = (self.frame, self.frame)
+            prepared = prepare(
+                Request.of(
+                    given.query, given.key, value, given.weights, given.scheme, positions, given.base_scale,
+                    self.backend, frames,
+                )
+            )  # fmt: skip
+        if prepared is None:
+            inputs = self.inputs(given, value, attention_mask)
+            return run(inputs, self.backend).transpose(1, 2).contiguous(), None
+        return prepared(given.query, given.key, value, given.weights).transpose(1, 2).contiguous(), None
+
+    def call(
         self,
         module: nn.Module,
         query: Tensor,
         key: Tensor,
-        value: Tensor,
         attention_mask: Any,
         *,
         scaling: float | None = None,
@@ -129,8 +151,8 @@ class Extended:
         s_aux: Tensor | None = None,
         position_bias: Tensor | None = None,
         **_: Any,
-    ) -> AttentionOutput:
-        """Attend at the places that the mask object gives.
+    ) -> "LayerCall":
+        """Return what a call of the module's attention function means under the scheme.
 
         Errors: RefusalError for a mask tensor, dropout, and a position bias of the model's own.
         """
@@ -150,16 +172,24 @@ class Extended:
         if softcap is not None or s_aux is not None:
             scheme = _with_the_models_own(scheme, softcap, s_aux is not None)
         base_scale = query.shape[-1] ** -0.5 if scaling is None else float(scaling)
-        current, frames = self.passes.current, (self.frame, self.frame)
-        prepared = None
-        if query.shape[2] <= MOST_QUERIES:
-            positions = attention_mask.positions(current, len(query))
-            request = Request.of(query, key, value, weights, scheme, positions, base_scale, self.backend, frames)
-            prepared = prepare(request)
-        if prepared is None:
-            inputs = Inputs(query, key, value, scheme, *attention_mask.places(current), weights, base_scale, *frames)
-            return run(inputs, self.backend).transpose(1, 2).contiguous(), None
-        return prepared(query, key, value, weights).transpose(1, 2).contiguous(), None
+        return LayerCall(query, key, weights, scheme, base_scale)
+
+    def inputs(self, given: "LayerCall", value: Tensor, attention_mask: LazyMask) -> Inputs:
+        """Return a call as the inputs of a backend, at the places of the pass that the model is in."""
+        places = attention_mask.places(self.passes.current)
+        frames = (self.frame, self.frame)
+        return Inputs(given.query, given.key, value, given.scheme, *places, given.weights, given.base_scale, *frames)
+
+
+@dataclass(frozen=True, eq=False)
+class LayerCall:
+    """A call of one layer: queries and keys in our layout, learned numbers, the scheme with the model's own parts."""
+
+    query: Tensor
+    key: Tensor
+    weights: Mapping[str, Tensor]
+    scheme: Scheme
+    base_scale: float
 
 
 @remember(64)

@@ -1,0 +1,1 @@
+"""Diagnostics: one file each, found by walking this folder (`longspan.measure.diagnostic.diagnostics`)."""

@@ -1,0 +1,164 @@
+"""Closed forms of the diagnostics, and the weights that a model of transformers gives itself."""
+
+from math import log, tau
+from typing import Any
+
+import pytest
+import torch
+
+from longspan.errors import NotationError, RefusalError
+from longspan.measure.diagnostic import Diagnostic, Subject, diagnostic_of, diagnostics
+from longspan.measure.diagnostics.attention_concentration import AttentionConcentration
+from longspan.measure.diagnostics.attention_entropy import AttentionEntropy
+from longspan.measure.diagnostics.largest_logit import LargestLogit
+from longspan.measure.diagnostics.outside_arc import OutsideArc
+from longspan.measure.diagnostics.receptive_field import ReceptiveField
+from longspan.measure.diagnostics.sink_mass import SinkMass
+from longspan.measure.reader import Reader
+from reading import scaled
+from tiny import TRAINED_LENGTH, gemma2, llama
+
+IDS = torch.randint(2, 60, (200,), generator=torch.Generator().manual_seed(0)).tolist()
+LAST = range(175, 200)
+"""The last eighth of the queries."""
+OF_QUERIES = (AttentionEntropy(), AttentionConcentration(), SinkMass(), LargestLogit(), OutsideArc())
+
+
+def look(diagnostic: Diagnostic, model: Any, method: str = "rope", ids: list[int] = IDS) -> dict[str, Any]:
+    return diagnostic.look(Subject(Reader(model), method, ids, TRAINED_LENGTH))
+
+
+def uniform() -> Any:
+    """A model whose scores are all 0."""
+    model = llama(60)
+    with torch.no_grad():
+        for layer in range(2):
+            model.get_submodule(f"model.layers.{layer}.self_attn.q_proj").get_parameter("weight").zero_()
+    return model
+
+
+def mean(values: Any) -> float:
+    found = list(values)
+    return sum(found) / len(found)
+
+
+@pytest.mark.parametrize(
+    ("diagnostic", "wanted"),
+    [
+        (AttentionEntropy(), lambda n: log(n)),
+        (AttentionConcentration(), lambda n: 1 / n),
+        (SinkMass(), lambda n: min(1, 4 / n)),
+        (SinkMass(sinks=1), lambda n: 1 / n),
+        (LargestLogit(), lambda n: 0.0),
+    ],
+    ids=["entropy", "concentration", "four sinks", "one sink", "logit"],
+)
+@pytest.mark.parametrize("method", ["rope", "ntk(factor=4)", "self_extend(window=16, group=8)"])
+def test_uniform_attention(diagnostic: Diagnostic, wanted: Any, method: str) -> None:
+    """Query i sees i + 1 keys and gives each the same."""
+    found = look(diagnostic, uniform(), method)
+    assert found["value"] == pytest.approx(mean(wanted(i + 1) for i in LAST), abs=1e-6)
+    assert list(found["layers"]) == ["0", "1"]
+    assert list(found["layers"].values()) == pytest.approx([found["value"]] * 2, abs=1e-6)
+    for part in found["bins"]:
+        assert part["value"] == pytest.approx(mean(wanted(i + 1) for i in range(part["start"], part["stop"])), abs=1e-6)
+    assert [part["start"] for part in found["bins"]] == [1, 2, 4, 8, 16, 32, 64, 128]
+
+
+def test_a_window_bounds_entropy_and_hides_sinks() -> None:
+    model = uniform()
+    assert look(AttentionEntropy(), model, "window(size=16)")["value"] == pytest.approx(log(16), abs=1e-6)
+    assert look(SinkMass(), model, "window(size=16)")["value"] == 0
+    assert look(SinkMass(), model, "window(size=16, sinks=4)")["value"] == pytest.approx(4 / 20, abs=1e-6)
+
+
+def test_the_weights_are_those_of_transformers() -> None:
+    """The eager attention of the model itself, which knows nothing of schemes."""
+    model = llama(60)
+    found = {each.name: look(each, model) for each in OF_QUERIES[:3]}
+    model.set_attn_implementation("eager")
+    with torch.no_grad():
+        layers = model(input_ids=torch.tensor([IDS]), output_attentions=True).attentions
+    weights = torch.stack(layers)[:, 0].double()  # layers, heads, queries, keys
+    wanted = {
+        "attention_entropy": torch.special.entr(weights).sum(-1),
+        "attention_concentration": weights.square().sum(-1),
+        "sink_mass": weights[..., :4].sum(-1),
+    }
+    for name, of_queries in wanted.items():
+        assert found[name]["value"] == pytest.approx(float(of_queries[..., LAST].mean()), abs=1e-5)
+        by_layer = of_queries[..., LAST].mean((1, 2)).tolist()
+        assert list(found[name]["layers"].values()) == pytest.approx(by_layer, abs=1e-5)
+
+
+@pytest.mark.parametrize("diagnostic", OF_QUERIES, ids=lambda each: each.name)
+def test_blocks_of_rows_change_nothing(diagnostic: Diagnostic, monkeypatch: pytest.MonkeyPatch) -> None:
+    method = "window(size=50, sinks=2)"
+    whole = look(diagnostic, llama(60), method)
+    monkeypatch.setattr("longspan.compute.dense.blocks.PAIRS", 200 * 7)
+    part = look(diagnostic, llama(60), method)
+    assert part["value"] == pytest.approx(whole["value"], abs=1e-6)
+    for ours, theirs in zip(part["bins"], whole["bins"], strict=True):
+        assert ours == pytest.approx(theirs, abs=1e-5)
+
+
+def outside(length_of_arc: Any) -> float:
+    """By counting: pairs p with frequency θ^(−p/8), trained on distances 0 … 63, read under 1 / factor of it."""
+    angles = [1e4 ** (-p / 8) for p in range(8)]
+    unfinished = [f for f in angles if f * (TRAINED_LENGTH - 1) < tau]
+    return mean(
+        sum(d * length_of_arc(f) > f * (TRAINED_LENGTH - 1) + 1e-9 for f in unfinished for d in range(i + 1))
+        / (len(angles) * (i + 1))
+        for i in LAST
+    )
+
+
+def test_angles_outside_the_trained_arc() -> None:
+    """Plain RoPE leaves it at the trained length, interpolation by 4 does not, by 2 half as soon."""
+    model = llama(60)
+    assert look(OutsideArc(), model)["value"] == pytest.approx(outside(lambda f: f))
+    assert outside(lambda f: f) > 0.3
+    assert look(OutsideArc(), model, "linear(factor=4)")["value"] == 0
+    halved = look(OutsideArc(), model, "linear(factor=2)")["value"]
+    assert halved == pytest.approx(outside(lambda f: f / 2))
+    assert 0 < halved < outside(lambda f: f)
+    assert look(OutsideArc(), model, "rerope(window=16)")["value"] == 0
+    assert look(OutsideArc(), model, "window(size=64)")["value"] == 0
+    assert look(OutsideArc(), model, "rope", IDS[:64])["value"] == 0
+    assert list(look(OutsideArc(), model)["layers"]) == ["0", "1"]
+
+
+@pytest.mark.parametrize(("method", "field"), [("window(size=16)", 31), ("window(size=5)", 9), ("rope", 200)])
+def test_receptive_field_of_stacked_windows(method: str, field: int) -> None:
+    """(w − 1) · layers + 1."""
+    assert look(ReceptiveField(), llama(60), method) == {"value": field, "share": field / 200}
+
+
+def test_a_sink_is_always_in_the_field() -> None:
+    assert look(ReceptiveField(), llama(60), "window(size=16, sinks=1)")["value"] == 200
+
+
+def test_layers_with_a_window_of_their_own_are_left_out() -> None:
+    found = look(AttentionEntropy(), gemma2(60))
+    assert list(found["layers"]) == ["1"]
+
+
+@pytest.mark.parametrize("name", diagnostics())
+def test_a_model_that_was_looked_at_is_what_it_was(name: str) -> None:
+    model = llama(60)
+    before = model(input_ids=torch.tensor([IDS])).logits
+    found = look(diagnostic_of(name), model, "self_extend(window=16, group=8)")
+    assert {"value"} <= set(found)
+    assert torch.equal(model(input_ids=torch.tensor([IDS])).logits, before)
+
+
+def test_a_checkpoint_that_follows_the_length_is_refused_and_its_methods_are_not() -> None:
+    with pytest.raises(RefusalError, match="changes its own frequencies with the length of the call"):
+        look(SinkMass(), scaled("dynamic"))
+    assert look(SinkMass(), scaled("dynamic"), "dynamic_ntk")["value"] > 0
+
+
+def test_settings_are_those_of_the_text() -> None:
+    assert diagnostic_of("sink_mass(sinks=1)") == SinkMass(1)
+    with pytest.raises(NotationError, match="unknown diagnostic 'entropy'"):
+        diagnostic_of("entropy")
