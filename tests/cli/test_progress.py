@@ -144,7 +144,9 @@ def test_bar_and_time_left_stay_in_a_narrow_terminal(width: int, stage: str, tim
     screen = StringIO()
     console = Console(file=screen, width=width, force_terminal=True, color_system=None, _environ={"TERM": "xterm"})
     bar(Stand(stage, [LONG] * 3, [7200.0] * 3, timed=timed, clock=Hours([])), [None] * 3, console)
-    rows = [row.rstrip() for row in re.split(r"[\r\n]|\x1b\[[0-9;?]*[a-zA-Z]", screen.getvalue()) if stage in row]
+    pieces = [piece.rstrip() for piece in re.split(r"[\r\n]|\x1b\[[0-9;?]*[a-zA-Z]", screen.getvalue())]
+    rows = [piece for piece in pieces if piece]
+    assert all(stage in row for row in rows)  # nothing goes on in a second line
     assert len(rows) >= 2
     for row in rows:
         assert len(row) <= width
