@@ -123,4 +123,5 @@ if __name__ == "__main__":
     found = depths(sys.argv[2]) if sys.argv[1] == "depths" else memory()
     print(json.dumps(found, indent=2))
     path = FOLDER / f"measuring-{'-'.join(sys.argv[1:])}.json"
-    path.write_text(json.dumps({"command": command, **conditions(), **found}, indent=2) + "\n", encoding="utf-8")
+    machine = {name: conditions()[name] for name in ("hardware", "torch", "python", "load_average")}
+    path.write_text(json.dumps({"command": command, **machine, **found}, indent=2) + "\n", encoding="utf-8")

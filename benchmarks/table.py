@@ -23,7 +23,23 @@ All on CPUs: nothing has been measured on CUDA yet.
 def page() -> str:
     """The whole page."""
     results = sorted(FOLDER.glob("results/attention*.json"))
-    return HEAD + "".join(_section(json.loads(path.read_text())) for path in results) + _model_section()
+    grids = sorted(FOLDER.glob("results/measuring-depths-*.json"))
+    attention = "".join(_section(json.loads(path.read_text())) for path in results)
+    return HEAD + attention + _model_section() + "".join(_grid(json.loads(path.read_text())) for path in grids)
+
+
+def _grid(found: dict[str, Any]) -> str:
+    """What a grid of depths costs whose text is read once."""
+    tokens, rounds = found["tokens"], len(found["seconds"])
+    return (
+        f"\n## `{found['command']}`\n\n{found['depths']} needles at {found['depths']} depths of {found['length']} "
+        f"tokens, each asked for by itself, model {found['model']}: {tokens['together']} tokens read where the text is "
+        f"read once, {tokens['alone']} where each prompt is read by itself: {found['token_ratio']:.2f} of the tokens, "
+        f"and {found['time_ratio']:.2f} of the time with the writing of the answers (median of {rounds} interleaved "
+        f"rounds). The answers are the same, log-likelihoods differ by {found['likelihood_difference']:.0e} nats at "
+        f"most. {found['hardware']}, torch {found['torch']}, Python {found['python']}, load average "
+        f"{found['load_average']:.1f}.\n"
+    )
 
 
 def _model_section() -> str:

@@ -76,3 +76,24 @@ def test_an_example_depends_on_task_length_and_index_alone() -> None:
     assert first == MultiQueryRecall().example(NOTHING, 64, "0")
     assert first.ids != MultiQueryRecall().example(NOTHING, 64, "1").ids
     assert first.ids[:8] == (3499, 6778, 39, 7390, 1412, 4119, 311, 4430)
+
+
+def test_the_order_of_the_pairs_does_not_say_which_key_returns_first() -> None:
+    """The last pair returns after the first one in half of the examples."""
+    later = list[bool]()
+    for index in range(1500):
+        example = MultiQueryRecall(tokens_per_pair=8).example(NOTHING, 128, str(index))
+        place = {example.ids[position]: position for position in example.targets}
+        later.append(place[example.ids[0]] < place[example.ids[example.context - 2]])
+    assert sum(later) / len(later) == pytest.approx(0.5, abs=0.04)
+
+
+@pytest.mark.parametrize(("power", "near"), [(1.0, 0.5), (0.01, 0.904)])
+def test_the_power_decides_how_near_keys_return(power: float, near: float) -> None:
+    """p ∝ gap^(a − 1) over 999 slots, one of which is drawn: a = 1 is uniform, Zoology's a = 0.01 is the default."""
+    assert MultiQueryRecall().power == 0.01
+    wanted = sum(gap ** (power - 1) for gap in range(1, 500)) / sum(gap ** (power - 1) for gap in range(1, 1000))
+    assert wanted == pytest.approx(near, abs=0.002)
+    task = MultiQueryRecall(tokens_per_pair=2000, power=power)
+    found = [next(iter(task.example(NOTHING, 2000, str(i)).targets)) - 2 for i in range(3000)]
+    assert sum(gap < 2 * 499 for gap in found) / len(found) == pytest.approx(wanted, abs=0.02)
