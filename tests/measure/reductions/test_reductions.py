@@ -203,3 +203,7 @@ def test_the_stand_in_is_what_it_says(reader: Reader) -> None:
     nll, right = reader.scores(reader.hidden(ids)[0, :-1], ids[0, 1:])
     assert nll.numpy() == pytest.approx(wanted(range(1, 50), lambda token: token), abs=1e-6)
     assert right.tolist() == [exp(-loss) > 0.5 for loss in nll.tolist()]
+
+
+def test_every_reduction_has_its_closed_form_here() -> None:
+    assert {name for name in reductions() if f"test_{name}" not in globals()} == set()
