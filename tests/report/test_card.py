@@ -166,7 +166,7 @@ def test_the_page_shows_the_whole_card() -> None:
         "against the plain model × 0.72 [0.70, 0.74]: worse",
         "against the plain model +0.000 [−0.001, +0.001]: no sure difference",
         "Its cost, the loss minus the share of facts found, in nats, is surely lower",
-        "Cannot be told apart from it:",
+        "Not surely different from it:",
         "dual_chunk: cost +0.005",
     ):
         assert words in text, words
