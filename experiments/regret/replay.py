@@ -17,8 +17,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from rules import TOLERANCE, Choice, cells_within, cost, costs, of_2026, plan, racing, verdict
+from extend import Extend
+from rules import TOLERANCE, Choice, Plan, cells_within, cost, costs, of_2026, plan, racing, verdict
 from table import TRUNCATION, Table, means, tables
+
+from longspan.study.planning.plan import StudyPlan
 
 HERE = Path(__file__).parent
 PACE = 52.0
@@ -42,7 +45,8 @@ which the choice loses more than 0.02 nats or more than 2 points of facts. Writt
 |---|---|
 | `measure.py` | measures every candidate on every document; resumes |
 | `table.py` | reads the records |
-| `rules.py` | the rule of 2026 as it was, and racing (`longspan.measure.statistics.racing`) |
+| `extend.py` | what `longspan extend` chooses, by the library's own code |
+| `rules.py` | the rule of 2026 as it was, and racing alone (`longspan.measure.statistics.racing`) |
 | `replay.py` | draws orders, replays the rules, writes this page; `notes.md` is its last part |
 """
 
@@ -104,11 +108,14 @@ def replay(table: Table, draws: int) -> dict[str, Any]:
 def replays(table: Table, best: dict[str, str], draws: int) -> Iterator[dict[str, Any]]:
     """Every rule under every budget, on the same orders."""
     random = np.random.default_rng(0)
-    orders = [random.permutation(len(table.documents)) for _ in range(draws)]
+    orders = [random.permutation(len(table.documents)).tolist() for _ in range(draws)]
     for budget in BUDGETS:
         seconds = 60 * budget * table.seconds[1] / PACE
         made, cells = plan(table, seconds), cells_within(table, seconds)
+        extend = Extend(table, seconds)
+        ours = extend.plan
         rules: dict[str, Rule] = {
+            "longspan extend": lambda order, extend=extend, ours=ours: extend(order, ours),
             "rule of 2026": lambda order, made=made: of_2026(table, order, made),
             "racing": lambda order, cells=cells: racing(table, order, cells),
             "racing, loss of the end": lambda order, cells=cells: racing(table, order, cells, half=False),
@@ -116,10 +123,18 @@ def replays(table: Table, best: dict[str, str], draws: int) -> Iterator[dict[str
         for name, rule in rules.items():
             choices = [rule(order) for order in orders]
             row = {"budget": None if budget == inf else budget, "rule": name}
-            row |= {"cells": cells} if name != "rule of 2026" else {"plan": vars(made), "planned": cost(made, table)}
+            row |= _planned(name, extend, ours, made, cells)
             row |= {f"against_{key}": summary(table, choices, value) for key, value in best.items()}
             print(table.name, budget, name, json.dumps(row["against_costs"]), flush=True)
             yield row
+
+
+def _planned(name: str, extend: Extend, ours: StudyPlan, made: Plan, cells: float) -> dict[str, Any]:
+    """What a rule meant to measure."""
+    if name == "longspan extend":
+        parts = {key: getattr(ours, key) for key in ("readings", "race_length", "finalists", "contexts", "lengths")}
+        return {"plan": {**parts, "whole": len(ours.whole)}, "planned": ours.seconds(extend.pace)}
+    return {"plan": vars(made), "planned": cost(made, extend.table)} if name == "rule of 2026" else {"cells": cells}
 
 
 def page(found: dict[str, Any], command: str) -> str:

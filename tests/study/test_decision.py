@@ -107,6 +107,14 @@ def test_a_tie_that_costs_more_than_the_indifference_is_named_and_not_taken() ->
     assert [tie.method for tie in found.ties] == ["rerope"]
 
 
+def test_a_mean_within_the_indifference_is_not_enough() -> None:
+    """The simpler one looks 0.005 nats worse, and may as well be 0.05 worse."""
+    wide = [0.1, -0.1, 0.08, -0.08, 0.06, -0.06, 0.04, -0.04]
+    simple = replace(scores(2.7), loss=[2.705 + n for n in wide])
+    found = decide(judged(rerope_AND_log_length=scores(2.7), rerope=simple))
+    assert (found.winner, found.chosen_by) == ("rerope + log_length", "cost")
+
+
 def test_a_sure_difference_is_no_tie_however_small() -> None:
     """Differences that hardly vary: the simpler one is surely worse by 0.01 nats."""
     shifted = replace(

@@ -16,8 +16,8 @@ the whole text, which may read farther than its config says. Within the trained 
 from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
-from math import exp, log
-from statistics import fmean
+from math import exp, log, sqrt
+from statistics import fmean, stdev
 
 from longspan.measure.interval import Estimate, mean, paired
 from longspan.measure.statistics.racing import EXCHANGE
@@ -124,8 +124,8 @@ def decide(judged: Field) -> Decision:
         return Decision("plain" if ahead else "truncation")
     scores = judged.methods
     near = [name for name in worth if not any(difference(scores[name], scores[other]).above_zero for other in worth)]
-    least = min(fmean(scores[name].costs) for name in near)
-    alike = [name for name in near if fmean(scores[name].costs) - least <= INDIFFERENCE]
+    best = min(near, key=lambda name: fmean(scores[name].costs))
+    alike = [name for name in near if name == best or _about_as_good(scores[name], scores[best])]
     winner = min(alike, key=lambda name: (name not in judged.exportable, len(parts(name))))
     ties = sorted(
         (
@@ -137,6 +137,15 @@ def decide(judged: Field) -> Decision:
         key=lambda tie: tie.difference.value,
     )
     return Decision("method", winner, _chosen_by(winner, alike, judged.exportable) if ties else None, tuple(ties))
+
+
+def _about_as_good(method: Scores, best: Scores) -> bool:
+    """Whether a method's mean cost and a standard error more are within the indifference of the lowest one.
+
+    The mean alone would take a method that is 0.05 nats worse in one of ten studies of eight documents.
+    """
+    gaps = [own - other for own, other in zip(method.costs, best.costs, strict=True)]
+    return fmean(gaps) + stdev(gaps) / sqrt(len(gaps)) <= INDIFFERENCE
 
 
 def _chosen_by(winner: str, alike: Sequence[str], exportable: AbstractSet[str]) -> ChosenBy:
