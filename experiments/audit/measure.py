@@ -78,9 +78,13 @@ def audited(known: Known, model: Path, server: Sequence[str], expect: str) -> di
 @contextmanager
 def in_process(setting: Setting, folder: Path) -> Iterator[list[str]]:
     """Let `running` load what a setting says."""
+    flags = dict(setting.flags)
+    if written := flags.pop("kv_overrides", None):
+        key, _, value = str(written).partition("=float:")
+        flags["kv_overrides"] = {key: float(value)}
     asked = {
         "model": str(folder / f"smollm2{setting.model}.gguf"),
-        "flags": dict(setting.flags),
+        "flags": flags,
         "kept": setting.kept,
         "length": TRAINED,
     }
@@ -112,6 +116,7 @@ def main() -> None:
     parser.add_argument("--work", type=Path, required=True, help="a folder for models and logs")
     parser.add_argument("--kind", choices=KINDS, required=True, help="several kinds may run at the same time")
     parser.add_argument("--expect", default="", help="settings that were meant to do this; all where left out")
+    parser.add_argument("--only", default="", help="a part of the name of a setting")
     given = parser.parse_args()
     given.work.mkdir(parents=True, exist_ok=True)
     with FileLock(given.work / "prepare.lock"):
@@ -125,7 +130,7 @@ def main() -> None:
     here = given.kind == "engine"
     for setting in KINDS[given.kind]:
         key = f"{ENGINE}: {setting.key.partition(': ')[2]}" if here else setting.key
-        if key in present or given.expect not in ("", setting.expect):
+        if key in present or given.expect not in ("", setting.expect) or given.only not in key:
             continue
         with in_process(setting, given.work) if here else over_http(setting, given) as server:
             found = audited(known, model, server, setting.expect)

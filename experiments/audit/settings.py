@@ -59,6 +59,11 @@ def yarn(factor: float = 4.0, original: int = TRAINED, **flags: object) -> dict[
     return {"rope_scaling_type": 2, "rope_freq_scale": 1 / factor, "yarn_orig_ctx": original, **flags}
 
 
+def gain(times: float) -> str:
+    """The attention factor as a file's metadata give it; llama.cpp overwrites what `--yarn_attn_factor` says."""
+    return f"llama.rope.scaling.attn_factor=float:{times:.6f}"
+
+
 def linear(factor: float) -> dict[str, object]:
     """llama.cpp's flags for linear interpolation."""
     return {"rope_scaling_type": 1, "rope_freq_scale": 1 / factor}
@@ -81,8 +86,8 @@ BROKEN = (
     llama("twice the factor", YARN4, "factor 8, the double", **yarn(8)),
     llama("the factor squared", YARN4, "factor 16, the square", **yarn(16)),
     llama(f"original length {RAISED} for {TRAINED}", YARN4, f"original length {RAISED}", **yarn(original=RAISED)),
-    llama("attention factor missing", YARN4, "attention factor is missing", **yarn(yarn_attn_factor=1 / GAIN)),
-    llama("attention factor twice", YARN4, "attention factor is applied twice", **yarn(yarn_attn_factor=GAIN)),
+    llama("attention factor missing", YARN4, "attention factor is missing", **yarn(kv_overrides=gain(1 / GAIN))),
+    llama("attention factor twice", YARN4, "attention factor is applied twice", **yarn(kv_overrides=gain(GAIN))),
     llama("base 10 000", YARN4, "rope_theta 10000 ", **yarn(rope_freq_base=10_000)),
     llama("base 1 000 000", YARN4, "rope_theta 1e+06", **yarn(rope_freq_base=1_000_000)),
     llama("NTK-aware base in place of YaRN", YARN4, "ntk(factor=4)", **ntk(4)),
@@ -105,6 +110,7 @@ RIGHT: tuple[tuple[str, dict[str, object]], ...] = (
     (PLAIN, {}),
     (NTK4, ntk(4)),
 )
+IGNORED = llama("a flag that llama.cpp overwrites (yarn_attn_factor)", YARN4, **yarn(yarn_attn_factor=1 / GAIN))
 KERNELS: tuple[tuple[str, dict[str, object]], ...] = (
     ("defaults", {}),
     ("flash attention", {"flash_attn": True}),
@@ -112,7 +118,10 @@ KERNELS: tuple[tuple[str, dict[str, object]], ...] = (
     ("8-bit keys", {"type_k": 8}),
     ("8-bit keys and values", {"type_k": 8, "type_v": 8, "flash_attn": True}),
 )
-CORRECT = tuple(llama(name, expect, **meant, **how) for name, how in KERNELS for expect, meant in RIGHT)
+CORRECT = (
+    *(llama(name, expect, **meant, **how) for name, how in KERNELS for expect, meant in RIGHT),
+    IGNORED,
+)
 
 
 def served(name: str, expect: str, truth: str = "", more: tuple[str, ...] = (), **config: object) -> Setting:

@@ -98,3 +98,12 @@ def test_near_ties_do_not_count_as_mistakes() -> None:
     found = weigh(np.zeros(240), away, np.repeat(np.arange(6), 40), chosen=True)
     assert found.fits
     assert found.alike == (found.ranking[0].index, found.ranking[1].index)
+
+
+def test_tokens_that_were_not_read_each_count() -> None:
+    """A cut to 16 tokens more or less differs in those tokens only."""
+    values = -np.abs(np.random.default_rng(3).normal(3, 2, 160))
+    places = np.arange(160)
+    cuts = np.stack([np.where(places >= kept, np.nan, values) for kept in (64, 80, 48)])
+    given = np.where(places >= 64, np.nan, values + 0.05 * np.random.default_rng(4).normal(size=160))
+    assert weigh(given, cuts, np.zeros(160, dtype=np.int64)).alike == (0,)

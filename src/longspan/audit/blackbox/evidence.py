@@ -6,7 +6,8 @@ Heavy tails let rounded weights, other kernels and bfloat16 be off on single tok
 hypothesis, so that a server's noise makes hypotheses harder to tell apart. Neighboring tokens share their noise, so
 that `BLOCK` of them count as one observation, and one observation counts `MOST` nats at most: a hypothesis is ruled
 out where the sum over all blocks of its log-likelihood ratio to the best one exceeds log(hypotheses / (1 − level)),
-Ville's bound for an e-process, which holds for all hypotheses together.
+Ville's bound for an e-process, which holds for all hypotheses together. A token that the server has a number for and
+that the model never reads under a hypothesis, or the other way round, is no noise: each of them is an observation.
 
 A difference must also be worth something: `WORTH` nats per token. Below it, the server's own rounding may lean towards
 the wrong one of two hypotheses that predict nearly the same.
@@ -130,8 +131,10 @@ def weigh(
     best = int(likelihood.mean(1).argmax())
     ahead = likelihood[best] - likelihood
     sure = np.log(len(off)) - np.log(1 - LEVEL)
-    blocks = _blocks(ahead, request)
-    apart = (blocks.clip(-MOST, MOST).sum(0) >= sure) & (ahead.mean(1) >= WORTH)
+    absent = np.isnan(given)[None] != np.isnan(predicted)
+    blocks = _blocks(np.where(absent | absent[best], 0.0, ahead), request).clip(-MOST, MOST).sum(0)
+    unread = MOST * (absent.sum(1) - absent[best].sum())  # not noise, which neighbors share: each token counts
+    apart = (blocks + unread >= sure) & (ahead.mean(1) >= WORTH)
     ranking = sorted(range(len(off)), key=lambda index: (ahead[index].mean(), index))
     return Evidence(
         tuple(Ranked(i, float(ahead[i].mean()), bool(apart[i]), float(np.median(sizes[i]))) for i in ranking),
