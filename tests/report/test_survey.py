@@ -11,7 +11,7 @@ from longspan.measure.statistics.effective import Threshold, certify
 from longspan.report.figures.length import several_lengths
 from longspan.report.survey import files, share_text
 from longspan.report.text import aligned, value
-from longspan.survey.summary import LossRow, Setting, Survey, TaskRow
+from longspan.survey.summary import NumberRow, Setting, Survey, TaskRow
 
 SETTING = Setting(
     model="bundled",
@@ -39,7 +39,7 @@ PLAIN = TaskRow(
 )
 FAILED = TaskRow("niah_single_1", "ntk(factor=16.0)", {}, {}, {}, None, "the model returned NaN")
 BEGUN = TaskRow("vt", "plain", {512: mean([0.5])}, {}, {}, None, None)
-LOSS = LossRow("last_k", "plain", "nats", {512: Estimate(3.25, 3.0, 3.5, 8), 1024: Estimate(4.0, 3.9, 4.1, 8)}, None)
+LOSS = NumberRow("last_k", "plain", "nats", {512: Estimate(3.25, 3.0, 3.5, 8), 1024: Estimate(4.0, 3.9, 4.1, 8)}, None)
 SURVEY = Survey(SETTING, (PLAIN, FAILED, BEGUN), (LOSS, replace(LOSS, method="yarn", values={}, failed="NaN")))
 
 
