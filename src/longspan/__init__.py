@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from longspan.notation import parse as parse
     from longspan.plan import Plan as Plan
     from longspan.pretrained.attach import attached as attached
+    from longspan.pretrained.attach import design as design
     from longspan.pretrained.attach import detach as detach
     from longspan.pretrained.attach import extend as extend
     from longspan.pretrained.storing.save import load as load
@@ -29,6 +30,7 @@ _HOMES = {
     "Scheme": "scheme",
     "attached": "pretrained.attach",
     "attend": "compute.attend",
+    "design": "pretrained.attach",
     "detach": "pretrained.attach",
     "extend": "pretrained.attach",
     "load": "pretrained.storing.save",
@@ -44,6 +46,7 @@ __all__ = [
     "Scheme",
     "attached",
     "attend",
+    "design",
     "detach",
     "extend",
     "load",
