@@ -25,7 +25,8 @@ def page() -> str:
     results = sorted(FOLDER.glob("results/attention*.json"))
     grids = sorted(FOLDER.glob("results/measuring-depths-*.json"))
     attention = "".join(_section(json.loads(path.read_text())) for path in results)
-    return HEAD + attention + _model_section() + "".join(_grid(json.loads(path.read_text())) for path in grids)
+    depths = "".join(_grid(json.loads(path.read_text())) for path in grids)
+    return HEAD + attention + _model_section() + _training_section() + depths
 
 
 def _grid(found: dict[str, Any]) -> str:
@@ -40,6 +41,29 @@ def _grid(found: dict[str, Any]) -> str:
         f"most. {found['hardware']}, torch {found['torch']}, Python {found['python']}, load average "
         f"{found['load_average']:.1f}.\n"
     )
+
+
+def _training_section() -> str:
+    """A training step with a design, over the same model as transformers makes it."""
+    found = json.loads((FOLDER / "results" / "training.json").read_text())
+    rows = found["rows"]
+    lines = [
+        f"\n## `{found['command']}`\n\nForward and backward pass of a Llama of 6 layers, width 256 and 8 heads with a "
+        "design, over that of the same model as transformers makes it, with PyTorch's own attention: 4096 tokens in "
+        f"rows of a length, {rows[0]['dtype']}. {found['hardware']}, torch {found['torch']}, Python {found['python']}, "
+        f"load average {found['load_average']:.1f} at the start"
+        f"{', real-time priority' if found.get('real_time') else ''}.\n",
+        *_table(rows, lambda row: f"rows of {row['length']} ({row['baseline_seconds']:.2f} s)"),
+        "",
+        "The most memory that a pass over one text takes beside the model, MB, and bytes per token:",
+        "",
+    ]
+    lengths = list(found["memory"][0]["bytes"])
+    lines += [f"| design | {' | '.join(lengths)} |", f"|---|{'---|' * len(lengths)}"]
+    for each in found["memory"]:
+        cells = [f"{size / 1e6:.0f} ({size / int(n):.0f})" for n, size in each["bytes"].items()]
+        lines.append(f"| {each['plan']} | {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
 
 
 def _model_section() -> str:
