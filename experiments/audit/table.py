@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from settings import BROKEN, CORRECT, LLAMA_CPP, TRANSFORMERS
+from settings import BROKEN, CORRECT, ENGINE, LLAMA_CPP, TRANSFORMERS
 
 HERE = Path(__file__).parent
 RESULTS = HERE / "results" / "servers.jsonl"
@@ -31,6 +31,8 @@ def said(record: dict[str, Any]) -> str:
 
 def rows(found: Sequence[dict[str, Any]]) -> Iterator[str]:
     """Yield the lines of a table."""
+    if not found:
+        return
     yield "| meant | set | the audit says | ahead, nats per token | right |"
     yield "|---|---|---|---|---|"
     for record in found:
@@ -47,19 +49,18 @@ def share(found: Sequence[dict[str, Any]]) -> str:
 
 def page(found: Sequence[dict[str, Any]]) -> str:
     """Return the text between the two marks."""
-    of_llama = [record for record in found if record["key"].startswith(LLAMA_CPP)]
-    broken = [record for record in of_llama if record["truth"]]
-    correct = [record for record in of_llama if not record["truth"]]
+    parts: list[str] = []
+    for server in (ENGINE, LLAMA_CPP):
+        own = [record for record in found if record["key"].startswith(server)]
+        broken = [record for record in own if record["truth"]]
+        correct = [record for record in own if not record["truth"]]
+        parts += ["", f"{server}: {share(broken)} mistakes named ({len(BROKEN)} planned).", *rows(broken)]
+        parts += [
+            "",
+            f"{server}: {share(correct)} correct settings not accused ({len(CORRECT)} planned).",
+            *rows(correct),
+        ]
     writing = [record for record in found if record["key"].startswith(TRANSFORMERS)]
-    parts = [
-        f"{LLAMA_CPP}, broken: {share(broken)} mistakes named (of {len(BROKEN)} planned).",
-        *rows(broken),
-        f"{LLAMA_CPP}, correct: {share(correct)} not accused (of {len(CORRECT)} planned): "
-        f"{'; '.join(sorted({record['key'].partition(': ')[2].partition(';')[0] for record in correct}))}; each for "
-        f"{', '.join(sorted({record['expect'] for record in correct}))}.",
-    ]
-    if wrong := [record for record in correct if not record["right"]]:
-        parts += ["", *rows(wrong)]
     if writing:
         parts += ["", f"{TRANSFORMERS}, which gives no log-probabilities: {share(writing)} right.", "", *rows(writing)]
     machine = found[0]["hardware"] if found else {}
