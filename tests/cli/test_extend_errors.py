@@ -14,7 +14,7 @@ from pretrained import damage
 from tiny import llama, save_model, words_tokenizer, write_texts
 
 LINES: dict[str, tuple[list[str], str]] = {
-    "no length": ([], "give the number of tokens to read: --to N"),
+    "no length": ([], "give the number of tokens to read, as in --to 32k"),
     "unknown method": (["--to", "256", "--method", "rerpoe"], "unknown method 'rerpoe'"),
     "bad argument": (["--to", "256", "--method", "rerope(widow=3)"], "did you mean 'window'?"),
     "needs training": (["--to", "256", "--method", "alibi"], "needs training"),

@@ -70,7 +70,7 @@ def flags(verb: Callable[..., None], numbers: st.SearchStrategy[str]) -> st.Sear
 
 
 def test_every_number_is_drawn() -> None:
-    assert numeric(extend.extend) == ["--to", "--docs", "--tolerance", "--budget", "--trained-length"]
+    assert numeric(extend.extend) == ["--to", "--docs", "--tolerance", "--budget", "--trained-length", "--ray"]
     assert numeric(bench.bench) == ["--length", "--rounds"]
     assert numeric(export.export) == ["--to"]
 

@@ -195,6 +195,11 @@ def test_a_second_design_is_refused() -> None:
         design(made("alibi"), "rope")
 
 
+def test_a_name_is_no_untrained_model() -> None:
+    with pytest.raises(RefusalError, match=r"got 'bundled': make one with AutoModelForCausalLM\.from_config"):
+        design("bundled", "rope")  # type: ignore[type-var]
+
+
 def test_learned_numbers_follow_their_seed_and_are_different_in_each_layer() -> None:
     def numbers(seed: int) -> list[Tensor]:
         model = design(LlamaForCausalLM(LlamaConfig(**llama(VOCABULARY).config.to_dict())), "kerple_log", seed=seed)

@@ -110,6 +110,11 @@ def design(model: _Model, plan: Plan | Scheme | str, *, seed: int = 0, backend: 
     Errors: RefusalError for a model that has a design or an extension, and where this model cannot take the plan;
     NotationError and SchemeError for a plan that means nothing.
     """
+    if not isinstance(model, nn.Module):
+        raise RefusalError(
+            f"design takes an untrained model, got {shown(model)}: make one with "
+            "AutoModelForCausalLM.from_config(config)"
+        )
     if attachment_of(model) is not None:
         raise RefusalError("this model carries a plan already: give a model fresh from its config")
     anatomy = probe(model)
