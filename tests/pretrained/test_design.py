@@ -11,7 +11,7 @@ from torch import Tensor
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from longspan.errors import RefusalError
-from longspan.pretrained.attach import attached, design, detach, extend
+from longspan.pretrained.attach import attached, check_untrained, design, detach, extend
 from longspan.pretrained.attachment import attachment_of
 from tiny import llama
 
@@ -197,7 +197,7 @@ def test_a_second_design_is_refused() -> None:
 
 def test_a_name_is_no_untrained_model() -> None:
     with pytest.raises(RefusalError, match=r"got 'bundled': make one with AutoModelForCausalLM\.from_config"):
-        design("bundled", "rope")  # type: ignore[type-var]
+        check_untrained("bundled")
 
 
 def test_learned_numbers_follow_their_seed_and_are_different_in_each_layer() -> None:

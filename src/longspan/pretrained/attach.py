@@ -110,13 +110,7 @@ def design(model: _Model, plan: Plan | Scheme | str, *, seed: int = 0, backend: 
     Errors: RefusalError for a model that has a design or an extension, and where this model cannot take the plan;
     NotationError and SchemeError for a plan that means nothing.
     """
-    if not isinstance(model, nn.Module):
-        raise RefusalError(
-            f"design takes an untrained model, got {shown(model)}: make one with "
-            "AutoModelForCausalLM.from_config(config)"
-        )
-    if attachment_of(model) is not None:
-        raise RefusalError("this model carries a plan already: give a model fresh from its config")
+    check_untrained(model)
     anatomy = probe(model)
     target = target_of(anatomy, None)
     resolved = resolve_design(plan, target, len(anatomy.layers))
@@ -124,6 +118,20 @@ def design(model: _Model, plan: Plan | Scheme | str, *, seed: int = 0, backend: 
     add_learned(anatomy, resolved, seed)
     _install_design(model, anatomy, replace(target, design=resolved), backend)
     return model
+
+
+def check_untrained(model: object) -> None:
+    """Check what somebody gives to `design`.
+
+    Errors: RefusalError for what is no model, and for a model that carries a plan already.
+    """
+    if not isinstance(model, nn.Module):
+        raise RefusalError(
+            f"design takes an untrained model, got {shown(model)}: make one with "
+            "AutoModelForCausalLM.from_config(config)"
+        )
+    if attachment_of(model) is not None:
+        raise RefusalError("this model carries a plan already: give a model fresh from its config")
 
 
 def has_design(model: nn.Module) -> bool:
