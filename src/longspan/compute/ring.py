@@ -30,9 +30,11 @@ from torch import Tensor
 from longspan.compute.inputs import Inputs, check_numbers, check_tensors, check_weights
 from longspan.compute.kernels.kernel import KERNELS
 from longspan.compute.places import contiguous
+from longspan.compute.tiling.decompose import share as share_of
 from longspan.compute.tiling.lowering import Span, count_visible
 from longspan.compute.tiling.softmax import SpanSoftmax, refusal
 from longspan.errors import RefusalError, ShapeError
+from longspan.memo import remember
 from longspan.scheme import Scheme
 from longspan.slots import VectorBias
 
@@ -84,7 +86,7 @@ class Zigzag:
 
     def pairs(self, scheme: Scheme, query_chunk: int, key_chunk: int) -> int:
         """How many pairs of two chunks the mask lets exist."""
-        return int(count_visible(scheme, self.span(query_chunk, key_chunk), torch.device("cpu")).sum())
+        return _count_pairs(scheme, self.span(query_chunk, key_chunk))
 
     def needed(self, scheme: Scheme, rank: int, source: int) -> tuple[int, ...]:
         """The chunks of `source` of which process `rank` sees a key."""
@@ -95,6 +97,12 @@ class Zigzag:
         """How many keys process `rank` sends in a forward pass, and values as many."""
         others = (other for other in range(self.ranks) if other != rank)
         return sum(len(self.needed(scheme, other, rank)) * self.size for other in others)
+
+
+@remember(4096)
+def _count_pairs(scheme: Scheme, span: Span) -> int:
+    """How many pairs of a span the mask lets exist; every call of every layer asks again."""
+    return int(count_visible(scheme, span, torch.device("cpu")).sum())
 
 
 @dataclass(frozen=True, eq=False)
@@ -249,12 +257,12 @@ class _RingAttention(torch.autograd.Function):
                 rows = ring.rows(half)
                 part, part_lse = ring.part(query[:, :, rows], *held[chunk], weights, scale, half, chunk)
                 total = torch.logaddexp(lse[:, :, rows], part_lse)
-                out[:, :, rows] = torch.lerp(out[:, :, rows], part.to(dtype), _share(part_lse, total))
+                out[:, :, rows] = torch.lerp(out[:, :, rows], part.to(dtype), share_of(part_lse, total))
                 lse[:, :, rows] = total
         logit = ring.logit(query, weights)
         if logit is not None:
             total = torch.logaddexp(lse, logit[:, None].to(dtype))
-            out *= _share(lse, total)
+            out *= share_of(lse, total)
             lse = total
         ctx.ring, ctx.scale, ctx.names = ring, scale, names
         ctx.save_for_backward(query, key, value, out, lse, *numbers)
@@ -276,7 +284,7 @@ class _RingAttention(torch.autograd.Function):
                 with torch.enable_grad():
                     weights = dict(zip(names, leaves[3:], strict=True))
                     part, part_lse = ring.part(*leaves[:3], weights, scale, half, chunk)
-                share, own = _share(part_lse.detach(), lse[:, :, rows]), gradient[:, :, rows]
+                share, own = share_of(part_lse.detach(), lse[:, :, rows]), gradient[:, :, rows]
                 along = (own * (part.detach().to(own.dtype) - out[:, :, rows])).sum(-1)
                 into = [(share * own).to(part.dtype), (share[..., 0] * along).to(part_lse.dtype)]
                 found = torch.autograd.grad([part, part_lse], leaves, into, allow_unused=True)
@@ -303,8 +311,3 @@ def _add(sums: Sequence[Tensor], found: Sequence[Tensor | None]) -> None:
     for total, own in zip(sums, found, strict=True):
         if own is not None:
             total += own
-
-
-def _share(part: Tensor, total: Tensor) -> Tensor:
-    """e^{part − total}, and 0 for a row without keys."""
-    return (part - total.masked_fill(total == -torch.inf, 0.0)).exp()[..., None]

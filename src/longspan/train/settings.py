@@ -254,7 +254,7 @@ def checked(value: Any, wanted: Any, name: str) -> Any:
         if value not in get_args(wanted):
             raise InputError(f"{name} must be {' or '.join(map(repr, get_args(wanted)))}, got {shown(value)}")
         return value
-    kinds = tuple(kind for kind in (get_args(wanted) or (wanted,)))
+    kinds = get_args(wanted) or (wanted,)
     if float in kinds and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
     if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):

@@ -13,11 +13,11 @@ from typing import Any
 
 import numpy as np
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
-from transformers import AutoTokenizer, PreTrainedTokenizerFast
+from transformers import PreTrainedTokenizerFast
 
 from longspan.disk import replaced_folder
 from longspan.errors import InputError
-from longspan.pretrained.storing.checkpoint import refusing
+from longspan.measure import loading
 
 WINDOW = 32
 """Tokens that two texts must share in a row to count as overlapping."""
@@ -57,8 +57,7 @@ def load_tokenizer(name: str) -> Any:
     """
     if name == BYTES:
         return byte_tokenizer()
-    with refusing(f"cannot load the tokenizer {name}"):
-        return AutoTokenizer.from_pretrained(name)
+    return loading.load_tokenizer(name)
 
 
 def byte_tokenizer() -> PreTrainedTokenizerFast:
