@@ -5,23 +5,50 @@ import torch
 from torch import nn
 
 from longspan.absolute.learned import Learned, hierarchical
-from longspan.errors import ShapeError
+from longspan.errors import SchemeError, ShapeError
+
+LEARNED = Learned(length=8, spread=0.02)
 
 
 def test_it_is_an_embedding() -> None:
-    learned = Learned(8, 4)
-    wanted = nn.Embedding.from_pretrained(learned.table.detach())
+    table = nn.Parameter(LEARNED.initial_weights(4)["table"])
+    wanted = nn.Embedding.from_pretrained(table.detach())
     positions = torch.tensor([[0, 3], [7, 7]])
-    assert torch.equal(learned(positions), wanted(positions))
-    learned(positions).sum().backward()
-    assert learned.table.grad is not None
-    assert learned.table.grad[:, 0].tolist() == [1, 0, 0, 1, 0, 0, 0, 2]
+    found = LEARNED.vectors(positions, 4, {"table": table}, training=True)
+    assert torch.equal(found, wanted(positions))
+    found.sum().backward()
+    assert table.grad is not None
+    assert table.grad[:, 0].tolist() == [1, 0, 0, 1, 0, 0, 0, 2]
+
+
+def test_rows_start_as_large_as_asked() -> None:
+    table = Learned(length=200, spread=0.3).initial_weights(50, torch.Generator().manual_seed(0))["table"]
+    assert float(table.std()) == pytest.approx(0.3, rel=0.02)
+    assert float(table.mean()) == pytest.approx(0.0, abs=0.01)
 
 
 @pytest.mark.parametrize("position", [-1, 8])
-def test_positions_beyond_the_table_are_refused(position: int) -> None:
-    with pytest.raises(ShapeError, match=f"end at 7, got {position}"):
-        Learned(8, 4)(torch.tensor([0, position]))
+def test_in_training_positions_beyond_the_table_are_refused(position: int) -> None:
+    weights = LEARNED.initial_weights(4)
+    with pytest.raises(ShapeError, match=f"end at 7, got {position}; give the table more rows"):
+        LEARNED.vectors(torch.tensor([0, position]), 4, weights, training=True)
+
+
+def test_afterwards_positions_beyond_the_table_are_read_hierarchically() -> None:
+    weights, positions = LEARNED.initial_weights(4), torch.arange(64)
+    found = Learned(length=8, alpha=0.3).vectors(positions, 4, weights)
+    assert torch.equal(found, hierarchical(weights["table"], positions, 0.3))
+
+
+def test_fractions_are_refused() -> None:
+    with pytest.raises(ShapeError, match="these are fractions: use sinusoidal"):
+        LEARNED.vectors(torch.tensor([0.5]), 4, LEARNED.initial_weights(4))
+
+
+@pytest.mark.parametrize("wrong", [{"length": 0}, {"alpha": 0.5}, {"alpha": 1.0}, {"spread": 0.0}])
+def test_numbers_without_a_meaning_are_refused(wrong: dict) -> None:
+    with pytest.raises(SchemeError, match=f"learned: {next(iter(wrong))} must be"):
+        Learned(**wrong)
 
 
 def test_trained_rows_stay_to_the_bit() -> None:

@@ -123,6 +123,36 @@ def test_the_neutral_sampler_changes_nothing(tmp_path: Path) -> None:
     assert losses(tmp_path / "moved") == pytest.approx(losses(tmp_path / "plain"), rel=1e-5)
 
 
+@pytest.mark.parametrize(
+    ("absolute", "positions"),
+    [
+        ("sinusoidal", "contiguous"),
+        ("sinusoidal", "equal_mean(mean=16)"),
+        ("learned", "contiguous"),
+        ("learned(length=40)", "random(span=40)"),
+    ],
+)
+def test_absolute_positions_are_trained_and_read_beyond_the_trained_length(
+    tmp_path: Path, absolute: str, positions: str
+) -> None:
+    wanted = settings(tmp_path, "nope", steps=60, rate=2e-2, design_absolute=absolute, design_positions=positions)
+    finish(Run(wanted, tmp_path / "run"))
+    found = losses(tmp_path / "run")
+    assert sum(found[-5:]) < 0.8 * sum(found[:5])
+    ids = torch.arange(1, 60)[None]
+    with torch.no_grad():
+        logits = load(tmp_path / "run" / "model")(input_ids=ids).logits
+    assert logits.isfinite().all()
+    bare = load(tmp_path / "run" / "model").config.to_dict()
+    assert "absolute" not in bare  # the design is not the architecture's
+
+
+def test_sampled_positions_beyond_a_table_are_refused_before_the_first_step(tmp_path: Path) -> None:
+    wanted = settings(tmp_path, "nope", design_absolute="learned", design_positions="random(span=40)")
+    with pytest.raises(LongspanError, match=r"design\.positions or .* reach \d+, and .* end at 15"):
+        Run(wanted, tmp_path / "run")
+
+
 def test_a_loss_that_is_no_number_stops_with_its_rows(tmp_path: Path) -> None:
     run = Run(settings(tmp_path), tmp_path / "run")
     with torch.no_grad():

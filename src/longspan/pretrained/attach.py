@@ -12,12 +12,13 @@ from longspan.plan import Plan
 from longspan.pretrained.anatomy.layers import Anatomy
 from longspan.pretrained.anatomy.probe import probe
 from longspan.pretrained.attachment import Attachment, attachment_of
-from longspan.pretrained.design import add_learned, resolve_design
+from longspan.pretrained.design import add_learned, resolve_absolute, resolve_design
 from longspan.pretrained.division import divide
 from longspan.pretrained.resolve import resolve
 from longspan.pretrained.self_test import check_plain_rotation
 from longspan.pretrained.target import Target, target_of
 from longspan.scheme import Scheme
+from longspan.slots.absolute import Absolute
 
 _Model = TypeVar("_Model", bound=nn.Module)
 
@@ -95,7 +96,14 @@ def detach(model: _Model) -> _Model:
     return model
 
 
-def design(model: _Model, plan: Plan | Scheme | str, *, seed: int = 0, backend: str = "auto") -> _Model:
+def design(
+    model: _Model,
+    plan: Plan | Scheme | str,
+    *,
+    absolute: Absolute | str | None = None,
+    seed: int = 0,
+    backend: str = "auto",
+) -> _Model:
     """Give an untrained model the plan that it is going to be trained with; return the same model.
 
     Every part of the catalogue is allowed, learned numbers included: they become parameters of the attention modules.
@@ -104,6 +112,8 @@ def design(model: _Model, plan: Plan | Scheme | str, *, seed: int = 0, backend: 
     Arguments:
         model: a causal language model of transformers with rotary positions, made from its config.
         plan: as in "alibi", "rope + key_norm", "hwfa" or "kerple_log".
+        absolute: what is added to embeddings for their positions: "sinusoidal" or "learned"; None for nothing. A plan
+            beside it that does not rotate is "nope".
         seed: of the learned numbers.
         backend: the name of a backend of `attend`.
 
@@ -115,8 +125,9 @@ def design(model: _Model, plan: Plan | Scheme | str, *, seed: int = 0, backend: 
     target = target_of(anatomy, None)
     resolved = resolve_design(plan, target, len(anatomy.layers))
     check_plain_rotation(model, anatomy, target, divide(anatomy, resolved), backend)
-    add_learned(anatomy, resolved, seed)
-    _install_design(model, anatomy, replace(target, design=resolved), backend)
+    added = resolve_absolute(absolute, anatomy, target.geometry.trained_length)
+    add_learned(anatomy, resolved, added, seed)
+    _install_design(model, anatomy, replace(target, design=resolved, absolute=added), backend)
     return model
 
 

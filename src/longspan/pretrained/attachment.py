@@ -13,6 +13,7 @@ from longspan.pretrained.anatomy.private_configs import swap_configs
 from longspan.pretrained.announced import AnnouncedLength
 from longspan.pretrained.division import Work, rotates, without_rotation
 from longspan.pretrained.running import temperature
+from longspan.pretrained.running.absolute import AbsoluteHook, first_block
 from longspan.pretrained.running.attention import IMPLEMENTATION, LAYER, Extended, Stock
 from longspan.pretrained.running.forward_pass import ForwardPasses
 from longspan.pretrained.running.hooks import RotaryHook, TextModelHooks, WrapperHooks
@@ -120,6 +121,9 @@ class Attachment:
             self._hooks += WrapperHooks(self.model, self.passes).install(self.model)
         windows = [layer.local_size for layer in self.anatomy.layers if layer.local_size]
         self._hooks += TextModelHooks(base, self.passes, min(windows, default=None)).install(base)
+        if self.target.absolute is not None:
+            block = first_block(self.anatomy)
+            self._hooks += AbsoluteHook(block, self.target.absolute, self.passes).install(block)
 
     def _install_layers(self) -> None:
         """Let each attention layer do what remains for it; layers with the same work share one object."""

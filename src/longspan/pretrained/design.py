@@ -2,6 +2,7 @@
 
     model = LlamaForCausalLM(config)                   # untrained
     longspan.design(model, "alibi")                    # or "kerple_log", "nope", "xpos", "hwfa", "rope + key_norm" …
+    longspan.design(model, "nope", absolute="sinusoidal")      # positions added to embeddings, or "learned"
 
 Numbers that a part learns (KERPLE's, T5's, URPE's …) become parameters of each attention module, under the name
 `longspan`, so that optimizers, `state_dict` and checkpoints know them like all others.
@@ -17,18 +18,24 @@ import torch
 
 from longspan.errors import RefusalError, SchemeError
 from longspan.mask.all import All
-from longspan.notation import parse_plan, parts
+from longspan.notation import parse_plan, parts, read_value
 from longspan.plan import Plan
 from longspan.pretrained.anatomy.layers import Anatomy
+from longspan.pretrained.running.absolute import SLOT, first_block
 from longspan.pretrained.running.learned import LEARNED, Learned
 from longspan.pretrained.target import Target
+from longspan.registry import registered
 from longspan.rotation.nope import NoPE
 from longspan.rotation.rope import RoPE
 from longspan.scheme import Scheme
 from longspan.slots import Part
+from longspan.slots.absolute import Absolute
 
 FIXED = ("qk_norm", "cap", "bias", "direction", "normalizer", "reweight", "scale")
 """Slots whose answers a trained model keeps."""
+
+SPREAD = 0.02
+"""The standard deviation of embeddings at the start, where a config does not name it."""
 
 
 def resolve_design(wanted: Plan | Scheme | str, target: Target, num_layers: int) -> Plan:
@@ -59,14 +66,39 @@ def _own_rotation(scheme: Scheme, target: Target) -> Scheme:
     return replace(scheme, rotation=RoPE() if fitted == own else fitted)
 
 
-def add_learned(anatomy: Anatomy, plan: Plan, seed: int) -> None:
-    """Register the numbers that each layer's scheme learns as parameters of its attention module."""
+def resolve_absolute(wanted: Absolute | str | None, anatomy: Anatomy, trained_length: int) -> Absolute | None:
+    """Return what is added to embeddings with its numbers filled in from the model that is going to be trained.
+
+    Errors: NotationError and SchemeError for a text that means nothing.
+    """
+    if isinstance(wanted, str):
+        wanted = read_absolute(wanted)
+    spread = getattr(anatomy.base.config, "initializer_range", None) or SPREAD
+    return None if wanted is None else wanted.fill(trained_length, float(spread))
+
+
+def read_absolute(text: str) -> Absolute:
+    """Return the encoding that a text names, as in "sinusoidal" or "learned(length=512)".
+
+    Errors: NotationError and SchemeError for a text that means nothing.
+    """
+    return read_value(text, registered("longspan.absolute", Absolute), "absolute encoding")
+
+
+def add_learned(anatomy: Anatomy, plan: Plan, absolute: Absolute | None, seed: int) -> None:
+    """Register what a design learns: a scheme on its attention module, positions on the first layer."""
     generator = torch.Generator().manual_seed(seed)
     for index, layer in enumerate(anatomy.layers):
         scheme = plan.layer(index, len(anatomy.layers))
         assert layer.layout is not None
         if weights := scheme.initial_weights(layer.num_heads, layer.layout.head_dim, generator):
             layer.module.add_module(LEARNED, Learned(weights))
+    if absolute is not None:
+        width = anatomy.base.config.get_text_config(decoder=True).hidden_size
+        absolute.vectors(torch.zeros(1, dtype=torch.long), width, own := absolute.initial_weights(width, generator))
+        if own:
+            weights = {f"{SLOT}.{name}": value for name, value in own.items()}
+            first_block(anatomy).add_module(LEARNED, Learned(weights))
 
 
 def replace_answers(design: Plan, wanted: Plan | Scheme | str, target: Target, num_layers: int) -> Plan:

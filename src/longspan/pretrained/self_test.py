@@ -1,6 +1,7 @@
 """The self-test of an extension: under plain rotation, the extended model must be the model itself."""
 
 from contextlib import nullcontext
+from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
@@ -40,7 +41,7 @@ def check_plain_rotation(model: nn.Module, anatomy: Anatomy, target: Target, wor
     with evaluating(model), precise, torch.no_grad():
         real, before = _own_outputs(model, anatomy.base, tokens)
         plan = Plan.everywhere(Scheme(rotation=RoPE()))
-        plain = Attachment(model, anatomy, target, plan, plain_work(anatomy, work), backend)
+        plain = Attachment(model, anatomy, replace(target, absolute=None), plan, plain_work(anatomy, work), backend)
         plain.install()
         try:
             after = token_outputs(model, anatomy.base, tokens, real.long())[real].float()

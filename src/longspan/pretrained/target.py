@@ -8,6 +8,7 @@ from longspan.pretrained.anatomy.config import rope_origin, theta
 from longspan.pretrained.anatomy.layers import Anatomy, Layer
 from longspan.pretrained.anatomy.layout import ChannelLayout
 from longspan.pretrained.anatomy.rescaling import Origin
+from longspan.slots.absolute import Absolute
 
 
 @dataclass(frozen=True)
@@ -21,6 +22,7 @@ class Target:
         length: tokens to read; None where it is not given.
         refusal: why no rotation can be named; None where one can.
         design: the plan that the model was trained with; None where that is its architecture's own.
+        absolute: what its design adds to embeddings; None where it adds nothing.
     """
 
     geometry: Geometry
@@ -29,6 +31,7 @@ class Target:
     length: int | None = None
     refusal: str | None = None
     design: Plan | None = None
+    absolute: Absolute | None = None
 
 
 def target_of(anatomy: Anatomy, length: int | None) -> Target:

@@ -103,14 +103,15 @@ def _cells(base: Settings, designs: dict[str, Any], seed: int) -> Iterator[Cell]
     for name, own in designs.items():
         if not isinstance(own, dict):
             raise InputError(f"grid.designs.{name} must be a table, got {shown(own)}")
-        check_names(own, ("plan", "positions", "methods"), f"setting of [grid.designs.{name}]")
+        check_names(own, ("plan", "absolute", "positions", "methods"), f"setting of [grid.designs.{name}]")
         where = f"grid.designs.{name}"
         plan = checked(own.get("plan", base.design.plan), str, f"{where}.plan")
+        absolute = checked(own.get("absolute", base.design.absolute), str | None, f"{where}.absolute")
         positions = checked(own.get("positions", base.design.positions), str, f"{where}.positions")
         methods = checked(own.get("methods", list(base.test.methods)), tuple[str, ...], f"{where}.methods")
         settings = replace(
             base,
-            design=replace(base.design, plan=plan, positions=positions),
+            design=replace(base.design, plan=plan, absolute=absolute, positions=positions),
             training=replace(base.training, seed=seed),
             test=replace(base.test, methods=methods, lengths=lengths),
         )

@@ -59,4 +59,5 @@ def untrained(settings: Settings, tokenizer: Any) -> Any:
     if training.checkpointing:
         model.activation_checkpointing_enable(activation_checkpointing_kwargs={"use_reentrant": False})
     own = settings.design.seed
-    return design(model, settings.design.plan, seed=training.seed if own is None else own)
+    seed = training.seed if own is None else own
+    return design(model, settings.design.plan, absolute=settings.design.absolute, seed=seed)

@@ -25,12 +25,13 @@ from torch.nn.utils import clip_grad_norm_
 from longspan.disk import write_atomically
 from longspan.errors import InputError
 from longspan.measure.machine import hardware, versions
+from longspan.pretrained.attachment import attachment_of
 from longspan.pretrained.storing.save import overwrite
 from longspan.train.loss import Loss, loss_of, mean_loss
 from longspan.train.model import untrained
 from longspan.train.optimizers import optimizers_of, rate_at
 from longspan.train.rows import Batch, Rows
-from longspan.train.samplers import Sampler, sampler_of
+from longspan.train.samplers import Sampler, check_reach, sampler_of
 from longspan.train.settings import Settings
 from longspan.train.state import load_state, save_state
 from longspan.train.texts import Texts, load_tokenizer, overlap, prepared
@@ -77,6 +78,8 @@ class Run:
         self.loss: Loss = loss_of(training.loss)
         self.sampler: Sampler | None = sampler_of(settings.design.positions, training.length)
         self.model: Any = untrained(settings, self.tokenizer)
+        attachment = attachment_of(self.model)
+        check_reach(attachment and attachment.target.absolute, self.sampler, training.length)
         if not any(parameter.requires_grad for parameter in self.model.parameters()):
             raise InputError("no parameter of the model can be trained")
         folder.mkdir(parents=True, exist_ok=True)

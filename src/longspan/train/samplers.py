@@ -13,9 +13,13 @@ from longspan.errors import InputError, ShapeError, nearest, shown
 from longspan.positions.equal_mean import equal_mean
 from longspan.positions.grid import grid
 from longspan.positions.random import random
+from longspan.slots.absolute import Absolute
 
 CONTIGUOUS = "contiguous"
 SAMPLERS: dict[str, Callable[..., Tensor]] = {"equal_mean": equal_mean, "grid": grid, "random": random}
+
+TRIALS = 64
+"""Draws of positions that an encoding must have vectors for before a training starts."""
 
 Sampler = Callable[[int, torch.Generator], Shaped[Tensor, "1 tokens"]]
 """From the number of tokens and a generator to the positions that a batch shares."""
@@ -55,3 +59,27 @@ def sampler_of(text: str, length: int) -> Sampler | None:
     except (ShapeError, TypeError, RuntimeError) as error:
         raise InputError(f"design.positions = {text!r}: {error}") from None
     return sample
+
+
+def check_reach(absolute: Absolute | None, sampler: Sampler | None, length: int) -> None:
+    """Refuse positions that an absolute encoding has no vectors for.
+
+    Arguments:
+        absolute: what a design adds to embeddings.
+        sampler: of the positions; None for contiguous ones.
+        length: tokens of a row.
+
+    Errors: InputError.
+    """
+    if absolute is None:
+        return
+    weights = absolute.initial_weights(2)
+    for trial in range(TRIALS if sampler is not None else 1):
+        generator = torch.Generator().manual_seed(trial)
+        positions = torch.arange(length)[None] if sampler is None else sampler(length, generator)
+        try:
+            absolute.vectors(positions, 2, weights, training=True)
+        except ShapeError as error:
+            raise InputError(
+                f"design.positions or training.length reach {float(positions.max()):g}, and {error}"
+            ) from None

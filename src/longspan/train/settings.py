@@ -48,11 +48,13 @@ class DesignTable:
 
     Arguments:
         plan: a scheme or a plan, as in "alibi" or "hwfa".
+        absolute: what is added to embeddings, as in "sinusoidal" or "learned"; None for nothing.
         positions: what positions a row is given: "contiguous", "random(span=4096)" or "equal_mean(mean=512)".
         seed: of what the plan learns; None for the seed of the training.
     """
 
     plan: str = "rope"
+    absolute: str | None = None
     positions: str = "contiguous"
     seed: int | None = None
 

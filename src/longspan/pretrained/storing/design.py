@@ -1,10 +1,11 @@
 """The design of a trained model, in its folder: the plan in config.json, learned numbers in a file of their own.
 
-`trained_design` in config.json names the plan. What the plan's parts learned is in learned.safetensors, so that
-model.safetensors holds what the architecture alone has.
+`trained_design` in config.json names the plan, and what is added to embeddings if anything is. What they learned is in
+learned.safetensors, so that model.safetensors holds what the architecture alone has.
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,18 +15,40 @@ from torch import Tensor, nn
 from transformers import PreTrainedConfig
 
 from longspan.errors import RefusalError
-from longspan.notation import format_plan
+from longspan.notation import format_plan, format_value
 from longspan.plan import Plan
 from longspan.pretrained.running.learned import LEARNED
+from longspan.slots.absolute import Absolute
 
 FIELD = "trained_design"
 FILE = "learned.safetensors"
 VERSION = 1
+WITH_ABSOLUTE = 2
+"""The version of a design that adds positions to embeddings, so that an older longspan refuses it."""
 
 
-def described(plan: Plan) -> dict[str, Any]:
+@dataclass(frozen=True)
+class Trained:
+    """What a folder says of a design, as text.
+
+    Arguments:
+        plan: of its layers.
+        absolute: what is added to embeddings; None for nothing.
+    """
+
+    plan: str
+    absolute: str | None = None
+
+
+def described(plan: Plan, absolute: Absolute | None) -> dict[str, Any]:
     """Return what config.json says of a design under `FIELD`."""
-    return {"version": VERSION, "plan": format_plan(plan)}
+    if absolute is None:
+        return {"version": VERSION, "plan": format_plan(plan)}
+    return {
+        "version": WITH_ABSOLUTE,
+        "plan": format_plan(plan),
+        "absolute": format_value(absolute, absolute.name),
+    }
 
 
 def without_learned(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -39,8 +62,8 @@ def write_learned(folder: Path, model: nn.Module) -> None:
         save_file({name: value.detach().contiguous() for name, value in learned.items()}, folder / FILE)
 
 
-def take_design(config: PreTrainedConfig, source: Path | str) -> str | None:
-    """Return the plan that a model was trained with, and remove it from the config; None where it has no design.
+def take_design(config: PreTrainedConfig, source: Path | str) -> Trained | None:
+    """Return the design that a model was trained with, and remove it from the config; None where it has no design.
 
     Errors: RefusalError for a field that `write_design` cannot have written.
     """
@@ -49,12 +72,13 @@ def take_design(config: PreTrainedConfig, source: Path | str) -> str | None:
         return None
     delattr(config, FIELD)
     version = found.get("version") if isinstance(found, dict) else None
-    if version != VERSION or not isinstance(found.get("plan"), str):
+    wanted = {VERSION: ("plan",), WITH_ABSOLUTE: ("plan", "absolute")}.get(version) if type(version) is int else None
+    if wanted is None or not all(isinstance(found.get(name), str) for name in wanted):
         raise RefusalError(
-            f"{FIELD} in the config of {source} must have version {VERSION} and a plan, got {found!r:.100}: a newer "
-            "longspan may have written it"
+            f"{FIELD} in the config of {source} must have version {VERSION} or {WITH_ABSOLUTE} and a plan, got "
+            f"{found!r:.100}: a newer longspan may have written it"
         )
-    return found["plan"]
+    return Trained(*(found[name] for name in wanted))
 
 
 def load_learned(model: nn.Module, path: str | None, source: Path | str) -> None:

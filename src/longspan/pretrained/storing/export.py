@@ -19,7 +19,7 @@ def stock_config(attachment: Attachment) -> dict[str, Any] | None:
     They are checked: a rotary module of the model's own class, made from them, has the extension's frequencies.
     """
     work = attachment.work
-    if not work.stock or not work.rotations:
+    if not work.stock or not work.rotations or attachment.target.absolute is not None:
         return None
     text = attachment.own_config(attachment.anatomy.base).get_text_config(decoder=True)
     trial = copy.deepcopy(text)

@@ -78,7 +78,7 @@ def stored_config(attachment: "Attachment", model: PreTrainedModel) -> PreTraine
     text = config.get_text_config(decoder=True)
     design = attachment.target.design
     if design is not None:
-        setattr(config, DESIGN_FIELD, described(design))
+        setattr(config, DESIGN_FIELD, described(design, attachment.target.absolute))
     extension: dict[str, Any] = {"version": VERSION, "scheme": attachment.text, "length": attachment.length}
     stock = stock_config(attachment)
     if stock is None:
@@ -98,7 +98,9 @@ def card(attachment: "Attachment") -> str:
     length = f" for reading {attachment.length} tokens" if attachment.length else ""
     heading, what, made = HEADING, "extension", f"Extended by `{attachment.text}`{length}."
     if attachment.plan == attachment.target.design:
-        heading, what, made = TRAINED, "design", f"Trained with `{attachment.text}`."
+        absolute = attachment.target.absolute
+        beside = f" and {absolute.name} positions added to embeddings" if absolute else ""
+        heading, what, made = TRAINED, "design", f"Trained with `{attachment.text}`{beside}."
     if stock_config(attachment) is not None:
         reach = (
             "Every runtime that reads `rope_parameters` of type `longrope` (transformers, vLLM) runs the "

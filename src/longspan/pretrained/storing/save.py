@@ -122,7 +122,8 @@ def load(
                 **settings,
             )
             if trained is not None:
-                load_learned(design(model, trained, backend=backend), find(source, LEARNED_FILE, settings), source)
+                made = design(model, trained.plan, absolute=trained.absolute, backend=backend)
+                load_learned(made, find(source, LEARNED_FILE, settings), source)
         if scheme is None and extension is not None:
             scheme, length = extension["scheme"], length or extension.get("length")
         return model if scheme is None else extend(model, scheme, length=length, backend=backend)
