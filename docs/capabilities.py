@@ -13,6 +13,7 @@ from longspan.catalogue import Method, everything
 from longspan.compute.attend import choose
 from longspan.compute.inputs import Inputs
 from longspan.compute.places import places
+from longspan.descriptions import MIXERS
 from longspan.distance.rerope import ReRoPE
 from longspan.geometry import Geometry
 from longspan.positions.text_image import Image
@@ -56,7 +57,7 @@ def page() -> str:
     geometry = Geometry(num_heads=2, num_kv_heads=1, head_dim=16, trained_length=16)
     rows = []
     for method in everything():
-        if isinstance(method.make, type) and issubclass(method.make, Part):
+        if method.slot != MIXERS and isinstance(method.make, type) and issubclass(method.make, Part):
             scheme = Scheme.of(method.make()).fill(geometry, TOKENS)
             path, why = _path(scheme, torch.arange(TOKENS)[:, None].expand(-1, scheme.rotation.num_axes))
             rows.append(f"| {method.name} | {method.slot} | {path} | {why} |\n")

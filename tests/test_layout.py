@@ -13,7 +13,7 @@ SLOTS = (
     "rotation", "distance", "qk_norm", "scale", "sharpness", "cap", "bias", "mask", "normalizer", "reweight",
 )  # fmt: skip
 BESIDE = ("absolute", "positions")
-FOLDERS = (*SLOTS, *BESIDE)
+FOLDERS = (*SLOTS, "mixers", *BESIDE)
 MODULES = sorted(SOURCE.rglob("*.py"))
 PARTS = sorted(path for folder in FOLDERS for path in (SOURCE / folder).glob("*.py") if path.name != "__init__.py")
 

@@ -1,9 +1,9 @@
 """Every method of the library, found by walking its folders: the folder is the registry.
 
-A method of a slot is one file that defines one final `Part`; its name is the file's. Recipes, absolute embeddings and
-positions are files that define one function or class of the file's name. What the catalogue says of a method is read
-from the file itself (`descriptions.py`): the module docstring's first line, its indented formula, and its `Source:`
-paragraph.
+A method of a slot, and a mixer, is one file that defines one final `Part`; its name is the file's. Recipes, absolute
+embeddings and positions are files that define one function or class of the file's name. What the catalogue says of a
+method is read from the file itself (`descriptions.py`): the module docstring's first line, its indented formula, and
+its `Source:` paragraph.
 """
 
 import inspect
@@ -13,13 +13,13 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, get_type_hints
 
-from longspan.descriptions import BESIDE, RECIPES, SLOT_FOLDERS, Description, describe
+from longspan.descriptions import BESIDE, MIXERS, RECIPES, SLOT_FOLDERS, Description, describe
 from longspan.descriptions import RECIPE as RECIPE
 from longspan.errors import SchemeError
 from longspan.memo import remember
 from longspan.plan import Plan
-from longspan.registry import defined_in, modules
-from longspan.slots import Part
+from longspan.registry import defined_in, modules, registered
+from longspan.slots import Mixer, Part
 
 
 @dataclass(frozen=True)
@@ -40,22 +40,28 @@ class Method(Description):
 
 @remember(None)
 def everything() -> tuple[Method, ...]:
-    """All methods, folder by folder: parts in the order of the slots, recipes, and what is chosen beside a scheme."""
-    folders = (*SLOT_FOLDERS, RECIPES, *BESIDE)
+    """All methods, folder by folder: parts in the order of the slots, recipes, mixers, and what is beside a scheme."""
+    folders = (*SLOT_FOLDERS, RECIPES, MIXERS, *BESIDE)
     return tuple(_describe(folder, module) for folder in folders for module in modules(f"longspan.{folder}"))
 
 
 @remember(None)
 def methods() -> dict[str, Method]:
-    """The methods that the text of a scheme or a plan may name, by name."""
+    """The methods that the text of a scheme may name, and recipes of plans, by name."""
     found: dict[str, Method] = {}
     for method in everything():
-        if method.slot in BESIDE:
+        if method.slot in (MIXERS, *BESIDE):
             continue
         if other := found.get(method.name):
             raise SchemeError(f"two methods are called {method.name!r}: of {other.slot} and of {method.slot}")
         found[method.name] = method
     return found
+
+
+@remember(None)
+def mixers() -> dict[str, type[Mixer]]:
+    """What a layer of a plan may have in place of softmax attention, by name."""
+    return registered(f"longspan.{MIXERS}", Mixer)
 
 
 def _named(module: ModuleType, name: str) -> Callable[..., Any]:
@@ -69,5 +75,5 @@ def _named(module: ModuleType, name: str) -> Callable[..., Any]:
 def _describe(folder: str, module: ModuleType) -> Method:
     assert module.__file__ is not None
     described = describe(Path(module.__file__))
-    make = defined_in(module, Part) if folder in SLOT_FOLDERS else _named(module, described.name)
+    make = defined_in(module, Part) if folder in (*SLOT_FOLDERS, MIXERS) else _named(module, described.name)
     return Method(**vars(described), make=make)

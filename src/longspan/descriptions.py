@@ -13,6 +13,8 @@ SLOT_FOLDERS = (
     "rotation", "distance", "qk_norm", "scale", "sharpness", "cap", "bias", "mask", "normalizer", "reweight",
 )  # fmt: skip
 RECIPES = "recipes"
+MIXERS = "mixers"
+"""The folder of what a layer may have in place of softmax attention."""
 BESIDE = ("absolute", "positions")
 """Folders of what is chosen beside a scheme: what a model adds to its embeddings, and the positions of a batch."""
 RECIPE = "recipe"
@@ -26,8 +28,8 @@ class Description:
 
     Arguments:
         name: the file's name.
-        slot: the field of `Scheme` it answers, "recipe" for a published combination, or the folder of what is chosen
-            beside a scheme.
+        slot: the field of `Scheme` it answers, "recipe" for a published combination, "mixers" for what replaces a
+            scheme, or the folder of what is chosen beside one.
         summary: its plain meaning in one line.
         formula: aligned ASCII.
         source: authors, year, identifier.
@@ -45,8 +47,8 @@ class Description:
 
 
 def descriptions() -> tuple[Description, ...]:
-    """All methods, folder by folder: parts in the order of the slots, recipes, and what is chosen beside a scheme."""
-    folders = (*SLOT_FOLDERS, RECIPES, *BESIDE)
+    """All methods, folder by folder: parts in the order of the slots, recipes, mixers, and what is beside a scheme."""
+    folders = (*SLOT_FOLDERS, RECIPES, MIXERS, *BESIDE)
     files = [path for folder in folders for path in sorted((SOURCE / folder).glob("*.py"))]
     return tuple(describe(path) for path in files if path.name != "__init__.py")
 

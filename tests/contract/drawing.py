@@ -9,7 +9,7 @@ from hypothesis import assume, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from longspan.catalogue import methods
+from longspan.catalogue import methods, mixers
 from longspan.compute.inputs import Inputs
 from longspan.compute.places import Places, places
 from longspan.errors import SchemeError
@@ -30,10 +30,13 @@ PARTS: dict[str, type[Part]] = {
     if isinstance(method.make, type) and issubclass(method.make, Part)
 }
 
+VALUES: dict[str, type[Part]] = PARTS | mixers()
+"""All that a plan is made of."""
+
 
 def default(name: str) -> Part:
     """A method with its defaults, filled from the geometry."""
-    return PARTS[name]().fill(GEOMETRY, LENGTH)
+    return VALUES[name]().fill(GEOMETRY, LENGTH)
 
 
 @st.composite

@@ -14,6 +14,7 @@ from longspan.slots.bias import Bias, ScoreBias, VectorBias
 from longspan.slots.cap import Cap
 from longspan.slots.distance import EVERYWHERE, TRUE_BRANCHES, Band, Branch, Distance
 from longspan.slots.mask import Direction, Mask
+from longspan.slots.mixer import Mixer, State, projection
 from longspan.slots.normalizer import Normalizer, in_rows_with_keys
 from longspan.slots.part import INFINITE, UNBOUNDED, Part, Weights
 from longspan.slots.qk_norm import QKNorm
@@ -44,6 +45,7 @@ __all__ = [
     "Distance",
     "Layout",
     "Mask",
+    "Mixer",
     "Normalizer",
     "Part",
     "QKNorm",
@@ -55,8 +57,10 @@ __all__ = [
     "Segment",
     "Sharpness",
     "Spectrum",
+    "State",
     "VectorBias",
     "Weights",
     "geometric",
     "in_rows_with_keys",
+    "projection",
 ]

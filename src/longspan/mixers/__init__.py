@@ -1,0 +1,1 @@
+"""What layers have in place of softmax attention: one paper, one file."""

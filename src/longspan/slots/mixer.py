@@ -1,0 +1,99 @@
+"""The slot `mixer`: what a layer has in place of softmax attention.
+
+A mixer reads a layer's input (batch, tokens, hidden) and returns its output in the same shape. It keeps its own
+projections. The definition is `step`, which reads one token; `chunked` and `parallel` are other ways to the same
+numbers, and tests hold all of them together.
+
+Padding, packed documents and saved states are no mixer's business: `longspan.compute.mix` hands a mixer whole stretches
+of one document.
+"""
+
+from abc import abstractmethod
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from longspan.errors import RefusalError
+from longspan.slots.part import Part, Weights
+
+State = dict[str, Tensor]
+"""What a mixer knows of the tokens that it has read, by name; (batch, …). Tensors are never changed in place."""
+
+
+@dataclass(frozen=True)
+class Mixer(Part):
+    """What does a layer do in place of softmax attention?
+
+    Learned numbers carry the number of heads in their shapes, so that a mixer needs no field for it.
+    """
+
+    slot: ClassVar[str] = "mixer"
+
+    @abstractmethod
+    def initial_weights(
+        self, num_heads: int, head_dim: int, generator: torch.Generator | None = None
+    ) -> dict[str, Tensor]:
+        """Learned numbers at the start of training; the layer has num_heads · head_dim channels."""
+
+    @abstractmethod
+    def initial_state(self, batch: int, weights: Weights) -> State:
+        """What is known before the first token. A dimension of 0 after the first one grows with the tokens read."""
+
+    @abstractmethod
+    def step(
+        self, x: Float[Tensor, "batch hidden"], weights: Weights, state: State
+    ) -> tuple[Float[Tensor, "batch hidden"], State]:
+        """The output of one token, and what is known after it."""
+
+    def chunked(
+        self, x: Float[Tensor, "batch tokens hidden"], weights: Weights, state: State, chunk: int
+    ) -> tuple[Float[Tensor, "batch tokens hidden"], State]:
+        """The outputs of at least one token of one document after `state`, and what is known after them.
+
+        Arguments:
+            chunk: tokens that may be computed together; no result depends on it.
+        """
+        outputs = []
+        for token in x.unbind(1):
+            y, state = self.step(token, weights, state)
+            outputs.append(y)
+        return torch.stack(outputs, 1), state
+
+    def parallel(
+        self, x: Float[Tensor, "batch tokens hidden"], weights: Weights
+    ) -> Float[Tensor, "batch tokens hidden"]:
+        """The outputs of a whole document at once."""
+        return self.chunked(x, weights, self.initial_state(len(x), weights), x.shape[1])[0]
+
+    def both_directions(
+        self, x: Float[Tensor, "batch tokens hidden"], weights: Weights
+    ) -> Float[Tensor, "batch tokens hidden"]:
+        """The outputs of a whole document whose tokens see those after them too.
+
+        Errors: RefusalError for a mixer without such a form.
+        """
+        raise RefusalError(f"{self.name} has no bidirectional form: leave out causal=False")
+
+    @property
+    def modes(self) -> tuple[str, ...]:
+        """The ways of computing that this mixer has formulas of its own for."""
+        own = {"chunk": "chunked", "parallel": "parallel"}
+        return ("recurrent", *(mode for mode, name in own.items() if getattr(type(self), name) != getattr(Mixer, name)))
+
+    @property
+    def has_both_directions(self) -> bool:
+        """Whether it has a bidirectional form."""
+        return type(self).both_directions != Mixer.both_directions
+
+
+def projection(*shape: int, generator: torch.Generator | None = None, fan_in: int | None = None) -> Tensor:
+    """Draw a projection whose outputs have the variance of its inputs.
+
+    Arguments:
+        shape: of the result; the last dimension is the input's.
+        fan_in: numbers that are added up in one output; None for the last dimension.
+    """
+    return torch.randn(*shape, generator=generator) * (fan_in or shape[-1]) ** -0.5
