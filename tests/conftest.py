@@ -7,6 +7,10 @@ import pytest
 import torch
 from hypothesis import Phase, settings
 
+# Where there is no GPU, Triton runs its kernels in an interpreter, if this is set before a kernel is imported.
+if not torch.cuda.is_available():
+    os.environ.setdefault("TRITON_INTERPRET", "1")
+
 # Deadlines measure the machine, not the code.
 settings.register_profile("longspan", deadline=None, derandomize=True, print_blob=True)
 # What a nightly run or somebody with an hour draws.

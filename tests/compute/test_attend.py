@@ -112,7 +112,7 @@ def test_shapes_that_do_not_fit(arguments: dict[str, Any], message: str) -> None
         ({"weights": {"bias.table": [1.0]}}, SchemeError, "weights must map .*got 'bias.table' for list"),
         ({"scale": "1"}, SchemeError, "scale must be a finite number, got '1'"),
         ({"scale": float("nan")}, SchemeError, "scale must be a finite number, got nan"),
-        ({"backend": 3}, RefusalError, "unknown backend 3; there are reference, blocks, tiles"),
+        ({"backend": 3}, RefusalError, "unknown backend 3; there are reference, blocks, tiles, triton"),
         ({"backend": ["tiles"]}, RefusalError, "unknown backend .*there are"),
         ({"backend": None}, RefusalError, "unknown backend None"),
     ],

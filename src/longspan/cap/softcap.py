@@ -35,3 +35,8 @@ class Softcap(Cap):
     def __call__(self, scores: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
         """Slope one at zero, flat far out."""
         return self.limit * (scores / self.limit).tanh()
+
+    @property
+    def tanh_limit(self) -> float:
+        """The limit."""
+        return self.limit

@@ -13,6 +13,8 @@ from longspan.compute.decoding.prepare import MOST_QUERIES, prepare_call
 from longspan.compute.decoding.prepared import Prepared
 from longspan.compute.dense.blocks import blocks
 from longspan.compute.dense.reference import reference
+from longspan.compute.fused import attention as fused
+from longspan.compute.fused.attention import Fused
 from longspan.compute.inputs import Call, GivenPositions, Inputs, check_tensors, has_data
 from longspan.compute.kernels import cpu
 from longspan.compute.kernels.kernel import KERNELS, Kernel
@@ -55,7 +57,8 @@ def attend(
         padding: (batch, keys), True where a key is padding; the output of its query is zero.
         weights: the learned numbers of the scheme's parts, named as in `Scheme.initial_weights`.
         scale: the model's own scale instead of 1/√head_dim.
-        backend: "tiles" (flash kernels), "blocks" (any scheme, linear memory), "reference" (dense), or "auto".
+        backend: "tiles" (flash kernels), "triton" (one launch on a GPU), "blocks" (any scheme, linear memory),
+            "reference" (dense), or "auto".
 
     Inside `torch.compile` (fullgraph too) the call is one opaque operation of the graph: the compiler fuses nothing
     inside it. Its backward pass computes the forward pass again, as gradient checkpointing does, and it has no second
@@ -104,6 +107,8 @@ def run(inputs: Inputs, backend: str = "auto") -> Float[Tensor, "batch heads que
     """
     inputs = inputs.readable()
     chosen = choose(inputs, backend)
+    if chosen.fused is not None:
+        return chosen.fused()[0]
     if chosen.tiled is None:
         return DENSE[chosen.backend](inputs)
     few = _few_queries(chosen.tiled)
@@ -122,21 +127,23 @@ class Choice(NamedTuple):
         backend: its name.
         why: the reason for it.
         tiled: what tiles compute; None on other backends.
+        fused: what the Triton kernel computes; None on other backends.
     """
 
     backend: str
     why: str
     tiled: "Tiled | None" = None
+    fused: Fused | None = None
 
 
 DENSE = {"reference": reference, "blocks": blocks}
-BACKENDS = (*DENSE, "tiles")
+BACKENDS = (*DENSE, "tiles", "triton")
 
 
 def choose(inputs: Inputs, backend: str = "auto") -> Choice:
     """The backend that serves some inputs.
 
-    Errors: RefusalError for an unknown backend, and where tiles are asked for by name and cannot serve the inputs.
+    Errors: RefusalError for an unknown backend, and where one is asked for by name and cannot serve the inputs.
     """
     if not isinstance(backend, str) or backend not in (*BACKENDS, "auto"):
         raise RefusalError(
@@ -144,6 +151,11 @@ def choose(inputs: Inputs, backend: str = "auto") -> Choice:
         )
     if backend in DENSE:
         return Choice(backend, "asked for by name")
+    if backend == "triton":
+        found = fused.plan(inputs)
+        if isinstance(found, Fused):
+            return Choice("triton", "asked for by name", fused=found)
+        raise RefusalError(f'triton refuses {format_scheme(inputs.scheme)}: {found}; backend="blocks" accepts it')
     if backend == "auto" and inputs.query.device.type != "cpu":
         why = f"not tiles: on {inputs.query.device} they are taken only by name, no GPU has tested them yet"
         return Choice("blocks", why)

@@ -19,3 +19,8 @@ class Cap(Part):
     @abstractmethod
     def __call__(self, scores: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
         """The bounded scores, elementwise."""
+
+    @property
+    def tanh_limit(self) -> float | None:
+        """The limit where the cap is limit · tanh(s / limit), which kernels compute; None for another function."""
+        return None

@@ -1,0 +1,164 @@
+"""Attention under a scheme in one launch of a Triton kernel, with log-sum-exp."""
+
+from dataclasses import dataclass, replace
+from importlib.util import find_spec
+from typing import TYPE_CHECKING
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from longspan.compute.fused.copies import origins, per_channel, rotated_keys, rotated_queries
+from longspan.compute.fused.lowering import Sweeps, lower
+from longspan.compute.fused.tokens import Tokens, back
+from longspan.compute.inputs import Inputs
+from longspan.compute.rotate import decay_span
+from longspan.compute.tiling.softmax import needs_steps_of_one
+from longspan.memo import remember
+from longspan.scheme import Scheme
+from longspan.slots import ScoreBias, VectorBias
+
+if TYPE_CHECKING:
+    from longspan.compute.kernels.triton.launch import Work
+
+MOST_SWEEPS = 64
+"""A rotation that decays needs a sweep for each origin."""
+
+MOST_DISTANCES = 2**24
+"""Distances of a table of biases, at most."""
+
+WIDEST = 256
+"""Channels of a head, at most."""
+
+DTYPES = (torch.float16, torch.bfloat16, torch.float32)
+
+
+@remember(None)
+def scheme_refusal(scheme: Scheme) -> str | None:
+    """Why one launch cannot compute a scheme; None where it can."""
+    if scheme.normalizer.order != 1:
+        return f"{scheme.normalizer.name} is not one softmax"
+    if scheme.reweight:
+        return f"{scheme.reweight.name} multiplies weights after the softmax"
+    if isinstance(scheme.bias, VectorBias):
+        return f"{scheme.bias.name} adds vectors to keys and values"
+    if scheme.cap and scheme.cap.tanh_limit is None:
+        return f"{scheme.cap.name} bounds scores by a function that the kernel does not know"
+    if not scheme.distance.is_true and scheme.rotation.decays:
+        return f"{scheme.rotation.name} decays and {scheme.distance.name} maps its distances"
+    return None
+
+
+def refusal(x: Inputs) -> str | None:
+    """Why no kernel of Triton serves these tensors and this scheme; None where one does."""
+    if find_spec("triton") is None:
+        return "the package triton is not installed: pip install 'longspan[gpu]'"
+    from longspan.compute.kernels.triton.launch import interpreted
+
+    if x.query.device.type != "cuda" and not (interpreted() and x.query.device.type == "cpu"):
+        return f"its kernels run on GPUs, the inputs are on {x.query.device}"
+    if x.query.dtype not in DTYPES:
+        return f"its kernels compute in float16, bfloat16 and float32, the inputs are {x.query.dtype}"
+    if max(x.query.shape[3], x.value.shape[3]) > WIDEST:
+        return f"heads may have {WIDEST} channels, these have {max(x.query.shape[3], x.value.shape[3])}"
+    return scheme_refusal(x.scheme)
+
+
+def plan(x: Inputs) -> "Fused | str":
+    """What one launch computes for some inputs, found once; or why it cannot."""
+    reason = refusal(x)
+    if reason:
+        return reason
+    if torch.is_grad_enabled() and any(t.requires_grad for t in (x.query, x.key, x.value, *x.weights.values())):
+        return "it has no backward kernel yet"
+    tokens = Tokens.of(x.queries, x.keys, needs_steps_of_one(x.scheme))
+    if isinstance(tokens, str):
+        return tokens
+    spectrum = x.scheme.rotation.spectrum(x.query.shape[-1])
+    span = decay_span(spectrum, x.query.dtype, tokens.reach - tokens.least) if spectrum.decays else 0
+    if span and (tokens.reach - tokens.least) // span >= MOST_SWEEPS:
+        return f"{x.scheme.rotation.name} decays over {MOST_SWEEPS * span} tokens at most in {x.query.dtype}"
+    if isinstance(x.scheme.bias, ScoreBias) and tokens.reach - tokens.least > MOST_DISTANCES:
+        return f"its table of biases holds {MOST_DISTANCES} distances at most"
+    return Fused(tokens.sort(x), tokens, lower(x.scheme, tokens, span), span)
+
+
+@dataclass(frozen=True, eq=False)
+class Fused:
+    """A call that one launch serves.
+
+    Arguments:
+        inputs: with their tokens sorted.
+        tokens: where the document of each query lies.
+        sweeps: what each row sees.
+        decay_span: tokens over which decaying keys share an origin; 0 where nothing decays.
+    """
+
+    inputs: Inputs
+    tokens: Tokens
+    sweeps: Sweeps
+    decay_span: int
+
+    def __call__(self) -> tuple[Float[Tensor, "batch heads queries value_dim"], Float[Tensor, "batch heads queries"]]:
+        """Output and log-sum-exp; a row without keys gives zeros and −inf."""
+        from longspan.compute.kernels.triton.autograd import FusedAttention
+
+        x, scheme = self.inputs.readable(), self.inputs.scheme
+        if norm := scheme.qk_norm:
+            weights = x.weights_of(norm)
+            x = replace(x, query=norm.query(x.query, weights), key=norm.key(x.key, weights))
+        factor, scale = self._scale
+        if isinstance(factor, Tensor) and factor.requires_grad:
+            x, factor = replace(x, query=x.query * factor[..., None].to(x.query.dtype)), 1.0
+        work = self._work(factor, scale)
+        query = rotated_queries(x, self.sweeps, self.decay_span)
+        key = rotated_keys(x, self.sweeps, self.decay_span)
+        logit = scheme.normalizer.extra_logit(x.query.shape[1], x.weights_of(scheme.normalizer))
+        logit = None if logit is None else logit.to(x.query.device, torch.float32)
+        out, lse = FusedAttention.apply(work, query, key, x.value, self._biases, logit)  # pyright: ignore[reportGeneralTypeIssues]
+        return back(out, self.tokens.query_index), back(lse, self.tokens.query_index)
+
+    @property
+    def _scale(self) -> tuple[Tensor | float, float]:
+        x = self.inputs
+        return x.scheme.split_scale(self.sweeps.visible, x.base_scale, x.weights)
+
+    def _work(self, factor: Tensor | float, scale: float) -> "Work":
+        """The numbers of the launch; `factor` and `scale` multiply scores."""
+        from longspan.compute.kernels.triton.launch import Work
+
+        x, tokens, device = self.inputs, self.tokens, self.inputs.query.device
+        diagonal, decay = None, None
+        if isinstance(x.scheme.bias, ScoreBias):
+            diagonal = (tokens.position - tokens.offset + tokens.start - self._lowest).int()
+        if self.decay_span:
+            spectrum = x.scheme.rotation.spectrum(x.query.shape[-1])
+            of_query = origins(tokens.position[..., None], self.decay_span).int()
+            of_sweep = torch.tensor(self.sweeps.origins, dtype=torch.int32, device=device)
+            decay = per_channel(spectrum, x.query.shape[-1]).to(device), of_query, of_sweep
+        return Work(
+            seen=self.sweeps.seen,
+            copies=torch.tensor(self.sweeps.copies, dtype=torch.int32, device=device),
+            scale=scale if isinstance(factor, Tensor) else scale * factor,
+            factor=(factor * scale).float() if isinstance(factor, Tensor) else None,
+            cap=x.scheme.cap and x.scheme.cap.tanh_limit,
+            diagonal=diagonal,
+            decay=decay,
+        )
+
+    @property
+    def _lowest(self) -> int:
+        """The smallest i − j in the table of biases."""
+        return 0 if self.inputs.scheme.direction.causal else self.tokens.least - self.tokens.reach + 1
+
+    @property
+    def _biases(self) -> Float[Tensor, "heads distances"] | None:
+        """The bias for every i − j."""
+        x, bias = self.inputs, self.inputs.scheme.bias
+        if not isinstance(bias, ScoreBias):
+            return None
+        device, heads = x.query.device, x.query.shape[1]
+        relative = torch.arange(self._lowest, self.tokens.reach - self.tokens.least, device=device)
+        head = torch.arange(heads, device=device)[:, None]
+        table = bias(relative, head, heads, x.weights_of(bias)).float().expand(heads, -1)
+        return table.contiguous()

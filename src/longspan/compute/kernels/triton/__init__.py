@@ -1,0 +1,1 @@
+"""The equation as Triton kernels: online softmax over the keys that each row sees, forward and backward."""

@@ -1,0 +1,173 @@
+"""The forward kernel: a block of rows meets the keys that its rows see, sweep after sweep, block after block.
+
+A *sweep* is one interval of keys for each row, with the rotated copies of queries and keys that hold in it: a branch
+of the distance, in a segment of the rotation, inside the window or among the sinks. The sweeps of a scheme are disjoint
+and share one online softmax, so that nothing is merged afterwards.
+
+    m ← max(m, s_ij)        the largest score so far                    Source: Milakov and Gimelshein 2018,
+    l ← Σ_j 2^(s_ij − m)    the sum of the row                          arXiv:1805.02867; Dao 2023, FlashAttention-2,
+    o ← Σ_j 2^(s_ij − m) v_j                                            arXiv:2307.08691, algorithm 1
+    out = o / l,   lse = m + log₂ l
+
+Queries that share a key head are packed: row r of a block is token r // PACK of head r % PACK.
+"""
+
+from typing import no_type_check
+
+import triton
+import triton.language as tl
+
+from longspan.compute.kernels.triton.scoring import LOG2_E, biased, capped, edge, load_tokens, product
+
+
+@triton.jit
+@no_type_check
+def attend_block(
+    total, size, largest,
+    query, key, value, key_stride, value_stride, bias, factor, low, high, start, keys, cap,
+    HEAD_DIM: tl.constexpr, CHANNELS: tl.constexpr, VALUE_DIM: tl.constexpr, VALUE_CHANNELS: tl.constexpr,
+    KEYS: tl.constexpr, MASKED: tl.constexpr, PRECISION: tl.constexpr, WIDE: tl.constexpr,
+):  # fmt: skip
+    """One block of keys joins the online softmax. In a MASKED block some rows do not see some keys."""
+    count = tl.arange(0, KEYS)
+    in_text = start + count < keys
+    k = load_tokens(key, key_stride, start, count, in_text, HEAD_DIM, CHANNELS, MASKED)
+    v = load_tokens(value, value_stride, start, count, in_text, VALUE_DIM, VALUE_CHANNELS, MASKED)
+
+    at = start + count[None, :]
+    exist = (at >= low[:, None]) & (at < high[:, None])
+    products = product(query, tl.trans(k), tl.zeros((query.shape[0], KEYS), tl.float32), PRECISION, WIDE)
+    found, _ = capped(products, factor[:, None], cap)
+    scores = biased(found, None if bias is None else bias[:, None] - at, exist, MASKED)
+
+    grown = tl.maximum(largest, tl.max(scores, 1))
+    # A row that has seen no key yet has no largest score to subtract.
+    base = tl.where(grown == -float("inf"), 0.0, grown) if MASKED else grown
+    weights = tl.math.exp2(scores - base[:, None])
+    shrunk = tl.math.exp2(largest - base)
+    size = size * shrunk + tl.sum(weights, 1)
+    total = total * shrunk[:, None]
+    if MASKED:
+        # Zero times a NaN is NaN: a row gets that of a value only where it sees its key.
+        wide = v.to(tl.float32)
+        zero = tl.sum(wide - wide, 1)  # NaN for a NaN and for an inf
+        spoiled = tl.max(tl.where(exist & (zero != 0.0)[None, :], 1, 0), 1)
+        size = tl.where(spoiled > 0, float("nan"), size)
+        v = tl.where((zero == 0.0)[:, None], v, 0.0)
+    total = product(weights.to(v.dtype), v, total, PRECISION, WIDE)
+    return total, size, grown
+
+
+@triton.jit
+@no_type_check
+def attention(
+    query, query_copy, query_batch, query_head, query_stride,
+    key, key_copy, key_batch, key_head, key_stride,
+    value, value_batch, value_head, value_stride,
+    out, out_part, out_batch, out_head, out_stride, lse,
+    seen, blocks, copies, row_batches, factor, factor_batch, factor_head, scale, cap,
+    bias, bias_head, diagonal, logit, decay, query_origin, sweep_origin,
+    sweeps, queries, keys, num_heads, row_blocks,
+    GROUP: tl.constexpr, PACK: tl.constexpr, TOKENS: tl.constexpr, SPLITS: tl.constexpr,
+    HEAD_DIM: tl.constexpr, CHANNELS: tl.constexpr, VALUE_DIM: tl.constexpr, VALUE_CHANNELS: tl.constexpr,
+    ROWS: tl.constexpr, KEYS: tl.constexpr, PRECISION: tl.constexpr, WIDE: tl.constexpr,
+):  # fmt: skip
+    """Output and log-sum-exp of one block of rows.
+
+    Arguments:
+        query, key: rotated copies, (copies, batch, heads, tokens, HEAD_DIM) by their strides.
+        seen: (sweeps, 1 or batch, queries, 2), first key and one past the last that each row sees.
+        blocks: (sweeps, 1 or batch, row_blocks, 4), blocks of keys that a block of rows needs: the first, the first and
+            one past the last of those that all its rows see whole, and one past the last.
+        copies: (sweeps, 2), the copies of queries and keys.
+        factor: scale and sharpness of each row, or None for `scale`.
+        bias: (heads, diagonals); `diagonal` (1 or batch, queries) is the diagonal of key 0 for each row.
+        logit: (heads), the score of one more key without a value.
+        decay: (HEAD_DIM), log₂ of each channel's factor per token between the origins of a query and of a sweep's keys.
+    """
+    # The last rows see the most keys under a causal mask: they start first.
+    block = row_blocks - 1 - tl.program_id(0)
+    chunks: tl.constexpr = GROUP // PACK
+    kv_heads = num_heads // GROUP
+    batch = (tl.program_id(1) // (kv_heads * chunks)).to(tl.int64)
+    kv_head = tl.program_id(1) // chunks % kv_heads
+    part = tl.program_id(2)
+
+    row = tl.arange(0, ROWS)
+    token = block * TOKENS + row // PACK
+    head = kv_head * GROUP + tl.program_id(1) % chunks * PACK + row % PACK
+    exist = (row < TOKENS * PACK) & (token < queries)
+    token = tl.where(exist, token, 0).to(tl.int64)
+    channel, value_channel = tl.arange(0, CHANNELS), tl.arange(0, VALUE_CHANNELS)
+    places = batch % row_batches
+
+    if factor is None:
+        row_factor = tl.full((ROWS,), scale, tl.float32)
+    else:
+        row_factor = tl.load(factor + batch * factor_batch + head * factor_head + token, mask=exist, other=0.0)
+    row_bias = None
+    if bias is not None:
+        row_bias = bias + head * bias_head + tl.load(diagonal + places * queries + token, mask=exist, other=0)
+    key += batch * key_batch + kv_head * key_head
+    value += batch * value_batch + kv_head * value_head
+    query += batch * query_batch
+
+    total = tl.zeros((ROWS, VALUE_CHANNELS), tl.float32)
+    size = tl.zeros((ROWS,), tl.float32)
+    largest = tl.full((ROWS,), -float("inf"), tl.float32)
+    for sweep in range(sweeps):
+        at = (sweep * row_batches + places) * row_blocks + block
+        first, whole = tl.load(blocks + at * 4), tl.load(blocks + at * 4 + 1)
+        rest, last = tl.load(blocks + at * 4 + 2), tl.load(blocks + at * 4 + 3)
+        if SPLITS > 1:  # each program reads its part of the blocks
+            first, last = first + (last - first) * part // SPLITS, first + (last - first) * (part + 1) // SPLITS
+            whole = tl.minimum(tl.maximum(whole, first), last)
+            rest = tl.maximum(tl.minimum(rest, last), whole)
+        row_seen = seen + ((sweep * row_batches + places) * queries + token) * 2
+        low = tl.load(row_seen, mask=exist, other=0)
+        high = tl.load(row_seen + 1, mask=exist, other=0)
+        q_copy = tl.load(copies + sweep * 2).to(tl.int64)
+        k_copy = tl.load(copies + sweep * 2 + 1).to(tl.int64)
+        q_at = (
+            query + q_copy * query_copy + head[:, None] * query_head + token[:, None] * query_stride + channel[None, :]
+        )
+        q = tl.load(q_at, mask=exist[:, None] & (channel < HEAD_DIM)[None, :], other=0.0)
+        if decay is not None:
+            apart = tl.load(query_origin + places * queries + token, mask=exist, other=0) - tl.load(
+                sweep_origin + sweep
+            )
+            per_token = tl.load(decay + channel, mask=channel < HEAD_DIM, other=0.0)
+            shrunk = tl.math.exp2(tl.maximum(apart, 0).to(tl.float32)[:, None] * per_token[None, :])
+            q = (q.to(tl.float32) * shrunk).to(q.dtype)
+        k = key + k_copy * key_copy
+
+        for number in range(whole, rest):
+            total, size, largest = attend_block(
+                total, size, largest,
+                q, k, value, key_stride, value_stride, row_bias, row_factor, low, high, number * KEYS, keys, cap,
+                HEAD_DIM, CHANNELS, VALUE_DIM, VALUE_CHANNELS, KEYS, False, PRECISION, WIDE,
+            )  # fmt: skip
+        for step in range(last - first - (rest - whole)):
+            total, size, largest = attend_block(
+                total, size, largest,
+                q, k, value, key_stride, value_stride, row_bias, row_factor, low, high,
+                edge(step, first, whole, rest) * KEYS, keys, cap,
+                HEAD_DIM, CHANNELS, VALUE_DIM, VALUE_CHANNELS, KEYS, True, PRECISION, WIDE,
+            )  # fmt: skip
+
+    if logit is not None:
+        if part == 0:
+            beside = tl.load(logit + head) * LOG2_E
+            grown = tl.maximum(largest, beside)
+            shrunk = tl.math.exp2(largest - grown)
+            size, total, largest = size * shrunk + tl.math.exp2(beside - grown), total * shrunk[:, None], grown
+    empty = size == 0.0
+    found = total / tl.where(empty, 1.0, size)[:, None]
+    found = tl.where(found - found == 0.0, found, float("nan"))
+    out_at = out + part.to(tl.int64) * out_part + batch * out_batch + head[:, None] * out_head
+    out_at += token[:, None] * out_stride + value_channel[None, :]
+    tl.store(out_at, found.to(out.dtype.element_ty), mask=exist[:, None] & (value_channel < VALUE_DIM)[None, :])
+    sums = tl.where(empty, -float("inf"), (largest + tl.math.log2(tl.where(empty, 1.0, size))) / LOG2_E)
+    batches = tl.num_programs(1) // (kv_heads * chunks)
+    lse_at = lse + ((part * batches + batch) * num_heads + head) * queries + token
+    tl.store(lse_at, sums, mask=exist)

@@ -1,0 +1,160 @@
+"""How the kernels are launched: what they receive, and the sizes of their blocks."""
+
+from contextlib import nullcontext
+from typing import Any, NamedTuple
+
+import torch
+import triton
+from torch import Tensor
+from triton import knobs
+
+from longspan.compute.kernels.triton import forward
+from longspan.compute.kernels.triton.bounds import row_bounds
+
+PRECISION = "ieee"
+"""Products of float32 numbers are products of float32 numbers: no TF32."""
+
+
+class Config(NamedTuple):
+    """Sizes of one launch.
+
+    Arguments:
+        rows, keys: of a block of pairs; powers of two, 16 at least.
+        warps, stages: of a program: groups of threads, and how many blocks are loaded ahead.
+    """
+
+    rows: int
+    keys: int
+    warps: int = 4
+    stages: int = 2
+
+
+class Work(NamedTuple):
+    """What the rows of a call see and by how much their scores are multiplied; numbers only.
+
+    Arguments:
+        seen: (sweeps, rows, queries, 2), first key and one past the last; rows is 1 or the batch.
+        copies: (sweeps, 2), which copies of queries and keys a sweep reads.
+        scale: multiplies all scores, where there is no factor.
+        factor: (1 or batch, 1 or heads, 1 or queries), multiplies the scores of each query; None for `scale`.
+        cap: limit of the scores: limit · tanh(score / limit); None for none.
+        diagonal: (rows, queries), column of the table of biases for key 0; minus the key, it is that of each pair.
+        decay: log₂ of the factor of each channel per token, the origin of each query, the origin of each sweep.
+    """
+
+    seen: Tensor
+    copies: Tensor
+    scale: float
+    factor: Tensor | None = None
+    cap: float | None = None
+    diagonal: Tensor | None = None
+    decay: tuple[Tensor, Tensor, Tensor] | None = None
+
+
+def forward_config(channels: int, itemsize: int) -> Config:
+    """The sizes of the forward kernel, for heads of so many channels."""
+    if itemsize == 4:
+        return Config(64, 32, 4, 2) if channels <= 128 else Config(32, 32, 4, 1)
+    if channels <= 64:
+        return Config(128, 64, 4, 3)
+    return Config(128, 64, 8, 3) if channels <= 128 else Config(64, 32, 8, 2)
+
+
+def width(channels: int) -> int:
+    """Channels of a block: the next power of two, 16 at least."""
+    return max(16, triton.next_power_of_2(channels))
+
+
+def packed(group: int, rows: int) -> int:
+    """Heads that are packed into one block of rows: the most that divide the group and fit."""
+    return max(pack for pack in range(1, min(group, rows) + 1) if group % pack == 0)
+
+
+def interpreted() -> bool:
+    """Whether Triton runs kernels in its interpreter, on the CPU."""
+    return bool(knobs.runtime.interpret)
+
+
+def attend(
+    work: Work, config: Config, query: Tensor, key: Tensor, value: Tensor, bias: Tensor | None, logit: Tensor | None
+) -> tuple[Tensor, Tensor]:
+    """Output and log-sum-exp of (copies, batch, heads, tokens, d) queries over the keys that they see."""
+    _, batch, heads, queries, _ = query.shape
+    kv_heads, _, value_dim = value.shape[1:]
+    group = heads // kv_heads
+    pack = packed(group, config.rows)
+    tokens = config.rows // pack
+    bounds = row_bounds(work.seen, tokens, config.keys)
+    out = value.new_empty(batch, queries, heads, value_dim).transpose(1, 2)
+    lse = value.new_empty(batch, heads, queries, dtype=torch.float32)
+    launch(
+        forward.attention,
+        (bounds.shape[2], batch * kv_heads * (group // pack), 1),
+        config,
+        **operands(work, query, key, value, bias),
+        **strides("out", out, "batch", "head", "stride"),
+        out_part=0,
+        lse=lse,
+        logit=logit,
+        blocks=bounds,
+        row_blocks=bounds.shape[2],
+        PACK=pack,
+        TOKENS=tokens,
+        SPLITS=1,
+    )
+    return out, lse
+
+
+def operands(work: Work, query: Tensor, key: Tensor, value: Tensor, bias: Tensor | None) -> dict[str, Any]:
+    """What every kernel receives."""
+    _, batch, heads, queries, head_dim = query.shape
+    decay, query_origin, sweep_origin = work.decay or (None, None, None)
+    factor = work.factor
+    if factor is not None:
+        factor = factor.expand(-1, -1, queries).contiguous().expand(batch, heads, -1)
+    return {
+        **strides("query", query, "copy", "batch", "head", "stride"),
+        **strides("key", key, "copy", "batch", "head", "stride"),
+        **strides("value", value, "batch", "head", "stride"),
+        **strides("factor", factor, "batch", "head"),
+        **strides("bias", bias, "head"),
+        "seen": work.seen,
+        "copies": work.copies,
+        "row_batches": work.seen.shape[1],
+        "scale": work.scale,
+        "cap": work.cap,
+        "diagonal": work.diagonal,
+        "decay": decay,
+        "query_origin": query_origin,
+        "sweep_origin": sweep_origin,
+        "sweeps": len(work.seen),
+        "queries": queries,
+        "keys": value.shape[2],
+        "num_heads": heads,
+        "GROUP": heads // value.shape[1],
+        "HEAD_DIM": head_dim,
+        "CHANNELS": width(head_dim),
+        "VALUE_DIM": value.shape[3],
+        "VALUE_CHANNELS": width(value.shape[3]),
+        "PRECISION": PRECISION,
+        "WIDE": interpreted() and query.dtype == torch.bfloat16,
+    }
+
+
+def strides(name: str, x: Tensor | None, *axes: str) -> dict[str, Any]:
+    """A tensor and its strides by name; zeros where there is none."""
+    return {name: x, **{f"{name}_{axis}": 0 if x is None else x.stride(i) for i, axis in enumerate(axes)}}
+
+
+def launch(kernel: Any, grid: tuple[int, int, int], config: Config, **arguments: Any) -> None:
+    """Run a kernel on the device of its queries."""
+    on = arguments["query"].device
+    with torch.cuda.device(on) if on.type == "cuda" else nullcontext():
+        kernel[grid](
+            **arguments,
+            ROWS=config.rows,
+            KEYS=config.keys,
+            num_warps=config.warps,
+            num_stages=config.stages,
+            enable_fp_fusion=True,
+        )

@@ -1,0 +1,74 @@
+"""What the kernels share: loads, products, and from the products of a block of pairs to its scores.
+
+    score(i, j) = cap( factor(i) · ⟨q_i, k_j⟩ ) + bias_h(i − j)
+
+Kernels count in powers of two, because a GPU's exponential is 2^x: scores are multiplied by log₂ e.
+"""
+
+from typing import no_type_check
+
+import triton
+import triton.language as tl
+
+LOG2_E = tl.constexpr(1.4426950408889634)
+
+
+@triton.jit
+@no_type_check
+def load_tokens(base, stride, first, count, exist, WIDTH: tl.constexpr, CHANNELS: tl.constexpr, CHECKED: tl.constexpr):
+    """Load tokens first … first + count − 1 with their channels, as (tokens, channels); zeros where they do not exist.
+
+    CHANNELS is WIDTH up to a power of two. Where nothing is CHECKED all tokens exist.
+    """
+    channels = tl.arange(0, CHANNELS)
+    at = base + tl.cast(first, tl.int64) * stride + count[:, None] * stride + channels[None, :]
+    if CHECKED:
+        if WIDTH == CHANNELS:
+            return tl.load(at, mask=exist[:, None], other=0.0)
+        else:
+            return tl.load(at, mask=exist[:, None] & (channels < WIDTH)[None, :], other=0.0)
+    else:
+        if WIDTH == CHANNELS:
+            return tl.load(at)
+        else:
+            return tl.load(at, mask=(channels < WIDTH)[None, :], other=0.0)
+
+
+@triton.jit
+@no_type_check
+def product(a, b, total, PRECISION: tl.constexpr, WIDE: tl.constexpr):
+    """total + a · b, summed in float32; WIDE multiplies in float32 too: the interpreter has no bfloat16."""
+    if WIDE:
+        return tl.dot(a.to(tl.float32), b.to(tl.float32), total, input_precision=PRECISION)
+    else:
+        return tl.dot(a, b, total, input_precision=PRECISION)
+
+
+@triton.jit
+@no_type_check
+def capped(products, factor, cap):
+    """Scores before the bias, and the slope of the cap there: limit · tanh(s / limit) and 1 − tanh²."""
+    found = products * factor
+    if cap is None:
+        return found, 1.0
+    else:
+        tanh = 1.0 - 2.0 / (1.0 + tl.math.exp2(found * (2.0 * LOG2_E / cap)))
+        return cap * tanh, 1.0 - tanh * tanh
+
+
+@triton.jit
+@no_type_check
+def biased(found, bias, exist, MASKED: tl.constexpr):
+    """Scores in powers of two: with the bias of each pair, −inf for pairs that do not exist."""
+    if bias is not None:
+        found += tl.load(bias, mask=exist, other=0.0) if MASKED else tl.load(bias)
+    found = found * LOG2_E
+    return tl.where(exist, found, -float("inf")) if MASKED else found
+
+
+@triton.jit
+@no_type_check
+def edge(step, first, whole, rest):
+    """Number of the edge block visited at a step: blocks first … whole − 1, then those from `rest` on."""
+    block = first + step
+    return tl.where(block < whole, block, block + rest - whole)
