@@ -7,7 +7,7 @@ text, so that it is watched as well.
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -22,6 +22,7 @@ from longspan.notation import parse
 from longspan.pretrained.attach import attached
 from longspan.pretrained.attachment import attachment_of
 from longspan.pretrained.running.attention import LAYER, Extended
+from longspan.pretrained.running.latents import OnLatents
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,7 +77,10 @@ def _watched(model: nn.Module, visit: Callable[[Rows], None]) -> Iterator[None]:
     far = [(n, layer.module) for n, layer in enumerate(attachment.anatomy.layers) if layer.local_size is None]
     before = [(n, module, module.__dict__.get(LAYER)) for n, module in far]
     for number, module, extended in before:
-        if isinstance(extended, Extended):
+        if isinstance(extended, OnLatents):  # what is watched are keys: without an absorbed form, they are expanded
+            watched = _Watched(number, extended.layer, visit)
+            module.__dict__[LAYER] = replace(extended, layer=watched, absorbed=None)
+        elif isinstance(extended, Extended):
             module.__dict__[LAYER] = _Watched(number, extended, visit)
     try:
         yield

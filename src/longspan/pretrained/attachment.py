@@ -8,7 +8,7 @@ from torch.utils.hooks import RemovableHandle
 from longspan.notation import format_plan
 from longspan.plan import Plan
 from longspan.pretrained.anatomy.config import rope_origin
-from longspan.pretrained.anatomy.layers import Anatomy
+from longspan.pretrained.anatomy.layers import Anatomy, Layer
 from longspan.pretrained.anatomy.private_configs import swap_configs
 from longspan.pretrained.announced import AnnouncedLength
 from longspan.pretrained.division import Work, rotates, without_rotation
@@ -17,6 +17,7 @@ from longspan.pretrained.running.absolute import AbsoluteHook, first_block
 from longspan.pretrained.running.attention import IMPLEMENTATION, LAYER, Extended, Stock
 from longspan.pretrained.running.forward_pass import ForwardPasses
 from longspan.pretrained.running.hooks import RotaryHook, TextModelHooks, WrapperHooks
+from longspan.pretrained.running.latents import InstalledHold, OnLatents
 from longspan.pretrained.running.rotary import InstalledRotation
 from longspan.pretrained.running.temperature import Scaling
 from longspan.pretrained.target import Target
@@ -55,7 +56,7 @@ class Attachment:
         self.passes = ForwardPasses(work.cache_frame(anatomy.sources()), work.pairwise)
         self.announced: AnnouncedLength | None = None
         self._hooks: list[RemovableHandle] = []
-        self._installed: list[InstalledRotation | Scaling | AnnouncedLength | Keeping] = []
+        self._installed: list[InstalledRotation | Scaling | AnnouncedLength | InstalledHold | Keeping] = []
         self._configs: list[tuple[nn.Module, str, Any]] = []
 
     @property
@@ -140,7 +141,13 @@ class Attachment:
                 extended = Extended(scheme, layout, frame, self.passes, self.backend)
                 extended = shared.setdefault((scheme, layout, frame), extended)
             does = Stock(layer.implementation, extended) if remaining is None else extended
-            layer.module.__dict__[LAYER] = does
+            assert does is not None  # what remains is done by an extended layer
+            layer.module.__dict__[LAYER] = self._on_latents(layer, does) if layer.absorbs else does
+
+    def _on_latents(self, layer: Layer, does: Stock | Extended) -> OnLatents:
+        assert layer.latent is not None
+        self._installed.append(InstalledHold(layer.module).install())
+        return OnLatents.of(does, layer.latent)
 
     def _announce_length(self) -> None:
         if self.length is not None:

@@ -62,7 +62,8 @@ class Work:
 
     def changes_attention(self, anatomy: Anatomy) -> bool:
         """Return whether a layer does more than call its own function with its own mask."""
-        return not self.stock or (any(layer.masks_band for layer in anatomy.layers) and not anatomy.own_masks)
+        faster = any(layer.masks_band or layer.absorbs for layer in anatomy.layers)
+        return not self.stock or (faster and not anatomy.own_masks)
 
 
 def divide(anatomy: Anatomy, plan: Plan) -> Work:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from torch import nn
 from transformers import PreTrainedConfig, PreTrainedModel
 
+from longspan.compute.latent import LatentWidths
 from longspan.pretrained.anatomy.layout import ChannelLayout
 from longspan.pretrained.anatomy.model_spectrum import ModelSpectrum
 from longspan.pretrained.running.rotary import Source
@@ -24,6 +25,7 @@ class Layer:
         opaque: whether no known layout explains its rotation. Only the model itself can then rotate its keys.
         steerable: whether it rotates with other frequencies when they are put in the place of its source's.
         gains: whether a gain of its source reaches its scores.
+        latent: widths of the latents that it caches and expands in each call; None where it caches keys and values.
     """
 
     module: nn.Module
@@ -36,11 +38,17 @@ class Layer:
     opaque: bool = False
     steerable: bool = True
     gains: bool = True
+    latent: LatentWidths | None = None
 
     @property
     def masks_band(self) -> bool:
         """Whether its own function is given a mask of queries × keys because of a window."""
         return self.local_size is not None and self.implementation == "sdpa"
+
+    @property
+    def absorbs(self) -> bool:
+        """Whether attention on its latents can take the place of its own function, which gives no weights back."""
+        return self.latent is not None and self.implementation == "sdpa"
 
     @property
     def config(self) -> PreTrainedConfig:

@@ -12,6 +12,7 @@ from longspan.pretrained.anatomy.layers import Layer
 from longspan.pretrained.anatomy.layout import ChannelLayout
 from longspan.pretrained.anatomy.model_spectrum import ModelSpectrum
 from longspan.pretrained.anatomy.trial import FAR, GROWN, NEAR, SLOWED, UNROTATED, Observation, QueryAndKey
+from longspan.pretrained.running.expansion import latent_widths
 from longspan.pretrained.running.rotary import Source
 
 TOLERANCE = {torch.float32: 2e-4, torch.float64: 2e-4, torch.bfloat16: 3e-2, torch.float16: 4e-3}
@@ -27,7 +28,10 @@ def layer_of(seen: Observation, sources: Mapping[Source, int]) -> Layer:
     Errors: RefusalError where no layout explains the rotation, and there are several sources to choose from.
     """
     query, key = unrotated = seen.passes[UNROTATED]
-    layer = Layer(seen.module, None, None, seen.local_size, seen.implementation, query.shape[1], key.shape[1])
+    layer = Layer(
+        seen.module, None, None, seen.local_size, seen.implementation, query.shape[1], key.shape[1],
+        latent=latent_widths(seen.module),
+    )  # fmt: skip
     if all(_equal(seen.passes[setting], unrotated) for setting in (NEAR, FAR)):
         return layer
     steerable = _equal(seen.passes[SLOWED], seen.passes[NEAR])
