@@ -1,5 +1,6 @@
 """One launch is the reference, for every method that it does not refuse; Triton's interpreter runs the kernels."""
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
@@ -9,11 +10,14 @@ from hypothesis import strategies as st
 
 from contract.drawing import PARTS, PER_METHOD, inputs, schemes
 from longspan.compute.attend import run
+from longspan.compute.dense.reference import scores
+from longspan.compute.fused import attention
 from longspan.compute.fused.attention import Fused, plan
 from longspan.compute.inputs import Inputs
-from longspan.compute.kernels.triton import autograd
+from longspan.compute.kernels.triton import autograd, launch
 from longspan.compute.kernels.triton.launch import Config
 from longspan.compute.places import places
+from longspan.errors import RefusalError
 from longspan.notation import parse
 from longspan.scheme import Scheme
 
@@ -29,18 +33,9 @@ def small_blocks(draw: st.DrawFn) -> Config:
     return Config(draw(st.sampled_from([16, 32])), 16)
 
 
-def drawn(scheme: Scheme, queries: int, keys: int, dtype: torch.dtype = torch.float32) -> Inputs:
-    """Two rows of a batch, four heads over two key heads."""
-    generator = torch.Generator().manual_seed(0)
-    query = torch.randn(2, 4, queries, 8, generator=generator).to(dtype)
-    key, value = torch.randn(2, 2, 2, keys, 8, generator=generator).to(dtype)
-    weights = scheme.initial_weights(4, 8, generator)
-    return Inputs(query, key, value, scheme, *places(queries, keys), weights, 8**-0.5)
-
-
 def test_the_kernels_are_interpreted() -> None:
     """Guards the tests below."""
-    assert isinstance(plan(drawn(parse("rope"), 5, 5)), Fused)
+    assert isinstance(plan(one_document(parse("rope"))), Fused)
 
 
 @pytest.mark.parametrize("name", PARTS)
@@ -51,8 +46,153 @@ def test_one_launch_is_the_reference(name: str, data: st.DataObject) -> None:
     if isinstance(plan(x), str):
         return
     with pytest.MonkeyPatch.context() as patch:
-        config = data.draw(small_blocks())
-        patch.setattr(autograd, "forward_config", lambda *_: config)
-        out = run(x, "triton")
-    wanted = run(replace(x, query=x.query.double(), key=x.key.double(), value=x.value.double()), "reference")
-    torch.testing.assert_close(out.double(), wanted, rtol=0, atol=TOLERANCE[torch.float32] * float(wanted.abs().max()))
+        for config in ("forward_config", "query_config", "key_config"):
+            sizes = data.draw(small_blocks())
+            patch.setattr(autograd, config, lambda *_, sizes=sizes: sizes)
+        found = gradients(x, "triton")
+    wanted = gradients(replace(x, query=x.query.double(), key=x.key.double(), value=x.value.double()), "reference")
+    for some, exact in zip(found, wanted, strict=True):
+        size = max(1.0, float(exact.abs().max()))
+        torch.testing.assert_close(some.double() / size, exact.double() / size, rtol=0, atol=TOLERANCE[torch.float32])
+
+
+def gradients(x: Inputs, backend: str) -> list[torch.Tensor]:
+    """The output, and the gradients of all inputs for one fixed random direction."""
+    tensors = [t.detach().requires_grad_() for t in (x.query, x.key, x.value, *x.weights.values())]
+    weights = dict(zip(x.weights, tensors[3:], strict=True))
+    out = run(replace(x, query=tensors[0], key=tensors[1], value=tensors[2], weights=weights), backend)
+    direction = torch.randn(out.shape, dtype=torch.float64, generator=torch.Generator().manual_seed(1)).to(out)
+    used = torch.autograd.grad((out * direction).sum(), tensors, allow_unused=True)
+    return [out.detach(), *(torch.zeros_like(t) if g is None else g for t, g in zip(tensors, used, strict=True))]
+
+
+SCHEMES = [
+    "rerope(window=8)",
+    "leaky_rerope(window=8, k=4) + log_length(8)",
+    "self_extend(window=8, group=3) + softmax_plus_one",
+    "dual_chunk(chunk=12, local=4)",
+    "string(offset=12, local=4) + softcap(2.0)",
+    "dpe(window=8, groups=(1, 2))",
+    "cache_relative(sinks=2, size=12) + window(10, sinks=2)",
+    "rope(layout=interleaved, partial=0.5) + blockwise(8)",
+    "yarn(factor=4, trained_length=8) + window(7, sinks=3)",
+    "xpos(scale_base=8)",
+    "dynamic_ntk(8) + rerope(window=4)",
+    "alibi + softcap(2.0)",
+    "t5 + window(9)",
+    "rerope(window=5) + bidirectional",
+    "rope + bidirectional + window(5, sinks=4) + kerple_log",
+    "cosine + learned(initial=3.0)",
+]
+
+
+@pytest.fixture
+def blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Blocks so small that some are seen whole, some at their edges, and some not at all."""
+    for config in ("forward_config", "query_config", "key_config"):
+        monkeypatch.setattr(autograd, config, lambda *_: Config(32, 16))
+
+
+def one_document(scheme: Scheme, dtype: torch.dtype = torch.float32) -> Inputs:
+    """Two heads over one key head, and values of another width."""
+    generator = torch.Generator().manual_seed(0)
+    query, key = torch.randn(1, 2, 40, 8, generator=generator), torch.randn(1, 1, 40, 8, generator=generator)
+    value = torch.randn(1, 1, 40, 6, generator=generator)
+    weights = {name: w + 0.1 for name, w in scheme.initial_weights(2, 8, generator).items()}
+    return Inputs(query.to(dtype), key.to(dtype), value.to(dtype), scheme, *places(40, 40), weights, 8**-0.5)
+
+
+def several_documents(scheme: Scheme) -> Inputs:
+    """Documents that take turns, with padding anywhere."""
+    x = one_document(scheme)
+    padding = torch.rand(1, 40, generator=torch.Generator().manual_seed(0)) < 0.2
+    queries, keys = places(40, 40, documents=torch.tensor([[4] * 22 + [1] * 8 + [4] * 7 + [0] * 3]), padding=padding)
+    return replace(x, queries=queries, keys=keys)
+
+
+@pytest.mark.usefixtures("blocks")
+@pytest.mark.parametrize("make", [one_document, several_documents])
+@pytest.mark.parametrize("text", SCHEMES)
+def test_schemes_of_every_kind_are_served(text: str, make: Callable[[Scheme], Inputs]) -> None:
+    x = make(parse(text))
+    for some, exact in zip(gradients(x, "triton"), gradients(_double(x), "reference"), strict=True):
+        size = max(1.0, float(exact.abs().max()))
+        torch.testing.assert_close(some.double() / size, exact.double() / size, rtol=0, atol=TOLERANCE[torch.float32])
+
+
+@pytest.mark.usefixtures("blocks")
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+@pytest.mark.parametrize("text", ["rerope(window=8) + log_length(8)", "xpos(scale_base=8)"])
+def test_low_precision_is_near(text: str, dtype: torch.dtype) -> None:
+    x = one_document(parse(text), dtype)
+    for some, exact in zip(gradients(x, "triton"), gradients(_double(x), "reference"), strict=True):
+        size = max(1.0, float(exact.abs().max()))
+        torch.testing.assert_close(some.double() / size, exact.double() / size, rtol=0, atol=TOLERANCE[dtype])
+
+
+@pytest.mark.usefixtures("blocks")
+@pytest.mark.parametrize("text", ["rerope(window=8)", "alibi + window(9) + softmax_plus_one"])
+def test_the_log_sum_exp_is_differentiable(text: str) -> None:
+    """It is that of the row, the extra logit included, and its gradient adds to that of the output."""
+    x = one_document(parse(text))
+    tensors = [t.requires_grad_() for t in (x.query, x.key)]
+    found = plan(x)
+    assert isinstance(found, Fused)
+    out, lse = found()
+    scores_ = scores(_double(x))[0]
+    logit = x.scheme.normalizer.extra_logit(2, x.weights_of(x.scheme.normalizer))
+    beside = scores_.new_full((1, 2, 40, 1), -torch.inf) if logit is None else logit.double().expand(1, 40, 1, 2).mT
+    wanted = torch.cat([scores_, beside.reshape(1, 2, 40, 1)], -1).logsumexp(-1)
+    torch.testing.assert_close(lse.double(), wanted, rtol=0, atol=1e-5)
+    both = (out.sum() + (lse * lse).sum(), run(_double(x), "reference").sum() + (wanted * wanted).sum())
+    first, second = (torch.autograd.grad(total, tensors) for total in both)
+    for some, exact in zip(first, second, strict=True):
+        torch.testing.assert_close(some, exact, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.usefixtures("blocks")
+@pytest.mark.parametrize("which", ["query", "key", "value"])
+@pytest.mark.filterwarnings("ignore:invalid value encountered")
+def test_a_nan_is_seen_where_it_is_seen(which: str) -> None:
+    """Also within the blocks of keys that only some rows see."""
+    x = several_documents(parse("rerope(window=8) + window(12, sinks=2)"))
+    for at in (3, 19, 33):
+        spoiled = getattr(x, which).clone()
+        spoiled[0, 0, at, 1] = torch.nan
+        y = replace(x, **{which: spoiled})
+        out, wanted = run(y, "triton"), run(y, "reference")
+        assert torch.equal(out.isnan(), wanted.isnan())
+        torch.testing.assert_close(out, wanted, rtol=0, atol=1e-5, equal_nan=True)
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("rope + sparsemax", "sparsemax is not one softmax"),
+        ("rope + urpe", "urpe multiplies weights after the softmax"),
+        ("shaw", "shaw adds vectors to keys and values"),
+        ("xpos + rerope(window=4)", "xpos decays and rerope maps its distances"),
+    ],
+)
+def test_what_is_no_single_softmax_is_refused(text: str, reason: str) -> None:
+    with pytest.raises(RefusalError, match=f'^triton refuses .*: {reason}; backend="blocks" accepts it$'):
+        run(one_document(parse(text)), "triton")
+
+
+def test_tensors_without_a_kernel_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    x = one_document(parse("alibi"))
+    assert plan(_double(x)) == "its kernels compute in float16, bfloat16 and float32, the inputs are torch.float64"
+    wide = replace(x, query=torch.ones(1, 2, 40, 300), key=torch.ones(1, 1, 40, 300))
+    assert plan(wide) == "heads may have 256 channels, these have 300"
+    jumping = places(40, 40, key_positions=torch.arange(40)[None] * 2)
+    assert plan(replace(x, queries=jumping[0], keys=jumping[1])) == (
+        "its coordinates do not step by one with the order"
+    )
+    monkeypatch.setattr(launch, "interpreted", lambda: False)
+    assert plan(x) == "its kernels run on GPUs, the inputs are on cpu"
+    monkeypatch.setattr(attention, "find_spec", lambda _: None)
+    assert plan(x) == "the package triton is not installed: pip install 'longspan[gpu]'"
+
+
+def _double(x: Inputs) -> Inputs:
+    return replace(x, query=x.query.double(), key=x.key.double(), value=x.value.double())

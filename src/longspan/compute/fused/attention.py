@@ -69,8 +69,6 @@ def plan(x: Inputs) -> "Fused | str":
     reason = refusal(x)
     if reason:
         return reason
-    if torch.is_grad_enabled() and any(t.requires_grad for t in (x.query, x.key, x.value, *x.weights.values())):
-        return "it has no backward kernel yet"
     tokens = Tokens.of(x.queries, x.keys, needs_steps_of_one(x.scheme))
     if isinstance(tokens, str):
         return tokens

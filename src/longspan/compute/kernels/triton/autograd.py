@@ -3,7 +3,16 @@
 import torch
 from torch import Tensor
 
-from longspan.compute.kernels.triton.launch import Work, attend, forward_config, width
+from longspan.compute.kernels.triton.launch import (
+    Work,
+    attend,
+    differentiate_keys,
+    differentiate_queries,
+    forward_config,
+    key_config,
+    query_config,
+    width,
+)
 
 
 class FusedAttention(torch.autograd.Function):
@@ -11,18 +20,36 @@ class FusedAttention(torch.autograd.Function):
 
     Its arguments are the work, the rotated copies of queries and keys (copies, batch, heads, tokens, d), the values,
     the bias (heads, distances) or None, and the logit (heads) of a key without a value or None. It gives output
-    (batch, heads, queries, value_dim) and log-sum-exp (batch, heads, queries).
+    (batch, heads, queries, value_dim) and log-sum-exp (batch, heads, queries), both differentiable; rows without keys
+    are zero and −inf.
     """
 
     @staticmethod
     def forward(  # pyright: ignore[reportIncompatibleMethodOverride]
         ctx, work: Work, query: Tensor, key: Tensor, value: Tensor, bias: Tensor | None, logit: Tensor | None
     ) -> tuple[Tensor, Tensor]:
-        """Run the kernel."""
+        """Run the forward kernel."""
         config = forward_config(width(max(query.shape[-1], value.shape[-1])), query.itemsize)
-        return attend(work, config, query, key, value, bias, logit)
+        out, lse = attend(work, config, query, key, value, bias, logit)
+        ctx.save_for_backward(query, key, value, bias, logit, out, lse)
+        ctx.work = work
+        ctx.set_materialize_grads(False)
+        return out, lse
 
     @staticmethod
-    def backward(ctx, *grads: Tensor):  # pyright: ignore[reportIncompatibleMethodOverride]
-        """Refuse."""
-        raise NotImplementedError
+    def backward(ctx, grad: Tensor | None, lse_grad: Tensor | None):  # pyright: ignore[reportIncompatibleMethodOverride]
+        """Run the backward kernels."""
+        query, key, value, bias, logit, out, lse = ctx.saved_tensors
+        grad = torch.zeros_like(out) if grad is None else grad
+        delta = (grad.float() * out.float()).sum(-1)
+        delta = delta if lse_grad is None else delta - lse_grad
+        bias_grad = torch.zeros_like(bias) if bias is not None and ctx.needs_input_grad[4] else None
+        logit_grad = None
+        if logit is not None and ctx.needs_input_grad[5]:
+            logit_grad = -((logit[:, None] - lse).exp() * delta).sum((0, 2))
+        channels = width(max(query.shape[-1], value.shape[-1]))
+        rows = grad.contiguous(), lse, delta.contiguous()
+        tensors = query, key, value, bias
+        query_grad = differentiate_queries(ctx.work, query_config(channels, query.itemsize), *tensors, *rows, bias_grad)
+        key_grad, value_grad = differentiate_keys(ctx.work, key_config(channels, query.itemsize), *tensors, *rows)
+        return None, query_grad.to(query.dtype), key_grad.to(key.dtype), value_grad, bias_grad, logit_grad

@@ -17,6 +17,14 @@ from typing import no_type_check
 import triton
 import triton.language as tl
 
+from longspan.compute.kernels.triton.rows import (
+    load_rows,
+    packed_rows,
+    row_biases,
+    row_factors,
+    row_interval,
+    shrinking,
+)
 from longspan.compute.kernels.triton.scoring import LOG2_E, biased, capped, edge, load_tokens, product
 
 
@@ -93,21 +101,11 @@ def attention(
     kv_head = tl.program_id(1) // chunks % kv_heads
     part = tl.program_id(2)
 
-    row = tl.arange(0, ROWS)
-    token = block * TOKENS + row // PACK
-    head = kv_head * GROUP + tl.program_id(1) % chunks * PACK + row % PACK
-    exist = (row < TOKENS * PACK) & (token < queries)
-    token = tl.where(exist, token, 0).to(tl.int64)
-    channel, value_channel = tl.arange(0, CHANNELS), tl.arange(0, VALUE_CHANNELS)
+    first_head = kv_head * GROUP + tl.program_id(1) % chunks * PACK
+    token, head, exist = packed_rows(block, first_head, queries, PACK, TOKENS, ROWS)
     places = batch % row_batches
-
-    if factor is None:
-        row_factor = tl.full((ROWS,), scale, tl.float32)
-    else:
-        row_factor = tl.load(factor + batch * factor_batch + head * factor_head + token, mask=exist, other=0.0)
-    row_bias = None
-    if bias is not None:
-        row_bias = bias + head * bias_head + tl.load(diagonal + places * queries + token, mask=exist, other=0)
+    row_factor = row_factors(factor, factor_batch, factor_head, scale, batch, head, token, ROWS)
+    row_bias = row_biases(bias, bias_head, diagonal, places, queries, head, token)
     key += batch * key_batch + kv_head * key_head
     value += batch * value_batch + kv_head * value_head
     query += batch * query_batch
@@ -123,21 +121,14 @@ def attention(
             first, last = first + (last - first) * part // SPLITS, first + (last - first) * (part + 1) // SPLITS
             whole = tl.minimum(tl.maximum(whole, first), last)
             rest = tl.maximum(tl.minimum(rest, last), whole)
-        row_seen = seen + ((sweep * row_batches + places) * queries + token) * 2
-        low = tl.load(row_seen, mask=exist, other=0)
-        high = tl.load(row_seen + 1, mask=exist, other=0)
+        low, high = row_interval(seen, sweep, row_batches, places, queries, token)
         q_copy = tl.load(copies + sweep * 2).to(tl.int64)
         k_copy = tl.load(copies + sweep * 2 + 1).to(tl.int64)
-        q_at = (
-            query + q_copy * query_copy + head[:, None] * query_head + token[:, None] * query_stride + channel[None, :]
-        )
-        q = tl.load(q_at, mask=exist[:, None] & (channel < HEAD_DIM)[None, :], other=0.0)
+        q = load_rows(query + q_copy * query_copy, query_head, query_stride, head, token, HEAD_DIM, CHANNELS)
         if decay is not None:
-            apart = tl.load(query_origin + places * queries + token, mask=exist, other=0) - tl.load(
-                sweep_origin + sweep
-            )
-            per_token = tl.load(decay + channel, mask=channel < HEAD_DIM, other=0.0)
-            shrunk = tl.math.exp2(tl.maximum(apart, 0).to(tl.float32)[:, None] * per_token[None, :])
+            shrunk = shrinking(
+                decay, query_origin, sweep_origin, sweep, places, queries, token, HEAD_DIM, CHANNELS
+            )  # fmt: skip
             q = (q.to(tl.float32) * shrunk).to(q.dtype)
         k = key + k_copy * key_copy
 
@@ -164,6 +155,7 @@ def attention(
     empty = size == 0.0
     found = total / tl.where(empty, 1.0, size)[:, None]
     found = tl.where(found - found == 0.0, found, float("nan"))
+    value_channel = tl.arange(0, VALUE_CHANNELS)
     out_at = out + part.to(tl.int64) * out_part + batch * out_batch + head[:, None] * out_head
     out_at += token[:, None] * out_stride + value_channel[None, :]
     tl.store(out_at, found.to(out.dtype.element_ty), mask=exist[:, None] & (value_channel < VALUE_DIM)[None, :])

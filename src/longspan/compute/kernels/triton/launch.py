@@ -8,8 +8,8 @@ import triton
 from torch import Tensor
 from triton import knobs
 
-from longspan.compute.kernels.triton import forward
-from longspan.compute.kernels.triton.bounds import row_bounds
+from longspan.compute.kernels.triton import backward, forward
+from longspan.compute.kernels.triton.bounds import key_bounds, row_bounds
 
 PRECISION = "ieee"
 """Products of float32 numbers are products of float32 numbers: no TF32."""
@@ -158,3 +158,70 @@ def launch(kernel: Any, grid: tuple[int, int, int], config: Config, **arguments:
             num_stages=config.stages,
             enable_fp_fusion=True,
         )
+
+
+def query_config(channels: int, itemsize: int) -> Config:
+    """The sizes of the kernel that gives the gradient of queries."""
+    if itemsize == 4:
+        return Config(32, 32, 4, 1)
+    return Config(64, 64, 4, 2) if channels <= 128 else Config(32, 32, 4, 1)
+
+
+def key_config(channels: int, itemsize: int) -> Config:
+    """The sizes of the kernel that gives the gradients of keys and values."""
+    if itemsize == 4:
+        return Config(32, 32, 4, 1)
+    return Config(64, 64, 8, 1) if channels <= 128 else Config(32, 32, 4, 1)
+
+
+def differentiate_queries(
+    work: Work, config: Config, query: Tensor, key: Tensor, value: Tensor, bias: Tensor | None,
+    grad: Tensor, lse: Tensor, delta: Tensor, bias_grad: Tensor | None,
+) -> Tensor:  # fmt: skip
+    """Gradient of each rotated copy of the queries, in float32; adds that of the bias to `bias_grad`."""
+    _, batch, heads, _, _ = query.shape
+    group = heads // value.shape[1]
+    pack = packed(group, config.rows)
+    tokens = config.rows // pack
+    bounds = row_bounds(work.seen, tokens, config.keys)
+    query_grad = torch.zeros(query.shape, dtype=torch.float32, device=query.device)
+    launch(
+        backward.query_gradient,
+        (bounds.shape[2], batch * heads // pack, 1),
+        config,
+        **operands(work, query, key, value, bias),
+        **strides("grad", grad, "batch", "head", "stride"),
+        lse=lse,
+        delta=delta,
+        query_grad=query_grad,
+        bias_grad=bias_grad,
+        blocks=bounds,
+        row_blocks=bounds.shape[2],
+        PACK=pack,
+        TOKENS=tokens,
+    )
+    return query_grad
+
+
+def differentiate_keys(
+    work: Work, config: Config, query: Tensor, key: Tensor, value: Tensor, bias: Tensor | None,
+    grad: Tensor, lse: Tensor, delta: Tensor,
+) -> tuple[Tensor, Tensor]:  # fmt: skip
+    """Gradient of each rotated copy of the keys, in float32, and of the values."""
+    bounds = key_bounds(work.seen, config.keys, value.shape[2])
+    key_grad = torch.zeros(key.shape, dtype=torch.float32, device=key.device)
+    value_grad = torch.empty(value.shape, dtype=value.dtype, device=value.device)
+    launch(
+        backward.key_gradient,
+        (bounds.shape[2], value.shape[0] * value.shape[1], 1),
+        config,
+        **operands(work, query, key, value, bias),
+        **strides("grad", grad, "batch", "head", "stride"),
+        lse=lse,
+        delta=delta,
+        key_grad=key_grad,
+        value_grad=value_grad,
+        rows_of_keys=bounds,
+        key_blocks=bounds.shape[2],
+    )
+    return key_grad, value_grad

@@ -1,0 +1,283 @@
+"""The backward kernels: gradients of queries (a block of rows meets its keys) and of keys and values (the reverse).
+
+    P_ij = 2^(s_ij − lse_i)                      the weights again, from the log-sum-exp of whole rows
+    dV_j = Σ_i P_ij dO_i
+    dS_ij = P_ij ( ⟨dO_i, v_j⟩ − δ_i )           δ_i = ⟨dO_i, O_i⟩ − dlse_i
+    dQ_i = Σ_j dS_ij · slope_ij · factor_i · k_j     slope: of the cap
+    dK_j = Σ_i dS_ij · slope_ij · factor_i · q_i
+    dbias_h(d) = Σ_{i − j = d} dS_ij
+
+Source: Dao 2023, FlashAttention-2, arXiv:2307.08691, algorithm 2; two kernels instead of atomic additions to dQ.
+"""
+
+from typing import no_type_check
+
+import triton
+import triton.language as tl
+
+from longspan.compute.kernels.triton.rows import (
+    load_rows,
+    packed_rows,
+    row_biases,
+    row_factors,
+    row_interval,
+    shrinking,
+)
+from longspan.compute.kernels.triton.scoring import LOG2_E, biased, capped, edge, load_tokens, product
+
+
+@triton.jit
+@no_type_check
+def differentiated(products, of_weights, factor, bias, exist, lse, delta, cap, MASKED: tl.constexpr):
+    """Weights P, gradient dS of the scores, and gradient of the products, from products and ⟨dO, v⟩."""
+    found, slope = capped(products, factor, cap)
+    weights = tl.math.exp2(biased(found, bias, exist, MASKED) - lse)
+    of_scores = weights * (of_weights - delta)
+    if MASKED:  # zero times the NaN of a key or a value that a row does not see
+        of_scores = tl.where(exist, of_scores, 0.0)
+    return weights, of_scores, of_scores * slope * factor
+
+
+@triton.jit
+@no_type_check
+def row_sums(lse, delta, batch, num_heads, queries, head, token):
+    """Log-sum-exp, in powers of two, and δ of each row."""
+    at = (batch * num_heads + head) * queries + token
+    sums = tl.load(lse + at)
+    return tl.where(sums == -float("inf"), 0.0, sums) * LOG2_E, tl.load(delta + at)
+
+
+@triton.jit
+@no_type_check
+def add_to(at, more, exist):
+    """Add to memory that this program alone writes; the next sweep may read it in other threads."""
+    tl.store(at, tl.load(at, mask=exist, other=0.0) + more, mask=exist)
+    tl.debug_barrier()
+
+
+@triton.jit
+@no_type_check
+def query_block(
+    total,
+    query, grad, key, value, key_stride, value_stride, bias, bias_grad, factor, lse, delta, there, low, high,
+    start, keys, cap,
+    HEAD_DIM: tl.constexpr, CHANNELS: tl.constexpr, VALUE_DIM: tl.constexpr, VALUE_CHANNELS: tl.constexpr,
+    ROWS: tl.constexpr, KEYS: tl.constexpr, MASKED: tl.constexpr, PRECISION: tl.constexpr, WIDE: tl.constexpr,
+):  # fmt: skip
+    """Add what one block of keys gives to the gradient of queries."""
+    count = tl.arange(0, KEYS)
+    in_text = start + count < keys
+    k = load_tokens(key, key_stride, start, count, in_text, HEAD_DIM, CHANNELS, MASKED)
+    v = load_tokens(value, value_stride, start, count, in_text, VALUE_DIM, VALUE_CHANNELS, MASKED)
+    at = start + count[None, :]
+    exist = (at >= low[:, None]) & (at < high[:, None])
+    nothing = tl.zeros((ROWS, KEYS), tl.float32)
+    products = product(query, tl.trans(k), nothing, PRECISION, WIDE)
+    of_weights = product(grad, tl.trans(v), nothing, PRECISION, WIDE)
+    _, of_scores, of_products = differentiated(
+        products, of_weights, factor[:, None], None if bias is None else bias[:, None] - at, exist,
+        lse[:, None], delta[:, None], cap, MASKED,
+    )  # fmt: skip
+    if bias_grad is not None:
+        tl.atomic_add(bias_grad[:, None] - at, of_scores, mask=exist & there[:, None])
+    return product(of_products.to(k.dtype), k, total, PRECISION, WIDE)
+
+
+@triton.jit
+@no_type_check
+def query_gradient(
+    query, query_copy, query_batch, query_head, query_stride,
+    key, key_copy, key_batch, key_head, key_stride,
+    value, value_batch, value_head, value_stride,
+    grad, grad_batch, grad_head, grad_stride, lse, delta, query_grad, bias_grad,
+    seen, blocks, copies, row_batches, factor, factor_batch, factor_head, scale, cap,
+    bias, bias_head, diagonal, decay, query_origin, sweep_origin,
+    sweeps, queries, keys, num_heads, row_blocks,
+    GROUP: tl.constexpr, PACK: tl.constexpr, TOKENS: tl.constexpr,
+    HEAD_DIM: tl.constexpr, CHANNELS: tl.constexpr, VALUE_DIM: tl.constexpr, VALUE_CHANNELS: tl.constexpr,
+    ROWS: tl.constexpr, KEYS: tl.constexpr, PRECISION: tl.constexpr, WIDE: tl.constexpr,
+):  # fmt: skip
+    """Gradients of one block of rows, for each rotated copy of the queries.
+
+    Arguments, beside those of the forward kernel:
+        grad: gradient of the output.
+        lse, delta: (batch, heads, queries).
+        query_grad: (copies, batch, heads, queries, HEAD_DIM) in float32, zeros.
+        bias_grad: (heads, distances) in float32, zeros; None where nobody asks for it.
+    """
+    block = row_blocks - 1 - tl.program_id(0)
+    chunks: tl.constexpr = GROUP // PACK
+    kv_heads = num_heads // GROUP
+    batch = (tl.program_id(1) // (kv_heads * chunks)).to(tl.int64)
+    kv_head = tl.program_id(1) // chunks % kv_heads
+    batches = tl.num_programs(1) // (kv_heads * chunks)
+    first_head = kv_head * GROUP + tl.program_id(1) % chunks * PACK
+    token, head, exist = packed_rows(block, first_head, queries, PACK, TOKENS, ROWS)
+    places = batch % row_batches
+    row_factor = row_factors(factor, factor_batch, factor_head, scale, batch, head, token, ROWS)
+    row_bias = row_biases(bias, bias_head, diagonal, places, queries, head, token)
+    row_bias_grad = row_biases(bias_grad, bias_head, diagonal, places, queries, head, token)
+    sums, deltas = row_sums(lse, delta, batch, num_heads, queries, head, token)
+    g = load_rows(grad + batch * grad_batch, grad_head, grad_stride, head, token, VALUE_DIM, VALUE_CHANNELS)
+    key += batch * key_batch + kv_head * key_head
+    value += batch * value_batch + kv_head * value_head
+    query += batch * query_batch
+    channel = tl.arange(0, CHANNELS)
+
+    for sweep in range(sweeps):
+        at = (sweep * row_batches + places) * row_blocks + block
+        first, whole = tl.load(blocks + at * 4), tl.load(blocks + at * 4 + 1)
+        rest, last = tl.load(blocks + at * 4 + 2), tl.load(blocks + at * 4 + 3)
+        if last > first:
+            low, high = row_interval(seen, sweep, row_batches, places, queries, token)
+            q_copy = tl.load(copies + sweep * 2).to(tl.int64)
+            k_copy = tl.load(copies + sweep * 2 + 1).to(tl.int64)
+            q = load_rows(query + q_copy * query_copy, query_head, query_stride, head, token, HEAD_DIM, CHANNELS)
+            if decay is not None:
+                shrunk = shrinking(
+                    decay, query_origin, sweep_origin, sweep, places, queries, token, HEAD_DIM, CHANNELS
+                )  # fmt: skip
+                q = (q.to(tl.float32) * shrunk).to(q.dtype)
+            k = key + k_copy * key_copy
+            total = tl.zeros((ROWS, CHANNELS), tl.float32)
+            for number in range(whole, rest):
+                total = query_block(
+                    total, q, g, k, value, key_stride, value_stride, row_bias, row_bias_grad, row_factor, sums, deltas,
+                    exist, low, high, number * KEYS, keys, cap,
+                    HEAD_DIM, CHANNELS, VALUE_DIM, VALUE_CHANNELS, ROWS, KEYS, False, PRECISION, WIDE,
+                )  # fmt: skip
+            for step in range(last - first - (rest - whole)):
+                total = query_block(
+                    total, q, g, k, value, key_stride, value_stride, row_bias, row_bias_grad, row_factor, sums, deltas,
+                    exist, low, high, edge(step, first, whole, rest) * KEYS, keys, cap,
+                    HEAD_DIM, CHANNELS, VALUE_DIM, VALUE_CHANNELS, ROWS, KEYS, True, PRECISION, WIDE,
+                )  # fmt: skip
+            if decay is not None:
+                total *= shrunk
+            rows = ((q_copy * batches + batch) * num_heads + head) * queries + token
+            add_to(
+                query_grad + rows[:, None] * HEAD_DIM + channel[None, :], total,
+                exist[:, None] & (channel < HEAD_DIM)[None, :],
+            )  # fmt: skip
+
+
+@triton.jit
+@no_type_check
+def key_block(
+    of_keys, of_values,
+    key, value, query, grad, query_stride, grad_stride, start, keys, block, head, batch, places, sweep,
+    seen, row_batches, factor, factor_batch, factor_head, scale, cap, bias, bias_head, diagonal,
+    decay, query_origin, sweep_origin, lse, delta, queries, num_heads,
+    HEAD_DIM: tl.constexpr, CHANNELS: tl.constexpr, VALUE_DIM: tl.constexpr, VALUE_CHANNELS: tl.constexpr,
+    ROWS: tl.constexpr, KEYS: tl.constexpr, MASKED: tl.constexpr, PRECISION: tl.constexpr, WIDE: tl.constexpr,
+):  # fmt: skip
+    """Add what one block of rows of one head gives to the gradients of keys and values; pairs are (keys, rows)."""
+    token, heads, there = packed_rows(block, head, queries, 1, ROWS, ROWS)
+    q = load_rows(query, 0, query_stride, heads, token, HEAD_DIM, CHANNELS)
+    g = load_rows(grad, 0, grad_stride, heads, token, VALUE_DIM, VALUE_CHANNELS)
+    if decay is not None:
+        shrunk = shrinking(
+            decay, query_origin, sweep_origin, sweep, places, queries, token, HEAD_DIM, CHANNELS
+        )  # fmt: skip
+        q = (q.to(tl.float32) * shrunk).to(q.dtype)
+    low, high = row_interval(seen, sweep, row_batches, places, queries, token)
+    row_factor = row_factors(factor, factor_batch, factor_head, scale, batch, heads, token, ROWS)
+    row_bias = row_biases(bias, bias_head, diagonal, places, queries, heads, token)
+    sums, deltas = row_sums(lse, delta, batch, num_heads, queries, heads, token)
+    at = (start + tl.arange(0, KEYS))[:, None]
+    exist = (at >= low[None, :]) & (at < high[None, :]) & there[None, :]
+    nothing = tl.zeros((KEYS, ROWS), tl.float32)
+    products = product(key, tl.trans(q), nothing, PRECISION, WIDE)
+    of_weights = product(value, tl.trans(g), nothing, PRECISION, WIDE)
+    weights, _, of_products = differentiated(
+        products, of_weights, row_factor[None, :], None if row_bias is None else row_bias[None, :] - at, exist,
+        sums[None, :], deltas[None, :], cap, MASKED,
+    )  # fmt: skip
+    of_values = product(weights.to(g.dtype), g, of_values, PRECISION, WIDE)
+    of_keys = product(of_products.to(q.dtype), q, of_keys, PRECISION, WIDE)
+    return of_keys, of_values
+
+
+@triton.jit
+@no_type_check
+def key_gradient(
+    query, query_copy, query_batch, query_head, query_stride,
+    key, key_copy, key_batch, key_head, key_stride,
+    value, value_batch, value_head, value_stride,
+    grad, grad_batch, grad_head, grad_stride, lse, delta, key_grad, value_grad,
+    seen, rows_of_keys, copies, row_batches, factor, factor_batch, factor_head, scale, cap,
+    bias, bias_head, diagonal, decay, query_origin, sweep_origin,
+    sweeps, queries, keys, num_heads, key_blocks,
+    GROUP: tl.constexpr,
+    HEAD_DIM: tl.constexpr, CHANNELS: tl.constexpr, VALUE_DIM: tl.constexpr, VALUE_CHANNELS: tl.constexpr,
+    ROWS: tl.constexpr, KEYS: tl.constexpr, PRECISION: tl.constexpr, WIDE: tl.constexpr,
+):  # fmt: skip
+    """Gradients of one block of keys and values of one key head, over all heads that share it.
+
+    Arguments, beside those of the forward kernel:
+        grad, lse, delta: as of `query_gradient`.
+        key_grad: (copies, batch, kv_heads, keys, HEAD_DIM) in float32, zeros.
+        value_grad: (batch, kv_heads, keys, VALUE_DIM).
+        rows_of_keys: (sweeps, 1 or batch, key_blocks, 4), the rows that see a block: the first, the first and one past
+            the last of those that see all of it, and one past the last.
+    """
+    block = tl.program_id(0)
+    kv_heads = num_heads // GROUP
+    batch = (tl.program_id(1) // kv_heads).to(tl.int64)
+    kv_head = tl.program_id(1) % kv_heads
+    batches = tl.num_programs(1) // kv_heads
+    places = batch % row_batches
+    start, count = block * KEYS, tl.arange(0, KEYS)
+    in_text = start + count < keys
+    channel, value_channel = tl.arange(0, CHANNELS), tl.arange(0, VALUE_CHANNELS)
+    key += batch * key_batch + kv_head * key_head
+    v = load_tokens(
+        value + batch * value_batch + kv_head * value_head, value_stride, start, count, in_text,
+        VALUE_DIM, VALUE_CHANNELS, True,
+    )  # fmt: skip
+    of_values = tl.zeros((KEYS, VALUE_CHANNELS), tl.float32)
+    rows = (batch * kv_heads + kv_head) * keys + start + count
+
+    for sweep in range(sweeps):
+        at = ((sweep * row_batches + places) * key_blocks + block) * 4
+        first, whole = tl.load(rows_of_keys + at), tl.load(rows_of_keys + at + 1)
+        rest, last = tl.load(rows_of_keys + at + 2), tl.load(rows_of_keys + at + 3)
+        if last > first:
+            # From rows to blocks of rows: those that see the block of keys whole, and those at the edges.
+            first, last = first // ROWS, (last + ROWS - 1) // ROWS
+            whole = tl.minimum((whole + ROWS - 1) // ROWS, last)
+            rest = tl.maximum(tl.minimum(rest // ROWS, last), whole)
+            q_copy = tl.load(copies + sweep * 2).to(tl.int64)
+            k_copy = tl.load(copies + sweep * 2 + 1).to(tl.int64)
+            k = load_tokens(
+                key + k_copy * key_copy, key_stride, start, count, in_text, HEAD_DIM, CHANNELS, True
+            )  # fmt: skip
+            of_keys = tl.zeros((KEYS, CHANNELS), tl.float32)
+            for member in range(GROUP):
+                head = kv_head * GROUP + member
+                q_base = query + q_copy * query_copy + batch * query_batch + head * query_head
+                g_base = grad + batch * grad_batch + head * grad_head
+                for number in range(whole, rest):
+                    of_keys, of_values = key_block(
+                        of_keys, of_values, k, v, q_base, g_base, query_stride, grad_stride, start, keys, number,
+                        head, batch, places, sweep, seen, row_batches, factor, factor_batch, factor_head, scale, cap,
+                        bias, bias_head, diagonal, decay, query_origin, sweep_origin, lse, delta, queries, num_heads,
+                        HEAD_DIM, CHANNELS, VALUE_DIM, VALUE_CHANNELS, ROWS, KEYS, False, PRECISION, WIDE,
+                    )  # fmt: skip
+                for step in range(last - first - (rest - whole)):
+                    of_keys, of_values = key_block(
+                        of_keys, of_values, k, v, q_base, g_base, query_stride, grad_stride, start, keys,
+                        edge(step, first, whole, rest),
+                        head, batch, places, sweep, seen, row_batches, factor, factor_batch, factor_head, scale, cap,
+                        bias, bias_head, diagonal, decay, query_origin, sweep_origin, lse, delta, queries, num_heads,
+                        HEAD_DIM, CHANNELS, VALUE_DIM, VALUE_CHANNELS, ROWS, KEYS, True, PRECISION, WIDE,
+                    )  # fmt: skip
+            copy_rows = k_copy * batches * kv_heads * keys + rows
+            add_to(
+                key_grad + copy_rows[:, None] * HEAD_DIM + channel[None, :], of_keys,
+                in_text[:, None] & (channel < HEAD_DIM)[None, :],
+            )  # fmt: skip
+    tl.store(
+        value_grad + rows[:, None] * VALUE_DIM + value_channel[None, :], of_values.to(value_grad.dtype.element_ty),
+        mask=in_text[:, None] & (value_channel < VALUE_DIM)[None, :],
+    )  # fmt: skip

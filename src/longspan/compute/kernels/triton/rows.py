@@ -1,0 +1,74 @@
+"""The rows of a program: which tokens and heads they are, and what a sweep gives them."""
+
+from typing import no_type_check
+
+import triton
+import triton.language as tl
+
+
+@triton.jit
+@no_type_check
+def packed_rows(
+    block, first_head, queries, PACK: tl.constexpr, TOKENS: tl.constexpr, ROWS: tl.constexpr
+):  # fmt: skip
+    """Token and head of each row of a block, and whether it exists: row r is token r // PACK of head r % PACK.
+
+    Rows that do not exist repeat the last token, so that whatever they read is there; they are never stored.
+    """
+    row = tl.arange(0, ROWS)
+    token = block * TOKENS + row // PACK
+    exist = (row < TOKENS * PACK) & (token < queries)
+    last = tl.minimum(block * TOKENS + TOKENS, queries) - 1
+    return tl.minimum(token, last).to(tl.int64), first_head + row % PACK, exist
+
+
+@triton.jit
+@no_type_check
+def row_factors(factor, factor_batch, factor_head, scale, batch, head, token, ROWS: tl.constexpr):
+    """Scale and sharpness of each row."""
+    if factor is None:
+        return tl.full((ROWS,), scale, tl.float32)
+    else:
+        return tl.load(factor + batch * factor_batch + head * factor_head + token)
+
+
+@triton.jit
+@no_type_check
+def row_biases(bias, bias_head, diagonal, places, queries, head, token):
+    """Where the bias of each row and key 0 lies; that of key j lies j before it. None without a bias."""
+    if bias is None:
+        return None
+    else:
+        return bias + head * bias_head + tl.load(diagonal + places * queries + token)
+
+
+@triton.jit
+@no_type_check
+def row_interval(seen, sweep, row_batches, places, queries, token):
+    """First key and one past the last that each row sees in a sweep."""
+    at = seen + ((sweep * row_batches + places) * queries + token) * 2
+    return tl.load(at), tl.load(at + 1)
+
+
+@triton.jit
+@no_type_check
+def shrinking(
+    decay, query_origin, sweep_origin, sweep, places, queries, token, HEAD_DIM: tl.constexpr, CHANNELS: tl.constexpr
+):  # fmt: skip
+    """How much each channel of a query decays from the origin of a sweep's keys to its own: 2^(per token · tokens)."""
+    channel = tl.arange(0, CHANNELS)
+    apart = tl.load(query_origin + places * queries + token) - tl.load(sweep_origin + sweep)
+    per_token = tl.load(decay + channel, mask=channel < HEAD_DIM, other=0.0)
+    return tl.math.exp2(tl.maximum(apart, 0).to(tl.float32)[:, None] * per_token[None, :])
+
+
+@triton.jit
+@no_type_check
+def load_rows(base, head_stride, stride, head, token, WIDTH: tl.constexpr, CHANNELS: tl.constexpr):
+    """Load the channels of rows."""
+    channel = tl.arange(0, CHANNELS)
+    at = base + head[:, None] * head_stride + token[:, None] * stride + channel[None, :]
+    if WIDTH == CHANNELS:
+        return tl.load(at)
+    else:
+        return tl.load(at, mask=(channel < WIDTH)[None, :], other=0.0)
