@@ -9,6 +9,7 @@ from scipy.optimize import linprog
 
 from longspan.train.losses.cross_entropy import CrossEntropy
 from longspan.train.losses.emo import EMO, distance
+from longspan.train.losses.margin import Margin
 
 
 def drawn(seed: int, vocabulary: int, tokens: int = 3) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
@@ -59,3 +60,14 @@ def test_cross_entropy_is_the_logarithm_of_the_share_of_the_target() -> None:
     logits, targets, head = drawn(1, 6)
     wanted = -(logits.exp() / logits.exp().sum(-1, keepdim=True)).log()[torch.arange(3), targets]
     assert torch.allclose(CrossEntropy()(logits, targets, head), wanted)
+
+
+@given(seed=st.integers(0, 1000), margin=st.floats(0, 5))
+def test_margin_raises_the_odds_against_the_right_token(seed: int, margin: float) -> None:
+    """The odds (1 − p) / p grow by e^m; without a margin it is cross entropy."""
+    logits, targets, head = drawn(seed, 6)
+    right = logits.softmax(-1)[torch.arange(3), targets]
+    wanted = torch.log1p(np.exp(margin) * (1 - right) / right)
+    torch.testing.assert_close(Margin(margin)(logits, targets, head), wanted, rtol=1e-9, atol=1e-12)
+    none = Margin(0.0)(logits, targets, head)
+    torch.testing.assert_close(none, CrossEntropy()(logits, targets, head), rtol=1e-12, atol=1e-12)

@@ -3,6 +3,7 @@
 from math import log, tau
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -10,6 +11,8 @@ from longspan.errors import NotationError, RefusalError
 from longspan.measure.diagnostic import Diagnostic, Subject, diagnostic_of, diagnostics
 from longspan.measure.diagnostics.attention_concentration import AttentionConcentration
 from longspan.measure.diagnostics.attention_entropy import AttentionEntropy
+from longspan.measure.diagnostics.concentration_measure import ConcentrationMeasure
+from longspan.measure.diagnostics.effective_rank import EffectiveRank, effective_rank
 from longspan.measure.diagnostics.largest_logit import LargestLogit
 from longspan.measure.diagnostics.outside_arc import OutsideArc
 from longspan.measure.diagnostics.receptive_field import ReceptiveField
@@ -162,3 +165,37 @@ def test_settings_are_those_of_the_text() -> None:
     assert diagnostic_of("sink_mass(sinks=1)") == SinkMass(1)
     with pytest.raises(NotationError, match="unknown diagnostic 'entropy'"):
         diagnostic_of("entropy")
+
+
+def test_the_concentration_measure_is_one_where_weights_are_equal_and_a_root_where_one_key_has_all() -> None:
+    assert look(ConcentrationMeasure(), uniform())["value"] == pytest.approx(1.0, abs=1e-6)
+    sharp = llama(60)
+    with torch.no_grad():
+        for layer in range(2):
+            sharp.get_submodule(f"model.layers.{layer}.self_attn.q_proj").get_parameter("weight").mul_(1e6)
+    found = look(ConcentrationMeasure(), sharp)
+    assert found["value"] == pytest.approx(mean((i + 1) ** -0.5 for i in LAST), rel=0.05)
+
+
+def test_the_effective_rank_of_equal_rows_is_one() -> None:
+    """The last queries of a uniform model differ in how many keys they see, and in nothing else."""
+    n, last = 200, 8
+    matrix = torch.tril(torch.ones(n, n, dtype=torch.float64))[-last:]
+    matrix /= matrix.sum(-1, keepdim=True)
+    values = np.linalg.svd(matrix.numpy(), compute_uv=False)
+    shares = values / values.sum()
+    wanted = float(np.exp(-(shares * np.log(shares)).sum()))
+    found = look(EffectiveRank(queries=last), uniform())
+    assert found["value"] == pytest.approx(wanted, rel=1e-5)
+    assert 1 < wanted < last / 2
+    assert list(found["layers"]) == ["0", "1"]
+
+
+@pytest.mark.parametrize("rank", [1, 3, 8])
+def test_the_effective_rank_counts_directions(rank: int) -> None:
+    orthogonal, _ = torch.linalg.qr(torch.randn(8, 8, dtype=torch.float64))
+    assert float(effective_rank(orthogonal[:, :rank] @ orthogonal[:rank])) == pytest.approx(rank, rel=1e-9)
+
+
+def test_every_query_counts_where_fewer_are_there_than_asked() -> None:
+    assert look(EffectiveRank(queries=10**6), llama(60)) == look(EffectiveRank(queries=len(IDS)), llama(60))
