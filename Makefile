@@ -110,6 +110,19 @@ ray: $(STAMP) ## install Ray (250 MB) and check that its workers measure what on
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[ray]'
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/grid/test_on_ray.py $(ARGS)
 
+LM_EVAL := build/lm-eval
+
+# lm-evaluation-harness beside what .venv has: a folder of its own that sees .venv, because it brings pandas and more.
+$(LM_EVAL)/.installed: $(STAMP)
+	$(BIN)/python -m venv $(LM_EVAL)
+	$(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))' > $$($(LM_EVAL)/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/longspan.pth
+	$(LM_EVAL)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[lm-eval]'
+	@touch $@
+
+.PHONY: lm-eval
+lm-eval: $(LM_EVAL)/.installed ## install lm-evaluation-harness (500 MB) and check that it reads whole prompts and scores as we do
+	HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(LM_EVAL)/bin/python -m pytest tests/survey/harness $(ARGS)
+
 SERVING := build/serving
 
 # What `transformers serve` needs beside what .venv has, in a folder of its own.

@@ -68,6 +68,39 @@ tokens takes less than 1 GB beside the weights and the cache.
 
 `--diagnostic` looks inside, on the first four documents: over how many keys attention spreads, what the first tokens
 get, which rotary angles training never showed, how far tokens reach. It explains scores and replaces none.
+
+## In lm-evaluation-harness
+
+`pip install 'longspan[lm-eval]'` brings the harness, version 0.4.13 or newer. `--lm-eval FOLDER` writes tasks as its
+files, a YAML file and a JSONL file each, and measures nothing:
+
+```
+longspan measure MODEL --task niah_single_2 --task vt --length 8192 --length 32768 --text TEXTS --lm-eval tasks
+```
+
+The harness cuts a prompt from the left where it is longer than the model's config says, and scores what is left.
+`harness_model` says the longer length, and refuses a prompt beyond it:
+
+```python
+import lm_eval
+import longspan
+from lm_eval.tasks import TaskManager
+from longspan.survey.harness.model import harness_model
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+model, tokenizer = AutoModelForCausalLM.from_pretrained(MODEL), AutoTokenizer.from_pretrained(MODEL)
+longspan.extend(model, "rerope(window=2048)", length=32768)
+found = lm_eval.simple_evaluate(
+    model=harness_model(model, tokenizer),
+    tasks=["longspan"],  # all that were written; one alone is longspan_vt_8192
+    task_manager=TaskManager(include_path="tasks"),
+)
+print(found["results"])
+```
+
+Every other task of the harness runs the same way: `tasks=["longspan", "hellaswag"]` shows what an extension costs on
+short texts. Prompts, answers and scores are those of `longspan measure` (`make lm-eval` checks it), which stops when a
+certificate is decided and shows controls and intervals; the harness does not. The files need longspan where they run.
 """
 
 PART = re.compile(r"<!-- (results|models) -->\n.*?<!-- end -->", re.DOTALL)

@@ -60,6 +60,10 @@ def measure(
         int | None,
         typer.Option("--ray", help="Measure on this many Ray workers, of RAY_ADDRESS or started here: longspan[ray]."),
     ] = None,
+    lm_eval: Annotated[
+        Path | None,
+        typer.Option("--lm-eval", help="Write the tasks here as files of lm-evaluation-harness, and measure nothing."),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
 ) -> None:
     """Measure MODEL and methods on tasks and losses at several lengths, with certificates that hold at 95 %.
@@ -74,7 +78,7 @@ def measure(
         from longspan.measure.statistics.effective import NOLIMA, Share, Threshold
         from longspan.report.survey import files
         from longspan.survey.request import Request
-        from longspan.survey.run import run_survey
+        from longspan.survey.run import run_survey, write_for_harness
 
         claim = Threshold(threshold) if threshold is not None else NOLIMA if share is None else Share(share)
         request = Request(
@@ -95,6 +99,10 @@ def measure(
             device=device,
             ray=ray,
         )
+        if lm_eval is not None:
+            for name in write_for_harness(request, Stderr(), lm_eval):
+                answer(name)
+            return
         survey = run_survey(request, Stderr(), files)
     if as_json:
         print(json.dumps(survey.json(), indent=2, allow_nan=False))

@@ -6,6 +6,7 @@ Everything is resumed: what a folder holds is not measured again.
 import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from pathlib import Path
 from time import monotonic
 
 from longspan import bundled
@@ -25,6 +26,7 @@ from longspan.measure.model import PLAIN, LoadedModel
 from longspan.measure.reduction import Text, reduction_of
 from longspan.measure.source import geometry_of
 from longspan.survey.folder import SurveyFolder
+from longspan.survey.harness.files import write_tasks
 from longspan.survey.plan import SurveyPlan
 from longspan.survey.probes import Probe, material_of, subject_of
 from longspan.survey.request import Request
@@ -54,7 +56,17 @@ def run_survey(request: Request, observer: Observer, pages: Pages) -> Survey:
         return _run(request, observer, pages)
 
 
-def _run(request: Request, observer: Observer, pages: Pages) -> Survey:
+def write_for_harness(request: Request, observer: Observer, folder: Path) -> tuple[str, ...]:
+    """Write the tasks of a survey as files of lm-evaluation-harness, measure nothing, and return their names there.
+
+    Errors: InputError as of `run_survey`, and for a task that is not answered in writing.
+    """
+    model, plan, _ = _planned(request, observer)
+    return write_tasks(plan, model, folder)
+
+
+def _planned(request: Request, observer: Observer) -> tuple[LoadedModel, SurveyPlan, int]:
+    """The model, what it is asked, and the bytes that this takes beside the model."""
     texts = request.paths or bundled.documents()
     dtype = chosen_dtype(request.dtype, request.folder, request.model, texts, request.device)
     model = LoadedModel.load(request.model, dtype, request.device)
@@ -74,15 +86,21 @@ def _run(request: Request, observer: Observer, pages: Pages) -> Survey:
         request.claim, request.diagnostics,
     )  # fmt: skip
     _check(plan, model)
-    if lengths[0] > trained:
-        observer.say(f"the short score is that at {lengths[0]} tokens, which is beyond the trained length of {trained}")
+    return model, plan, memory
+
+
+def _run(request: Request, observer: Observer, pages: Pages) -> Survey:
+    model, plan, memory = _planned(request, observer)
+    trained, shortest = plan.trained_length, plan.lengths[0]
+    if shortest > trained:
+        observer.say(f"the short score is that at {shortest} tokens, which is beyond the trained length of {trained}")
     observer.say(
-        f"{request.model}: trained on {trained} tokens; {dtype}, about {gigabytes(memory)} beside the model; "
+        f"{request.model}: trained on {trained} tokens; {plan.dtype}, about {gigabytes(memory)} beside the model; "
         f"results in {request.folder}"
     )
     with (
         SurveyFolder(request.folder, plan) as folder,
-        workers_for(model, Source(request.model, dtype, request.device), request.ray) as workers,
+        workers_for(model, Source(request.model, plan.dtype, request.device), request.ray) as workers,
     ):
         for lost in folder.records.dropped:
             observer.say(f"dropped {lost}")

@@ -1,0 +1,1 @@
+"""lm-evaluation-harness: extended models through its own `HFLM`, and our tasks as files that it reads."""
