@@ -26,15 +26,30 @@ def folder(tmp_path_factory):
     return longspan.save(tiny_llama(), tmp_path_factory.mktemp("export") / "model")
 
 
-def test_vllm_is_told_the_very_frequencies(folder):
-    """Its overrides, given to stock transformers, are the extended model."""
-    told = json.loads(run(str(folder), "--method", "yarn", "--to", "128", "--json"))[0]
-    overrides = json.loads(told["flags"][told["flags"].index("--hf-overrides") + 1])
+@pytest.mark.parametrize(
+    ("runtime", "flag", "context"),
+    [("vllm", "--hf-overrides", "--max-model-len"), ("sglang", "--json-model-override-args", "--context-length")],
+)
+def test_vllm_and_sglang_are_told_the_very_frequencies(folder, runtime, flag, context):
+    """Their overrides, given to stock transformers, are the extended model."""
+    (told,) = [
+        each
+        for each in json.loads(run(str(folder), "--method", "yarn", "--to", "128", "--json"))
+        if each["runtime"] == runtime
+    ]
+    overrides = json.loads(told["flags"][told["flags"].index(flag) + 1])
     config = AutoConfig.from_pretrained(folder, **overrides)
     stock = AutoModelForCausalLM.from_pretrained(folder, config=config).eval()
     expected = logits(longspan.extend(tiny_llama(), "yarn", length=128), WORDS)
     torch.testing.assert_close(logits(stock, WORDS), expected, rtol=0, atol=2e-5)
-    assert told["flags"][-2:] == ["--max-model-len", "128"]
+    assert told["flags"][-2:] == [context, "128"]
+    assert overrides["max_position_embeddings"] == 128
+
+
+def test_sglang_is_told_the_length_of_the_models_own_rotation(folder):
+    """It refuses more tokens than the config says."""
+    line = run(str(folder), "--method", "rope", "--to", "128").splitlines()[2]
+    assert line == """sglang: --json-model-override-args '{"max_position_embeddings": 128}' --context-length 128"""
 
 
 @pytest.mark.parametrize(
@@ -121,7 +136,7 @@ def test_the_results_of_a_study_are_exported(tmp_path):
     assert "the winner, rerope(window=128), needs longspan" in result.stderr
     folder = study_folder(tmp_path / "b", winner="rerope(window=128)", verdict=verdict(None))
     result = runner.invoke(app, ["export", str(folder)], catch_exceptions=False)
-    assert result.stdout.count("not expressible: rerope changes distances") == 2
+    assert result.stdout.count("not expressible: rerope changes distances") == 3
     result = runner.invoke(app, ["export", str(folder), "--method", "linear", "--to", "2k"], catch_exceptions=False)
     assert "-c 2048 --rope-scaling linear --rope-scale 4" in result.stdout
 

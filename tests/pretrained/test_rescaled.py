@@ -265,7 +265,7 @@ def test_candidates_count_from_the_length_before_the_rescaling():
 
 @pytest.mark.parametrize("method", ["yarn", "linear", "ntk", "llama3", "longrope"])
 def test_runtimes_are_given_the_length_that_was_asked_for(method):
-    vllm, llama_cpp = runtime_flags(LLAMA31.config(), method, 262144)
+    vllm, llama_cpp, _ = runtime_flags(LLAMA31.config(), method, 262144)
     assert vllm.flags[-2:] == ("--max-model-len", "262144")
     assert '"max_position_embeddings": 262144' in vllm.flags[1]
     assert llama_cpp.flags == ()
@@ -280,6 +280,12 @@ def test_the_models_own_rotation_needs_no_factors_from_llama_cpp():
 def test_another_base_switches_the_checkpoints_own_rescaling_off_in_llama_cpp():
     flags = runtime_flags(VARIANTS["llama linear"].config(), "ntk(factor=4)", 128)[1].flags
     assert flags[2:4] == ("--rope-scaling", "none")
+
+
+def test_sglang_is_told_nothing_where_layers_rotate_differently():
+    flags = runtime_flags(VARIANTS["gemma3 linear"].config(), "yarn", 256)[2]
+    assert flags.flags == ()
+    assert flags.reason == "layers of this model rotate differently, which SGLang's overrides may not express"
 
 
 def test_vllm_is_given_parameters_where_the_config_has_them():

@@ -23,9 +23,12 @@ def test_the_flags_are_those_of_export() -> None:
         for line, flags in zip(typed, json.loads(result.stdout), strict=True):
             assert line.runtime.lower() == flags["runtime"]
             assert line.reason == flags["reason"]
-            assert shlex.split(line.command)[3:] == flags["flags"]
-    assert [line.command for line in found["rerope(window=256)"]] == ["", ""]
-    vllm, llama = (line.command for line in found["yarn(factor=8.0)"])
+            start = len(flags["flags"]) and len(shlex.split(line.command)) - len(flags["flags"])
+            assert shlex.split(line.command)[start:] == flags["flags"]
+    assert [line.command for line in found["rerope(window=256)"]] == ["", "", ""]
+    vllm, llama, sglang = (line.command for line in found["yarn(factor=8.0)"])
+    assert sglang.startswith("python -m sglang.launch_server --model-path MODEL --json-model-override-args ")
+    assert sglang.endswith(" --context-length 4096")
     assert vllm.startswith("vllm serve MODEL --hf-overrides ")
     assert llama.startswith("llama-server -m MODEL.gguf -c 4096 --rope-scaling yarn ")
 

@@ -12,9 +12,13 @@ from longspan.pretrained.storing.save import read_config
 from longspan.report.card import methods_to_run
 from longspan.study.summary import Summary
 
-SERVED = {"vllm": "vllm serve {model}", "llama.cpp": "llama-server -m {model}"}
+SERVED = {
+    "vllm": "vllm serve {model}",
+    "llama.cpp": "llama-server -m {model}",
+    "sglang": "python -m sglang.launch_server --model-path {model}",
+}
 """How each runtime is started; flags follow."""
-NAMES = {"vllm": "vLLM", "llama.cpp": "llama.cpp"}
+NAMES = {"vllm": "vLLM", "llama.cpp": "llama.cpp", "sglang": "SGLang"}
 
 
 @dataclass(frozen=True)

@@ -63,7 +63,7 @@ def test_the_rescaling_of_llama_3_comes_back(tmp_path):
     expected = logits(model, WORDS)
     assert (expected - logits(tiny_llama(), WORDS)).abs().max() > 0.1  # what it would be without
     torch.testing.assert_close(logits(loaded, WORDS), expected, rtol=0, atol=1e-4)
-    vllm, llama_cpp = runtime_flags(read_config(path)[0], "yarn", 2048)
+    vllm, llama_cpp, _ = runtime_flags(read_config(path)[0], "yarn", 2048)
     assert vllm.flags[-1] == "2048"
     assert "on top of every flag" in llama_cpp.reason
     assert runtime_flags(read_config(path)[0], "rope", 1024)[1].flags == ("-c", "1024")

@@ -1,6 +1,11 @@
 """Flags under which other runtimes run a model with an extension, or the nearest scheme that they can express.
 
-vLLM takes any fixed frequencies as a LongRoPE config; llama.cpp takes a linear factor, another base, and YaRN.
+vLLM and SGLang take any fixed frequencies as a LongRoPE config; llama.cpp takes a linear factor, another base, and
+YaRN.
+
+Source: for SGLang sgl-project/sglang, srt/utils/hf_transformers/config.py (overrides are merged into the config, and
+the context length is that of `max_position_embeddings` where a rescaling names its original length) and
+srt/layers/rotary_embedding/factory.py (`longrope` reads the names that vLLM reads).
 """
 
 import json
@@ -51,7 +56,7 @@ class RuntimeFlags:
 def runtime_flags(
     config: PreTrainedConfig, scheme: Plan | Scheme | str, length: int | None = None
 ) -> tuple[RuntimeFlags, ...]:
-    """Return the flags of vLLM and of llama.cpp for a model under a scheme.
+    """Return the flags of vLLM, of llama.cpp and of SGLang for a model under a scheme.
 
     Arguments:
         length: tokens to read.
@@ -73,7 +78,7 @@ def runtime_flags(
     try:
         plan = resolve(scheme, target, text.num_hidden_layers)
         _require_finite(plan, layout)
-        return tuple(_flags(runtime, plan, config, target) for runtime in ("vllm", "llama.cpp"))
+        return tuple(_flags(runtime, plan, config, target) for runtime in FLAGS)
     except LongspanError:
         raise
     except (ArithmeticError, ValueError, RuntimeError) as error:  # only numbers are computed here
@@ -98,7 +103,7 @@ def _flags(runtime: str, plan: Plan, config: PreTrainedConfig, target: Target) -
         reach = start.reach(rotation, target.length)
         if reach > FAR:
             raise SchemeError(f"{rotation.name}: its factor asks for {reach} tokens, more than {FAR}: lower it")
-        flags, reason = (_vllm if runtime == "vllm" else _llama_cpp)(rotation, config, target, reach)
+        flags, reason = FLAGS[runtime](rotation, config, target, reach)
         if flags:
             return RuntimeFlags(runtime, flags)
     factor = max(1.0, (target.length or 4 * start.trained_length) / start.original_length)
@@ -128,15 +133,49 @@ def _vllm(rotation: Rotation, config: PreTrainedConfig, target: Target, reach: i
     context = ("--max-model-len", str(reach))
     if not names_rotation(Scheme(rotation=rotation)):
         return context, ""
-    text, present = config.get_text_config(decoder=True), rope_parameters(config)
-    written = longrope(rotation, present, target.origin, target.layout.rotary_dim, reach)
-    if written is None:
+    overrides = _overrides(rotation, config, target, reach)
+    if overrides is None:
         return (), f"vLLM takes fixed frequencies as longrope, and {rotation.name} leaves some pairs unrotated here"
-    of_type = [kind for kind, value in text.rope_parameters.items() if value is present]
-    parameters = {**text.rope_parameters, of_type[0]: written} if of_type else written
-    overrides: dict[str, Any] = {"rope_parameters": parameters, "max_position_embeddings": reach}
-    within = [name for name in config.sub_configs if getattr(config, name, None) is text]
-    return ("--hf-overrides", json.dumps({within[0]: overrides} if within else overrides), *context), ""
+    return ("--hf-overrides", json.dumps(_within(config, overrides)), *context), ""
+
+
+def _sglang(rotation: Rotation, config: PreTrainedConfig, target: Target, reach: int) -> tuple[tuple[str, ...], str]:
+    """Return flags, or why there are none; without an override SGLang refuses more tokens than the config says."""
+    found: dict[str, Any] | None = {"max_position_embeddings": reach}
+    if names_rotation(Scheme(rotation=rotation)):
+        if _of_type(config):
+            return (
+                (),
+                "layers of this model rotate differently, which SGLang's overrides may not express",
+            )
+        found = _overrides(rotation, config, target, reach)
+    if found is None:
+        return (), f"SGLang takes fixed frequencies as longrope, and {rotation.name} leaves some pairs unrotated here"
+    return ("--json-model-override-args", json.dumps(_within(config, found)), "--context-length", str(reach)), ""
+
+
+def _overrides(rotation: Rotation, config: PreTrainedConfig, target: Target, reach: int) -> dict[str, Any] | None:
+    """Fields of the text model's config; None where longrope cannot express the rotation."""
+    text = config.get_text_config(decoder=True)
+    written = longrope(rotation, rope_parameters(config), target.origin, target.layout.rotary_dim, reach)
+    if written is None:
+        return None
+    kind = _of_type(config)
+    parameters = {**text.rope_parameters, kind: written} if kind else written
+    return {"rope_parameters": parameters, "max_position_embeddings": reach}
+
+
+def _of_type(config: PreTrainedConfig) -> str:
+    """The type of layers that the rotary parameters are those of; empty where all layers have the same."""
+    text, present = config.get_text_config(decoder=True), rope_parameters(config)
+    return next((kind for kind, value in text.rope_parameters.items() if value is present), "")
+
+
+def _within(config: PreTrainedConfig, overrides: dict[str, Any]) -> dict[str, Any]:
+    """Fields of the text model at the place where the config has them."""
+    text = config.get_text_config(decoder=True)
+    names = [name for name in config.sub_configs if getattr(config, name, None) is text]
+    return {names[0]: overrides} if names else overrides
 
 
 def longrope(
@@ -168,7 +207,7 @@ def longrope(
         "factor": factor,
         "original_max_position_embeddings": start.original_length,
         "attention_factor": rotation.gain,
-        # vLLM reads the gain under these names.
+        # vLLM and SGLang read the gain under these names.
         "short_mscale": rotation.gain,
         "long_mscale": rotation.gain,
     }
@@ -210,3 +249,7 @@ def _is_its_yarn(rotation: Rotation, theta: float) -> TypeGuard[YaRN]:
 
 def _same(one: Tensor, other: Tensor) -> bool:
     return torch.allclose(one, other, rtol=SAME, atol=0.0)
+
+
+FLAGS = {"vllm": _vllm, "llama.cpp": _llama_cpp, "sglang": _sglang}
+"""The runtimes, and what gives the flags of each."""
