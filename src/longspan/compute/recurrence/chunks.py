@@ -9,7 +9,7 @@
 Linear attention has γ = 1, RetNet one γ for each head. n tokens cost n · C products of features instead of n².
 
 Source: Sun et al. 2023, "Retentive Network", arXiv:2307.08621, eq. 7; Hua et al. 2022, "Transformer Quality in Linear
-Time", arXiv:2202.10447, section 3.2.
+Time", arXiv:2202.10447.
 """
 
 import torch

@@ -4,8 +4,7 @@
 
 The transforms have room for both sequences, so that nothing wraps around.
 
-Source: Gu et al. 2022, "Efficiently Modeling Long Sequences with Structured State Spaces", arXiv:2111.00396, section
-2.4.
+Source: Gu et al. 2022, "Efficiently Modeling Long Sequences with Structured State Spaces", arXiv:2111.00396.
 """
 
 import torch

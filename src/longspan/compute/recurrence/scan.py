@@ -6,7 +6,7 @@ The recursion combines neighbors, scans half as many pairs, and fills in the res
 given numbers: nothing is divided, and a decay of zero resets the state exactly.
 
 Source: Blelloch 1990, "Prefix Sums and Their Applications", CMU-CS-90-190; Martin and Cundy 2018, "Parallelizing Linear
-Recurrent Neural Nets Over Sequence Length", arXiv:1709.04057, section 2.
+Recurrent Neural Nets Over Sequence Length", arXiv:1709.04057.
 """
 
 from typing import Any
