@@ -65,3 +65,19 @@ def test_a_grid_without_test_texts_is_refused(file: Path, tmp_path: Path) -> Non
     file.write_text(text + "[grid]\n[grid.designs.one]\n")
     found = RUN.invoke(app, ["train", str(file), "--out", str(tmp_path / "out")])
     assert "give texts in data.test" in str(found.exception)
+
+
+def test_a_task_is_trained_and_examined_by_length(tmp_path: Path) -> None:
+    numbers = "\n".join(f"{name} = {value}" for name, value in MODEL.items())
+    (tmp_path / "run.toml").write_text(
+        f"[model]\n{numbers}\n[design]\nplan = 'nope'\nabsolute = 'sinusoidal'\n"
+        "[data]\ntask = 'reverse'\ntokenizer = 'symbols'\nlongest = 4\n"
+        "[training]\nlength = 32\nsteps = 2\nbatch = 2\n[test]\nlengths = [4, 8]\ndocs = 3\n"
+    )
+    arguments = ["train", str(tmp_path / "run.toml"), "--out", str(tmp_path / "out")]
+    shown = RUN.invoke(app, arguments, catch_exceptions=False)
+    assert "whole at 8" in " ".join(shown.stdout.split())
+    found = json.loads(RUN.invoke(app, [*arguments, "--json"], catch_exceptions=False).stdout)
+    (row,) = found["exam"]
+    assert set(row["outcomes"][0]["whole"]) == {"4", "8"}
+    assert found["survey"] is None

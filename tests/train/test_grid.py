@@ -41,6 +41,19 @@ def test_cells_come_seed_by_seed_and_differ_in_what_the_grid_names(tmp_path: Pat
     assert cells[2].settings.training.seed == 1
 
 
+def test_cells_of_a_task_say_where_their_positions_come_from(tmp_path: Path) -> None:
+    path = tmp_path / "lengths.toml"
+    path.write_text(
+        "[data]\ntask = 'reverse'\nlongest = 40\n[test]\nlengths = [100]\n[grid.designs.random]\n"
+        "positions = 'random(span=600)'\npositions_at_test = 'grid(span=600)'\nabsolute = 'sinusoidal'\nplan = 'nope'\n"
+    )
+    (cell,) = read_grid(path)
+    assert cell.settings.lengths == (40, 100)  # at 40 it shows whether the model learned
+    assert cell.settings.design.positions == "random(span=600)"
+    assert cell.settings.design.absolute == "sinusoidal"
+    assert cell.settings.test.positions == "grid(span=600)"
+
+
 def test_a_file_without_a_grid_has_no_cells(tmp_path: Path) -> None:
     (tmp_path / "run.toml").write_text("[data]\ntrain = ['x']\n")
     assert read_grid(tmp_path / "run.toml") == ()
@@ -51,6 +64,7 @@ def test_a_file_without_a_grid_has_no_cells(tmp_path: Path) -> None:
     [
         ("[grid.designs.'a-b']\nplan = 'nope'\n", "would share the folder a-b-seed-0"),
         ("[grid.designs.c]\nplans = 'nope'\n", "did you mean 'plan'"),
+        ("[grid.designs.c]\nabsolute = 3\n", r"grid\.designs\.c\.absolute must be str"),
         ("[grid.designs.c]\nplan = 3\n", r"grid\.designs\.c\.plan must be str"),
     ],
 )

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from longspan.errors import InputError, LongspanError
 from longspan.pretrained.storing.save import load
+from longspan.train.data.next_tokens import NextTokens
 from longspan.train.run import Run
 from longspan.train.settings import settings_of
 from small_runs import MODEL, settings
@@ -66,9 +67,18 @@ def test_every_design_learns_and_is_loaded_as_it_was_trained(tmp_path: Path, pla
         assert torch.equal(load(tmp_path / "run" / "model")(input_ids=ids).logits, wanted)
 
 
-@given(parts=st.sampled_from([1, 2, 4]), bytes_of_a_slice=st.sampled_from([2**10, 2**14, 2**30]))
-def test_neither_parts_nor_slices_change_a_step(tmp_path_factory, parts: int, bytes_of_a_slice: int) -> None:
+@given(packed=st.booleans(), parts=st.sampled_from([1, 2, 4]), bytes_of_a_slice=st.sampled_from([2**10, 2**14, 2**30]))
+def test_neither_parts_nor_slices_change_a_step(
+    tmp_path_factory, packed: bool, parts: int, bytes_of_a_slice: int
+) -> None:
+    """Rows of packed documents are asked for different numbers of tokens, which all count the same."""
     folder = tmp_path_factory.mktemp("run")
+    if packed:
+        settings(folder)
+        for path in (folder / "texts").iterdir():
+            path.unlink()
+        for number in range(9):
+            (folder / "texts" / f"{number}.txt").write_text("abcdefghi"[: 3 + number % 6])
     whole = next(Run(settings(folder, batch=4), folder / "whole").train())
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("longspan.train.loss.SLICE_BYTES", bytes_of_a_slice)
@@ -92,19 +102,21 @@ def test_packed_documents_are_read_as_if_each_were_alone(tmp_path: Path) -> None
     for number in range(6):
         (tmp_path / "texts" / f"{number}.txt").write_text("abcdefghi"[number:] + "abcdefghi"[:number])
     run = Run(wanted, tmp_path / "run")
-    batch = run.rows.batch(0, 2)
-    assert batch.positions is not None
+    reading = run.reading
+    assert isinstance(reading, NextTokens)
+    batch, drawn = reading.batch(0, 2), reading.rows.draw(0, 2)
+    assert drawn.positions is not None
     run.model.eval()
     with torch.no_grad():
-        found = float(run._loss(batch, 0))
+        found = float(run._loss(batch, 0, int(batch.asked.sum())))
         alone, documents = [], 0
-        for row, positions in zip(batch.ids, batch.positions, strict=True):
+        for row, positions in zip(drawn.ids, drawn.positions, strict=True):
             starts = [*(positions == 0).nonzero()[:, 0].tolist(), len(row)]
             for start, stop in pairwise(starts):
                 logits = run.model(input_ids=row[None, start:stop]).logits[0, :-1]
                 documents += 1
                 alone.append(torch.nn.functional.cross_entropy(logits, row[start + 1 : stop], reduction="none"))
-    assert documents > len(batch.ids)
+    assert documents > len(drawn.ids)
     assert found == pytest.approx(float(torch.cat(alone).mean()), rel=1e-5)
 
 
@@ -160,7 +172,7 @@ def test_a_loss_that_is_no_number_stops_with_its_rows(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="step 1 gives a loss of nan"):
         next(run.train())
     kept = json.loads((tmp_path / "run" / "broken-step-1.json").read_text())
-    assert kept["ids"] == run.rows.batch(0, 2).ids.tolist()
+    assert kept["ids"] == run.reading.batch(0, 2).inputs.tolist()
 
 
 def test_another_run_in_the_folder_is_refused_and_other_tests_are_not(tmp_path: Path) -> None:
@@ -192,6 +204,15 @@ def test_test_texts_that_were_trained_on_are_refused(tmp_path: Path) -> None:
         ({"design": {"positions": "random(span=4)"}}, "span"),
         ({"design": {"positions": "randon(span=40)"}}, "did you mean 'random'"),
         ({"training": {"loss": "emmo"}}, "did you mean 'emo'"),
+        ({"training": {"objective": "masked"}}, "needs a plan that sees both directions"),
+        ({"design": {"plan": "rope + bidirectional"}}, "sees the token that it predicts"),
+        ({"design": {"plan": "tile('AB', A=rope, B=rope + bidirectional)"}}, "some layers see later tokens"),
+        ({"data": {"tokenizer": "symbols"}}, "made of a task's symbols"),
+        ({"data": {"task": "reverse"}}, "leave out data.train"),
+        ({"data": {"train": [], "task": "mqar"}}, "has no prompts with answers"),
+        ({"data": {"train": [], "task": "revers"}}, "did you mean 'reverse'"),
+        ({"pretraining": {"steps": 3}}, "give data.task"),
+        ({"data": {"train": [], "task": "reverse", "tokenizer": "symbols"}}, "training.length is 16: give a larger"),
         ({"training": {"length": 5000}}, "smaller training.length"),
     ],
 )
@@ -202,3 +223,47 @@ def test_settings_that_cannot_work_are_refused_before_the_first_step(tmp_path: P
     with pytest.raises(LongspanError, match=why):
         Run(settings_of(merged), tmp_path / "run")
     assert not (tmp_path / "run" / "log.jsonl").exists()
+
+
+@pytest.mark.parametrize("plan", ["rope + bidirectional", "alibi + bidirectional"])
+def test_an_encoder_learns_and_loads_back(tmp_path: Path, plan: str) -> None:
+    wanted = settings(tmp_path, plan, objective="masked", hidden=0.3, steps=60, batch=4, rate=2e-2)
+    run = Run(wanted, tmp_path / "run")
+    finish(run)
+    found = losses(tmp_path / "run")
+    assert sum(found[-5:]) < 0.8 * sum(found[:5])
+    batch = run.reading.batch(0, 2)
+    with torch.no_grad():
+        assert torch.equal(
+            load(tmp_path / "run" / "model")(input_ids=batch.inputs).logits, run.model(input_ids=batch.inputs).logits
+        )
+
+
+@pytest.mark.parametrize("plan", ["rope", "alibi + bidirectional"])
+def test_a_task_is_learned_after_its_inputs_and_a_kill_in_either_stage_changes_nothing(
+    tmp_path: Path, plan: str
+) -> None:
+    given = {
+        "model": MODEL,
+        "design": {"plan": plan},
+        "data": {"task": "copy", "tokenizer": "symbols", "longest": 6},
+        "training": {"length": 32, "steps": 60, "batch": 8, "warmup": 2, "rate": 2e-2, "save_every": 4},
+        "pretraining": {"steps": 6, "objective": "masked" if "bidirectional" in plan else "next"},
+    }
+    if "bidirectional" not in plan:
+        with pytest.raises(InputError, match=r"pretraining\.objective 'masked' needs"):
+            Run(settings_of({**given, "pretraining": {"steps": 6, "objective": "masked"}}), tmp_path / "refused")
+    wanted = settings_of(given)
+    finish(Run(wanted, tmp_path / "whole"))
+    for kill in (5, 9):
+        steps = Run(wanted, tmp_path / f"killed-{kill}").train()
+        for _ in range(kill):
+            next(steps)
+        steps.close()
+        finish(Run(wanted, tmp_path / f"killed-{kill}"))
+        assert losses(tmp_path / f"killed-{kill}") == losses(tmp_path / "whole")
+    found = losses(tmp_path / "whole")
+    assert len(found) == 66
+    assert sum(found[-5:]) < 0.9 * sum(found[6:11])
+    rates = [json.loads(line)["rate"] for line in (tmp_path / "whole" / "log.jsonl").read_text().splitlines()]
+    assert rates[0] == rates[6] == pytest.approx(0.01)  # each stage warms up by itself

@@ -14,6 +14,7 @@ from longspan.errors import InputError
 
 if TYPE_CHECKING:
     from longspan.survey.summary import Survey
+    from longspan.train.comparison import Row
     from longspan.train.grid import Cell
     from longspan.train.run import Run
     from longspan.train.settings import Settings
@@ -62,13 +63,17 @@ def train(
             return
         settings = read_settings(file)
         run = _trained(settings, folder)
-        survey = _measured(run) if measure and settings.data.test else None
+        survey = _measured(run) if measure else None
     if as_json:
         found = {"steps": run.step, "model": str(folder / "model"), "survey": survey and survey.json()}
+        if measure and settings.has_exam:
+            found["exam"] = [row.json() for row in _exam_rows(run)]
         print(json.dumps(found, indent=2, allow_nan=False))
         return
     if survey is not None:
         show(survey)
+    elif measure and settings.has_exam:
+        _show(_exam_rows(run), settings.lengths)
     answer(f"trained: {(folder / 'model').resolve()}")
 
 
@@ -77,16 +82,12 @@ def _grid(cells: Sequence["Cell"], folder: Path, as_json: bool) -> None:
 
     Several processes may be given the same grid: each cell is made by one of them.
     """
-    from rich.console import Console
-    from rich.table import Table
-
     from longspan.disk import write_atomically
     from longspan.report import designs
-    from longspan.report.printable import printable
     from longspan.train.comparison import compare
     from longspan.train.grid import held
 
-    if not cells[0].settings.data.test:
+    if not cells[0].settings.data.test and not cells[0].settings.has_exam:
         raise InputError("a grid compares what it measures: give texts in data.test")
     lengths, rows = cells[0].settings.lengths, ()
     for number, cell in enumerate(cells, start=1):
@@ -102,12 +103,31 @@ def _grid(cells: Sequence["Cell"], folder: Path, as_json: bool) -> None:
     if as_json:
         print(json.dumps([row.json() for row in rows], indent=2, allow_nan=False))
         return
+    _show(rows, lengths)
+    answer(f"\ntable: {(folder / 'table.md').resolve()}")
+
+
+def _show(rows: Sequence["Row"], lengths: Sequence[int]) -> None:
+    """Print a table of designs."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from longspan.report import designs
+    from longspan.report.printable import printable
+
     head, *lines = designs.cells(rows, lengths)
     table = Table(*head, box=None)
     for line in lines:
         table.add_row(*map(printable, line))
     Console(highlight=False, markup=False).print(table)
-    answer(f"\ntable: {(folder / 'table.md').resolve()}")
+
+
+def _exam_rows(run: "Run") -> Sequence["Row"]:
+    """What the exam of one run says, as rows of a table."""
+    from longspan.train.comparison import compared
+    from longspan.train.grid import Cell
+
+    return compared([(Cell(run.settings.design.plan, run.settings.training.seed, run.settings), run.folder)])
 
 
 def _trained(settings: "Settings", folder: Path) -> "Run":
@@ -116,15 +136,15 @@ def _trained(settings: "Settings", folder: Path) -> "Run":
     from longspan.train.run import Run
 
     run = Run(settings, folder)
-    say(f"{run.parameters} parameters, {len(run.texts.tokens)} tokens, {settings.design.plan}; results in {folder}")
+    say(f"{run.parameters} parameters, {settings.design.plan}; results in {folder}")
     training = run.settings.training
     tokens, first = training.batch * training.length, run.step
     ticker, began = Ticker(), monotonic()
     for step in run.train():
         each = (monotonic() - began) / (step.step - first)
         ticker(
-            f"step {step.step} of {training.steps} · loss {step.loss:.3f} · {tokens / each:.0f} tokens/s · "
-            f"{duration(each * (training.steps - step.step))} left"
+            f"step {step.step} of {settings.steps} · loss {step.loss:.3f} · {tokens / each:.0f} tokens/s · "
+            f"{duration(each * (settings.steps - step.step))} left"
         )
     ticker.clear()
     if run.step > first:
@@ -133,8 +153,16 @@ def _trained(settings: "Settings", folder: Path) -> "Run":
     return run
 
 
-def _measured(run: "Run") -> "Survey":
-    """Measure the trained model on the test texts, as `longspan measure` does."""
+def _measured(run: "Run") -> "Survey | None":
+    """Measure the trained model: on its test texts as `longspan measure` does, or by its exam; None for the latter."""
+    if (exam := run.exam) is not None:
+        ticker = Ticker()
+        for done, count in exam.take(run.folder):
+            ticker(f"question {done} of {count}")
+        ticker.clear()
+        return None
+    if not run.settings.data.test:
+        return None
     from longspan.cli.progress import Stderr
     from longspan.report.survey import files
     from longspan.survey.request import Request

@@ -2,17 +2,21 @@
 
 Accuracies are Su's triple (kexue.fm/archives/9603): at the trained length, on a text of the longest length that
 repeats, and on one that does not. A model counts as trained where its loss at the trained length is below its loss at a
-quarter of it, by a 95 % interval over documents.
+quarter of it, by a 95 % interval over documents. Hidden tokens and answers have shares of right symbols and of whole
+answers by length; a model of a task counts as trained where its whole answers at the longest trained length are above
+chance, by a 95 % interval over examples.
 """
 
-import json
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from longspan.measure.interval import Estimate, mean, paired
+from longspan.measure.interval import Estimate, mean, paired, share
 from longspan.measure.model import PLAIN
+from longspan.train.data.choosing import chance
+from longspan.train.exams.exam import RESULTS, read_records
+from longspan.train.exams.hidden_tokens import ALL, SAME
 from longspan.train.grid import Cell
 
 TRIPLE = ("short", "repeated", "not_repeated")
@@ -28,6 +32,8 @@ class Outcome:
         accuracy: Su's triple by name, shares of tokens.
         learned: whether the model counts as trained.
         failed: why there are no numbers; None where there are.
+        symbols: shares of hidden tokens, or of the symbols of answers, that were predicted, by length.
+        whole: shares of whole answers by length.
     """
 
     seed: int
@@ -35,6 +41,8 @@ class Outcome:
     accuracy: dict[str, float]
     learned: bool
     failed: str | None = None
+    symbols: dict[int, Estimate] = field(default_factory=dict)
+    whole: dict[int, Estimate] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -63,6 +71,14 @@ class Row:
         """One of Su's triple with its interval over seeds."""
         return _over_seeds([outcome.accuracy.get(name) for outcome in self.outcomes])
 
+    def symbols(self, length: int) -> Estimate | None:
+        """The share of symbols at a length: Wilson's interval of one seed, or an interval over seeds."""
+        return _share([outcome.symbols.get(length) for outcome in self.outcomes])
+
+    def whole(self, length: int) -> Estimate | None:
+        """The share of whole answers at a length, likewise."""
+        return _share([outcome.whole.get(length) for outcome in self.outcomes])
+
     def json(self) -> dict[str, Any]:
         """Return it as JSON."""
         return asdict(self)
@@ -74,20 +90,22 @@ def compare(cells: Iterable[Cell], folder: Path) -> tuple[Row, ...]:
     Arguments:
         folder: of the grid.
     """
+    return compared((cell, folder / cell.folder) for cell in cells)
+
+
+def compared(runs: Iterable[tuple[Cell, Path]]) -> tuple[Row, ...]:
+    """Read the measurements of some runs, design by design.
+
+    Arguments:
+        runs: each with its folder.
+    """
     found: dict[tuple[str, str], list[Outcome]] = {}
-    for cell in cells:
-        records = _records(folder / cell.folder / "measured" / "results.jsonl")
+    for cell, folder in runs:
+        records = read_records(folder / "measured" / RESULTS)
         for method in dict.fromkeys(record["arguments"]["method"] for record in records):
             own = [record for record in records if record["arguments"]["method"] == method]
             found.setdefault((cell.name, method), []).append(_outcome(cell, own, _learned(cell, records)))
     return tuple(Row(design, method, tuple(outcomes)) for (design, method), outcomes in found.items())
-
-
-def _records(path: Path) -> list[dict[str, Any]]:
-    try:
-        return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-    except OSError:
-        return []
 
 
 def _outcome(cell: Cell, records: Sequence[dict[str, Any]], learned: bool) -> Outcome:
@@ -95,6 +113,8 @@ def _outcome(cell: Cell, records: Sequence[dict[str, Any]], learned: bool) -> Ou
     if failed is not None:
         return Outcome(cell.seed, {}, {}, learned, failed)
     lengths = cell.settings.lengths
+    if cell.settings.has_exam:
+        return _examined(cell, records, learned)
     loss = {n: mean(_values(records, "last_k", n)).value for n in lengths if _values(records, "last_k", n)}
     triples = [record["result"] for record in records if _is(record, "repetition", lengths[-1])]
     accuracy = {name: mean([each[name]["all"] for each in triples]).value for name in TRIPLE} if triples else {}
@@ -104,9 +124,51 @@ def _outcome(cell: Cell, records: Sequence[dict[str, Any]], learned: bool) -> Ou
 def _learned(cell: Cell, records: Sequence[dict[str, Any]]) -> bool:
     """Whether the plain model of a cell predicts better with L tokens than with a quarter of them."""
     length = cell.settings.training.length
+    if cell.settings.data.task is not None:
+        return _answers(cell, records)
     own = [record for record in records if record["arguments"]["method"] == PLAIN and record["result"] is not None]
-    full, short = (_values(own, "last_k", n) for n in (length, length // 4))
+    values = _losses if cell.settings.has_exam else _last_losses
+    full, short = (values(own, n) for n in (length, length // 4))
     return len(full) == len(short) > 1 and paired(full, short).below_zero
+
+
+def _answers(cell: Cell, records: Sequence[dict[str, Any]]) -> bool:
+    """Whether whole answers at the longest trained length are above chance."""
+    data = cell.settings.data
+    assert data.task is not None
+    own = _results([record for record in records if record["arguments"]["method"] == PLAIN], data.longest)
+    if not own:
+        return False
+    return share([each[ALL]["exact"] for each in own], [1] * len(own)).low > chance(data.task)
+
+
+def _examined(cell: Cell, records: Sequence[dict[str, Any]], learned: bool) -> Outcome:
+    """What an exam says under one method."""
+    task, found = cell.settings.data.task is not None, {n: _results(records, n) for n in cell.settings.lengths}
+    symbols, whole, loss = dict[int, Estimate](), dict[int, Estimate](), dict[int, float]()
+    for length, results in found.items():
+        if own := [each[ALL] for each in results]:
+            symbols[length] = share([each["right"] for each in own], [each["asked"] for each in own])
+            if task:
+                whole[length] = share([each["exact"] for each in own], [1] * len(own))
+            loss[length] = mean(_losses(records, length)).value
+    return Outcome(cell.seed, loss, {}, learned, symbols=symbols, whole=whole)
+
+
+def _results(records: Iterable[dict[str, Any]], length: int) -> list[dict[str, Any]]:
+    """The results at a length, in the order of their index."""
+    own = [r for r in records if r["arguments"]["length"] == length and r["result"] is not None]
+    return [record["result"] for record in sorted(own, key=lambda record: record["arguments"]["index"])]
+
+
+def _losses(records: Iterable[dict[str, Any]], length: int) -> list[float]:
+    """The losses of an exam at a length: of the tokens that all lengths share, where it has such."""
+    found = [result.get(SAME, result[ALL])["loss"] for result in _results(records, length)]
+    return [loss for loss in found if loss is not None]
+
+
+def _last_losses(records: Iterable[dict[str, Any]], length: int) -> list[float]:
+    return _values(records, "last_k", length)
 
 
 def _values(records: Iterable[dict[str, Any]], loss: str, length: int) -> list[float]:
@@ -123,3 +185,9 @@ def _is(record: dict[str, Any], loss: str, length: int) -> bool:
 def _over_seeds(values: Sequence[float | None]) -> Estimate | None:
     known = [value for value in values if value is not None]
     return mean(known) if known and len(known) == len(values) else None
+
+
+def _share(shares: Sequence[Estimate | None]) -> Estimate | None:
+    if len(shares) == 1:
+        return shares[0]
+    return _over_seeds([None if each is None else each.value for each in shares])

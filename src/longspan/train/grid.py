@@ -29,6 +29,8 @@ SHARES = (4, 1)
 """Every cell is measured at L / 4 and L too: a model whose loss at L is not below that at L / 4 has not learned."""
 
 
+NAMES = ("plan", "absolute", "positions", "positions_at_test", "methods")
+"""What a design of a grid may say."""
 LEAST = 32
 """Tokens of training for which a quarter can be measured."""
 
@@ -97,22 +99,26 @@ def read_grid(path: Path) -> tuple[Cell, ...]:
 
 def _cells(base: Settings, designs: dict[str, Any], seed: int) -> Iterator[Cell]:
     length = base.training.length
-    if length < LEAST:
+    if base.data.task is not None:
+        lengths = tuple(sorted({*base.lengths, base.data.longest}))
+    elif length < LEAST:
         raise InputError(f"a grid measures a quarter of training.length too: give at least {LEAST}, got {length}")
-    lengths = tuple(sorted({*base.lengths, *(length // share for share in SHARES)}))
+    else:
+        lengths = tuple(sorted({*base.lengths, *(length // share for share in SHARES)}))
     for name, own in designs.items():
         if not isinstance(own, dict):
             raise InputError(f"grid.designs.{name} must be a table, got {shown(own)}")
-        check_names(own, ("plan", "absolute", "positions", "methods"), f"setting of [grid.designs.{name}]")
+        check_names(own, NAMES, f"setting of [grid.designs.{name}]")
         where = f"grid.designs.{name}"
         plan = checked(own.get("plan", base.design.plan), str, f"{where}.plan")
         absolute = checked(own.get("absolute", base.design.absolute), str | None, f"{where}.absolute")
         positions = checked(own.get("positions", base.design.positions), str, f"{where}.positions")
+        at_test = checked(own.get("positions_at_test", base.test.positions), str, f"{where}.positions_at_test")
         methods = checked(own.get("methods", list(base.test.methods)), tuple[str, ...], f"{where}.methods")
         settings = replace(
             base,
             design=replace(base.design, plan=plan, absolute=absolute, positions=positions),
             training=replace(base.training, seed=seed),
-            test=replace(base.test, methods=methods, lengths=lengths),
+            test=replace(base.test, methods=methods, lengths=lengths, positions=at_test),
         )
         yield Cell(name, seed, settings)

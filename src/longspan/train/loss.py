@@ -55,14 +55,14 @@ def loss_of(name: str) -> Loss:
     return losses()[name]()
 
 
-def mean_loss(
+def summed_loss(
     loss: Loss,
     hidden: Float[Tensor, "tokens width"],
     targets: Int64[Tensor, " tokens"],
     logits_of: Callable[[Tensor], Tensor],
     head: Float[Tensor, "vocabulary width"],
 ) -> Float[Tensor, ""]:
-    """Return the mean loss over tokens, whose logits are made in slices.
+    """Return the sum of the loss over tokens, whose logits are made in slices.
 
     Arguments:
         logits_of: from hidden states to logits.
@@ -73,9 +73,9 @@ def mean_loss(
         return loss(logits_of(some).float(), wanted, head).sum()
 
     if size >= len(targets):
-        return summed(hidden, targets) / len(targets)
+        return summed(hidden, targets)
     total = torch.zeros((), device=hidden.device)
     for start in range(0, len(targets), size):
         part = hidden[start : start + size], targets[start : start + size]
         total = total + checkpoint(summed, *part, use_reentrant=False)
-    return total / len(targets)
+    return total

@@ -27,18 +27,19 @@ from longspan.errors import InputError
 from longspan.measure.machine import hardware, versions
 from longspan.pretrained.attachment import attachment_of
 from longspan.pretrained.storing.save import overwrite
-from longspan.train.loss import Loss, loss_of, mean_loss
+from longspan.train.data.batch import Batch
+from longspan.train.data.choosing import reading_of, tokenizer_of
+from longspan.train.exams.choosing import exam_of
+from longspan.train.exams.exam import Exam
+from longspan.train.forward import hidden_states
+from longspan.train.loss import Loss, loss_of, summed_loss
 from longspan.train.model import untrained
 from longspan.train.optimizers import optimizers_of, rate_at
-from longspan.train.rows import Batch, Rows
 from longspan.train.samplers import Sampler, check_reach, sampler_of
-from longspan.train.settings import Settings
+from longspan.train.settings import DataTable, Settings
 from longspan.train.state import load_state, save_state
-from longspan.train.texts import Texts, load_tokenizer, overlap, prepared
 
 LOG = "log.jsonl"
-MOST_OVERLAP = 0.01
-"""The share of the test texts that may be in the training texts too, as common phrases are."""
 
 
 @dataclass(frozen=True)
@@ -74,21 +75,18 @@ class Run:
     def __init__(self, settings: Settings, folder: Path) -> None:
         self.settings, self.folder, training = settings, folder, settings.training
         self._refuse_others()
-        self.tokenizer = load_tokenizer(settings.data.tokenizer)
+        self.tokenizer = tokenizer_of(settings)
         self.loss: Loss = loss_of(training.loss)
         self.sampler: Sampler | None = sampler_of(settings.design.positions, training.length)
         self.model: Any = untrained(settings, self.tokenizer)
         attachment = attachment_of(self.model)
-        check_reach(attachment and attachment.target.absolute, self.sampler, training.length)
+        assert attachment is not None
+        check_reach(attachment.target.absolute, self.sampler, training.length)
         if not any(parameter.requires_grad for parameter in self.model.parameters()):
             raise InputError("no parameter of the model can be trained")
         folder.mkdir(parents=True, exist_ok=True)
-        self.texts = prepared(settings.data.train, self.tokenizer, folder / "texts")
-        self._check_test_texts()
-        joined = settings.data.documents == "joined"
-        self.rows = Rows(self.texts, training.length, training.seed, joined)
-        if self.sampler is not None and not joined:
-            self.rows = replace(self.rows, packed=False)
+        layers = len(attachment.anatomy.layers)
+        self.reading = reading_of(settings, self.tokenizer, attachment.plan, layers, folder)
         self.optimizers = optimizers_of(self.model, training)
         self.average: dict[str, Tensor] = {}
         if training.average:
@@ -96,6 +94,16 @@ class Run:
         self.step = load_state(folder, self.model, self.optimizers, self.average)
         self._cut_log()
         write_atomically(folder / "run.json", json.dumps(self._described(), indent=2) + "\n")
+
+    @property
+    def exam(self) -> Exam | None:
+        """The exam of the trained model; None where `longspan measure` reads its test texts.
+
+        Errors: InputError where the test texts are too short.
+        """
+        attachment = attachment_of(self.model)
+        assert attachment is not None
+        return exam_of(self.settings, self.tokenizer, attachment.plan, len(attachment.anatomy.layers), self.folder)
 
     @property
     def parameters(self) -> int:
@@ -110,11 +118,11 @@ class Run:
         training = self.settings.training
         self.model.train()
         with (self.folder / LOG).open("a", encoding="utf-8") as log:
-            while self.step < training.steps:
+            while self.step < self.settings.steps:
                 made = self._advance()
                 log.write(json.dumps(vars(made)) + "\n")
                 log.flush()
-                if self.step % training.save_every == 0 or self.step == training.steps:
+                if self.step % training.save_every == 0 or self.step == self.settings.steps:
                     save_state(self.folder, self.step, self.model, self.optimizers, self.average)
                 yield made
         if not (self.folder / "model").exists():
@@ -124,16 +132,16 @@ class Run:
         """Make one step."""
         training, began = self.settings.training, time.perf_counter()
         torch.manual_seed(_mixed(training.seed, self.step))  # dropout
-        batch = self.rows.batch(self.step, training.batch)
-        total = torch.zeros(())
+        batch = self.reading.batch(self.step, training.batch)
+        total, asked = torch.zeros(()), int(batch.asked.sum())
         for number, part in enumerate(batch.parts(training.accumulate)):
-            loss = self._loss(part, number) / training.accumulate
+            loss = self._loss(part, number, asked)
             loss.backward()
             total = total + loss.detach().float().cpu()
         norm = float(clip_grad_norm_(self.model.parameters(), training.clip))
         if not math.isfinite(float(total)) or not math.isfinite(norm):
             raise self._broken(batch, float(total), norm)
-        rate = training.rate * rate_at(self.step, training)
+        rate = training.rate * self._share_of_rate()
         for optimizer in self.optimizers:
             for group in optimizer.param_groups:
                 group["lr"] = rate
@@ -143,23 +151,27 @@ class Run:
         self._update_average()
         return Step(self.step, float(total), norm, rate, round(time.perf_counter() - began, 4))
 
-    def _loss(self, batch: Batch, number: int) -> Tensor:
-        """Return the mean loss of some rows."""
-        arguments: dict[str, Any] = {}
+    def _share_of_rate(self) -> float:
+        """Return the learning rate as a share of the highest; each stage has warmup and decay of its own."""
+        first, training = self.settings.pretraining.steps, self.settings.training
+        if self.step < first:
+            return rate_at(self.step, replace(training, steps=first))
+        return rate_at(self.step - first, training)
+
+    def _loss(self, batch: Batch, number: int, asked: int) -> Tensor:
+        """Return the summed loss of some rows as a share of all that a step asks.
+
+        Arguments:
+            number: of the part.
+            asked: tokens that all parts of the step are asked for.
+        """
+        positions = None
         if self.sampler is not None:
             generator = torch.Generator().manual_seed(_mixed(self.settings.training.seed, self.step, number))
-            positions = self.sampler(batch.ids.shape[1] - 1, generator)
-            # A mask without padding: transformers would take positions that jump for packed documents.
-            arguments = {"position_ids": positions, "attention_mask": torch.ones_like(batch.ids[:, 1:])}
-        elif batch.positions is not None:
-            arguments = {"position_ids": batch.positions[:, :-1]}
+            positions = self.sampler(batch.inputs.shape[1], generator)
         with self._autocast():
-            hidden = self.model.base_model(input_ids=batch.ids[:, :-1], use_cache=False, **arguments).last_hidden_state
-            targets, head = batch.ids[:, 1:], self.model.get_output_embeddings()
-            wanted = torch.ones_like(targets, dtype=torch.bool)
-            if batch.positions is not None:  # the first token of a document follows from nothing
-                wanted = batch.positions[:, 1:] > 0
-            return mean_loss(self.loss, hidden[wanted], targets[wanted], head, head.weight)
+            hidden, head = hidden_states(self.model, batch, positions), self.model.get_output_embeddings()
+            return summed_loss(self.loss, hidden[batch.asked], batch.targets[batch.asked], head, head.weight) / asked
 
     def _autocast(self) -> AbstractContextManager[Any]:
         if self.settings.training.dtype == "float32":
@@ -185,7 +197,7 @@ class Run:
     def _broken(self, batch: Batch, loss: float, norm: float) -> InputError:
         """Keep what a step read, and say that its loss is no number."""
         path = self.folder / f"broken-step-{self.step + 1}.json"
-        write_atomically(path, json.dumps({"step": self.step + 1, "ids": batch.ids.tolist()}) + "\n")
+        write_atomically(path, json.dumps({"step": self.step + 1, "ids": batch.inputs.tolist()}) + "\n")
         return InputError(
             f"step {self.step + 1} gives a loss of {loss} and a gradient of {norm}: its rows are in {path}; give a "
             "smaller training.rate or training.clip"
@@ -197,26 +209,15 @@ class Run:
             return
         found = json.loads(path.read_text(encoding="utf-8"))["settings"]
         wanted = json.loads(json.dumps(self.settings.json()))
+        before = Settings(data=DataTable(train=("",))).json()  # a setting that came later had its default before
         differ = [
-            f"{table}.{name} {found[table].get(name)!r}, not {value!r}"
+            f"{table}.{name} {found.get(table, {}).get(name)!r}, not {value!r}"
             for table, values in wanted.items()
             for name, value in values.items()
-            if table != "test" and found[table].get(name) != value
+            if table != "test" and found.get(table, {}).get(name, before[table][name]) != value
         ]
         if differ:
             raise InputError(f"{self.folder} holds another run ({', '.join(differ)}): give another --out")
-
-    def _check_test_texts(self) -> None:
-        """Refuse test texts that were trained on."""
-        if not self.settings.data.test:
-            return
-        others = prepared(self.settings.data.test, self.tokenizer, self.folder / "texts-test")
-        if both := sorted(set(self.texts.names) & set(others.names)):
-            raise InputError(f"{both[0]} is in data.train and in data.test: give a file to one of them")
-        if (share := overlap(self.texts, others)) > MOST_OVERLAP:
-            raise InputError(
-                f"{share:.0%} of the test texts are in the training texts too: give test texts that were not trained on"
-            )
 
     def _cut_log(self) -> None:
         """Remove the lines of steps that will be made again."""
@@ -230,17 +231,10 @@ class Run:
         return {
             "settings": self.settings.json(),
             "parameters": self.parameters,
-            "tokens": len(self.texts.tokens),
-            "tokens_left_out": self.rows.left_out,
-            "bytes_per_token": _bytes_per_token(self.texts),
+            **self.reading.described(),
             "hardware": hardware(),
             "versions": versions(),
         }
-
-
-def _bytes_per_token(texts: Texts) -> float:
-    size = sum(Path(name).stat().st_size for name in dict.fromkeys(texts.names))
-    return round(size / len(texts.tokens), 4)
 
 
 def _mixed(*numbers: int) -> int:

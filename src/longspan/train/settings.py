@@ -67,12 +67,29 @@ class DataTable:
         train, test: files or folders of text. No file may be in both.
         tokenizer: "bytes", or whatever `AutoTokenizer` loads.
         documents: "apart": no token sees another document; "joined": the texts are one text.
+        task: a task of `longspan.tasks` in the place of texts, as in "reverse"; its answers are trained and tested.
+        shortest, longest: symbols of a training example of the task.
     """
 
-    train: tuple[str, ...]
+    train: tuple[str, ...] = ()
     test: tuple[str, ...] = ()
     tokenizer: str = "bytes"
     documents: Literal["apart", "joined"] = "apart"
+    task: str | None = None
+    shortest: int = 1
+    longest: int = 40
+
+    def __post_init__(self) -> None:
+        """Refuse data that cannot be.
+
+        Errors: InputError.
+        """
+        if not self.train and self.task is None:
+            raise InputError("data.train is missing: name texts, as in train = ['novels'], or a task in data.task")
+        if self.task is not None and (self.train or self.test):
+            raise InputError("data.task makes its own examples: leave out data.train and data.test")
+        if not 1 <= self.shortest <= self.longest:
+            raise InputError(f"data.shortest must be 1 … longest, got {self.shortest} and {self.longest}")
 
 
 @dataclass(frozen=True)
@@ -93,6 +110,9 @@ class TrainingTable:
         lowest: the last learning rate, as a share of the highest.
         clip: the largest norm of a step's gradient.
         average: decay per step of the running average of the weights, which is what is kept; 0 for the last weights.
+        objective: what is predicted of a text: "next": each token from those before it; "masked": hidden tokens from
+            all others, by a plan that is bidirectional.
+        hidden: the share of tokens that are hidden.
         loss: a loss of `longspan.train.losses`.
         dtype: of matrix products; weights are float32.
         checkpointing: whether activations are computed again in the backward pass.
@@ -113,6 +133,8 @@ class TrainingTable:
     lowest: float = 0.1
     clip: float = 1.0
     average: float = 0.0
+    objective: Literal["next", "masked"] = "next"
+    hidden: float = 0.15
     loss: str = "cross_entropy"
     dtype: Literal["float32", "bfloat16"] = "float32"
     checkpointing: bool = False
@@ -134,6 +156,34 @@ class TrainingTable:
         for name in ("average", "decay_from", "lowest"):
             if not 0 <= getattr(self, name) <= 1:
                 raise InputError(f"training.{name} must be 0 … 1, got {getattr(self, name):g}")
+        if not 0 < self.hidden < 1:
+            raise InputError(f"training.hidden must lie between 0 and 1, got {self.hidden:g}")
+
+
+@dataclass(frozen=True)
+class PretrainingTable:
+    """The table `[pretraining]`: a first stage in which the inputs of a task are predicted, not its answers.
+
+    Arguments:
+        steps: of that stage; 0 for none.
+        objective: as in `[training]`.
+        hidden: the share of tokens that are hidden.
+    """
+
+    steps: int = 0
+    objective: Literal["next", "masked"] = "next"
+    hidden: float = 0.15
+
+    def __post_init__(self) -> None:
+        """Refuse numbers that no run can have.
+
+        Errors: InputError.
+        """
+        if self.steps < 0 or not 0 < self.hidden < 1:
+            raise InputError(
+                "pretraining.steps must be at least 0 and hidden lie between 0 and 1, got "
+                f"{self.steps} and {self.hidden:g}"
+            )
 
 
 @dataclass(frozen=True)
@@ -144,13 +194,15 @@ class TestTable:
         lengths: tokens; empty for 1, 2, 4 and 8 times the trained length.
         methods: schemes beside the design itself.
         losses: names of losses.
-        docs: documents.
+        docs: documents, or examples of a task of each length.
+        positions: what positions hidden tokens and answers are tested at, as in "grid(span=4096)".
     """
 
     lengths: tuple[int, ...] = ()
     methods: tuple[str, ...] = ()
     losses: tuple[str, ...] = ("last_k", "repetition")
     docs: int = 16
+    positions: str = "contiguous"
 
 
 @dataclass(frozen=True)
@@ -158,7 +210,7 @@ class Settings:
     """A training run.
 
     Arguments:
-        data, model, design, training, test: its tables.
+        data, model, design, training, test, pretraining: its tables.
     """
 
     data: DataTable
@@ -166,11 +218,31 @@ class Settings:
     design: DesignTable = field(default_factory=DesignTable)
     training: TrainingTable = field(default_factory=TrainingTable)
     test: TestTable = field(default_factory=TestTable)
+    pretraining: PretrainingTable = field(default_factory=PretrainingTable)
+
+    def __post_init__(self) -> None:
+        """Refuse tables that do not fit each other.
+
+        Errors: InputError.
+        """
+        if self.pretraining.steps and self.data.task is None:
+            raise InputError("pretraining predicts the inputs of a task before its answers: give data.task")
 
     @property
     def lengths(self) -> tuple[int, ...]:
-        """The lengths to test, tokens."""
-        return self.test.lengths or tuple(self.training.length * multiple for multiple in (1, 2, 4, 8))
+        """The lengths to test: tokens, or symbols of a task."""
+        trained = self.training.length if self.data.task is None else self.data.longest
+        return self.test.lengths or tuple(trained * multiple for multiple in (1, 2, 4, 8))
+
+    @property
+    def has_exam(self) -> bool:
+        """Whether tests ask for hidden tokens or answers, which `longspan measure` does not."""
+        return self.data.task is not None or self.training.objective == "masked"
+
+    @property
+    def steps(self) -> int:
+        """The steps of all stages."""
+        return self.pretraining.steps + self.training.steps
 
     def json(self) -> dict[str, Any]:
         """Return it as JSON, every default written out."""
@@ -201,7 +273,7 @@ def settings_of(given: Mapping[str, Any], base: Path = Path()) -> Settings:
     tables = {f.name: f for f in fields(Settings)}
     check_names(given, tables, "table")
     if "data" not in given:
-        raise InputError("the table [data] is missing: name texts, as in train = ['novels']")
+        raise InputError("the table [data] is missing: name texts, as in train = ['novels'], or a task")
     for name, value in given.items():
         if not isinstance(value, Mapping):
             raise InputError(f"{name} must be a table, written as [{name}], got {shown(value)}")
@@ -219,6 +291,7 @@ def settings_of(given: Mapping[str, Any], base: Path = Path()) -> Settings:
         design=_table(DesignTable, "design", given.get("design", {})),
         training=_table(TrainingTable, "training", given.get("training", {})),
         test=_table(TestTable, "test", given.get("test", {})),
+        pretraining=_table(PretrainingTable, "pretraining", given.get("pretraining", {})),
     )
 
 

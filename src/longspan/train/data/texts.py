@@ -12,17 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers
-from transformers import PreTrainedTokenizerFast
 
 from longspan.disk import replaced_folder
 from longspan.errors import InputError
-from longspan.measure import loading
 
 WINDOW = 32
 """Tokens that two texts must share in a row to count as overlapping."""
-
-BYTES = "bytes"
 
 
 @dataclass(frozen=True)
@@ -48,25 +43,6 @@ class Texts:
     def lengths(self) -> np.ndarray:
         """Tokens of each document."""
         return self.ends - self.starts
-
-
-def load_tokenizer(name: str) -> Any:
-    """Load a tokenizer; "bytes" is one token per byte.
-
-    Errors: RefusalError where there is none of that name.
-    """
-    if name == BYTES:
-        return byte_tokenizer()
-    return loading.load_tokenizer(name)
-
-
-def byte_tokenizer() -> PreTrainedTokenizerFast:
-    """Return a tokenizer with one token per byte, and one more that ends a text."""
-    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
-    tokenizer = Tokenizer(models.BPE({symbol: number for number, symbol in enumerate(["<end>", *alphabet])}, []))
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
-    tokenizer.decoder = decoders.ByteLevel()
-    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token="<end>")
 
 
 def prepared(paths: Sequence[str], tokenizer: Any, folder: Path) -> Texts:

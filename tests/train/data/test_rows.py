@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from longspan.errors import InputError
-from longspan.train.rows import Rows
-from longspan.train.texts import Texts
+from longspan.train.data.rows import Rows
+from longspan.train.data.texts import Texts
 
 
 def texts(lengths: list[int]) -> Texts:
@@ -24,7 +24,7 @@ def test_positions_begin_anew_where_a_document_does(lengths: list[int], length: 
         assert sum(n for n in lengths if n <= length) <= length
         assert max(lengths) <= length
         return
-    batch = rows.batch(step, 5)
+    batch = rows.draw(step, 5)
     assert batch.ids.shape == (5, length + 1)
     document = np.repeat(np.arange(len(lengths)), lengths)
     starts = np.concatenate([[0], np.cumsum(lengths)])
@@ -39,16 +39,16 @@ def test_positions_begin_anew_where_a_document_does(lengths: list[int], length: 
 @given(seed=st.integers(0, 5), step=st.integers(0, 20))
 def test_rows_depend_on_seed_and_step_alone(seed: int, step: int) -> None:
     made = texts([30, 5, 9, 40])
-    first, again = (Rows(made, 8, seed).batch(step, 4) for _ in range(2))
+    first, again = (Rows(made, 8, seed).draw(step, 4) for _ in range(2))
     assert (first.ids == again.ids).all()
-    assert not (first.ids == Rows(made, 8, seed).batch(step + 1, 4).ids).all()
-    assert not (first.ids == Rows(made, 8, seed + 1).batch(step, 4).ids).all()
+    assert not (first.ids == Rows(made, 8, seed).draw(step + 1, 4).ids).all()
+    assert not (first.ids == Rows(made, 8, seed + 1).draw(step, 4).ids).all()
 
 
 def test_every_place_comes_as_often_as_any_other() -> None:
     """Two documents with 3 and 9 places: a quarter of the rows come from the first."""
     made = Rows(texts([10, 16]), 7)
-    begins = np.concatenate([made.batch(step, 20).ids[:, 0].numpy() for step in range(600)])
+    begins = np.concatenate([made.draw(step, 20).ids[:, 0].numpy() for step in range(600)])
     counts = np.bincount(begins, minlength=26)
     assert set(np.flatnonzero(counts)) == {*range(3), *range(10, 19)}
     assert np.abs(counts[counts > 0] / 1000 - 1).max() < 0.15
@@ -56,7 +56,7 @@ def test_every_place_comes_as_often_as_any_other() -> None:
 
 def test_joined_documents_are_one() -> None:
     rows = Rows(texts([5, 5, 5]), 8, joined=True)
-    found = {int(first) for step in range(50) for first in rows.batch(step, 4).ids[:, 0]}
+    found = {int(first) for step in range(50) for first in rows.draw(step, 4).ids[:, 0]}
     assert found == set(range(7))
     assert rows.left_out == 0
 

@@ -4,9 +4,10 @@ A row is L + 1 tokens in a row of one document, from anywhere in it. Documents t
 their own, one after the other; there positions begin anew with each document, and no token sees another document.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,27 +15,20 @@ from jaxtyping import Int64
 from torch import Tensor
 
 from longspan.errors import InputError
-from longspan.train.texts import Texts
+from longspan.train.data.texts import Texts
 
 
 @dataclass(frozen=True, eq=False)
-class Batch:
-    """What one step reads.
+class Drawn:
+    """Rows of texts.
 
     Arguments:
-        ids: token ids, L + 1 per row: the last L are to be predicted.
+        ids: token ids, L + 1 per row.
         positions: where each document of a row begins anew, 0, 1, 2 …; None where each row is one document.
     """
 
     ids: Int64[Tensor, "rows tokens"]
     positions: Int64[Tensor, "rows tokens"] | None = None
-
-    def parts(self, count: int) -> Iterator["Batch"]:
-        """Yield the rows in `count` equal parts."""
-        size = len(self.ids) // count
-        for start in range(0, len(self.ids), size):
-            own = None if self.positions is None else self.positions[start : start + size]
-            yield Batch(self.ids[start : start + size], own)
 
 
 @dataclass(frozen=True)
@@ -99,7 +93,7 @@ class Rows:
         short = int(self.texts.lengths[self.texts.lengths <= self.length].sum())
         return short - sum(count for row in self._packed for _, count in row)
 
-    def batch(self, step: int, count: int) -> Batch:
+    def draw(self, step: int, count: int) -> Drawn:
         """Return the rows of a step; rows of either kind come as often as their tokens are many."""
         generator = np.random.default_rng([self.seed, step])
         starts, places = self._long
@@ -119,4 +113,10 @@ class Rows:
                     ids[row, at : at + taken] = self.texts.tokens[begin : begin + taken]
                     positions[row, at : at + taken] = np.arange(taken)
                     at += taken
-        return Batch(torch.from_numpy(ids), torch.from_numpy(positions) if any_packed else None)
+        return Drawn(torch.from_numpy(ids), torch.from_numpy(positions) if any_packed else None)
+
+    def described(self) -> dict[str, Any]:
+        """Return what is known of the texts."""
+        size = sum(Path(name).stat().st_size for name in dict.fromkeys(self.texts.names))
+        count = len(self.texts.tokens)
+        return {"tokens": count, "tokens_left_out": self.left_out, "bytes_per_token": round(size / count, 4)}

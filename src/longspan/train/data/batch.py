@@ -1,0 +1,49 @@
+"""A batch: what one step reads and what it is asked about it; a reading makes one from the step's number alone."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from jaxtyping import Bool, Int64
+from torch import Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """What one step reads.
+
+    Arguments:
+        inputs: token ids that the model is given.
+        targets: the right token at each place.
+        asked: the places whose right token is to be predicted.
+        positions: where each document of a row begins anew, 0, 1, 2 …; None where each row is one document.
+        real: the places that are no padding; None where padding cannot be seen or there is none.
+    """
+
+    inputs: Int64[Tensor, "rows tokens"]
+    targets: Int64[Tensor, "rows tokens"]
+    asked: Bool[Tensor, "rows tokens"]
+    positions: Int64[Tensor, "rows tokens"] | None = None
+    real: Bool[Tensor, "rows tokens"] | None = None
+
+    def parts(self, count: int) -> Iterator["Batch"]:
+        """Yield the rows in `count` equal parts."""
+        size = len(self.inputs) // count
+        for start in range(0, len(self.inputs), size):
+            own = slice(start, start + size)
+            positions = None if self.positions is None else self.positions[own]
+            real = None if self.real is None else self.real[own]
+            yield Batch(self.inputs[own], self.targets[own], self.asked[own], positions, real)
+
+
+class Reading(ABC):
+    """What all steps read: a function of the seed and the step, so that a resumed run reads the same."""
+
+    @abstractmethod
+    def batch(self, step: int, count: int) -> Batch:
+        """Return what a step reads, in `count` rows."""
+
+    def described(self) -> dict[str, Any]:
+        """Return what is worth knowing of it, for `run.json`."""
+        return {}

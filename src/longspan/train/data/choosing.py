@@ -1,0 +1,155 @@
+"""From settings to what is read: the tokenizer, the training's steps, and what makes no sense together."""
+
+from pathlib import Path
+from typing import Any
+
+from longspan.errors import InputError
+from longspan.plan import Plan
+from longspan.prompts.task import PromptTask
+from longspan.task import task_of
+from longspan.train.data.answers import Answers, FilledIn, Written
+from longspan.train.data.batch import Reading
+from longspan.train.data.examples import Examples, draft_of
+from longspan.train.data.masked import Hiding, Masked
+from longspan.train.data.next_tokens import NextTokens
+from longspan.train.data.rows import Rows
+from longspan.train.data.self_pretraining import Inputs, Stages
+from longspan.train.data.texts import overlap, prepared
+from longspan.train.data.tokenizers import MASK, SYMBOLS, load_tokenizer, symbol_tokenizer
+from longspan.train.settings import Settings
+
+MOST_OVERLAP = 0.01
+"""The share of the test texts that may be in the training texts too, as common phrases are."""
+SAMPLES = 500
+"""Examples of a task from which its symbols are gathered."""
+
+
+def tokenizer_of(settings: Settings) -> Any:
+    """Return the tokenizer of a run.
+
+    Errors: InputError for the symbols of a task where there is none, RefusalError for a name that there is none of.
+    """
+    data = settings.data
+    if data.tokenizer != SYMBOLS:
+        hides = data.task is not None or settings.training.objective == "masked"
+        return load_tokenizer(data.tokenizer, (MASK,) if hides else ())
+    if data.task is None:
+        raise InputError(f"data.tokenizer {SYMBOLS!r} is made of a task's symbols: give data.task, or 'bytes'")
+    task = _task(data.task)
+    drafts = [draft_of(task, f"symbols/{number}", data.longest) for number in range(SAMPLES)]
+    return symbol_tokenizer(f"{draft.prompt.text} {' '.join((*draft.answers, *draft.choices))}" for draft in drafts)
+
+
+def reading_of(settings: Settings, tokenizer: Any, plan: Plan, layers: int, folder: Path) -> Reading:
+    """Return what the steps of a run read.
+
+    Arguments:
+        plan: of the model, without open fields.
+        layers: of the model.
+        folder: of the run, where token ids are kept.
+
+    Errors: InputError for settings that do not fit each other, and for test texts that were trained on.
+    """
+    both = sees_both_directions(plan, layers)
+    if settings.data.task is not None:
+        answers = answers_of(settings, tokenizer, both=both)
+        answers.check()
+        return _stages(settings, answers, tokenizer, both=both)
+    training = settings.training
+    _check_direction(training.objective, "training.objective", both=both)
+    rows = _rows(settings, tokenizer, folder)
+    if training.objective == "next":
+        return NextTokens(rows)
+    return Masked(rows, hiding_of(tokenizer, training.hidden))
+
+
+def answers_of(settings: Settings, tokenizer: Any, *, both: bool) -> Answers:
+    """Return the rows of the task of a run.
+
+    Arguments:
+        both: whether the model sees both directions, so that it fills answers in.
+
+    Errors: InputError for a task that has no prompts.
+    """
+    data, training = settings.data, settings.training
+    assert data.task is not None
+    examples = Examples(_task(data.task), tokenizer)
+    numbers = (training.length, data.shortest, data.longest, tokenizer.eos_token_id, training.seed)
+    if both:
+        return FilledIn(examples, *numbers, mask=_mask(tokenizer))
+    return Written(examples, *numbers)
+
+
+def chance(task: str) -> float:
+    """Return the share of answers that somebody who guesses has right: 0 where there are more than can be listed."""
+    choices = draft_of(_task(task), "chance", 10).choices
+    return 1 / len(choices) if choices else 0.0
+
+
+def hiding_of(tokenizer: Any, share: float) -> Hiding:
+    """Return how the tokens of a tokenizer are hidden.
+
+    Errors: InputError where it has no token for that.
+    """
+    return Hiding(_mask(tokenizer), len(tokenizer), share)
+
+
+def _stages(settings: Settings, answers: Answers, tokenizer: Any, *, both: bool) -> Reading:
+    stage = settings.pretraining
+    if not stage.steps:
+        return answers
+    _check_direction(stage.objective, "pretraining.objective", both=both)
+    hiding = None if stage.objective == "next" else hiding_of(tokenizer, stage.hidden)
+    return Stages(Inputs(answers, hiding), stage.steps, answers)
+
+
+def _rows(settings: Settings, tokenizer: Any, folder: Path) -> Rows:
+    data, training = settings.data, settings.training
+    texts = prepared(data.train, tokenizer, folder / "texts")
+    if data.test:
+        others = prepared(data.test, tokenizer, folder / "texts-test")
+        if both := sorted(set(texts.names) & set(others.names)):
+            raise InputError(f"{both[0]} is in data.train and in data.test: give a file to one of them")
+        if (share := overlap(texts, others)) > MOST_OVERLAP:
+            raise InputError(
+                f"{share:.0%} of the test texts are in the training texts too: give test texts that were not trained on"
+            )
+    joined = data.documents == "joined"
+    packed = joined or settings.design.positions == "contiguous"
+    return Rows(texts, training.length, training.seed, joined, packed)
+
+
+def _task(text: str) -> PromptTask:
+    task = task_of(text)
+    if not isinstance(task, PromptTask):
+        raise InputError(f"data.task: {task.name} has no prompts with answers: give a task such as 'reverse'")
+    return task
+
+
+def _mask(tokenizer: Any) -> int:
+    if tokenizer.mask_token_id is None:
+        raise InputError("data.tokenizer has no mask token, which stands for what is hidden: give 'bytes', or another")
+    return tokenizer.mask_token_id
+
+
+def sees_both_directions(plan: Plan, layers: int) -> bool:
+    """Whether the layers of a plan see what comes after a token.
+
+    Errors: InputError where some do and others do not.
+    """
+    causal = {plan.layer(i, layers).direction.causal for i in range(layers)}
+    if len(causal) > 1:
+        raise InputError("design.plan: some layers see later tokens and others do not: give all the same direction")
+    return not causal.pop()
+
+
+def _check_direction(objective: str, name: str, *, both: bool) -> None:
+    if objective == "masked" and not both:
+        raise InputError(
+            f"{name} 'masked' needs a plan that sees both directions: add ' + bidirectional' to design.plan"
+        )
+    if objective == "next" and both:
+        raise InputError(
+            f"{name} 'next': a bidirectional plan sees the token that it predicts: give 'masked', or leave out "
+            "bidirectional"
+        )

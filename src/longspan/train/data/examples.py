@@ -1,0 +1,103 @@
+"""Examples of a task for training and for tests; no prompt is in both.
+
+What belongs to the tests is decided by a hash of the prompt, so that nothing has to be remembered: training draws
+again where a prompt belongs to the tests, and tests where it does not.
+
+Source: train and test of length generalization as in Ruoss et al. 2023, arXiv:2305.16843, and Kazemnejad et al. 2023,
+arXiv:2305.19466.
+"""
+
+import hashlib
+from dataclasses import dataclass
+from random import Random
+from typing import Any
+
+from longspan.errors import InputError, shown
+from longspan.prompts.example import Draft
+from longspan.prompts.filler import Amount
+from longspan.prompts.task import PromptTask, Request
+
+TESTED = 8
+"""One prompt in so many belongs to the tests."""
+MOST_DRAWS = 1000
+
+
+@dataclass(frozen=True)
+class Answered:
+    """A prompt and its answer as token ids.
+
+    Arguments:
+        prompt: what is given.
+        answer: what is to be written after it, without the token that ends a text.
+    """
+
+    prompt: tuple[int, ...]
+    answer: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Examples:
+    """All examples of a task.
+
+    Arguments:
+        task: whose drafts are as long as the amount of filler says.
+        tokenizer: of the model.
+    """
+
+    task: PromptTask
+    tokenizer: Any
+
+    def training(self, seed: str, shortest: int, longest: int) -> Answered:
+        """Return an example of a length drawn evenly from `shortest` … `longest` symbols.
+
+        Errors: InputError where the tests leave none.
+        """
+        generator = Random(seed)
+        for number in range(MOST_DRAWS):
+            draft = self._draft(f"{seed}/{number}", generator.randint(shortest, longest))
+            if not is_held_out(draft):
+                return self._answered(draft)
+        raise InputError(f"{self.task.name} has too few prompts of {shortest} … {longest} symbols to train and test on")
+
+    def test(self, length: int, index: int) -> Answered:
+        """Return a test example of `length` symbols.
+
+        Errors: InputError where there is none.
+        """
+        for number in range(MOST_DRAWS):
+            draft = self._draft(f"test/{length}/{index}/{number}", length)
+            if is_held_out(draft):
+                return self._answered(draft)
+        raise InputError(f"{self.task.name} has too few prompts of {length} symbols to test on: give longer ones")
+
+    def _draft(self, seed: str, symbols: int) -> Draft:
+        return draft_of(self.task, f"{self.task.name}/{seed}", symbols)
+
+    def _answered(self, draft: Draft) -> Answered:
+        def encoded(text: str) -> tuple[int, ...]:
+            ids = tuple(self.tokenizer(text, add_special_tokens=False)["input_ids"])
+            if (unknown := self.tokenizer.unk_token_id) is not None and unknown in ids:
+                raise InputError(f"the tokenizer has no token for a part of {shown(text)}: give tokenizer = 'bytes'")
+            return ids
+
+        return Answered(encoded(draft.prompt.text), encoded(" " + " ".join(draft.answers)))
+
+
+def draft_of(task: PromptTask, seed: str, symbols: int) -> Draft:
+    """Return a draft of a task whose list has so many symbols; signs inside it count.
+
+    Errors: InputError where it has none of this length.
+    """
+    request = Request(seed, symbols, "", "")
+    least = task.draft(request, Amount())
+    shortest = None if least is None else len(least.prompt.context)
+    draft = None if shortest is None or symbols < shortest else task.draft(request, Amount(symbols - shortest))
+    if draft is None or len(draft.prompt.context) != symbols:
+        raise InputError(f"{task.name} has no list of {symbols} symbols; its shortest has {shortest}")
+    return draft
+
+
+def is_held_out(draft: Draft) -> bool:
+    """Return whether a prompt belongs to the tests."""
+    digest = hashlib.sha256(draft.prompt.text.encode()).digest()
+    return digest[0] % TESTED == 0

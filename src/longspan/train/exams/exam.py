@@ -1,0 +1,129 @@
+"""An exam: questions of several lengths, asked of a trained model under each method, one record per question.
+
+measured/results.jsonl      one line per question, written when it is answered; a second call goes on
+measured/summary.json       written when all are
+"""
+
+import json
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from jaxtyping import Bool
+from torch import Tensor
+from torch.nn import functional
+
+from longspan.disk import write_atomically
+from longspan.errors import LongspanError
+from longspan.pretrained.attach import attached
+from longspan.pretrained.storing.save import load
+from longspan.train.data.batch import Batch
+from longspan.train.forward import hidden_states
+from longspan.train.samplers import sampler_of
+from longspan.train.settings import Settings
+
+PLAIN = "plain"
+RESULTS, SUMMARY = "results.jsonl", "summary.json"
+
+
+@dataclass(frozen=True, eq=False)
+class Question:
+    """One row and what is counted of it.
+
+    Arguments:
+        batch: of one row.
+        counted: by name, places among those that are asked.
+    """
+
+    batch: Batch
+    counted: Mapping[str, Bool[Tensor, "1 tokens"]]
+
+
+class Exam(ABC):
+    """Questions of several lengths.
+
+    Arguments:
+        settings: of the run; lengths, methods and how many questions of each length.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+
+    @abstractmethod
+    def question(self, length: int, index: int) -> Question:
+        """Return a question; equal arguments give equal questions.
+
+        Errors: InputError where there is none of this length.
+        """
+
+    def take(self, folder: Path) -> Iterator[tuple[int, int]]:
+        """Ask what is missing, and yield how many questions are answered, and of how many.
+
+        Arguments:
+            folder: of the run, with the trained model in it.
+        """
+        measured = folder / "measured"
+        measured.mkdir(exist_ok=True)
+        asked = [
+            {"method": method, "length": length, "index": index}
+            for method in (PLAIN, *self.settings.test.methods)
+            for length in self.settings.lengths
+            for index in range(self.settings.test.docs)
+        ]
+        records = read_records(measured / RESULTS)
+        write_atomically(measured / RESULTS, "".join(json.dumps(record) + "\n" for record in records))
+        known = {json.dumps(record["arguments"]) for record in records}
+        missing = [each for each in asked if json.dumps(each) not in known]
+        model = load(folder / "model").eval() if missing else None
+        with (measured / RESULTS).open("a", encoding="utf-8") as file:
+            for done, each in enumerate(missing, start=1):
+                file.write(json.dumps({"arguments": each, **self._answered(model, **each)}) + "\n")
+                file.flush()
+                yield len(asked) - len(missing) + done, len(asked)
+        write_atomically(measured / SUMMARY, json.dumps({"questions": len(asked)}) + "\n")
+
+    def _answered(self, model: Any, method: str, length: int, index: int) -> dict[str, Any]:
+        """Return what came of a question, or why nothing did."""
+        question = self.question(length, index)
+        tokens = question.batch.inputs.shape[1]
+        try:
+            with self._under(model, method, tokens):
+                return {"result": self._result(model, question), "failed": None}
+        except LongspanError as error:
+            return {"result": None, "failed": str(error)}
+
+    def _under(self, model: Any, method: str, tokens: int) -> AbstractContextManager[Any]:
+        if method == PLAIN:
+            return nullcontext()
+        return attached(model, method, length=max(tokens, self.settings.training.length))
+
+    @torch.no_grad()
+    def _result(self, model: Any, question: Question) -> dict[str, Any]:
+        batch = question.batch
+        sampler = sampler_of(self.settings.test.positions, batch.inputs.shape[1])
+        positions = None
+        if sampler is not None:
+            positions = sampler(batch.inputs.shape[1], torch.Generator().manual_seed(0))
+        hidden = hidden_states(model, batch, positions)[batch.asked]
+        logits, targets = model.get_output_embeddings()(hidden).float(), batch.targets[batch.asked]
+        losses, right = functional.cross_entropy(logits, targets, reduction="none"), logits.argmax(-1) == targets
+        return {name: _counted(losses, right, where[batch.asked]) for name, where in question.counted.items()}
+
+
+def _counted(losses: Tensor, right: Tensor, where: Tensor) -> dict[str, Any]:
+    count = int(where.sum())
+    loss = float(losses[where].mean()) if count else None
+    return {"loss": loss, "right": int(right[where].sum()), "asked": count, "exact": bool(right[where].all())}
+
+
+def read_records(path: Path) -> list[dict[str, Any]]:
+    """Return the records of a file; a last line that a kill left unfinished is left out."""
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+    except OSError:
+        return []
+    return [json.loads(line) for line in lines if line.endswith("\n")]

@@ -1,0 +1,32 @@
+"""How well a task's answers are predicted, by the number of symbols.
+
+A model that is given the right answer up to each of its symbols, and predicts every one of them and the end, is one
+that writes the whole answer rightly by itself: both are the same event. So one pass gives both numbers that are
+reported, the share of symbols (Ruoss et al.) and the share of whole answers (Kazemnejad et al.).
+
+Source: Ruoss et al. 2023, arXiv:2305.16843; Kazemnejad et al. 2023, arXiv:2305.19466.
+"""
+
+from longspan.train.data.answers import Answers
+from longspan.train.exams.exam import Exam, Question
+from longspan.train.settings import Settings
+
+ALL = "all"
+
+
+class TaskAnswers(Exam):
+    """Answers of a task.
+
+    Arguments:
+        settings: of the run.
+        answers: the task's rows.
+    """
+
+    def __init__(self, settings: Settings, answers: Answers) -> None:
+        super().__init__(settings)
+        self.answers = answers
+
+    def question(self, length: int, index: int) -> Question:
+        """Return a test example of `length` symbols."""
+        batch = self.answers.rows([self.answers.examples.test(length, index)])
+        return Question(batch, {ALL: batch.asked})
