@@ -21,8 +21,8 @@ from longspan.measure.reader import Reader
 from longspan.notation import parse
 from longspan.pretrained.attach import attached
 from longspan.pretrained.attachment import attachment_of
+from longspan.pretrained.latents.layer import OnLatents
 from longspan.pretrained.running.attention import LAYER, Extended
-from longspan.pretrained.running.latents import OnLatents
 
 
 @dataclass(frozen=True, eq=False)

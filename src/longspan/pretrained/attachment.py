@@ -12,12 +12,12 @@ from longspan.pretrained.anatomy.layers import Anatomy, Layer
 from longspan.pretrained.anatomy.private_configs import swap_configs
 from longspan.pretrained.announced import AnnouncedLength
 from longspan.pretrained.division import Work, rotates, without_rotation
+from longspan.pretrained.latents.layer import InstalledHold, OnLatents
 from longspan.pretrained.running import temperature
 from longspan.pretrained.running.absolute import AbsoluteHook, first_block
 from longspan.pretrained.running.attention import IMPLEMENTATION, LAYER, Extended, Stock
 from longspan.pretrained.running.forward_pass import ForwardPasses
 from longspan.pretrained.running.hooks import RotaryHook, TextModelHooks, WrapperHooks
-from longspan.pretrained.running.latents import InstalledHold, OnLatents
 from longspan.pretrained.running.rotary import InstalledRotation
 from longspan.pretrained.running.temperature import Scaling
 from longspan.pretrained.target import Target

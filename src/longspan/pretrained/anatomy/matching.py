@@ -12,7 +12,7 @@ from longspan.pretrained.anatomy.layers import Layer
 from longspan.pretrained.anatomy.layout import ChannelLayout
 from longspan.pretrained.anatomy.model_spectrum import ModelSpectrum
 from longspan.pretrained.anatomy.trial import FAR, GROWN, NEAR, SLOWED, UNROTATED, Observation, QueryAndKey
-from longspan.pretrained.running.expansion import latent_widths
+from longspan.pretrained.latents.expansion import latent_widths
 from longspan.pretrained.running.rotary import Source
 
 TOLERANCE = {torch.float32: 2e-4, torch.float64: 2e-4, torch.bfloat16: 3e-2, torch.float16: 4e-3}

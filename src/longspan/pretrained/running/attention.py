@@ -40,7 +40,7 @@ AttentionOutput = tuple[Tensor, Tensor | None]
 def attention(
     module: nn.Module, query: Tensor, key: Any, value: Any, attention_mask: Any, **kwargs: Any
 ) -> AttentionOutput:
-    """Call what the module holds; transformers finds this function by name. Keys may be latents (`latents.py`).
+    """Call what the module holds; transformers finds this function by name. Keys may be latents (`latents/`).
 
     Errors: RefusalError for a model whose folder holds an extension that its loader did not apply, for a module that
     came to the model later, and under continuous batching.

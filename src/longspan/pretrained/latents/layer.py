@@ -13,8 +13,8 @@ import torch
 from torch import Tensor, nn
 
 from longspan.compute.latent import Expansion, LatentWidths, latent_attention
+from longspan.pretrained.latents.expansion import EXPAND, PROJECTION, expansion_of
 from longspan.pretrained.running.attention import UNUSUAL, AttentionOutput, Extended, Stock
-from longspan.pretrained.running.expansion import EXPAND, PROJECTION, expansion_of
 from longspan.pretrained.running.mask import LazyMask
 from longspan.slots import VectorBias
 

@@ -16,9 +16,9 @@ from transformers.models.mistral4 import Mistral4Config, Mistral4ForCausalLM
 
 import longspan
 from longspan.pretrained.attachment import attachment_of
+from longspan.pretrained.latents.expansion import latent_widths
+from longspan.pretrained.latents.layer import OnLatents
 from longspan.pretrained.running.attention import LAYER
-from longspan.pretrained.running.expansion import latent_widths
-from longspan.pretrained.running.latents import OnLatents
 from pretrained.families import SMALL, matter, model_of, small_model
 from pretrained.models import in_parts, logits
 
