@@ -2,7 +2,8 @@
 
 A plan is made at the pace of the table's plain model. The first eight documents of an order are judged on and the next
 ones raced on, as the command does. Where a race reads shorter texts, it is given the readings of whole ones at the
-price of the shorter ones, as the rule of 2026 is.
+price of the shorter ones, as the rule of 2026 is. The text of twice the trained length that decides who races was
+measured (results/twice).
 """
 
 import re
@@ -19,8 +20,7 @@ from longspan.errors import LongspanError
 from longspan.grid.pace import Pace
 from longspan.measure.documents import Document
 from longspan.measure.feeding import tail_length
-from longspan.measure.measurement import Measurement
-from longspan.measure.statistics.racing import Score
+from longspan.measure.statistics.racing import Race, Score
 from longspan.pretrained.storing.runtimes import runtime_flags
 from longspan.study.decision import Field, Scores, decide, plain_is_decided
 from longspan.study.planning.budget import plan_within
@@ -28,7 +28,7 @@ from longspan.study.planning.cells import measurements
 from longspan.study.planning.division import RACE_DOCUMENTS
 from longspan.study.planning.plan import StudyPlan
 from longspan.study.planning.subject import Subject
-from longspan.study.race import finalists
+from longspan.study.race import entrants, finalists
 
 TOLERANCE = 0.02
 
@@ -40,10 +40,12 @@ class Extend:
     Arguments:
         table: of one model.
         seconds: the budget.
+        twice: the same model, candidates and documents, of which twice the trained length is read.
     """
 
     table: Table
     seconds: float
+    twice: Table
 
     @property
     def plan(self) -> StudyPlan:
@@ -73,8 +75,8 @@ class Extend:
 
     def __call__(self, order: Sequence[int], plan: StudyPlan) -> Choice:
         """Race, judge and decide on documents in this order."""
-        table, asked = self.table, list[Measurement]()
-        field = plan.field(TOLERANCE)
+        table, asked = self.table, measurements(plan.entry_cells())
+        field = plan.field(TOLERANCE, self._entrants(order[JUDGED + len(plan.race) - 1]) if asked else ())
         while wanted := field.next():
             number = int(wanted[0].document)
             asked += measurements(plan.race_cells(number, [cell.candidate for cell in wanted]))
@@ -88,6 +90,13 @@ class Extend:
         asked += measurements(plan.judgement_cells(judged))
         decision = decide(found)
         return Choice(decision.winner or decision.advice, sum(map(self.pace.seconds, asked)))
+
+    def _entrants(self, document: int) -> tuple[str, ...]:
+        """The candidates as a shorter text orders them."""
+        entry = Race(self.table.candidates, ["0"], tolerance=TOLERANCE)
+        for name in entry.candidates:
+            entry.add(name, "0", _score(self.twice, name, self.twice.documents.index(self.table.documents[document])))
+        return entrants(entry)
 
 
 def exportable(table: Table) -> frozenset[str]:

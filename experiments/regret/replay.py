@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 from extend import Extend
 from rules import TOLERANCE, Choice, Plan, cells_within, cost, costs, of_2026, plan, racing, verdict
-from table import TRUNCATION, Table, means, tables
+from table import TRUNCATION, Table, means, read, tables
 
 from longspan.study.planning.plan import StudyPlan
 
@@ -89,7 +89,7 @@ def summary(table: Table, choices: Sequence[Choice], best: str) -> dict[str, Any
     }
 
 
-def replay(table: Table, draws: int) -> dict[str, Any]:
+def replay(table: Table, twice: Table, draws: int) -> dict[str, Any]:
     """Every method over all documents and, where these are enough, every rule under every budget."""
     everything = list(range(len(table.documents)))
     running = [name for name in table.candidates if name not in table.failed]
@@ -101,18 +101,25 @@ def replay(table: Table, draws: int) -> dict[str, Any]:
         "best": best,
         "failed": table.failed,
         "means": means(table, best["costs"]),
-        "rows": list(replays(table, best, draws)) if len(table.documents) >= FEWEST else [],
+        "replayed": len(twice.documents),
+        "rows": list(replays(table, twice, best, draws)) if len(twice.documents) >= FEWEST else [],
     }
 
 
-def replays(table: Table, best: dict[str, str], draws: int) -> Iterator[dict[str, Any]]:
-    """Every rule under every budget, on the same orders."""
+def shorter(path: Path, table: Table) -> Table:
+    """The table of readings of twice the trained length; `table` where there is none, because N is too short for it."""
+    return read(path) if path.exists() else table
+
+
+def replays(table: Table, twice: Table, best: dict[str, str], draws: int) -> Iterator[dict[str, Any]]:
+    """Every rule under every budget, on the same orders of the documents that both tables have."""
+    whole, table = table, table.only(twice.documents)
     random = np.random.default_rng(0)
     orders = [random.permutation(len(table.documents)).tolist() for _ in range(draws)]
     for budget in BUDGETS:
         seconds = 60 * budget * table.seconds[1] / PACE
         made, cells = plan(table, seconds), cells_within(table, seconds)
-        extend = Extend(table, seconds)
+        extend = Extend(table, seconds, twice)
         ours = extend.plan
         rules: dict[str, Rule] = {
             "longspan extend": lambda order, extend=extend, ours=ours: extend(order, ours),
@@ -124,7 +131,7 @@ def replays(table: Table, best: dict[str, str], draws: int) -> Iterator[dict[str
             choices = [rule(order) for order in orders]
             row = {"budget": None if budget == inf else budget, "rule": name}
             row |= _planned(name, extend, ours, made, cells)
-            row |= {f"against_{key}": summary(table, choices, value) for key, value in best.items()}
+            row |= {f"against_{key}": summary(whole, choices, value) for key, value in best.items()}
             print(table.name, budget, name, json.dumps(row["against_costs"]), flush=True)
             yield row
 
@@ -132,7 +139,10 @@ def replays(table: Table, best: dict[str, str], draws: int) -> Iterator[dict[str
 def _planned(name: str, extend: Extend, ours: StudyPlan, made: Plan, cells: float) -> dict[str, Any]:
     """What a rule meant to measure."""
     if name == "longspan extend":
-        parts = {key: getattr(ours, key) for key in ("readings", "race_length", "finalists", "contexts", "lengths")}
+        parts = {
+            key: getattr(ours, key)
+            for key in ("readings", "entry_length", "race_length", "finalists", "contexts", "lengths")
+        }
         return {"plan": {**parts, "whole": len(ours.whole)}, "planned": ours.seconds(extend.pace)}
     return {"plan": vars(made), "planned": cost(made, extend.table)} if name == "rule of 2026" else {"cells": cells}
 
@@ -150,7 +160,8 @@ def _section(name: str, found: dict[str, Any]) -> list[str]:
     return [
         f"## {name}",
         "",
-        f"{found['documents']} documents of {found['length']} tokens, trained on {found['trained_length']}. Best: "
+        f"{found['documents']} documents of {found['length']} tokens, trained on {found['trained_length']}; "
+        f"studies draw from {found['replayed']}. Best: "
         f"`{found['best']['costs']}`; by the rule of 2026 on all documents: `{found['best']['verdict']}`."
         + (f" Not to be had on this model: {failed}." if failed else ""),
         "",
@@ -202,7 +213,10 @@ def main() -> None:
     parser.add_argument("--draws", type=int, default=DRAWS)
     parser.add_argument("--out", type=Path, default=HERE / "README.md")
     arguments = parser.parse_args()
-    found = {table.name: replay(table, arguments.draws) for table in tables(arguments.results)}
+    found = {
+        table.name: replay(table, shorter(arguments.results / "twice" / f"{table.name}.jsonl", table), arguments.draws)
+        for table in tables(arguments.results)
+    }
     (arguments.results / "replay.json").write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
     command = shlex.join(["python", Path(sys.argv[0]).name, *sys.argv[1:]])
     arguments.out.write_text(page(found, command).rstrip() + "\n", encoding="utf-8")

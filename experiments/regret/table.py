@@ -1,8 +1,8 @@
 """The records of `measure.py` as arrays: every candidate on every document."""
 
 import json
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +51,12 @@ class Table:
     def row(self, method: str) -> int:
         """Where a method is in the arrays."""
         return self.methods.index(method)
+
+    def only(self, documents: Collection[str]) -> "Table":
+        """The same table with some of its documents, in its order."""
+        kept = [i for i, name in enumerate(self.documents) if name in documents]
+        arrays = {name: getattr(self, name)[:, kept] for name in ("loss", "half", "facts", "price")}
+        return replace(self, documents=tuple(self.documents[i] for i in kept), **arrays)
 
 
 def read(path: Path) -> Table:

@@ -142,6 +142,11 @@ def test_what_to_know_first_stands_first() -> None:
         "Left out to keep to the budget: the candidates <dual_chunk>.",
         "Read fewer than 8 documents: plain.",
     ]
+    entered = {**found, "race": {**found["race"], "entry_length": 1024}}
+    assert caveats(of(entered))[2] == (
+        "Not decided, since they read one text of 1024 tokens only: alibi, ntk(factor=16.0). A larger --budget adds "
+        "them."
+    )
     html = page(of(found))
     places = [
         html.index(text) for text in ("<h1>", "it may be no text", "parts of 3 files", "facts found, more", "<h2>")

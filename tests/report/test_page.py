@@ -182,3 +182,18 @@ def test_one_point_makes_no_curve() -> None:
     assert "To keep to the budget, only the context of 4096 tokens was measured" in text_of(html)
     assert shown(page, summary()).count("<svg") == 4
     assert "To keep to the budget, only" not in text_of(shown(page, summary()))
+
+
+def test_the_shorter_text_that_decided_who_races_is_shown() -> None:
+    found = summary()
+    before = text_of(shown(page, found))
+    assert "All candidates on 1 other document, 4096 tokens read" in before
+    assert "Which of them race" not in before
+    row = {"method": "alibi", "failed": None, "loss": 6.125, "beyond": 0.5, "price": 0.0, "tokens_per_second": 900.0}
+    found["race"] |= {"entry": [row], "entry_length": 1024}
+    html = shown(page, found)
+    Balance().feed(html)
+    after = text_of(html)
+    assert "The most promising candidates on 1 other document" in after
+    assert "Which of them race was decided by one text of 1024 tokens, which all have read:" in after
+    assert "alibi 6.125" in after

@@ -138,6 +138,13 @@ def test_what_nothing_was_read_with_is_named() -> None:
     assert "Not decided, because the budget left no time to read a text with them: ntk, dual_chunk and yarn." in said
 
 
+def test_what_read_a_shorter_text_only_is_named() -> None:
+    found = new(compared(truncation=contrast(-0.1)), undecided=["ntk", "dual_chunk"])
+    found["race"]["entry_length"] = 1024
+    said = shown(grounds, found)
+    assert "Set aside after one text of 1024 tokens, because the budget let only some race: ntk and dual_chunk." in said
+
+
 def test_the_best_for_stock_runtimes_stands_beside_the_winner() -> None:
     stock = compared("yarn(factor=8.0)", truncation=contrast(0.3))
     said = shown(verdict, new(compared(truncation=contrast(-0.1)), stock, exportable="yarn(factor=8.0)"))

@@ -1,7 +1,10 @@
 """Who is judged after the race, and what the race says of those who are not."""
 
-from collections.abc import Mapping
+import json
+from collections.abc import Mapping, Set
+from dataclasses import replace
 from math import inf
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -9,11 +12,12 @@ from hypothesis import given
 from longspan.measure.documents import Document
 from longspan.measure.model import PLAIN
 from longspan.measure.statistics.racing import Race, Score
+from longspan.study import summary
 from longspan.study.planning.budget import full_plan
 from longspan.study.planning.cells import measurements
 from longspan.study.planning.plan import StudyPlan
 from longspan.study.planning.subject import Subject
-from longspan.study.race import finalists
+from longspan.study.race import Heats, finalists
 from longspan.study.results import Results
 from longspan.study.summary import FailedRow, RaceRow
 from study.drawn import plans, raced, record
@@ -72,22 +76,98 @@ def test_where_all_fail_one_is_judged() -> None:
 @given(plans())
 def test_a_race_never_reads_more_than_its_budget(plan: StudyPlan) -> None:
     asked: list[str] = []
+    entered: list[str] = []
 
     def make(cells) -> Results:
-        asked.extend(each.key for each in measurements(cells) if each.method != PLAIN)
+        for each in measurements(cells):
+            if each.method != PLAIN:
+                (entered if each.length == plan.entry_length else asked).append(each.key)
         return Results(cells, record)
 
     race = raced(plan, make)
     assert len(asked) == len(set(asked)) <= plan.readings
+    assert len(entered) == len(set(entered)) == (len(plan.candidates) if plan.entry_length else 0)
+    assert len(race.entry) == (1 + len(entered) if entered else 0)
+    assert race.entry_length == plan.entry_length
+    assert summary.Race.of(json.loads(json.dumps(race.json())), 1) == race
     assert set(race.finalists) <= set(plan.candidates)
     if plan.races:
         read = sum(len(row.costs) for row in race.rows if isinstance(row, RaceRow) and row.method != PLAIN)
         assert read == len(asked)
-        assert len(measurements(plan.whole_race())) >= len(asked)
+        assert len(measurements(plan.whole_race())) >= len(asked) + len(entered)
         assert {each.candidate for each in race.eliminated if each.documents == 0} == (
             set(plan.candidates) - {row.method for row in race.rows}
         )
         assert len(race.documents) == max((len(row.costs) for row in race.rows if isinstance(row, RaceRow)), default=0)
+
+
+FOURTEEN = [f"rerope(window={w})" for w in range(14)]
+
+
+def cut(exportable: Set[str] = frozenset()) -> StudyPlan:
+    """A plan in which four of fourteen race, after all have read 128 tokens."""
+    plan = full_plan(SIX.subject, FOURTEEN, SIX.race, SIX.judge, exportable)
+    return replace(plan, readings=4, finalists=1)
+
+
+def said(short: Mapping[str, float], long: Mapping[str, float], failing: Set[str] = frozenset()):
+    """Records whose losses are those of a method, on the shorter text and on the others."""
+
+    def make(cells) -> Results:
+        def answer(asked) -> dict[str, Any]:
+            found = record(asked)
+            if asked.method in failing:
+                return {**found, "result": None, "failed": "NaN"}
+            loss = (short if asked.length == 128 else long).get(asked.method, 5.0)
+            return {
+                **found,
+                "result": {**found["result"], "second_half": loss, "loss": loss, "short": 0.0, "questions": []},
+            }
+
+        return Results(cells, answer)
+
+    return make
+
+
+SHORT = {name: 4.0 - i / 100 for i, name in enumerate(FOURTEEN)}
+"""Later candidates look better on the shorter text."""
+
+
+def test_who_looks_best_on_the_shorter_text_races() -> None:
+    race = raced(cut(), said(SHORT, {FOURTEEN[11]: 1.0}))
+    assert [row.method for row in race.entry] == [PLAIN, *reversed(FOURTEEN)]
+    assert {row.method for row in race.rows} == {PLAIN, *FOURTEEN[10:]}
+    assert race.finalists == (FOURTEEN[11],)
+    assert {each.candidate for each in race.eliminated if each.documents == 0} == set(FOURTEEN[:10])
+
+
+def test_the_first_text_is_the_end_of_the_race() -> None:
+    """What decides who races is not what they race on first."""
+    plan = cut()
+    assert {cell.asked.document for cell in plan.entry_cells()} == {plan.race[-1]} != {plan.race[0]}
+    assert {cell.asked.document for cell in plan.race_cells(0, FOURTEEN)} == {plan.race[0]}
+
+
+def test_what_fails_on_the_shorter_text_does_not_race() -> None:
+    race = raced(cut(), said(SHORT, {}, failing={FOURTEEN[13]}))
+    assert race.entry[-1] == FailedRow(FOURTEEN[13], "NaN")
+    assert {row.method for row in race.rows} == {PLAIN, *FOURTEEN[9:13]}
+
+
+def test_the_best_for_stock_runtimes_is_judged_even_if_it_did_not_race() -> None:
+    race = raced(cut({FOURTEEN[2], FOURTEEN[5]}), said(SHORT, {FOURTEEN[12]: 1.0}))
+    assert race.finalists == (FOURTEEN[12], FOURTEEN[5])
+    race = raced(cut({FOURTEEN[2], FOURTEEN[10]}), said(SHORT, {FOURTEEN[12]: 1.0}))
+    assert race.finalists == (FOURTEEN[12], FOURTEEN[10])
+
+
+def test_what_is_measured_next_is_said() -> None:
+    plan, stages = cut(), []
+    heats = Heats(plan, 0.02)
+    while cells := heats.next():
+        stages.append(heats.stage)
+        heats.add(said(SHORT, {})(cells))
+    assert stages[:2] == ["race, a shorter text", "race, text 1"]
 
 
 @pytest.mark.parametrize("failing", ["rerope(window=1)", PLAIN])

@@ -26,7 +26,10 @@ def documents(asked: Iterable[Measurement]) -> dict[str, Document]:
 
 
 def test_stored_results_are_resumed_and_give_the_same_summary(tmp_path: Path) -> None:
-    """A folder that version 0.1 wrote before plans had cells: no measurement is missing, no number has changed."""
+    """A folder that version 0.1 wrote before plans had cells: no number has changed, and nothing is measured again.
+
+    What is missing are the shorter texts that decide who races, which version 0.1 did not read.
+    """
     for name in ("run.json", "results.jsonl"):
         (tmp_path / name).write_bytes((STORED / name).read_bytes())
     stored = json.loads((STORED / "summary.json").read_text())
@@ -41,7 +44,7 @@ def test_stored_results_are_resumed_and_give_the_same_summary(tmp_path: Path) ->
         more = [f"rerope(window={w})" for w in range(20, 29)]
         plan = plan_within(0.01, Pace(1.0), subject, [*methods, *more], race, judge)
         cells = plan.judgement_cells(stored["race"]["finalists"])
-        assert folder.missing(measurements([*plan.whole_race(), *cells])) == []
+        assert folder.missing(measurements([*plan.whole_race(), *cells])) == measurements(plan.entry_cells())
         raced = Race.of(stored["race"], subject.length)
         found = summarize(plan, raced, Results(cells, folder.record), Setting.of(stored["setting"]), 10**6)
     rows = [{name: value for name, value in row.items() if name != "against"} for row in found.json()["methods"]]

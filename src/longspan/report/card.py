@@ -122,7 +122,9 @@ def caveats(summary: Summary) -> list[str]:
         lines.append(f"The {count} documents are parts of {files}: intervals may be too narrow.")
     if summary.verdict.undecided:
         names = ", ".join(map(summary.name, summary.verdict.undecided))
-        lines.append(f"Not decided, since the budget did not reach them: {names}. A larger --budget adds them.")
+        length = summary.race.entry_length
+        why = "the budget did not reach them" if length is None else f"they read one text of {length} tokens only"
+        lines.append(f"Not decided, since {why}: {names}. A larger --budget adds them.")
     if summary.left_out:
         lines.append(f"Left out to keep to the budget: {'; '.join(summary.left_out)}.")
     fewer = [row.method for row in summary.measured if row.beyond.documents < count]

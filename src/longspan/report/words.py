@@ -209,9 +209,13 @@ def _cost(difference: Estimate) -> str:
 
 
 def _undecided(summary: Summary) -> list[str]:
-    """Candidates that nothing was read with."""
+    """Candidates that did not race."""
     names = [summary.name(name) for name in summary.verdict.undecided]
-    return [f"Not decided, because the budget left no time to read a text with them: {_and(names)}."] if names else []
+    if not names:
+        return []
+    if (length := summary.race.entry_length) is not None:
+        return [f"Set aside after one text of {length} tokens, because the budget let only some race: {_and(names)}."]
+    return [f"Not decided, because the budget left no time to read a text with them: {_and(names)}."]
 
 
 def _exportable(summary: Summary) -> list[str]:

@@ -80,7 +80,7 @@ def summarize(plan: StudyPlan, race: Race, results: Results, setting: Setting, v
             obstacle,
             decision.chosen_by,
             ties,
-            tuple(each.candidate for each in race.eliminated if each.reason == "budget" and each.documents == 0),
+            _undecided(race),
             _exportable(field, decision) if field else None,
         ),
         doubted.warnings,
@@ -94,6 +94,13 @@ def _doubts(plan: StudyPlan, field: Field | None, vocabulary: int) -> Doubts:
     what, scores = ("the plain model", field.plain) if field.truncation is None else ("truncation", field.truncation)
     files = len({document.path for document in plan.judge})
     return doubts(fmean(scores.loss), what, vocabulary, len(plan.judge), files)
+
+
+def _undecided(race: Race) -> tuple[str, ...]:
+    """Candidates that the budget did not let race, but for those that failed on the shorter text."""
+    failed = {row.method for row in race.entry if isinstance(row, FailedRow)}
+    cut = (each.candidate for each in race.eliminated if each.reason == "budget" and each.documents == 0)
+    return tuple(name for name in cut if name not in failed)
 
 
 def _exportable(field: Field, decision: Decision) -> str | None:

@@ -1,10 +1,11 @@
 """Race: which candidates are judged, from documents that are not judged on.
 
+Where the budget does not let all of them race, all read a shorter text first, and those that look best there race.
 `longspan.measure.statistics.racing` decides who reads on. A score is the loss of the second half of what was read,
 which varies less from document to document than that of the end, and the share of far facts that were found.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from statistics import fmean
 
 from longspan.measure.model import PLAIN
@@ -24,30 +25,49 @@ class Heats:
     """
 
     def __init__(self, plan: StudyPlan, tolerance: float) -> None:
-        self._plan = plan
+        self._plan, self._tolerance = plan, tolerance
+        self._entry = racing.Race(plan.candidates, ["0"], tolerance=tolerance) if plan.entry_length else None
         self.field = plan.field(tolerance) if plan.races else None
         self._columns: dict[str, Column] = {}
+        self._entered: dict[str, Column] = {}
 
     @property
-    def read(self) -> int:
-        """How many documents were read."""
-        return len(self._columns.get(PLAIN, ()))
+    def stage(self) -> str:
+        """What `next` asks for, in words."""
+        return "race, a shorter text" if self._entering else f"race, text {len(self._columns.get(PLAIN, ())) + 1}"
+
+    @property
+    def _entering(self) -> bool:
+        return self._entry is not None and not self._entered
 
     def next(self) -> list[Cell]:
         """Return the cells to measure now, all of one document; none when the race is over."""
+        if self._entering:
+            return self._plan.entry_cells()
         wanted = self.field.next() if self.field else ()
         return self._plan.race_cells(int(wanted[0].document), [cell.candidate for cell in wanted]) if wanted else []
 
     def add(self, results: Results) -> None:
         """Add what was measured for `next`."""
-        assert self.field is not None
-        wanted = self.field.next()
-        column = {row: results.column(row, Quantity.WHOLE, self._plan.race_length) for row in (PLAIN, *_names(wanted))}
+        if self._entry is not None and self._entering:
+            length = self._plan.entry_length or 0
+            self._read(
+                results, length, self._entered, self._entry, [racing.Cell(n, "0") for n in self._plan.candidates]
+            )
+            self.field = self._plan.field(self._tolerance, entrants(self._entry))
+        elif self.field is not None:
+            self._read(results, self._plan.race_length, self._columns, self.field, self.field.next())
+
+    @staticmethod
+    def _read(
+        results: Results, length: int, columns: dict[str, Column], field: racing.Race, cells: Sequence[racing.Cell]
+    ) -> None:
+        column = {row: results.column(row, Quantity.WHOLE, length) for row in (PLAIN, *_names(cells))}
         plain = column[PLAIN][0]
         for row, (outcome,) in column.items():
-            self._columns.setdefault(row, []).append(outcome)
+            columns.setdefault(row, []).append(outcome)
             if row != PLAIN:
-                self.field.add(row, wanted[0].document, _score(outcome, plain))
+                field.add(row, cells[0].document, _score(outcome, plain))
 
     def summary(self) -> Race:
         """Return how the race ended."""
@@ -57,34 +77,49 @@ class Heats:
         documents = tuple(plan.race[int(number)].name for number in dict.fromkeys(c.document for c in self._used()))
         places = finalists(self.field, plan.finalists, plan.exportable)
         standing = [name for name in (*self.field.standing, PLAIN) if name in self._columns]
-        rows = [self._row(name) for name in standing]
+        rows = [_row(name, self._columns) for name in standing]
         plain = rows.pop()
-        failed = [self._row(name) for name in self._columns if name not in standing]
-        return Race(documents, plan.race_length, (*rows, plain, *failed), places, self.field.eliminated)
+        failed = [_row(name, self._columns) for name in self._columns if name not in standing]
+        entry = [_row(name, self._entered) for name in (PLAIN, *entrants(self._entry))] if self._entry else []
+        return Race(
+            documents,
+            plan.race_length,
+            (*rows, plain, *failed),
+            places,
+            self.field.eliminated,
+            tuple(entry),
+            plan.entry_length,
+        )
 
     def _used(self) -> tuple[racing.Cell, ...]:
         assert self.field is not None
         return self.field.ranking.used
 
-    def _row(self, method: str) -> RaceRow | FailedRow:
-        """What the race says of one method."""
-        column = self._columns[method]
-        if failure := next((outcome.failure for outcome in column if outcome.failure is not None), None):
-            return FailedRow(method, failure)
-        scores = [_score(outcome, plain) for outcome, plain in zip(column, self._columns[PLAIN], strict=False)]
-        found = [score for score in scores if score is not None]
-        answers = [beyond(outcome) for outcome in column]
-        asked = sum(number for _, number in answers)
-        comparable = not any(outcome.failure for outcome in self._columns[PLAIN][: len(column)])
-        return RaceRow(
-            method,
-            fmean(score.loss for score in found),
-            sum(right for right, _ in answers) / max(1, asked),
-            asked,
-            fmean(score.price for score in found) if comparable else None,
-            tokens_per_second(column),
-            tuple(score.cost() for score in found),
-        )
+
+def _row(method: str, columns: Mapping[str, Column]) -> RaceRow | FailedRow:
+    """What the race says of one method."""
+    column = columns[method]
+    if failure := next((outcome.failure for outcome in column if outcome.failure is not None), None):
+        return FailedRow(method, failure)
+    scores = [_score(outcome, plain) for outcome, plain in zip(column, columns[PLAIN], strict=False)]
+    found = [score for score in scores if score is not None]
+    answers = [beyond(outcome) for outcome in column]
+    asked = sum(number for _, number in answers)
+    comparable = not any(outcome.failure for outcome in columns[PLAIN][: len(column)])
+    return RaceRow(
+        method,
+        fmean(score.loss for score in found),
+        sum(right for right, _ in answers) / max(1, asked),
+        asked,
+        fmean(score.price for score in found) if comparable else None,
+        tokens_per_second(column),
+        tuple(score.cost() for score in found),
+    )
+
+
+def entrants(entry: racing.Race) -> tuple[str, ...]:
+    """Return the candidates in the order in which they may race: the most promising first, those that failed last."""
+    return tuple(dict.fromkeys((*entry.standing, *entry.candidates)))
 
 
 def finalists(field: racing.Race, count: int, exportable: Collection[str]) -> tuple[str, ...]:
@@ -93,9 +128,11 @@ def finalists(field: racing.Race, count: int, exportable: Collection[str]) -> tu
     Where all candidates are too expensive on short texts, or fail, the most promising one is judged to show it.
     """
     left = {each.candidate for each in field.eliminated if each.reason in ("worse", "price")}
+    failed = {each.candidate for each in field.eliminated if each.reason == "failed"}
     promising = [name for name in field.standing if name not in left] or list(field.standing[:1])
     chosen = promising[:count] or list(field.candidates[:1])
-    reserved = [name for name in field.standing if name in exportable][:1]
+    others = [name for name in field.candidates if name not in failed]  # did not race, the most promising first
+    reserved = [name for name in (*field.standing, *others) if name in exportable][:1]
     return tuple(chosen if any(name in exportable for name in chosen) else [*chosen, *reserved])
 
 

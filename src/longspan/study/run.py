@@ -131,7 +131,7 @@ def conduct(
     """
     heats = Heats(plan, setting.tolerance)
     while cells := heats.next():
-        heats.add(results(f"race, text {heats.read + 1}", cells))
+        heats.add(results(heats.stage, cells))
     race = heats.summary()
     found = results("judgement", plan.judgement_cells(race.finalists))
     field = field_of(plan, race, found, setting.tolerance)

@@ -145,6 +145,9 @@ class Race:
         rows: one per method, best first.
         finalists: the methods that were judged.
         eliminated: candidates that left the race: why, by whom, after how many documents; not in older summaries.
+        entry: the plain model and all candidates, the most promising first, on a shorter text that decided who raced;
+            empty where all did.
+        entry_length: tokens of that text.
     """
 
     documents: tuple[str, ...]
@@ -152,6 +155,8 @@ class Race:
     rows: tuple[RaceRow | FailedRow, ...]
     finalists: tuple[str, ...]
     eliminated: tuple[Elimination, ...] = ()
+    entry: tuple[RaceRow | FailedRow, ...] = ()
+    entry_length: int | None = None
 
     def json(self) -> dict[str, Any]:
         """Return it as JSON."""
@@ -161,6 +166,8 @@ class Race:
             "rows": [row.json() for row in self.rows],
             "finalists": list(self.finalists),
             "eliminated": [asdict(each) for each in self.eliminated],
+            "entry": [row.json() for row in self.entry],
+            "entry_length": self.entry_length,
         }
 
     @classmethod
@@ -168,7 +175,15 @@ class Race:
         """Read its JSON; `length` is the wanted length, which older races were read to."""
         rows = tuple(RaceRow.of(row) for row in found["rows"])
         eliminated = tuple(Elimination(**each) for each in found.get("eliminated", ()))
-        return cls(tuple(found["documents"]), found.get("length", length), rows, tuple(found["finalists"]), eliminated)
+        return cls(
+            tuple(found["documents"]),
+            found.get("length", length),
+            rows,
+            tuple(found["finalists"]),
+            eliminated,
+            tuple(RaceRow.of(row) for row in found.get("entry", ())),
+            found.get("entry_length"),
+        )
 
 
 @dataclass(frozen=True)

@@ -47,7 +47,7 @@ class Verdict:
         obstacle: why there is no full verdict, as the end of a sentence; None where there is one.
         chosen_by: why the winner was taken from its ties; None where it has none, or there is no winner.
         ties: what cannot be told apart from the winner, the lowest difference first.
-        undecided: candidates that the budget did not let any document be read with.
+        undecided: candidates that the budget did not let race; they have read a shorter text, or none.
         exportable: the best of the judged methods that stock runtimes express; None where none of them is.
     """
 

@@ -2,6 +2,7 @@ from dataclasses import replace
 from itertools import pairwise
 
 import pytest
+from hypothesis import given
 
 from longspan.grid.pace import Pace
 from longspan.measure.documents import Document
@@ -15,6 +16,7 @@ from longspan.study.planning.budget import FEWEST_CANDIDATES, FEWEST_WHOLE, RESE
 from longspan.study.planning.cells import measurements
 from longspan.study.planning.plan import StudyPlan
 from longspan.study.planning.subject import Subject
+from study.drawn import plans
 
 SUBJECT = Subject("m", "float32", "0" * 16, 512, 4096)
 DOCUMENTS = tuple(Document(f"{i}.txt", 0, 4096, str(i)) for i in range(11))
@@ -91,12 +93,34 @@ def test_a_verdict_is_always_possible() -> None:
     found = least()
     assert found.candidates == METHODS
     assert found.readings == FEWEST_CANDIDATES
-    assert len(race(found)) == 1 + FEWEST_CANDIDATES
+    assert [asked.length for asked in race(found)] == [1024] * (1 + len(METHODS)) + [2304] * (1 + FEWEST_CANDIDATES)
     assert found.finalists == 1
     assert len(judgement(found, 1)) < len(judgement(found, 2))
     assert found.judge == DOCUMENTS[3:]
     assert found.contexts == (4096,)
     assert found.lengths == (4096,)
+
+
+@given(plans())
+def test_every_candidate_reads_a_text_whatever_the_budget(plan: StudyPlan) -> None:
+    asked = race(plan)
+    if not plan.races:
+        assert asked == []
+    else:
+        assert {each.method for each in asked} == {"plain", *plan.candidates}
+        assert len({each.key for each in asked}) == len(asked)
+    if plan.entry_length is not None:
+        own = plan.subject
+        assert 2 * own.trained_length == plan.entry_length <= own.length / 2 < plan.race_length
+        assert sum(each.length == plan.entry_length for each in asked) == 1 + len(plan.candidates)
+        assert FEWEST_CANDIDATES <= plan.readings < len(plan.candidates)
+
+
+@pytest.mark.parametrize(("length", "readings"), [(1024, 12), (2047, 12), (2048, 4), (4096, 4)])
+def test_where_no_text_is_much_shorter_all_race(length: int, readings: int) -> None:
+    subject = replace(SUBJECT, length=length)
+    found = plan_within(1.0, PACE, subject, METHODS, DOCUMENTS[:3], DOCUMENTS[3:])
+    assert (found.readings, found.entry_length is None) == (readings, readings == len(METHODS))
 
 
 def test_three_methods_need_no_race() -> None:

@@ -7,11 +7,11 @@ from typing import Any
 
 from longspan.grid.pace import Pace
 from longspan.measure.documents import Document
-from longspan.study.planning.plan import StudyPlan
+from longspan.study.planning.plan import StudyPlan, entry_length
 from longspan.study.planning.subject import Subject
 
 FEWEST_CANDIDATES = 4
-"""How many candidates are read in a race, at the very least."""
+"""How many candidates race where a shorter text decides which, at the very least; where there is none, all of them."""
 
 ROUNDS = 3
 """How many documents' worth of readings a race keeps while the judgement is still whole."""
@@ -93,7 +93,8 @@ def _omissions(full: StudyPlan) -> list[Omission]:
 
     # Two finalists of one round miss the best less often than one of two rounds (experiments/regret).
     finalists = [Omission("finalists", 2, ""), *map(readings, range(2 * count - 1, count - 1, -1))]
-    fewer = [Omission("finalists", 1, ""), *map(readings, range(count - 1, FEWEST_CANDIDATES - 1, -1))]
+    fewest = FEWEST_CANDIDATES if entry_length(full.subject) else count
+    fewer = [Omission("finalists", 1, ""), *map(readings, range(count - 1, fewest - 1, -1))]
     shorter = [Omission("race_length", between, f"what lies beyond {between} tokens in the race")]
     if full.subject.within:
         contexts = Omission("contexts", (length,), f"the context of {length // 2} tokens")

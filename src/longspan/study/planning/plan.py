@@ -24,6 +24,9 @@ from longspan.study.planning.subject import Subject
 FINALISTS = 3
 """How many methods of the race are judged."""
 
+ENTRY = 2
+"""Trained lengths of the text that all candidates read where not all of them can race."""
+
 
 @dataclass(frozen=True)
 class StudyPlan:
@@ -33,7 +36,8 @@ class StudyPlan:
         subject: the model and the wanted length.
         candidates: methods in the race, the most promising first.
         race, judge: documents.
-        readings: of a document by a candidate, how many the race may make.
+        readings: of a document by a candidate, how many the race may make. Where these are fewer than the candidates,
+            all of them first read a shorter text, which decides who races.
         race_length: tokens read in the race.
         whole: the judged documents that the plain model reads beyond its trained length, the first ones; a reserved
             method reads these too.
@@ -62,21 +66,42 @@ class StudyPlan:
         return len(self.candidates) > self.finalists
 
     @property
+    def entry_length(self) -> int | None:
+        """Tokens of the shorter text that decides who races; None where all candidates do."""
+        return entry_length(self.subject) if self.races and self.readings < len(self.candidates) else None
+
+    @property
     def baselines(self) -> tuple[str, ...]:
         """Rows that need no method; within the trained length nothing has to be cut."""
         return (PLAIN,) if self.subject.within else (TRUNCATION, PLAIN)
 
-    def field(self, tolerance: float) -> Race:
-        """Return the race of the candidates before anything was read; its documents are numbers of `race`."""
-        return Race(self.candidates, [str(i) for i in range(len(self.race))], self.readings, tolerance=tolerance)
+    def field(self, tolerance: float, candidates: Sequence[str] = ()) -> Race:
+        """Return the race of the candidates before anything was read; its documents are numbers of `race`.
+
+        Arguments:
+            candidates: in the order in which they may race, where not all can; `self.candidates` by default.
+        """
+        documents = [str(i) for i in range(len(self.race))]
+        return Race(candidates or self.candidates, documents, self.readings, tolerance=tolerance)
 
     def race_cells(self, number: int, methods: Iterable[str]) -> list[Cell]:
         """Return the cells of one document of the race: it is read once by the plain model and by each method."""
-        subject = replace(self.subject, length=self.race_length)
-        return [cell for m in (PLAIN, *methods) for cell in race_cells(subject, m, self.race[number])]
+        return self._read(self.race[number], self.race_length, methods)
+
+    def entry_cells(self) -> list[Cell]:
+        """Return the cells of the shorter text: the beginning of the last document, which the race reads last."""
+        length = self.entry_length
+        return [] if length is None else self._read(self.race[-1], length, self.candidates)
+
+    def _read(self, document: Document, length: int, methods: Iterable[str]) -> list[Cell]:
+        subject = replace(self.subject, length=length)
+        return [cell for method in (PLAIN, *methods) for cell in race_cells(subject, method, document)]
 
     def whole_race(self) -> list[Cell]:
-        """Return the cells of a race that no candidate leaves before the budget makes it."""
+        """Return the cells of a race that no candidate leaves before the budget makes it, the shorter text's with them.
+
+        Whichever candidates race take the same.
+        """
         if not self.races:
             return []
         race = self.field(0.0)
@@ -86,7 +111,8 @@ class StudyPlan:
         read: dict[str, list[str]] = {}
         for cell in race.ranking.used:
             read.setdefault(cell.document, []).append(cell.candidate)
-        return [cell for document, methods in read.items() for cell in self.race_cells(int(document), methods)]
+        raced = [cell for document, methods in read.items() for cell in self.race_cells(int(document), methods)]
+        return [*self.entry_cells(), *raced]
 
     def judgement_cells(self, judged: Sequence[str]) -> list[Cell]:
         """Return the cells of the judgement, in the order in which they are measured.
@@ -127,3 +153,9 @@ class StudyPlan:
 
     def _short(self, method: str, kind: type[Reading] | type[Short], documents: Iterable[Document]) -> list[Cell]:
         return [short_cell(self.subject, method, document, kind) for document in documents]
+
+
+def entry_length(subject: Subject) -> int | None:
+    """Return the tokens of a text that is much cheaper than N and holds facts beyond L; None where there is none."""
+    found = ENTRY * subject.trained_length
+    return found if 2 * found <= subject.length else None
