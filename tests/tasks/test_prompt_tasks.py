@@ -15,12 +15,14 @@ from longspan.measure.reader import Reader
 from longspan.prompts.task import PromptTask
 from longspan.tasks.niah_single_2 import NiahSingle2
 from longspan.tasks.qa import Qa
+from longspan.tasks.qa_2 import Qa2
 from prompting import CHINESE, TEXT, TOKENIZERS, example, material, tasks_of
 from tiny import llama, prose
 
-QUESTIONS = Path(__file__).parent / "questions.json"
+FOLDER = Path(__file__).parent
+QUESTIONS = {Qa: str(FOLDER / "questions.json"), Qa2: str(FOLDER / "questions_2.json")}
 TASKS: dict[str, Any] = {
-    name: Qa(str(QUESTIONS)) if kind is Qa else kind() for name, kind in tasks_of(PromptTask).items()
+    name: kind(QUESTIONS[kind]) if kind in QUESTIONS else kind() for name, kind in tasks_of(PromptTask).items()
 }
 SHORTEST = {"cwe": 2400, "vt": 1100}
 """Tokens that suffice for every tokenizer; bytes are the longest."""
@@ -86,8 +88,17 @@ def test_an_example_is_the_same_everywhere(name: str) -> None:
 @pytest.mark.parametrize("name", TASKS)
 def test_the_room_is_that_of_the_paper(name: str) -> None:
     """RULER's `tokens_to_generate`; a task of ours has room for a word, or for just its answer."""
-    family = "niah" if name.startswith("niah") else name
-    room = {"niah": 128, "vt": 30, "cwe": 120, "fwe": 50, "qa": 32, "passkey": 10, "worlds": 8, "associations": 8}
+    family = name.partition("_")[0] if name.startswith(("niah", "qa")) else name
+    room = {
+        "niah": 128,
+        "vt": 30,
+        "cwe": 120,
+        "fwe": 50,
+        "qa": 32,
+        "passkey": 10,
+        "worlds": 8,
+        "associations": 8,
+    }
     made = example(TASKS[name], shortest(name), 0, "words")
     given = material("words")
     answers = (" ".join(made.draft.answers), *made.draft.choices)

@@ -12,6 +12,8 @@ last, so that prompts come within 3 % of the wanted length; the order is drawn f
 
 import json
 import random
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -73,9 +75,35 @@ class Qa(PromptTask):
             return None
         where = int(depth * (len(pieces) + 1))
         documents = [*pieces[:where], chosen.paragraph, *pieces[where:]]
-        context = tuple(f"Document {i + 1}:\n{text}\n\n" for i, text in enumerate(documents))
-        prompt = Prompt(BEFORE, context, QUESTION.format(question=chosen.question), (where,))
-        return Draft(prompt, chosen.answers, AnyOf())
+        return Draft(about(documents, chosen.question, (where,)), chosen.answers, AnyOf())
+
+
+def about(documents: Sequence[str], question: str, needles: tuple[int, ...]) -> Prompt:
+    """Return the prompt that asks a question about numbered documents.
+
+    Arguments:
+        needles: numbers of the documents that answer it, from 0.
+    """
+    context = tuple(f"Document {i + 1}:\n{text}\n\n" for i, text in enumerate(documents))
+    return Prompt(BEFORE, context, QUESTION.format(question=question), needles)
+
+
+@contextmanager
+def reading(path: str, form: str) -> Iterator[None]:
+    """Report what is wrong with a file of questions in one line.
+
+    Arguments:
+        form: the format that it must have, as in "SQuAD's format".
+
+    Errors: InputError for a file that cannot be read, or has another format.
+    """
+    try:
+        yield
+    except OSError as error:
+        problem = f"cannot read the questions in {path!r}: {error.strerror}"
+        raise InputError(f"{problem}; set path to a file in {form}") from None
+    except (ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{path!r} is no file in {form}: {type(error).__name__} at {error}") from None
 
 
 @remember(4)
@@ -84,7 +112,7 @@ def _read(path: str) -> tuple[tuple[Asked, ...], tuple[str, ...]]:
 
     Errors: InputError for a file that cannot be read, has another format or no questions.
     """
-    try:
+    with reading(path, "SQuAD's format"):
         articles = json.loads(Path(path).read_text(encoding="utf-8"))["data"]
         asked = tuple(
             Asked(
@@ -99,11 +127,6 @@ def _read(path: str) -> tuple[tuple[Asked, ...], tuple[str, ...]]:
             if not found.get("is_impossible", False)
         )
         paragraphs = tuple(dict.fromkeys(p["context"] for article in articles for p in article["paragraphs"]))
-    except OSError as error:
-        problem = f"cannot read the questions in {path!r}: {error.strerror}"
-        raise InputError(f"{problem}; set path to a file in SQuAD's format") from None
-    except (ValueError, KeyError, TypeError) as error:
-        raise InputError(f"{path!r} is no file in SQuAD's format: {type(error).__name__} at {error}") from None
     if not asked:
         raise InputError(f"{path!r} has no question with an answer: give another file")
     return asked, paragraphs
