@@ -125,17 +125,16 @@ lm-eval: $(LM_EVAL)/.installed ## install lm-evaluation-harness (500 MB) and che
 
 SERVING := build/serving
 
-# What `transformers serve` needs beside what .venv has, in a folder of its own.
+# llama.cpp's own server, compiled, and what `transformers serve` needs beside what .venv has, in a folder of their own.
 $(SERVING)/.installed: $(STAMP)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --target $(SERVING) -c constraints.txt openai==3.57.0 fastapi==0.165.0 uvicorn==0.54.0
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --target $(SERVING) -c constraints.txt openai==3.57.0 fastapi==0.165.0 uvicorn==0.54.0 xllamacpp==2026.10.11549
 	@touch $@
 
 .PHONY: servers
-servers: $(SMOLLM2) $(LLAMA_CPP)/.installed $(SERVING)/.installed ## break real servers on purpose and audit them (an hour; resumes)
-	cd experiments/audit && for kind in engine broken correct writing; do \
-		PYTHONPATH=$(CURDIR)/src:$(CURDIR)/$(SERVING):$(CURDIR)/$(LLAMA_CPP)/lib/$(shell $(BIN)/python -c 'import sys; print("python%d.%d" % sys.version_info[:2])')/site-packages \
-			OMP_NUM_THREADS=1 $(CURDIR)/$(BIN)/python measure.py \
-			--model $(SMOLLM2) --llama-cpp $(CURDIR)/$(LLAMA_CPP)/bin/python --serving $(CURDIR)/$(BIN)/transformers \
+servers: $(SMOLLM2) $(SERVING)/.installed ## break real servers on purpose and audit them (half an hour; resumes)
+	cd experiments/audit && for kind in llama.cpp writing; do \
+		PYTHONPATH=$(CURDIR)/src:$(CURDIR)/$(SERVING) OMP_NUM_THREADS=1 $(CURDIR)/$(BIN)/python measure.py \
+			--model $(SMOLLM2) --serving $(CURDIR)/$(BIN)/transformers \
 			--work $(CURDIR)/build/servers --kind $$kind || exit 1; done
 	PYTHONPATH=src $(BIN)/python experiments/audit/table.py
 

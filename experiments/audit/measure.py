@@ -6,18 +6,20 @@ process, so that the model is loaded once and what it predicts for a text is com
 
 import argparse
 import json
-import os
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
+import numpy as np
+import torch
 from filelock import FileLock
 from serving import prepare, started
-from settings import BROKEN, CORRECT, ENGINE, TRAINED, TRANSFORMERS, WRITING, Setting
+from settings import BROKEN, CORRECT, LLAMA_CPP, WRITING, Setting
 from typer.testing import CliRunner
 
 from longspan.audit.blackbox import predict
@@ -28,18 +30,19 @@ from longspan.measure.machine import hardware
 from longspan.measure.model import LoadedModel
 from longspan.measure.reader import Reader
 
-KINDS = {"engine": (*BROKEN, *CORRECT), "broken": BROKEN, "correct": CORRECT, "writing": WRITING}
+KINDS = {"llama.cpp": sorted((*BROKEN, *CORRECT), key=lambda setting: setting.expect), "writing": WRITING}
+"""Settings with the same scheme in mind come together: what the local model predicts for them is computed once."""
 LENGTHS = (160,)
 """Tokens of the text: 64 within the promised length, 96 beyond."""
 RESULTS = Path(__file__).parent / "results" / "servers.jsonl"
 
 
 class Known:
-    """One model, loaded once, and what it predicts, computed once."""
+    """One model, loaded once; every text that it reads under a hypothesis is read once for all servers."""
 
     def __init__(self, model: str) -> None:
         self.loaded = LoadedModel.load(model, "float32", "cpu")
-        self.rows: dict[Any, Any] = {}
+        self.passes: dict[str, list[Pass]] = {}
 
     def load(self, name: str, dtype: str, device: str) -> LoadedModel:
         """In the place of `LoadedModel.load`."""
@@ -47,14 +50,57 @@ class Known:
 
     def predicted(
         self, reader: Reader, hypothesis: Hypothesis, requests: Sequence[predict.Request], answers: Sequence[Answer]
-    ) -> Any:
-        """In the place of `predicted`: values of the answers are not read, so that they are no part of the key."""
-        asked = tuple((answer.positions, answer.tokens, answer.continuation, answer.chosen) for answer in answers)
-        scheme = repr((type(hypothesis), hypothesis.scheme, hypothesis.feeding, hypothesis.own_window))
-        key = (scheme, tuple(requests), asked)
-        if key not in self.rows:
-            self.rows[key] = predict.predicted(reader, hypothesis, requests, answers)
-        return self.rows[key]
+    ) -> np.ndarray:
+        """In the place of `predicted`: what was read before is not read again."""
+        does = repr((type(hypothesis), hypothesis.scheme, hypothesis.feeding, hypothesis.own_window))
+        passes = self.passes.setdefault(does, [])
+        fed = [
+            predict._fed(hypothesis, request, answer.continuation)
+            for request, answer in zip(requests, answers, strict=True)
+        ]
+        found = [self._known(passes, read, hypothesis) for read, _ in fed]
+        if None in found:
+            passes += _passes(reader, hypothesis, requests, answers)
+            found = [self._known(passes, read, hypothesis) for read, _ in fed]
+        return np.concatenate(
+            [
+                predict._of_one(reader, known.hidden, source, len(request.ids), answer)
+                for known, (_, source), request, answer in zip(found, fed, requests, answers, strict=True)
+                if known is not None
+            ]
+        )
+
+    def _known(self, passes: "Sequence[Pass]", read: Sequence[int], hypothesis: Hypothesis) -> "Pass | None":
+        """A pass whose rows are those of a request: a longer text with the same scheme has them too."""
+        scheme = hypothesis.scheme_of(len(read))
+        return next((each for each in passes if each.scheme == scheme and each.read[: len(read)] == tuple(read)), None)
+
+
+@dataclass(frozen=True, eq=False)
+class Pass:
+    """Hidden states of a text under a scheme, shape (tokens, width)."""
+
+    read: tuple[int, ...]
+    scheme: Any
+    hidden: torch.Tensor
+
+
+def _passes(
+    reader: Reader, hypothesis: Hypothesis, requests: Sequence[predict.Request], answers: Sequence[Answer]
+) -> list[Pass]:
+    """What `predicted` lets the model read."""
+    found: list[Pass] = []
+    whole = reader.hidden
+
+    def hidden(ids: torch.Tensor, *given: Any, **more: Any) -> torch.Tensor:
+        states = whole(ids, *given, **more)
+        read = tuple(ids[0].tolist())
+        found.append(Pass(read, hypothesis.scheme_of(len(read)), states[0].clone()))
+        return states
+
+    with patch.object(reader, "hidden", hidden):
+        predict.predicted(reader, hypothesis, requests, answers)
+    return found
 
 
 def audited(known: Known, model: Path, server: Sequence[str], expect: str) -> dict[str, Any]:
@@ -76,27 +122,10 @@ def audited(known: Known, model: Path, server: Sequence[str], expect: str) -> di
 
 
 @contextmanager
-def in_process(setting: Setting, folder: Path) -> Iterator[list[str]]:
-    """Let `running` load what a setting says."""
-    flags = dict(setting.flags)
-    if written := flags.pop("kv_overrides", None):
-        key, _, value = str(written).partition("=float:")
-        flags["kv_overrides"] = {key: float(value)}
-    asked = {
-        "model": str(folder / f"smollm2{setting.model}.gguf"),
-        "flags": flags,
-        "kept": setting.kept,
-        "length": TRAINED,
-    }
-    os.environ["LLAMA_CPP_SETTING"] = json.dumps(asked)
-    yield ["--runs-as", "running:log_probabilities"]
-
-
-@contextmanager
 def over_http(setting: Setting, given: argparse.Namespace) -> Iterator[list[str]]:
     """Start the server of a setting."""
     log = given.work / f"{given.kind}.log"
-    with started(setting, given.work, given.llama_cpp, given.serving, log) as url:
+    with started(setting, given.work, given.serving, log) as url:
         yield ["--server", url]
 
 
@@ -111,7 +140,6 @@ def main() -> None:
     """Measure what is missing."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--model", type=Path, required=True, help="SmolLM2-135M-Instruct.Q4_1.gguf")
-    parser.add_argument("--llama-cpp", required=True, help="a Python with llama-cpp-python[server]")
     parser.add_argument("--serving", required=True, help="the program transformers")
     parser.add_argument("--work", type=Path, required=True, help="a folder for models and logs")
     parser.add_argument("--kind", choices=KINDS, required=True, help="several kinds may run at the same time")
@@ -127,12 +155,11 @@ def main() -> None:
     model = given.work / "smollm2.gguf"
     known = Known(str(model))
     versions = {name: version(name) for name in ("torch", "transformers")}
-    here = given.kind == "engine"
     for setting in KINDS[given.kind]:
-        key = f"{ENGINE}: {setting.key.partition(': ')[2]}" if here else setting.key
+        key = setting.key
         if key in present or given.expect not in ("", setting.expect) or given.only not in key:
             continue
-        with in_process(setting, given.work) if here else over_http(setting, given) as server:
+        with over_http(setting, given) as server:
             found = audited(known, model, server, setting.expect)
         shown = (
             "named",
@@ -155,7 +182,7 @@ def main() -> None:
             "nearest": [[each["name"], each["behind"], each["ruled_out"]] for each in found["considered"][:5]],
             "hypotheses": len(found["considered"]),
             "hardware": hardware(),
-            "versions": {**versions, **({"llama-cpp-python": "0.3.36"} if setting.server != TRANSFORMERS else {})},
+            "versions": {**versions, **({"xllamacpp": version("xllamacpp")} if setting.server == LLAMA_CPP else {})},
         }
         with RESULTS.open("a") as file:
             file.write(json.dumps(record) + "\n")

@@ -1,10 +1,11 @@
-"""Start the servers: llama-cpp-python's, transformers' own, and a gateway before either that cuts long texts."""
+"""Start the servers: llama.cpp's, transformers' own, and a gateway before either that cuts long texts."""
 
 import json
 import os
 import shutil
 import socket
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -16,20 +17,24 @@ from urllib.request import urlopen
 
 import numpy as np
 from gguf import GGUFReader, GGUFValueType, GGUFWriter
-from running import gateway as cuts
 from settings import CHANNELS, LLAMA_CPP, THETA, TRAINED, Setting
 
 from longspan.audit.blackbox.http import Connection
+from longspan.audit.blackbox.prompt import Feeding
 from longspan.errors import InputError, LongspanError
 from longspan.rotation.yarn import YaRN
 
 STARTS = 300.0
 """Seconds within which a server must answer."""
 CONTEXT = 1024
+HERE = Path(__file__).parent
 
 
 def prepare(source: Path, folder: Path) -> None:
-    """Write what the servers load: GGUF files that promise `TRAINED` tokens, and a checkpoint of transformers."""
+    """Write what is loaded: the local model, which promises `TRAINED` tokens, and that of each server.
+
+    llama.cpp's server reads no more tokens than its file promises, so that its file promises all 8192.
+    """
     plain = folder / "smollm2.gguf"
     if not plain.exists():
         partial = folder / "partial.gguf"
@@ -39,12 +44,13 @@ def prepare(source: Path, folder: Path) -> None:
         field.parts[field.data[0]][0] = TRAINED
         reader.data.flush()
         partial.rename(plain)
-    factors = folder / "smollm2-factors.gguf"
+    served, factors = folder / "served.gguf", folder / "served-factors.gguf"
+    if not served.exists():
+        served.symlink_to(source.resolve())
     if not factors.exists():
         asked = YaRN(4.0, TRAINED, theta=THETA)
         ratios = (asked.original(CHANNELS) / asked.frequencies(CHANNELS)).numpy()
-        _with_factors(plain, folder / "partial.gguf", ratios.astype(np.float32))
-        (folder / "partial.gguf").rename(factors)
+        _copied(served, factors, factors=ratios.astype(np.float32))
     if not (folder / "smollm2").exists():
         from longspan.measure.loading import load, load_tokenizer
 
@@ -54,31 +60,35 @@ def prepare(source: Path, folder: Path) -> None:
         (folder / "partial").rename(folder / "smollm2")
 
 
-def _with_factors(source: Path, to: Path, factors: Any) -> None:
-    """Copy a GGUF file and add a tensor of rope factors, as files of Llama 3.1 have it."""
+def _copied(source: Path, to: Path, factors: Any = None, gain: float | None = None) -> None:
+    """Copy a GGUF file and add a tensor of rope factors, as files of Llama 3.1 have it, or an attention factor."""
     reader = GGUFReader(source)
-    writer = GGUFWriter(to, "llama")
+    partial = to.with_name("partial.gguf")
+    writer = GGUFWriter(partial, "llama")
     for name, field in reader.fields.items():
         if name.startswith("GGUF.") or name == "general.architecture":
             continue
         inner = field.types[-1] if field.types[0] == GGUFValueType.ARRAY else None
         writer.add_key_value(name, field.contents(), field.types[0], inner)
-    writer.add_tensor("rope_freqs.weight", factors)
+    if gain is not None:
+        writer.add_float32("llama.rope.scaling.attn_factor", gain)
+    if factors is not None:
+        writer.add_tensor("rope_freqs.weight", factors)
     for tensor in reader.tensors:
         writer.add_tensor(tensor.name, tensor.data, raw_dtype=tensor.tensor_type)
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
     writer.close()
+    partial.rename(to)
 
 
 @contextmanager
-def started(setting: Setting, folder: Path, llama_cpp: str, serving: str, log: Path) -> Iterator[str]:
+def started(setting: Setting, folder: Path, serving: str, log: Path) -> Iterator[str]:
     """Start a server, wait until it answers, and end it with the context.
 
     Arguments:
         folder: what `prepare` wrote.
-        llama_cpp: a Python with llama-cpp-python.
         serving: the `transformers` program, with what its `serving` extra needs.
     """
     with socket.socket() as found:
@@ -86,11 +96,13 @@ def started(setting: Setting, folder: Path, llama_cpp: str, serving: str, log: P
         port = found.getsockname()[1]
     url = f"http://127.0.0.1:{port}"
     if setting.server == LLAMA_CPP:
-        flags = [part for name, value in setting.flags for part in (f"--{name}", str(value))]
-        model = folder / f"smollm2{setting.model}.gguf"
-        fixed = ["--model", str(model), "--n_ctx", str(CONTEXT), "--logits_all", "true", "--n_threads", "1"]
-        command = [llama_cpp, "-m", "llama_cpp.server", *fixed, "--port", str(port), *flags]
-        health = "/v1/models"
+        model = folder / f"served{setting.model}.gguf"
+        if setting.gain is not None:
+            model = folder / "served-gain.gguf"
+            _copied(folder / "served.gguf", model, gain=setting.gain)
+        fixed = {"model": str(model), "port": port, "threads": 1, "n_ctx": CONTEXT, "fit_params": False}
+        command = [sys.executable, str(HERE / "llama_server.py"), json.dumps({**fixed, **dict(setting.flags)})]
+        health = "/health"
     else:
         model = _configured(setting, folder)
         fixed = ["--device", "cpu", "--host", "127.0.0.1", "--port", str(port)]
@@ -139,12 +151,16 @@ def gateway(url: str, tokenizer_folder: Path, kept: str) -> Iterator[str]:
     from longspan.measure.loading import load_tokenizer
 
     tokenizer = load_tokenizer(str(tokenizer_folder))
-    cut = cuts(kept, TRAINED)
+    half = TRAINED // 2
+    cut = {"last": Feeding(back=TRAINED), "first": Feeding(TRAINED, 0), "middle": Feeding(half, half)}[kept]
 
     def change(body: dict[str, Any]) -> dict[str, Any]:
-        if not isinstance(body.get("prompt"), str):
+        prompt = body.get("prompt")
+        if isinstance(prompt, list):
+            return {**body, "prompt": cut.feed(prompt, ())[0]}
+        if not isinstance(prompt, str):
             return body
-        ids = tokenizer(body["prompt"], add_special_tokens=False)["input_ids"]
+        ids = tokenizer(prompt, add_special_tokens=False)["input_ids"]
         return {**body, "prompt": tokenizer.decode(cut.feed(ids, ())[0], clean_up_tokenization_spaces=False)}
 
     with _passing(Connection(url), change) as address:

@@ -15,8 +15,7 @@ CHANNELS = 64
 GAIN = 0.1 * log(4) + 1
 """YaRN's attention factor for factor 4."""
 
-LLAMA_CPP, TRANSFORMERS = "llama-cpp-python", "transformers serve"
-ENGINE = "llama.cpp in process"
+LLAMA_CPP, TRANSFORMERS = "llama.cpp's server", "transformers serve"
 
 
 @dataclass(frozen=True)
@@ -28,9 +27,10 @@ class Setting:
         server: which program serves.
         expect: the scheme that the user meant.
         truth: a part of the hypothesis that names what the server does; empty where it does what was meant.
-        flags: of the program, by name; of transformers serve the fields of config.json.
+        flags: of llama.cpp, by the names of `common_params`; of transformers serve the fields of config.json.
         more: command-line options of transformers serve.
         model: the GGUF file, by its suffix.
+        gain: `rope.scaling.attn_factor` of the GGUF file; llama.cpp overwrites what its flag says. None to write none.
         kept: how the gateway before the server cuts long texts: "last", "first" or "middle"; empty for none.
     """
 
@@ -41,6 +41,7 @@ class Setting:
     flags: tuple[tuple[str, object], ...] = ()
     more: tuple[str, ...] = ()
     model: str = ""
+    gain: float | None = None
     kept: str = ""
 
     @property
@@ -49,19 +50,22 @@ class Setting:
         return f"{self.server}: {self.name}; meant {self.expect}"
 
 
-def llama(name: str, expect: str, truth: str = "", model: str = "", kept: str = "", **flags: object) -> Setting:
-    """A setting of llama-cpp-python's server."""
-    return Setting(name, LLAMA_CPP, expect, truth, tuple(flags.items()), (), model, kept)
+def llama(
+    name: str,
+    expect: str,
+    truth: str = "",
+    model: str = "",
+    gain: float | None = None,
+    kept: str = "",
+    **flags: object,
+) -> Setting:
+    """A setting of llama.cpp's server."""
+    return Setting(name, LLAMA_CPP, expect, truth, tuple(flags.items()), (), model, gain, kept)
 
 
 def yarn(factor: float = 4.0, original: int = TRAINED, **flags: object) -> dict[str, object]:
     """llama.cpp's flags for YaRN."""
     return {"rope_scaling_type": 2, "rope_freq_scale": 1 / factor, "yarn_orig_ctx": original, **flags}
-
-
-def gain(times: float) -> str:
-    """The attention factor as a file's metadata give it; llama.cpp overwrites what `--yarn_attn_factor` says."""
-    return f"llama.rope.scaling.attn_factor=float:{times:.6f}"
 
 
 def linear(factor: float) -> dict[str, object]:
@@ -86,8 +90,8 @@ BROKEN = (
     llama("twice the factor", YARN4, "factor 8, the double", **yarn(8)),
     llama("the factor squared", YARN4, "factor 16, the square", **yarn(16)),
     llama(f"original length {RAISED} for {TRAINED}", YARN4, f"original length {RAISED}", **yarn(original=RAISED)),
-    llama("attention factor missing", YARN4, "attention factor is missing", **yarn(kv_overrides=gain(1 / GAIN))),
-    llama("attention factor twice", YARN4, "attention factor is applied twice", **yarn(kv_overrides=gain(GAIN))),
+    llama("attention factor missing", YARN4, "attention factor is missing", gain=1 / GAIN, **yarn()),
+    llama("attention factor twice", YARN4, "attention factor is applied twice", gain=GAIN, **yarn()),
     llama("base 10 000", YARN4, "rope_theta 10000 ", **yarn(rope_freq_base=10_000)),
     llama("base 1 000 000", YARN4, "rope_theta 1e+06", **yarn(rope_freq_base=1_000_000)),
     llama("NTK-aware base in place of YaRN", YARN4, "ntk(factor=4)", **ntk(4)),
@@ -113,10 +117,10 @@ RIGHT: tuple[tuple[str, dict[str, object]], ...] = (
 IGNORED = llama("a flag that llama.cpp overwrites (yarn_attn_factor)", YARN4, **yarn(yarn_attn_factor=1 / GAIN))
 KERNELS: tuple[tuple[str, dict[str, object]], ...] = (
     ("defaults", {}),
-    ("flash attention", {"flash_attn": True}),
-    ("batches of 32", {"n_batch": 32}),
-    ("8-bit keys", {"type_k": 8}),
-    ("8-bit keys and values", {"type_k": 8, "type_v": 8, "flash_attn": True}),
+    ("flash attention", {"flash_attn_type": 1}),
+    ("batches of 32", {"n_batch": 32, "n_ubatch": 32}),
+    ("8-bit keys", {"cache_type_k": 8}),
+    ("8-bit keys and values", {"cache_type_k": 8, "cache_type_v": 8, "flash_attn_type": 1}),
 )
 CORRECT = (
     *(llama(name, expect, **meant, **how) for name, how in KERNELS for expect, meant in RIGHT),

@@ -5,11 +5,13 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from settings import BROKEN, CORRECT, ENGINE, LLAMA_CPP, TRANSFORMERS
+from settings import BROKEN, CORRECT, LLAMA_CPP, TRANSFORMERS, WRITING
 
 HERE = Path(__file__).parent
 RESULTS = HERE / "results" / "servers.jsonl"
 PAGES = (HERE.parents[1] / "docs" / "audit.md", HERE / "README.md")
+EARLIER = "llama.cpp in process"
+"""Records of the same settings by llama-cpp-python without a server."""
 BEGIN, END = "<!-- servers -->", "<!-- end -->"
 
 
@@ -50,23 +52,25 @@ def share(found: Sequence[dict[str, Any]]) -> str:
 def page(found: Sequence[dict[str, Any]]) -> str:
     """Return the text between the two marks."""
     parts: list[str] = []
-    for server in (ENGINE, LLAMA_CPP):
+    for server, note, planned in (
+        (LLAMA_CPP, ", over HTTP", (*BROKEN, *CORRECT)),
+        (TRANSFORMERS, ", over HTTP, which gives no log-probabilities", WRITING),
+        (EARLIER, ", with 160 log-probabilities of the prompt", (*BROKEN, *CORRECT)),
+    ):
         own = [record for record in found if record["key"].startswith(server)]
         broken = [record for record in own if record["truth"]]
         correct = [record for record in own if not record["truth"]]
-        parts += ["", f"{server}: {share(broken)} mistakes named ({len(BROKEN)} planned).", *rows(broken)]
+        mistakes = sum(bool(setting.truth) for setting in planned)
+        parts += ["", f"{server}{note}: {share(broken)} mistakes named ({mistakes} planned).", *rows(broken)]
         parts += [
             "",
-            f"{server}: {share(correct)} correct settings not accused ({len(CORRECT)} planned).",
+            f"{server}: {share(correct)} correct settings not accused ({len(planned) - mistakes} planned).",
             *rows(correct),
         ]
-    writing = [record for record in found if record["key"].startswith(TRANSFORMERS)]
-    if writing:
-        parts += ["", f"{TRANSFORMERS}, which gives no log-probabilities: {share(writing)} right.", "", *rows(writing)]
     machine = found[0]["hardware"] if found else {}
     versions = {name: number for record in found for name, number in record["versions"].items()}
     parts += ["", f"{json.dumps(machine)}; {', '.join(f'{name} {number}' for name, number in versions.items())}."]
-    return "\n".join(_spaced(parts))
+    return "\n".join(_spaced(parts)).strip()
 
 
 def _spaced(parts: Sequence[str]) -> Iterator[str]:
