@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 MOST_SWEEPS = 64
 """A rotation that decays needs a sweep for each origin."""
 
-MOST_DISTANCES = 2**24
+MOST_DISTANCES = 2**23
 """Distances of a table of biases, at most."""
 
 WIDEST = 256

@@ -23,19 +23,19 @@ from longspan.compute.kernels.triton.rows import (
     row_interval,
     shrinking,
 )
-from longspan.compute.kernels.triton.scoring import LOG2_E, biased, capped, edge, load_tokens, product
+from longspan.compute.kernels.triton.scoring import LOG2_E, edge, load_tokens, product, scored
 
 
 @triton.jit
 @no_type_check
-def differentiated(products, of_weights, factor, bias, exist, lse, delta, cap, MASKED: tl.constexpr):
-    """Weights P, gradient dS of the scores, and gradient of the products, from products and ⟨dO, v⟩."""
-    found, slope = capped(products, factor, cap)
-    weights = tl.math.exp2(biased(found, bias, exist, MASKED) - lse)
+def differentiated(products, of_weights, factor, cap, bias, at, exist, lse, delta, MASKED: tl.constexpr):
+    """Weights P, gradient dS of the scores, and dS · slope, from products and ⟨dO, v⟩."""
+    scores, slope = scored(products, factor, cap, bias, at, exist, MASKED)
+    weights = tl.math.exp2(scores - lse)
     of_scores = weights * (of_weights - delta)
     if MASKED:  # zero times the NaN of a key or a value that a row does not see
         of_scores = tl.where(exist, of_scores, 0.0)
-    return weights, of_scores, of_scores * slope * factor
+    return weights, of_scores, of_scores * slope
 
 
 @triton.jit
@@ -59,7 +59,7 @@ def add_to(at, more, exist):
 @no_type_check
 def query_block(
     total,
-    query, grad, key, value, key_stride, value_stride, bias, bias_grad, factor, lse, delta, there, low, high,
+    query, grad, key, value, key_stride, value_stride, bias, bias_grad, row_bias, factor, lse, delta, there, low, high,
     start, keys, cap,
     HEAD_DIM: tl.constexpr, CHANNELS: tl.constexpr, VALUE_DIM: tl.constexpr, VALUE_CHANNELS: tl.constexpr,
     ROWS: tl.constexpr, KEYS: tl.constexpr, MASKED: tl.constexpr, PRECISION: tl.constexpr, WIDE: tl.constexpr,
@@ -75,11 +75,11 @@ def query_block(
     products = product(query, tl.trans(k), nothing, PRECISION, WIDE)
     of_weights = product(grad, tl.trans(v), nothing, PRECISION, WIDE)
     _, of_scores, of_products = differentiated(
-        products, of_weights, factor[:, None], None if bias is None else bias[:, None] - at, exist,
-        lse[:, None], delta[:, None], cap, MASKED,
+        products, of_weights, factor[:, None], cap, bias, None if row_bias is None else row_bias[:, None] - at, exist,
+        lse[:, None], delta[:, None], MASKED,
     )  # fmt: skip
     if bias_grad is not None:
-        tl.atomic_add(bias_grad[:, None] - at, of_scores, mask=exist & there[:, None])
+        tl.atomic_add(bias_grad + (row_bias[:, None] - at), of_scores, mask=exist & there[:, None])
     return product(of_products.to(k.dtype), k, total, PRECISION, WIDE)
 
 
@@ -112,16 +112,18 @@ def query_gradient(
     kv_head = tl.program_id(1) // chunks % kv_heads
     batches = tl.num_programs(1) // (kv_heads * chunks)
     first_head = kv_head * GROUP + tl.program_id(1) % chunks * PACK
-    token, head, exist = packed_rows(block, first_head, queries, PACK, TOKENS, ROWS)
+    local, member, exist = packed_rows(block, queries, PACK, TOKENS, ROWS)
+    first_token = tl.cast(block * TOKENS, tl.int64)
+    token, head = block * TOKENS + local, first_head + member
     places = batch % row_batches
     row_factor = row_factors(factor, factor_batch, factor_head, scale, batch, head, token, ROWS)
     row_bias = row_biases(bias, bias_head, diagonal, places, queries, head, token)
-    row_bias_grad = row_biases(bias_grad, bias_head, diagonal, places, queries, head, token)
     sums, deltas = row_sums(lse, delta, batch, num_heads, queries, head, token)
-    g = load_rows(grad + batch * grad_batch, grad_head, grad_stride, head, token, VALUE_DIM, VALUE_CHANNELS)
+    grad += batch * grad_batch + first_head * grad_head + first_token * grad_stride
+    g = load_rows(grad, grad_head, grad_stride, member, local, VALUE_DIM, VALUE_CHANNELS)
     key += batch * key_batch + kv_head * key_head
     value += batch * value_batch + kv_head * value_head
-    query += batch * query_batch
+    query += batch * query_batch + first_head * query_head + first_token * query_stride
     channel = tl.arange(0, CHANNELS)
 
     for sweep in range(sweeps):
@@ -132,7 +134,7 @@ def query_gradient(
             low, high = row_interval(seen, sweep, row_batches, places, queries, token)
             q_copy = tl.load(copies + sweep * 2).to(tl.int64)
             k_copy = tl.load(copies + sweep * 2 + 1).to(tl.int64)
-            q = load_rows(query + q_copy * query_copy, query_head, query_stride, head, token, HEAD_DIM, CHANNELS)
+            q = load_rows(query + q_copy * query_copy, query_head, query_stride, member, local, HEAD_DIM, CHANNELS)
             if decay is not None:
                 shrunk = shrinking(
                     decay, query_origin, sweep_origin, sweep, places, queries, token, HEAD_DIM, CHANNELS
@@ -142,21 +144,23 @@ def query_gradient(
             total = tl.zeros((ROWS, CHANNELS), tl.float32)
             for number in range(whole, rest):
                 total = query_block(
-                    total, q, g, k, value, key_stride, value_stride, row_bias, row_bias_grad, row_factor, sums, deltas,
-                    exist, low, high, number * KEYS, keys, cap,
+                    total, q, g, k, value, key_stride, value_stride, bias, bias_grad, row_bias, row_factor, sums,
+                    deltas, exist, low, high, number * KEYS, keys, cap,
                     HEAD_DIM, CHANNELS, VALUE_DIM, VALUE_CHANNELS, ROWS, KEYS, False, PRECISION, WIDE,
                 )  # fmt: skip
             for step in range(last - first - (rest - whole)):
                 total = query_block(
-                    total, q, g, k, value, key_stride, value_stride, row_bias, row_bias_grad, row_factor, sums, deltas,
-                    exist, low, high, edge(step, first, whole, rest) * KEYS, keys, cap,
+                    total, q, g, k, value, key_stride, value_stride, bias, bias_grad, row_bias, row_factor, sums,
+                    deltas, exist, low, high, edge(step, first, whole, rest) * KEYS, keys, cap,
                     HEAD_DIM, CHANNELS, VALUE_DIM, VALUE_CHANNELS, ROWS, KEYS, True, PRECISION, WIDE,
                 )  # fmt: skip
+            total *= row_factor[:, None]
             if decay is not None:
                 total *= shrunk
-            rows = ((q_copy * batches + batch) * num_heads + head) * queries + token
+            first_row = ((q_copy * batches + batch) * num_heads + first_head) * queries + first_token
+            rows = member * queries + local
             add_to(
-                query_grad + rows[:, None] * HEAD_DIM + channel[None, :], total,
+                query_grad + first_row * HEAD_DIM + rows[:, None] * HEAD_DIM + channel[None, :], total,
                 exist[:, None] & (channel < HEAD_DIM)[None, :],
             )  # fmt: skip
 
@@ -172,27 +176,30 @@ def key_block(
     ROWS: tl.constexpr, KEYS: tl.constexpr, MASKED: tl.constexpr, PRECISION: tl.constexpr, WIDE: tl.constexpr,
 ):  # fmt: skip
     """Add what one block of rows of one head gives to the gradients of keys and values; pairs are (keys, rows)."""
-    token, heads, there = packed_rows(block, head, queries, 1, ROWS, ROWS)
-    q = load_rows(query, 0, query_stride, heads, token, HEAD_DIM, CHANNELS)
-    g = load_rows(grad, 0, grad_stride, heads, token, VALUE_DIM, VALUE_CHANNELS)
+    first, count = block * ROWS, tl.arange(0, ROWS)
+    there = first + count < queries
+    q = load_tokens(query, query_stride, first, count, there, HEAD_DIM, CHANNELS, MASKED)
+    g = load_tokens(grad, grad_stride, first, count, there, VALUE_DIM, VALUE_CHANNELS, MASKED)
+    token = tl.minimum(first + count, queries - 1) if MASKED else first + count
     if decay is not None:
         shrunk = shrinking(
             decay, query_origin, sweep_origin, sweep, places, queries, token, HEAD_DIM, CHANNELS
         )  # fmt: skip
         q = (q.to(tl.float32) * shrunk).to(q.dtype)
     low, high = row_interval(seen, sweep, row_batches, places, queries, token)
-    row_factor = row_factors(factor, factor_batch, factor_head, scale, batch, heads, token, ROWS)
-    row_bias = row_biases(bias, bias_head, diagonal, places, queries, heads, token)
-    sums, deltas = row_sums(lse, delta, batch, num_heads, queries, heads, token)
+    row_factor = row_factors(factor, factor_batch, factor_head, scale, batch, head, token, ROWS)
+    row_bias = row_biases(bias, bias_head, diagonal, places, queries, head, token)
+    sums, deltas = row_sums(lse, delta, batch, num_heads, queries, head, token)
     at = (start + tl.arange(0, KEYS))[:, None]
     exist = (at >= low[None, :]) & (at < high[None, :]) & there[None, :]
     nothing = tl.zeros((KEYS, ROWS), tl.float32)
     products = product(key, tl.trans(q), nothing, PRECISION, WIDE)
     of_weights = product(value, tl.trans(g), nothing, PRECISION, WIDE)
     weights, _, of_products = differentiated(
-        products, of_weights, row_factor[None, :], None if row_bias is None else row_bias[None, :] - at, exist,
-        sums[None, :], deltas[None, :], cap, MASKED,
+        products, of_weights, row_factor[None, :], cap, bias, None if row_bias is None else row_bias[None, :] - at,
+        exist, sums[None, :], deltas[None, :], MASKED,
     )  # fmt: skip
+    of_products *= row_factor[None, :]
     of_values = product(weights.to(g.dtype), g, of_values, PRECISION, WIDE)
     of_keys = product(of_products.to(q.dtype), q, of_keys, PRECISION, WIDE)
     return of_keys, of_values

@@ -25,14 +25,14 @@ from longspan.compute.kernels.triton.rows import (
     row_interval,
     shrinking,
 )
-from longspan.compute.kernels.triton.scoring import LOG2_E, biased, capped, edge, load_tokens, product
+from longspan.compute.kernels.triton.scoring import LOG2_E, edge, load_tokens, product, scored
 
 
 @triton.jit
 @no_type_check
 def attend_block(
     total, size, largest,
-    query, key, value, key_stride, value_stride, bias, factor, low, high, start, keys, cap,
+    query, key, value, key_stride, value_stride, bias, row_bias, factor, low, high, start, keys, cap,
     HEAD_DIM: tl.constexpr, CHANNELS: tl.constexpr, VALUE_DIM: tl.constexpr, VALUE_CHANNELS: tl.constexpr,
     KEYS: tl.constexpr, MASKED: tl.constexpr, PRECISION: tl.constexpr, WIDE: tl.constexpr,
 ):  # fmt: skip
@@ -45,8 +45,9 @@ def attend_block(
     at = start + count[None, :]
     exist = (at >= low[:, None]) & (at < high[:, None])
     products = product(query, tl.trans(k), tl.zeros((query.shape[0], KEYS), tl.float32), PRECISION, WIDE)
-    found, _ = capped(products, factor[:, None], cap)
-    scores = biased(found, None if bias is None else bias[:, None] - at, exist, MASKED)
+    scores, _ = scored(
+        products, factor[:, None], cap, bias, None if row_bias is None else row_bias[:, None] - at, exist, MASKED
+    )  # fmt: skip
 
     grown = tl.maximum(largest, tl.max(scores, 1))
     # A row that has seen no key yet has no largest score to subtract.
@@ -102,13 +103,15 @@ def attention(
     part = tl.program_id(2)
 
     first_head = kv_head * GROUP + tl.program_id(1) % chunks * PACK
-    token, head, exist = packed_rows(block, first_head, queries, PACK, TOKENS, ROWS)
+    local, member, exist = packed_rows(block, queries, PACK, TOKENS, ROWS)
+    first_token = tl.cast(block * TOKENS, tl.int64)
+    token, head = block * TOKENS + local, first_head + member
     places = batch % row_batches
     row_factor = row_factors(factor, factor_batch, factor_head, scale, batch, head, token, ROWS)
     row_bias = row_biases(bias, bias_head, diagonal, places, queries, head, token)
     key += batch * key_batch + kv_head * key_head
     value += batch * value_batch + kv_head * value_head
-    query += batch * query_batch
+    query += batch * query_batch + first_head * query_head + first_token * query_stride
 
     total = tl.zeros((ROWS, VALUE_CHANNELS), tl.float32)
     size = tl.zeros((ROWS,), tl.float32)
@@ -124,7 +127,7 @@ def attention(
         low, high = row_interval(seen, sweep, row_batches, places, queries, token)
         q_copy = tl.load(copies + sweep * 2).to(tl.int64)
         k_copy = tl.load(copies + sweep * 2 + 1).to(tl.int64)
-        q = load_rows(query + q_copy * query_copy, query_head, query_stride, head, token, HEAD_DIM, CHANNELS)
+        q = load_rows(query + q_copy * query_copy, query_head, query_stride, member, local, HEAD_DIM, CHANNELS)
         if decay is not None:
             shrunk = shrinking(
                 decay, query_origin, sweep_origin, sweep, places, queries, token, HEAD_DIM, CHANNELS
@@ -135,13 +138,13 @@ def attention(
         for number in range(whole, rest):
             total, size, largest = attend_block(
                 total, size, largest,
-                q, k, value, key_stride, value_stride, row_bias, row_factor, low, high, number * KEYS, keys, cap,
+                q, k, value, key_stride, value_stride, bias, row_bias, row_factor, low, high, number * KEYS, keys, cap,
                 HEAD_DIM, CHANNELS, VALUE_DIM, VALUE_CHANNELS, KEYS, False, PRECISION, WIDE,
             )  # fmt: skip
         for step in range(last - first - (rest - whole)):
             total, size, largest = attend_block(
                 total, size, largest,
-                q, k, value, key_stride, value_stride, row_bias, row_factor, low, high,
+                q, k, value, key_stride, value_stride, bias, row_bias, row_factor, low, high,
                 edge(step, first, whole, rest) * KEYS, keys, cap,
                 HEAD_DIM, CHANNELS, VALUE_DIM, VALUE_CHANNELS, KEYS, True, PRECISION, WIDE,
             )  # fmt: skip
@@ -156,8 +159,8 @@ def attention(
     found = total / tl.where(empty, 1.0, size)[:, None]
     found = tl.where(found - found == 0.0, found, float("nan"))
     value_channel = tl.arange(0, VALUE_CHANNELS)
-    out_at = out + part.to(tl.int64) * out_part + batch * out_batch + head[:, None] * out_head
-    out_at += token[:, None] * out_stride + value_channel[None, :]
+    out += part.to(tl.int64) * out_part + batch * out_batch + first_head * out_head + first_token * out_stride
+    out_at = out + (member * out_head + local * out_stride)[:, None] + value_channel[None, :]
     tl.store(out_at, found.to(out.dtype.element_ty), mask=exist[:, None] & (value_channel < VALUE_DIM)[None, :])
     sums = tl.where(empty, -float("inf"), (largest + tl.math.log2(tl.where(empty, 1.0, size))) / LOG2_E)
     batches = tl.num_programs(1) // (kv_heads * chunks)

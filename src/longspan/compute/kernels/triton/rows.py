@@ -8,18 +8,15 @@ import triton.language as tl
 
 @triton.jit
 @no_type_check
-def packed_rows(
-    block, first_head, queries, PACK: tl.constexpr, TOKENS: tl.constexpr, ROWS: tl.constexpr
-):  # fmt: skip
-    """Token and head of each row of a block, and whether it exists: row r is token r // PACK of head r % PACK.
+def packed_rows(block, queries, PACK: tl.constexpr, TOKENS: tl.constexpr, ROWS: tl.constexpr):
+    """Token and head of each row, counted from the first ones of the block, and whether the row exists.
 
-    Rows that do not exist repeat the last token, so that whatever they read is there; they are never stored.
+    Row r is token r // PACK of head r % PACK. Rows that do not exist repeat the last token, so that whatever they read
+    is there; they are never stored.
     """
     row = tl.arange(0, ROWS)
-    token = block * TOKENS + row // PACK
-    exist = (row < TOKENS * PACK) & (token < queries)
-    last = tl.minimum(block * TOKENS + TOKENS, queries) - 1
-    return tl.minimum(token, last).to(tl.int64), first_head + row % PACK, exist
+    token, tokens = row // PACK, tl.minimum(TOKENS, queries - block * TOKENS)
+    return tl.minimum(token, tokens - 1), row % PACK, (row < TOKENS * PACK) & (token < tokens)
 
 
 @triton.jit
@@ -35,11 +32,11 @@ def row_factors(factor, factor_batch, factor_head, scale, batch, head, token, RO
 @triton.jit
 @no_type_check
 def row_biases(bias, bias_head, diagonal, places, queries, head, token):
-    """Where the bias of each row and key 0 lies; that of key j lies j before it. None without a bias."""
+    """Where in the table the bias of each row and key 0 is; that of key j is j before it. None without a bias."""
     if bias is None:
         return None
     else:
-        return bias + head * bias_head + tl.load(diagonal + places * queries + token)
+        return head * bias_head + tl.load(diagonal + places * queries + token)
 
 
 @triton.jit
@@ -64,10 +61,10 @@ def shrinking(
 
 @triton.jit
 @no_type_check
-def load_rows(base, head_stride, stride, head, token, WIDTH: tl.constexpr, CHANNELS: tl.constexpr):
-    """Load the channels of rows."""
+def load_rows(base, head_stride, stride, member, local, WIDTH: tl.constexpr, CHANNELS: tl.constexpr):
+    """Load the channels of rows, counted from the first token and head of their block, where `base` points."""
     channel = tl.arange(0, CHANNELS)
-    at = base + head[:, None] * head_stride + token[:, None] * stride + channel[None, :]
+    at = base + (member * head_stride + local * stride)[:, None] + channel[None, :]
     if WIDTH == CHANNELS:
         return tl.load(at)
     else:

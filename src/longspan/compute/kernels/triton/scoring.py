@@ -46,24 +46,28 @@ def product(a, b, total, PRECISION: tl.constexpr, WIDE: tl.constexpr):
 
 @triton.jit
 @no_type_check
-def capped(products, factor, cap):
-    """Scores before the bias, and the slope of the cap there: limit · tanh(s / limit) and 1 − tanh²."""
-    found = products * factor
-    if cap is None:
-        return found, 1.0
+def scored(products, factor, cap, bias, at, exist, MASKED: tl.constexpr):
+    """Scores in powers of two, −inf for pairs that do not exist, and the slope of the cap: 1 − tanh².
+
+    `at` is where in the table of biases that of each pair is; None without a bias.
+    """
+    slope = 1.0
+    if cap is None and at is None:
+        found = products * (factor * LOG2_E)
     else:
-        tanh = 1.0 - 2.0 / (1.0 + tl.math.exp2(found * (2.0 * LOG2_E / cap)))
-        return cap * tanh, 1.0 - tanh * tanh
-
-
-@triton.jit
-@no_type_check
-def biased(found, bias, exist, MASKED: tl.constexpr):
-    """Scores in powers of two: with the bias of each pair, −inf for pairs that do not exist."""
-    if bias is not None:
-        found += tl.load(bias, mask=exist, other=0.0) if MASKED else tl.load(bias)
-    found = found * LOG2_E
-    return tl.where(exist, found, -float("inf")) if MASKED else found
+        found = products * factor
+        if cap is not None:
+            tanh = 1.0 - 2.0 / (1.0 + tl.math.exp2(found * (2.0 * LOG2_E / cap)))
+            found, slope = cap * tanh, 1.0 - tanh * tanh
+        if at is not None:
+            # Volatile: loaded when it is needed, not blocks ahead by way of shared memory.
+            found += (
+                tl.load(bias + at, mask=exist, other=0.0, volatile=True)
+                if MASKED
+                else tl.load(bias + at, volatile=True)
+            )
+        found = found * LOG2_E
+    return (tl.where(exist, found, -float("inf")) if MASKED else found), slope
 
 
 @triton.jit
