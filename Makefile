@@ -146,6 +146,17 @@ conformance: $(STAMP) ## every method on every model type of transformers, into 
 demo: $(STAMP) ## let the bundled model read 8 times its trained length, and judge it (under 3 minutes)
 	$(BIN)/longspan extend --to 4096 --budget 2 --out build/demo
 
+ZOO := build/zoo
+
+.PHONY: zoo
+zoo: $(AUSTEN) ## train four designs at 128 tokens and read 1024 (under 20 minutes; one seed, illustrative)
+	mkdir -p $(ZOO)
+	ln -sfn $(AUSTEN) $(ZOO)/austen
+	cp experiments/designs/zoo.toml $(ZOO)/zoo.toml
+	cd $(ZOO) && seq $(WORKERS) | OMP_NUM_THREADS=1 xargs -P $(WORKERS) -I{} $(CURDIR)/$(BIN)/longspan train zoo.toml --out results
+	OMP_NUM_THREADS=1 $(BIN)/longspan train $(ZOO)/zoo.toml --out $(ZOO)/results
+	@echo "table and curves: $(ZOO)/results/table.md, curves.svg"
+
 .PHONY: thorough
 thorough: $(STAMP) ## the same tests with twenty times as many drawn examples (an hour)
 	HYPOTHESIS_PROFILE=thorough OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) tests/contract tests/compute $(ARGS)

@@ -82,8 +82,6 @@ def _grid(cells: Sequence["Cell"], folder: Path, as_json: bool) -> None:
 
     Several processes may be given the same grid: each cell is made by one of them.
     """
-    from longspan.disk import write_atomically
-    from longspan.report import designs
     from longspan.train.comparison import compare
     from longspan.train.grid import held
 
@@ -98,13 +96,30 @@ def _grid(cells: Sequence["Cell"], folder: Path, as_json: bool) -> None:
                 say(f"cell {number} of {len(cells)}: {cell.name}, seed {cell.seed}")
                 _measured(_trained(cell.settings, folder / cell.folder))
         rows = compare(cells, folder)
-        write_atomically(folder / "table.md", designs.markdown(rows, lengths))
-        write_atomically(folder / "grid.json", json.dumps([row.json() for row in rows], indent=2) + "\n")
+        _write(cells, rows, folder)
     if as_json:
         print(json.dumps([row.json() for row in rows], indent=2, allow_nan=False))
         return
     _show(rows, lengths)
     answer(f"\ntable: {(folder / 'table.md').resolve()}")
+
+
+def _write(cells: Sequence["Cell"], rows: Sequence["Row"], folder: Path) -> None:
+    """Write what is known of a grid: a table, its numbers, curves, and which relations held."""
+    from longspan.disk import write_atomically
+    from longspan.report import designs
+    from longspan.report.figures.designs import curves
+    from longspan.report.palette import standalone
+    from longspan.train.relations import verdicts
+
+    settings = cells[0].settings
+    text = designs.markdown(rows, settings.lengths)
+    if not settings.has_exam:
+        text += "\n" + designs.relations(verdicts(cells, rows))
+    trained = settings.training.length if settings.data.task is None else settings.data.longest
+    write_atomically(folder / "table.md", text)
+    write_atomically(folder / "grid.json", json.dumps([row.json() for row in rows], indent=2) + "\n")
+    write_atomically(folder / "curves.svg", standalone(curves(rows, settings.lengths, trained)))
 
 
 def _show(rows: Sequence["Row"], lengths: Sequence[int]) -> None:

@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 
 from longspan.measure.interval import Estimate
 from longspan.train.comparison import TRIPLE, Row
+from longspan.train.relations import Verdict
 
 EXAM = (
     "Loss in nats, and the share of symbols and of whole answers that are right, by length. A model of a task counts "
@@ -36,6 +37,16 @@ def markdown(rows: Sequence[Row], lengths: Sequence[int]) -> str:
     head, *lines = cells(rows, lengths, _every_seed)
     ruled = [head, ["---"] * len(head), *([f"`{line[0]}`", f"`{line[1]}`", *line[2:]] for line in lines)]
     return "\n".join([EXAM if _examined(rows) else CAPTION, "", *(f"| {' | '.join(line)} |" for line in ruled)]) + "\n"
+
+
+def relations(found: Sequence[Verdict]) -> str:
+    """Return which relations held, as Markdown."""
+    words = {True: "held", False: "did not hold", None: "not known"}
+    lines = [f"| {each.name} | {words[each.held]} | {each.sentence} |" for each in found]
+    intro = (
+        "Relations that articles report (`longspan.train.relations` names them); numbers are nats, one for each seed."
+    )
+    return "\n".join([intro, "", "| relation | | what was found |", "| --- | --- | --- |", *lines]) + "\n"
 
 
 def _examined(rows: Sequence[Row]) -> bool:

@@ -1,0 +1,230 @@
+"""Relations that articles report: did they hold in a grid? One sentence each, with the numbers of every seed.
+
+    R2    RoPE loses at least one nat at 8 L                                      9603, 9431
+    R3    under a window of L the loss stays                                      9431
+    R4    position interpolation without training is worse than NTK, and loses more than a nat at L      9675
+    R5    ReRoPE with a window of L/4 … L/2 stays, and is far below RoPE at 8 L   9708
+    R6    log n improves ReRoPE at 8 L                                            9708
+    R7    ALiBi stays                                                             arXiv:2108.12409
+    R8    more context helps within the trained length: L against L/4
+    R12   HWFA stays                                                              9603
+    R14   no bias (ALiBi, KERPLE, Sandwich) beats RoPE under a window of L at 8 L by more than 0.05      9431
+    R15   xPos alone does not stay; under a window of L it does, as well as under BCA                    9431
+    RK    key normalization loses less than RoPE at 8 L                           9859
+
+"Stays" is at most 0.05 nats more at 8 L than at L, 0.1 for methods without training, on the same tokens. A relation
+whose designs were not trained, or not measured at 8 L, says so: it neither held nor failed.
+
+Source: Su 2023 and 2024, kexue.fm/archives/ and the number of the article.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+from longspan.errors import LongspanError
+from longspan.measure.model import PLAIN
+from longspan.notation import parse
+from longspan.train.comparison import Row
+from longspan.train.grid import Cell
+
+FAR = 8
+"""Times the trained length."""
+STAYS, STAYS_UNTRAINED = 0.05, 0.1
+"""Nats that a loss may rise from L to 8 L."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What came of one relation.
+
+    Arguments:
+        name: as in R5.
+        held: whether it held for every seed; None where the grid cannot say.
+        sentence: what was found, or what is missing.
+    """
+
+    name: str
+    held: bool | None
+    sentence: str
+
+
+class MissingError(LongspanError):
+    """Something that a relation needs was not measured; the message says what."""
+
+
+@dataclass(frozen=True)
+class Results:
+    """The losses of a grid, by the plan of its designs and the method at test.
+
+    Arguments:
+        rows: of the table.
+        plans: of the designs, by name.
+        length: L, tokens.
+    """
+
+    rows: Sequence[Row]
+    plans: dict[str, str]
+    length: int
+
+    def losses(self, plan: str, method: str, times: float) -> dict[int, float]:
+        """Return the loss of each seed at a multiple of the trained length.
+
+        Errors: MissingError.
+        """
+        tokens = int(self.length * times)
+        for row in self.rows:
+            if same(self.plans.get(row.design, ""), plan) and same(row.method, method):
+                if not row.learned:
+                    raise MissingError(f"{row.design} was not trained: its loss at L is not below that at L/4")
+                found = {each.seed: each.loss[tokens] for each in row.outcomes if tokens in each.loss}
+                if found and len(found) == len(row.outcomes):
+                    return found
+        raise MissingError(f"{plan} under {method} was not measured at {tokens} tokens")
+
+    def rise(self, plan: str, method: str) -> list[float]:
+        """Return for each seed by how much the loss rises from L to 8 L."""
+        near, far = self.losses(plan, method, 1), self.losses(plan, method, FAR)
+        return [far[seed] - near[seed] for seed in far]
+
+    def above(self, first: tuple[str, str], second: tuple[str, str], times: float) -> list[float]:
+        """Return for each seed by how much the first loss is above the second."""
+        one, other = self.losses(*first, times), self.losses(*second, times)
+        return [one[seed] - other[seed] for seed in one if seed in other]
+
+
+def same(text: str, other: str) -> bool:
+    """Return whether two texts name one scheme."""
+    if text == other or PLAIN in (text, other):
+        return text == other
+    try:
+        return parse(text) == parse(other)
+    except LongspanError:  # a plan
+        return False
+
+
+def verdicts(cells: Iterable[Cell], rows: Sequence[Row]) -> tuple[Verdict, ...]:
+    """Return what came of every relation in a grid whose texts were measured."""
+    cells = tuple(cells)
+    plans = {cell.name: cell.settings.design.plan for cell in cells if _plain(cell)}
+    results = Results(rows, plans, cells[0].settings.training.length)
+    return tuple(_verdict(name, relation, results) for name, relation in RELATIONS.items())
+
+
+def _plain(cell: Cell) -> bool:
+    """Whether a design is its plan and nothing else."""
+    return cell.settings.design.absolute is None and cell.settings.design.positions == "contiguous"
+
+
+def _verdict(name: str, relation: "Relation", results: Results) -> Verdict:
+    try:
+        claims = relation(results)
+    except MissingError as error:
+        return Verdict(name, None, str(error))
+    held = all(claim.holds for claim in claims)
+    return Verdict(name, held, "; ".join(claim.sentence for claim in claims))
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A number of each seed, and what it must be.
+
+    Arguments:
+        what: the number in words.
+        values: of each seed.
+        least, most: its limits.
+    """
+
+    what: str
+    values: Sequence[float]
+    least: float = float("-inf")
+    most: float = float("inf")
+
+    @property
+    def holds(self) -> bool:
+        """Whether every seed is within the limits."""
+        return all(self.least <= value <= self.most for value in self.values)
+
+    @property
+    def sentence(self) -> str:
+        """The claim with its numbers."""
+        wanted = f"at least {self.least:g}" if self.least > float("-inf") else f"at most {self.most:g}"
+        return f"{self.what} {', '.join(f'{value:+.3f}' for value in self.values)} ({wanted})"
+
+
+Relation = Callable[[Results], Sequence[Claim]]
+
+
+def _rope(found: Results) -> Sequence[Claim]:
+    return [Claim("RoPE rises by", found.rise("rope", PLAIN), least=1.0)]
+
+
+def _window(found: Results) -> Sequence[Claim]:
+    return [Claim("under a window of L RoPE rises by", found.rise("rope", f"window({found.length})"), most=STAYS)]
+
+
+def _interpolation(found: Results) -> Sequence[Claim]:
+    pi, ntk = ("rope", f"linear(factor={FAR})"), ("rope", f"ntk(factor={FAR})")
+    return [
+        Claim("at L interpolation is above NTK by", found.above(pi, ntk, 1), least=0.0),
+        Claim("and above RoPE by", found.above(pi, ("rope", PLAIN), 1), least=1.0),
+    ]
+
+
+def _rerope(found: Results) -> Sequence[Claim]:
+    claims = list[Claim]()
+    for window in (found.length // 4, found.length // 2):
+        own = f"rerope(window={window})"
+        claims += [
+            Claim(f"{own} rises by", found.rise("rope", own), most=STAYS_UNTRAINED),
+            Claim("and is above RoPE at 8 L by", found.above(("rope", own), ("rope", PLAIN), FAR), most=-0.5),
+        ]
+    return claims
+
+
+def _log_n(found: Results) -> Sequence[Claim]:
+    own = f"rerope(window={found.length // 2})"
+    changed = found.above(("rope", f"{own} + log_length"), ("rope", own), FAR)
+    return [Claim(f"log n changes {own} by", changed, most=0.0)]
+
+
+def _alibi(found: Results) -> Sequence[Claim]:
+    return [Claim("ALiBi rises by", found.rise("alibi", PLAIN), most=STAYS)]
+
+
+def _context(found: Results) -> Sequence[Claim]:
+    full, quarter = found.losses("rope", PLAIN, 1), found.losses("rope", PLAIN, 0.25)
+    return [Claim("RoPE at L is above itself at L/4 by", [full[seed] - quarter[seed] for seed in full], most=0.0)]
+
+
+def _hwfa(found: Results) -> Sequence[Claim]:
+    return [Claim("HWFA rises by", found.rise("hwfa", PLAIN), most=STAYS)]
+
+
+def _biases(found: Results) -> Sequence[Claim]:
+    baseline = ("rope", f"window({found.length})")
+    biases = ("alibi", "kerple_log", "kerple_power", "sandwich")
+    return [
+        Claim(f"{bias} is above RoPE under a window by", found.above((bias, PLAIN), baseline, FAR), least=-0.05)
+        for bias in biases
+    ]
+
+
+def _xpos(found: Results) -> Sequence[Claim]:
+    window, blocks = ("xpos", f"window({found.length})"), ("xpos", f"blockwise({found.length})")
+    return [
+        Claim("xPos rises by", found.rise("xpos", PLAIN), least=0.5),
+        Claim("under a window by", found.rise(*window), most=STAYS),
+        Claim("a window is above BCA by", found.above(window, blocks, FAR), most=0.02),
+    ]
+
+
+def _key_norm(found: Results) -> Sequence[Claim]:
+    normed, plain = found.rise("rope + key_norm", PLAIN), found.rise("rope", PLAIN)
+    more = [one - other for one, other in zip(normed, plain, strict=False)]
+    return [Claim("key normalization rises more than RoPE by", more, most=0.0)]
+
+
+RELATIONS: dict[str, Relation] = {
+    "R2": _rope, "R3": _window, "R4": _interpolation, "R5": _rerope, "R6": _log_n, "R7": _alibi, "R8": _context,
+    "R12": _hwfa, "R14": _biases, "R15": _xpos, "RK": _key_norm,
+}  # fmt: skip

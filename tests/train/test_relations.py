@@ -1,0 +1,118 @@
+"""Relations: each holds where its numbers say so, fails where one seed breaks it, and is not known without numbers."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from longspan.report.designs import relations
+from longspan.report.figures.designs import curves
+from longspan.train.comparison import Outcome, Row
+from longspan.train.grid import read_grid
+from longspan.train.relations import RELATIONS, verdicts
+
+L = 64
+LENGTHS = (16, L, 512)
+PLANS = (
+    "rope", "alibi", "kerple_log", "kerple_power", "sandwich", "xpos", "hwfa", "rope + key_norm",
+)  # fmt: skip
+STAYS, FALLS = (2.5, 2.0, 2.01), (2.5, 2.0, 4.0)
+WORLD = {
+    ("rope", "plain"): FALLS,
+    ("rope", "window(size=64)"): STAYS,
+    ("rope", "linear(factor=8.0)"): (3.6, 3.5, 3.6),
+    ("rope", "ntk(factor=8.0)"): (2.7, 2.2, 2.3),
+    ("rope", "rerope(window=16)"): STAYS,
+    ("rope", "rerope(window=32)"): STAYS,
+    ("rope", "rerope(window=32) + log_length"): (2.5, 2.0, 1.99),
+    ("alibi", "plain"): STAYS,
+    ("kerple_log", "plain"): STAYS,
+    ("kerple_power", "plain"): STAYS,
+    ("sandwich", "plain"): STAYS,
+    ("xpos", "plain"): FALLS,
+    ("xpos", "window(size=64)"): STAYS,
+    ("xpos", "blockwise(block=64)"): STAYS,
+    ("hwfa", "plain"): STAYS,
+    ("rope + key_norm", "plain"): (2.5, 2.0, 3.0),
+}
+"""Losses at L/4, L and 8 L, as the articles have them."""
+
+
+@pytest.fixture
+def cells(tmp_path: Path):
+    designs = "".join(f"[grid.designs.'{plan}']\nplan = '{plan}'\n" for plan in PLANS)
+    (tmp_path / "grid.toml").write_text(
+        f"[data]\ntrain = ['x']\n[training]\nlength = {L}\n[test]\nlengths = [512]\n[grid]\nseeds = [0, 1]\n{designs}"
+    )
+    return read_grid(tmp_path / "grid.toml")
+
+
+def rows(world: dict, seed_1: dict | None = None, learned: bool = True) -> list[Row]:
+    return [
+        Row(
+            design,
+            method,
+            tuple(
+                Outcome(seed, dict(zip(LENGTHS, losses, strict=True)), {}, learned)
+                for seed, losses in ((0, losses), (1, (seed_1 or {}).get((design, method), losses)))
+            ),
+        )
+        for (design, method), losses in world.items()
+    ]
+
+
+def test_all_hold_where_the_articles_are_right(cells) -> None:
+    found = verdicts(cells, rows(WORLD))
+    assert [each.name for each in found] == list(RELATIONS)
+    assert all(each.held for each in found), found
+
+
+@pytest.mark.parametrize(
+    ("name", "row", "losses"),
+    [
+        ("R2", ("rope", "plain"), (2.5, 2.0, 2.9)),
+        ("R3", ("rope", "window(size=64)"), (2.5, 2.0, 2.2)),
+        ("R4", ("rope", "linear(factor=8.0)"), (3.0, 2.9, 2.9)),
+        ("R5", ("rope", "rerope(window=16)"), (2.5, 2.0, 2.2)),
+        ("R6", ("rope", "rerope(window=32) + log_length"), (2.5, 2.0, 2.05)),
+        ("R7", ("alibi", "plain"), (2.5, 2.0, 2.1)),
+        ("R8", ("rope", "plain"), (1.9, 2.0, 4.0)),
+        ("R12", ("hwfa", "plain"), (2.5, 2.0, 2.1)),
+        ("R14", ("sandwich", "plain"), (2.5, 1.9, 1.9)),
+        ("R15", ("xpos", "blockwise(block=64)"), (2.5, 2.0, 1.9)),
+        ("RK", ("rope + key_norm", "plain"), (2.5, 2.0, 4.2)),
+    ],
+)
+def test_one_seed_is_enough_to_break_a_relation(cells, name: str, row: tuple, losses: tuple) -> None:
+    found = {each.name: each for each in verdicts(cells, rows(WORLD, {row: losses}))}
+    assert found[name].held is False
+    assert len(found[name].sentence) > 20
+
+
+def test_what_was_not_measured_or_not_trained_is_not_known(cells) -> None:
+    only_rope = {key: value for key, value in WORLD.items() if key == ("rope", "plain")}
+    found = {each.name: each for each in verdicts(cells, rows(only_rope))}
+    assert [name for name, each in found.items() if each.held is not None] == ["R2", "R8"]
+    assert found["R7"].sentence == "alibi under plain was not measured at 64 tokens"
+    found = {each.name: each for each in verdicts(cells, rows(WORLD, learned=False))}
+    assert all(each.held is None for each in found.values())
+    assert "was not trained" in found["R2"].sentence
+    assert "| R2 | not known |" in relations(list(found.values()))
+
+
+def test_a_design_with_other_positions_is_not_its_plan(cells) -> None:
+    moved = [
+        replace(cell, settings=replace(cell.settings, design=replace(cell.settings.design, absolute="sinusoidal")))
+        for cell in cells
+    ]
+    assert all(each.held is None for each in verdicts(moved, rows(WORLD)))
+
+
+def test_curves_show_every_seed_and_who_was_not_trained() -> None:
+    drawn = curves(rows(WORLD, {("alibi", "plain"): (2.6, 2.1, 2.2)}), LENGTHS, L)
+    for plan in PLANS:
+        assert f">{plan}<" in drawn
+    assert "not trained" not in drawn
+    assert "window" not in drawn  # methods at test are in the table
+    assert drawn != curves(rows(WORLD), LENGTHS, L)
+    assert "(not trained)" in curves(rows(WORLD, learned=False), LENGTHS, L)
