@@ -7,6 +7,7 @@ from torch.utils.hooks import RemovableHandle
 
 from longspan.notation import format_plan
 from longspan.plan import Plan
+from longspan.pretrained.absolute import AbsoluteHook, first_block
 from longspan.pretrained.anatomy.config import rope_origin
 from longspan.pretrained.anatomy.layers import Anatomy, Layer
 from longspan.pretrained.anatomy.private_configs import swap_configs
@@ -14,7 +15,6 @@ from longspan.pretrained.announced import AnnouncedLength
 from longspan.pretrained.division import Work, rotates, without_rotation
 from longspan.pretrained.latents.layer import InstalledHold, OnLatents
 from longspan.pretrained.running import temperature
-from longspan.pretrained.running.absolute import AbsoluteHook, first_block
 from longspan.pretrained.running.attention import IMPLEMENTATION, LAYER, Extended, Stock
 from longspan.pretrained.running.forward_pass import ForwardPasses
 from longspan.pretrained.running.hooks import RotaryHook, TextModelHooks, WrapperHooks

@@ -20,8 +20,8 @@ from longspan.errors import RefusalError, SchemeError
 from longspan.mask.all import All
 from longspan.notation import parse_plan, parts, read_value
 from longspan.plan import Plan
+from longspan.pretrained.absolute import SLOT, first_block
 from longspan.pretrained.anatomy.layers import Anatomy
-from longspan.pretrained.running.absolute import SLOT, first_block
 from longspan.pretrained.running.learned import LEARNED, Learned
 from longspan.pretrained.target import Target
 from longspan.registry import registered
