@@ -1,0 +1,1 @@
+"""Quantizers: a vector is replaced by one of finitely many, one paper, one file."""
