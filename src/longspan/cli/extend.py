@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from longspan.cli.terminal import answer, quiet_libraries, resumable
-from longspan.cli.values import Device, tokens_option
+from longspan.cli.values import Device, Json, Out, Ray, Texts, Tolerance, TrainedLength, tokens_option
 from longspan.errors import InputError
 
 Dtype = Annotated[str, typer.Option(help="auto, float32, bfloat16 or float16; auto takes the faster exact enough one.")]
@@ -24,28 +24,18 @@ def extend(
     method: Annotated[
         list[str] | None, typer.Option("--method", help="A scheme to try, as in 'rerope + log_length'; repeatable.")
     ] = None,
-    text: Annotated[
-        list[Path] | None, typer.Option("--text", help="Your documents: files or folders; repeatable.")
-    ] = None,
-    out: Annotated[Path | None, typer.Option("--out", help="Folder of the results; a second call resumes.")] = None,
+    text: Texts = None,
+    out: Out = None,
     docs: Annotated[int, typer.Option("--docs", help="Documents to judge on; fewer than 8 give no verdict.")] = 8,
-    tolerance: Annotated[
-        float, typer.Option("--tolerance", help="Nats per token a method may cost on short texts.")
-    ] = 0.02,
+    tolerance: Tolerance = 0.02,
     budget: Annotated[
         float, typer.Option("--budget", help="Minutes of measuring; what matters least is left out to keep to it.")
     ] = 30,
     dtype: Dtype = "auto",
-    trained_length: Annotated[
-        int | None,
-        tokens_option("--trained-length", explained="Tokens the model was trained on, if its config is wrong."),
-    ] = None,
+    trained_length: TrainedLength = None,
     device: Device = "auto",
-    ray: Annotated[
-        int | None,
-        typer.Option("--ray", help="Measure on this many Ray workers, of RAY_ADDRESS or started here: longspan[ray]."),
-    ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
+    ray: Ray = None,
+    as_json: Json = False,
 ) -> None:
     """Try every method that may let MODEL read N tokens, judge the best on your documents, write the extended model.
 

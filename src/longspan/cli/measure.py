@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from longspan.cli.terminal import answer, quiet_libraries, resumable
-from longspan.cli.values import Device, tokens_option
+from longspan.cli.values import Device, Json, Out, Ray, Texts, TrainedLength, tokens_option
 from longspan.errors import InputError
 
 if TYPE_CHECKING:
@@ -36,11 +36,9 @@ def measure(
         list[int] | None,
         tokens_option("--length", explained="As in 4096 or 4k; repeatable; the shortest gives the short score."),
     ] = None,
-    text: Annotated[
-        list[Path] | None, typer.Option("--text", help="Your documents: files or folders; repeatable.")
-    ] = None,
+    text: Texts = None,
     docs: Annotated[int, typer.Option("--docs", help="Documents or examples, at most.")] = 32,
-    out: Annotated[Path | None, typer.Option("--out", help="Folder of the results; a second call resumes.")] = None,
+    out: Out = None,
     share: Annotated[
         float | None, typer.Option("--share", help="Good enough is this share of the short score; 0.85 by default.")
     ] = None,
@@ -51,20 +49,14 @@ def measure(
     dtype: Annotated[
         str, typer.Option(help="float32, bfloat16, float16, or auto: bfloat16 where it is faster and as exact.")
     ] = "float32",
-    trained_length: Annotated[
-        int | None,
-        tokens_option("--trained-length", explained="Tokens the model was trained on, if its config is wrong."),
-    ] = None,
+    trained_length: TrainedLength = None,
     device: Device = "auto",
-    ray: Annotated[
-        int | None,
-        typer.Option("--ray", help="Measure on this many Ray workers, of RAY_ADDRESS or started here: longspan[ray]."),
-    ] = None,
+    ray: Ray = None,
     lm_eval: Annotated[
         Path | None,
         typer.Option("--lm-eval", help="Write the tasks here as files of lm-evaluation-harness, and measure nothing."),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
+    as_json: Json = False,
 ) -> None:
     """Measure MODEL and methods on tasks and losses at several lengths, with certificates that hold at 95 %.
 

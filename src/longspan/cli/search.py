@@ -3,13 +3,12 @@
 import json
 import shlex
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from longspan.cli.terminal import answer, quiet_libraries, resumable
-from longspan.cli.values import Device, tokens_option
+from longspan.cli.values import Device, Json, Out, Texts, Tolerance, TrainedLength, tokens_option
 from longspan.errors import InputError
 
 if TYPE_CHECKING:
@@ -30,24 +29,17 @@ def search(
         list[str] | None,
         typer.Option("--against", help="A scheme to beat, or 'candidates' for all that extend tries; repeatable."),
     ] = None,
-    text: Annotated[
-        list[Path] | None, typer.Option("--text", help="Your documents: files or folders; repeatable.")
-    ] = None,
-    out: Annotated[Path | None, typer.Option("--out", help="Folder of the results; a second call resumes.")] = None,
+    text: Texts = None,
+    out: Out = None,
     docs: Annotated[int, typer.Option("--docs", help="Unseen documents to judge on; below 8, no verdict.")] = 8,
     search_docs: Annotated[int, typer.Option("--search-docs", help="Documents to search on.")] = 6,
-    tolerance: Annotated[
-        float, typer.Option("--tolerance", help="Nats per token a method may cost on short texts.")
-    ] = 0.02,
+    tolerance: Tolerance = 0.02,
     budget: Annotated[float, typer.Option("--budget", help="Minutes of measuring; a larger one later goes on.")] = 30,
     dtype: Annotated[str, typer.Option(help="auto, float32, bfloat16 or float16.")] = "auto",
-    trained_length: Annotated[
-        int | None,
-        tokens_option("--trained-length", explained="Tokens the model was trained on, if its config is wrong."),
-    ] = None,
+    trained_length: TrainedLength = None,
     device: Device = "auto",
     seed: Annotated[int, typer.Option("--seed", help="Of the candidates; each seed is a search of its own.")] = 0,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
+    as_json: Json = False,
 ) -> None:
     """Search for the scheme with which MODEL reads N tokens best, and judge it on documents it was not found on.
 

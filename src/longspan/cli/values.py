@@ -2,6 +2,7 @@
 
 import re
 from decimal import Decimal
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -9,6 +10,14 @@ import typer
 from longspan.errors import shown
 
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps; auto takes a GPU that is there.")]
+Texts = Annotated[list[Path] | None, typer.Option("--text", help="Your documents: files or folders; repeatable.")]
+Out = Annotated[Path | None, typer.Option("--out", help="Folder of the results; a second call resumes.")]
+Tolerance = Annotated[float, typer.Option("--tolerance", help="Nats per token a method may cost on short texts.")]
+Ray = Annotated[
+    int | None,
+    typer.Option("--ray", help="Measure on this many Ray workers, of RAY_ADDRESS or started here: longspan[ray]."),
+]
+Json = Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")]
 UNITS = {"": 1, "k": 2**10, "m": 2**20}
 """What a letter behind a number of tokens stands for; models are named so: a 32k context has 32768 tokens."""
 LONGEST = 2**40
@@ -40,3 +49,8 @@ def token_count(text: str | int) -> int:
     if not 1 <= count <= LONGEST:
         raise typer.BadParameter(f"{shown(text)} is out of range: the number of tokens must be 1 … 2^40")
     return int(count)
+
+
+TrainedLength = Annotated[
+    int | None, tokens_option("--trained-length", explained="Tokens the model was trained on, if its config is wrong.")
+]
