@@ -4,8 +4,6 @@ What can be asked is a `Measurement`; its kinds are the files of `longspan/measu
 arguments, their key, the result, or `failed` with the reason, seconds, peak memory and versions.
 """
 
-import hashlib
-import json
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -15,7 +13,7 @@ from longspan.errors import InputError
 from longspan.measure.documents import Document
 from longspan.measure.model import LoadedModel
 from longspan.measure.reader import Reader
-from longspan.measure.record import record_of
+from longspan.measure.record import key_of, record_of
 from longspan.memo import remember
 from longspan.registry import name_of, registered
 from longspan.task import Example, Material
@@ -76,7 +74,7 @@ class Measurement(ABC):
     @property
     def key(self) -> str:
         """The name of its record: equal arguments, equal key."""
-        return hashlib.sha256(json.dumps(self.arguments, sort_keys=True).encode()).hexdigest()[:16]
+        return key_of(self.arguments)
 
     def __str__(self) -> str:
         return f"{self.method} · {self.words.format(**vars(self))}"

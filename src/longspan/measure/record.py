@@ -1,5 +1,7 @@
 """Make a measurement and return its record: arguments, key, result or the reason why there is none, cost, versions."""
 
+import hashlib
+import json
 import math
 import time
 from collections.abc import Mapping
@@ -47,6 +49,11 @@ class Asked(Protocol):
     def ask(self, model: LoadedModel) -> dict[str, Any]:
         """Return the result; the method is on the model already."""
         ...
+
+
+def key_of(arguments: Mapping[str, Any]) -> str:
+    """Return the name of the record of some JSON arguments: equal arguments, equal key, 16 hexadecimal digits."""
+    return hashlib.sha256(json.dumps(arguments, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def record_of(asked: Asked, model: LoadedModel) -> dict[str, Any]:

@@ -1,7 +1,5 @@
 """Probes: the measurements of a survey. Each is a pure function of its JSON arguments, with one record on disk."""
 
-import hashlib
-import json
 from abc import ABC, abstractmethod
 from dataclasses import asdict, dataclass
 from typing import Any, ClassVar
@@ -12,6 +10,7 @@ from longspan.measure.diagnostic import Subject, diagnostic_of
 from longspan.measure.documents import Document
 from longspan.measure.examining import examined
 from longspan.measure.model import PLAIN, LoadedModel
+from longspan.measure.record import key_of
 from longspan.measure.reduction import Text, reduced, reduction_of
 from longspan.task import Material, task_of
 
@@ -47,7 +46,7 @@ class Probe(ABC):
     @property
     def key(self) -> str:
         """The name of its record: equal arguments, equal key."""
-        return hashlib.sha256(json.dumps(self.arguments, sort_keys=True).encode()).hexdigest()[:16]
+        return key_of(self.arguments)
 
     def readings(self) -> list[int]:
         """Return how many tokens are read at least."""
