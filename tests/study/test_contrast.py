@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from longspan.measure.interval import Estimate
-from longspan.study.contrast import Contrast, Criterion
+from longspan.study.contrast import Contrast, Criterion, assess
 
 LOW = Estimate(-0.2, -0.3, -0.1, 8)
 HIGH = Estimate(0.2, 0.1, 0.3, 8)
@@ -45,3 +45,15 @@ def test_every_criterion_has_one_outcome_and_json_is_read_back(contrast: Contras
     outcomes = [contrast.which(each) for each in ("better", "worse", "the same")]
     assert sorted(criterion for each in outcomes for criterion in each) == sorted(Criterion)
     assert Contrast.of(json.loads(json.dumps(contrast.json(), allow_nan=False))) == contrast
+
+
+@pytest.mark.parametrize(("price", "affordable"), [(0.02, True), (0.0201, False), (-1.0, True)])
+def test_a_price_of_the_tolerance_is_affordable(price: float, affordable: bool) -> None:
+    found = assess(Contrast(LOW, HIGH, Estimate(price, -9, 9, 8)), 0.02)
+    assert found.affordable is affordable
+    assert (found.beats_in_loss, found.beats_in_retrieval, found.beats) == (True, True, True)
+
+
+@pytest.mark.parametrize(("loss", "facts", "beats"), [(HIGH, HIGH, True), (LOW, LOW, True), (HIGH, UNSURE, False)])
+def test_one_criterion_is_enough_to_beat_truncation(loss: Estimate, facts: Estimate, beats: bool) -> None:
+    assert assess(Contrast(loss, facts, UNSURE), 0.02).beats is beats

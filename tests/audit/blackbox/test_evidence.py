@@ -2,8 +2,9 @@
 
 import numpy as np
 import pytest
+from scipy.stats import t as student_t
 
-from longspan.audit.blackbox.evidence import Evidence, weigh
+from longspan.audit.blackbox.evidence import WORTH, Evidence, weigh
 
 TOKENS = 600
 REQUEST = np.repeat(np.arange(3), TOKENS // 3)
@@ -63,6 +64,8 @@ def test_noise_is_that_of_the_best() -> None:
     predicted = hypotheses()
     found = weigh(predicted[3] + 0.1 * np.random.default_rng(3).normal(size=TOKENS), predicted, REQUEST)
     assert found.noise == pytest.approx(0.1, rel=0.15)
+    assert found.fits
+    assert found.resembling < 0.1
 
 
 def chosen(unlikely: float, share: float, seed: int = 0) -> Evidence:
@@ -107,3 +110,35 @@ def test_tokens_that_were_not_read_each_count() -> None:
     cuts = np.stack([np.where(places >= kept, np.nan, values) for kept in (64, 80, 48)])
     given = np.where(places >= 64, np.nan, values + 0.05 * np.random.default_rng(4).normal(size=160))
     assert weigh(given, cuts, np.zeros(160, dtype=np.int64)).alike == (0,)
+
+
+def test_a_hypothesis_is_behind_by_the_log_likelihood_of_its_remainders() -> None:
+    """Student's t of 3 degrees, by scipy; the scale is the median size of what the best one leaves, as for a normal."""
+    numbers = np.random.default_rng(5)
+    predicted = hypotheses()[:2]
+    off = 0.1 * numbers.choice((-1.0, 1.0), TOKENS)
+    predicted[1] = predicted[0] + 0.3
+    found = weigh(predicted[0] + off, predicted, REQUEST)
+    likelihood = student_t(3, scale=0.1 * 1.4826).logpdf
+    assert found.noise == pytest.approx(0.1 * 1.4826)
+    assert [each.index for each in found.ranking] == [0, 1]
+    assert found.ranking[1].behind == pytest.approx((likelihood(off) - likelihood(off - 0.3)).mean())
+    spread = np.median(np.abs(predicted[0] + off - np.median(predicted[0] + off)))
+    assert found.unexplained == pytest.approx((0.1 / spread) ** 2)
+
+
+def test_tokens_that_no_hypothesis_drops_rule_nothing_out() -> None:
+    """What every hypothesis gets wrong speaks for none of them."""
+    predicted = np.repeat(hypotheses()[:1], 2, axis=0)
+    given = predicted[0] + 0.1 * np.random.default_rng(6).normal(size=TOKENS)
+    predicted[1, ::40] += 0.5
+    given[1::20] = np.nan
+    found = weigh(given, predicted, REQUEST)
+    assert found.ranking[1].behind >= WORTH
+    assert found.alike == (0, 1)
+
+
+@pytest.mark.parametrize(("unexplained", "resembling"), [(0.9, 0.0), (0.0, 0.9)])
+def test_a_remainder_that_is_large_or_resembles_something_does_not_fit(unexplained: float, resembling: float) -> None:
+    assert not Evidence((), 0.1, unexplained, resembling, 10).fits
+    assert Evidence((), 0.1, 0.0, 0.0, 10).fits
