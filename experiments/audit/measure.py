@@ -32,8 +32,6 @@ from longspan.measure.reader import Reader
 
 KINDS = {"llama.cpp": sorted((*BROKEN, *CORRECT), key=lambda setting: setting.expect), "writing": WRITING}
 """Settings with the same scheme in mind come together: what the local model predicts for them is computed once."""
-LENGTHS = (160,)
-"""Tokens of the text: 64 within the promised length, 96 beyond."""
 RESULTS = Path(__file__).parent / "results" / "servers.jsonl"
 
 
@@ -103,14 +101,14 @@ def _passes(
     return found
 
 
-def audited(known: Known, model: Path, server: Sequence[str], expect: str) -> dict[str, Any]:
+def audited(known: Known, model: Path, server: Sequence[str], setting: Setting) -> dict[str, Any]:
     """Return the JSON of an audit and its exit code.
 
     Arguments:
         server: the options that say what is audited.
     """
-    lengths = [part for length in LENGTHS for part in ("--length", str(length))]
-    command = ["audit", str(model), *server, "--expect", expect, *lengths, "--json"]
+    asked = ["--expect", setting.expect, "--length", str(setting.length)]
+    command = ["audit", str(model), *server, *asked, "--json"]
     with (
         patch("longspan.audit.blackbox.audit.LoadedModel.load", known.load),
         patch("longspan.audit.blackbox.compare.predicted", known.predicted),
@@ -160,7 +158,7 @@ def main() -> None:
         if key in present or given.expect not in ("", setting.expect) or given.only not in key:
             continue
         with over_http(setting, given) as server:
-            found = audited(known, model, server, setting.expect)
+            found = audited(known, model, server, setting)
         shown = (
             "named",
             "alike",
