@@ -69,6 +69,9 @@ class DataTable:
         documents: "apart": no token sees another document; "joined": the texts are one text.
         task: a task of `longspan.tasks` in the place of texts, as in "reverse"; its answers are trained and tested.
         shortest, longest: symbols of a training example of the task.
+        alpha: segmentations of the training texts are sampled, with their scores times this: 1 for the law of the
+            tokenizer's unigram model, 0 for all equally often; None for the tokenizer's own segmentation.
+        copies: sampled segmentations of each text.
     """
 
     train: tuple[str, ...] = ()
@@ -78,6 +81,8 @@ class DataTable:
     task: str | None = None
     shortest: int = 1
     longest: int = 40
+    alpha: float | None = None
+    copies: int = 4
 
     def __post_init__(self) -> None:
         """Refuse data that cannot be.
@@ -88,6 +93,8 @@ class DataTable:
             raise InputError("data.train is missing: name texts, as in train = ['novels'], or a task in data.task")
         if self.task is not None and (self.train or self.test):
             raise InputError("data.task makes its own examples: leave out data.train and data.test")
+        if self.copies < 1 or (self.alpha is not None and not self.alpha >= 0):
+            raise InputError(f"data.alpha must be at least 0 and copies at least 1, got {self.alpha} and {self.copies}")
         if not 1 <= self.shortest <= self.longest:
             raise InputError(f"data.shortest must be 1 … longest, got {self.shortest} and {self.longest}")
 

@@ -13,6 +13,7 @@ from longspan.train.data.examples import Examples, draft_of
 from longspan.train.data.masked import Hiding, Masked
 from longspan.train.data.next_tokens import NextTokens
 from longspan.train.data.rows import Rows
+from longspan.train.data.segmentation import Sampling
 from longspan.train.data.self_pretraining import Inputs, Stages
 from longspan.train.data.texts import overlap, prepared
 from longspan.train.data.tokenizers import MASK, SYMBOLS, load_tokenizer, symbol_tokenizer
@@ -105,18 +106,21 @@ def _stages(settings: Settings, answers: Answers, tokenizer: Any, *, both: bool)
 
 def _rows(settings: Settings, tokenizer: Any, folder: Path) -> Rows:
     data, training = settings.data, settings.training
-    texts = prepared(data.train, tokenizer, folder / "texts")
+    sampling = None if data.alpha is None else Sampling(data.alpha, data.copies)
+    texts = prepared(data.train, tokenizer, folder / "texts", sampling)
     if data.test:
         others = prepared(data.test, tokenizer, folder / "texts-test")
         if both := sorted(set(texts.names) & set(others.names)):
             raise InputError(f"{both[0]} is in data.train and in data.test: give a file to one of them")
-        if (share := overlap(texts, others)) > MOST_OVERLAP:
+        same = texts if sampling is None else prepared(data.train, tokenizer, folder / "texts-unsampled")
+        if (share := overlap(same, others)) > MOST_OVERLAP:
             raise InputError(
                 f"{share:.0%} of the test texts are in the training texts too: give test texts that were not trained on"
             )
     joined = data.documents == "joined"
     packed = joined or settings.design.positions == "contiguous"
-    return Rows(texts, training.length, training.seed, joined, packed)
+    copies = 1 if sampling is None else sampling.copies
+    return Rows(texts, training.length, training.seed, joined, packed, copies)
 
 
 def _task(text: str) -> PromptTask:

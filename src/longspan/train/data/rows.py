@@ -41,6 +41,7 @@ class Rows:
         seed: of the order.
         joined: whether all documents count as one.
         packed: whether short documents are packed; otherwise they are left out.
+        copies: how often the texts hold each document, in different segmentations.
 
     Errors: InputError where the texts are shorter than a row.
     """
@@ -50,6 +51,7 @@ class Rows:
     seed: int = 0
     joined: bool = False
     packed: bool = True
+    copies: int = 1
 
     def __post_init__(self) -> None:
         if not self._long[1].sum() and not self._packed:
@@ -117,6 +119,6 @@ class Rows:
 
     def described(self) -> dict[str, Any]:
         """Return what is known of the texts."""
-        size = sum(Path(name).stat().st_size for name in dict.fromkeys(self.texts.names))
+        size = self.copies * sum(Path(name).stat().st_size for name in dict.fromkeys(self.texts.names))
         count = len(self.texts.tokens)
         return {"tokens": count, "tokens_left_out": self.left_out, "bytes_per_token": round(size / count, 4)}

@@ -7,14 +7,16 @@ texts.json        where each document ends, from which file it is, and what the 
 import hashlib
 import json
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import numpy as np
 
 from longspan.disk import replaced_folder
 from longspan.errors import InputError
+from longspan.train.data.segmentation import SampledTokenizer, Sampling
 
 WINDOW = 32
 """Tokens that two texts must share in a row to count as overlapping."""
@@ -45,23 +47,27 @@ class Texts:
         return self.ends - self.starts
 
 
-def prepared(paths: Sequence[str], tokenizer: Any, folder: Path) -> Texts:
+def prepared(paths: Sequence[str], tokenizer: Any, folder: Path, sampling: Sampling | None = None) -> Texts:
     """Return the documents of some files and folders; ids that a folder holds already are not made again.
+
+    Arguments:
+        sampling: how segmentations are sampled; None for the tokenizer's own.
 
     Errors: InputError for a path that does not exist, a file that is no UTF-8 text, and texts without a token.
     """
     files = _files(paths)
     identity = {"files": [[str(path), _digest(path)] for path in files], "tokenizer": _identity(tokenizer)}
-    found = _read(folder, identity)
-    if found is not None:
-        return found
+    if sampling is not None:
+        identity |= asdict(sampling)
+    known = _read(folder, identity)
+    if known is not None:
+        return known
     kind = np.uint16 if len(tokenizer) <= 2**16 else np.uint32
     ends, names, count = [], [], 0
     with replaced_folder(folder) as fresh:
         with (fresh / "tokens.bin").open("wb") as file:
-            for path, text in _documents(files):
-                ids = np.array(tokenizer(text, add_special_tokens=False)["input_ids"], dtype=kind)
-                if len(ids):
+            for path, found in _token_ids(files, tokenizer, sampling):
+                if len(ids := np.array(found, dtype=kind)):
                     file.write(ids.tobytes())
                     count += len(ids)
                     ends.append(count)
@@ -118,6 +124,18 @@ def _documents(files: Iterable[Path]) -> Iterator[tuple[Path, str]]:
             raise InputError(f"{path} is no UTF-8 text: convert it, or leave it out") from None
         except (json.JSONDecodeError, KeyError, TypeError):
             raise InputError(f"{path} must hold one JSON object with `text` per line") from None
+
+
+def _token_ids(files: Sequence[Path], tokenizer: Any, sampling: Sampling | None) -> Iterator[tuple[Path, list[int]]]:
+    """The token ids of every document, once or in several samples."""
+    if sampling is None:
+        for path, text in _documents(files):
+            yield path, tokenizer(text, add_special_tokens=False)["input_ids"]
+        return
+    sampled = SampledTokenizer(tokenizer, sampling.alpha)
+    for copy in range(sampling.copies):
+        for number, (path, text) in enumerate(_documents(files)):
+            yield path, sampled.sample(text, Random(f"{copy}/{number}"))
 
 
 def _digest(path: Path) -> str:
