@@ -1,6 +1,5 @@
 """Outside sources: permutations and block matrices of NumPy and SciPy, the discrete Fourier transform."""
 
-import numpy as np
 import pytest
 import torch
 from hypothesis import given
@@ -21,14 +20,12 @@ def drawn(blocks: int, inputs: int, outputs: int, seed: int = 0, rank: int = 1) 
 def test_is_p_l_p_r(size: int) -> None:
     """The definition: block-diagonal factors with the permutation i·m + j → j·m + i."""
     monarch = drawn(size, size, size)
-    permutation = np.zeros((size**2, size**2))
+    permutation = torch.zeros(size**2, size**2, dtype=torch.float64)
     for i in range(size):
         for j in range(size):
             permutation[j * size + i, i * size + j] = 1
-    left, right = block_diag(*monarch.second[..., 0].numpy()), block_diag(*monarch.first[:, :, 0].numpy())
-    torch.testing.assert_close(
-        monarch.dense(), torch.from_numpy(np.linalg.multi_dot([permutation, left, permutation, right]))
-    )
+    left, right = (torch.from_numpy(block_diag(*x.numpy())) for x in (monarch.second[..., 0], monarch.first[:, :, 0]))
+    torch.testing.assert_close(monarch.dense(), permutation @ left @ permutation @ right)
 
 
 @given(st.integers(1, 4), st.integers(1, 5), st.integers(1, 5), st.integers(1, 3))
