@@ -9,19 +9,22 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from contract.drawing import PARTS, PER_METHOD, inputs, schemes
-from longspan.compute.attend import run
+from longspan.compute.attend import attend, run
+from longspan.compute.cache import Cache
 from longspan.compute.dense.reference import scores
 from longspan.compute.fused import attention
 from longspan.compute.fused.attention import Fused, plan
 from longspan.compute.inputs import Inputs
 from longspan.compute.kernels.triton import autograd, launch
-from longspan.compute.kernels.triton.launch import Config
+from longspan.compute.kernels.triton.sizes import FORWARD, KEY_GRADIENT, QUERY_GRADIENT, Config
 from longspan.compute.places import places
 from longspan.errors import RefusalError
 from longspan.notation import parse
 from longspan.scheme import Scheme
 
 pytestmark = pytest.mark.skipif(torch.cuda.is_available(), reason="without a GPU: on one, tests/contract runs them")
+
+KERNELS = [FORWARD, QUERY_GRADIENT, KEY_GRADIENT]
 
 TOLERANCE = {torch.float32: 2e-5, torch.float16: 1e-2, torch.bfloat16: 8e-2}
 """Largest error of an output or a gradient, relative to the largest number: a few roundings of inputs and weights."""
@@ -30,7 +33,7 @@ TOLERANCE = {torch.float32: 2e-5, torch.float16: 1e-2, torch.bfloat16: 8e-2}
 @st.composite
 def small_blocks(draw: st.DrawFn) -> Config:
     """Blocks so small that a few tokens fill several."""
-    return Config(draw(st.sampled_from([16, 32])), 16)
+    return Config(draw(st.sampled_from([16, 32])), draw(st.sampled_from([16, 32])), 4, 1)
 
 
 def test_the_kernels_are_interpreted() -> None:
@@ -46,9 +49,8 @@ def test_one_launch_is_the_reference(name: str, data: st.DataObject) -> None:
     if isinstance(plan(x), str):
         return
     with pytest.MonkeyPatch.context() as patch:
-        for config in ("forward_config", "query_config", "key_config"):
-            sizes = data.draw(small_blocks())
-            patch.setattr(autograd, config, lambda *_, sizes=sizes: sizes)
+        drawn = [data.draw(small_blocks()) for _ in range(3)]
+        patch.setattr(autograd, "config", lambda sizes, *_: drawn[KERNELS.index(sizes)])
         found = gradients(x, "triton")
     wanted = gradients(replace(x, query=x.query.double(), key=x.key.double(), value=x.value.double()), "reference")
     for some, exact in zip(found, wanted, strict=True):
@@ -89,8 +91,7 @@ SCHEMES = [
 @pytest.fixture
 def blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     """Blocks so small that some are seen whole, some at their edges, and some not at all."""
-    for config in ("forward_config", "query_config", "key_config"):
-        monkeypatch.setattr(autograd, config, lambda *_: Config(32, 16))
+    monkeypatch.setattr(autograd, "config", lambda *_: Config(32, 16, 4, 1))
 
 
 def one_document(scheme: Scheme, dtype: torch.dtype = torch.float32) -> Inputs:
@@ -163,6 +164,41 @@ def test_a_nan_is_seen_where_it_is_seen(which: str) -> None:
         out, wanted = run(y, "triton"), run(y, "reference")
         assert torch.equal(out.isnan(), wanted.isnan())
         torch.testing.assert_close(out, wanted, rtol=0, atol=1e-5, equal_nan=True)
+
+
+@pytest.mark.usefixtures("blocks")
+@pytest.mark.parametrize(
+    "text", ["rerope(window=8) + softmax_plus_one", "alibi + window(19, sinks=2)", "xpos(scale_base=8)"]
+)
+@pytest.mark.parametrize("parts", [2, 3])
+def test_programs_may_share_the_keys(text: str, parts: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As they do where queries are few; a part without keys adds nothing."""
+    x = several_documents(parse(text))
+    wanted = run(x, "triton")
+    monkeypatch.setattr(launch, "splits", lambda *_: parts)
+    torch.testing.assert_close(run(x, "triton"), wanted, rtol=0, atol=1e-6)
+
+
+def test_few_queries_fill_a_gpu() -> None:
+    """One program for each of 8 key heads and 132 processors: 33 parts; a prompt is not split."""
+    assert launch.splits(8, 132, 4096) == 33
+    assert launch.splits(8, 132, 40) == 10
+    assert launch.splits(1024, 132, 4096) == 1
+
+
+@pytest.mark.usefixtures("blocks")
+@pytest.mark.parametrize("text", ["rerope(window=8)", "self_extend(window=8, group=3)", "rope + window(9, sinks=2)"])
+def test_a_cache_decodes_with_it(text: str) -> None:
+    """Keys come in the frame of the method, and only what is left is rotated."""
+    generator = torch.Generator().manual_seed(0)
+    query, (key, value) = (
+        torch.randn(1, 2, 24, 8, generator=generator),
+        torch.randn(2, 1, 1, 24, 8, generator=generator),
+    )
+    cache = Cache(text, backend="triton")
+    parts = [slice(0, 20), slice(20, 21), slice(21, 24)]
+    found = torch.cat([cache.attend(query[:, :, part], key[:, :, part], value[:, :, part]) for part in parts], 2)
+    torch.testing.assert_close(found, attend(query, key, value, text, backend="reference"), rtol=0, atol=1e-5)
 
 
 @pytest.mark.parametrize(

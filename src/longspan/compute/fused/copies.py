@@ -42,7 +42,8 @@ def rotated_keys(x: Inputs, sweeps: Sweeps, size: int) -> Float[Tensor, "copies 
     copies = []
     for branch, segment in sweeps.key_copies:
         spectrum = segment.rotation.spectrum(head_dim).in_sections(branch.sections)
-        if not spectrum.rotary_dim:
+        lies = x.key_frame is not None and x.key_frame == branch.key and not size
+        if lies or not spectrum.rotary_dim:
             copies.append(x.key)
             continue
         mapped, missing = residual(branch.key(position), position, x.key_frame, spectrum)

@@ -3,16 +3,8 @@
 import torch
 from torch import Tensor
 
-from longspan.compute.kernels.triton.launch import (
-    Work,
-    attend,
-    differentiate_keys,
-    differentiate_queries,
-    forward_config,
-    key_config,
-    query_config,
-    width,
-)
+from longspan.compute.kernels.triton.launch import Work, attend, differentiate_keys, differentiate_queries, kind, width
+from longspan.compute.kernels.triton.sizes import FORWARD, KEY_GRADIENT, QUERY_GRADIENT, Config, Sizes, chosen
 
 
 class FusedAttention(torch.autograd.Function):
@@ -29,8 +21,7 @@ class FusedAttention(torch.autograd.Function):
         ctx, work: Work, query: Tensor, key: Tensor, value: Tensor, bias: Tensor | None, logit: Tensor | None
     ) -> tuple[Tensor, Tensor]:
         """Run the forward kernel."""
-        config = forward_config(width(max(query.shape[-1], value.shape[-1])), query.itemsize)
-        out, lse = attend(work, config, query, key, value, bias, logit)
+        out, lse = attend(work, config(FORWARD, work, query, value), query, key, value, bias, logit)
         ctx.save_for_backward(query, key, value, bias, logit, out, lse)
         ctx.work = work
         ctx.set_materialize_grads(False)
@@ -47,9 +38,14 @@ class FusedAttention(torch.autograd.Function):
         logit_grad = None
         if logit is not None and ctx.needs_input_grad[5]:
             logit_grad = -((logit[:, None] - lse).exp() * delta).sum((0, 2))
-        channels = width(max(query.shape[-1], value.shape[-1]))
         rows = grad.contiguous(), lse, delta.contiguous()
-        tensors = query, key, value, bias
-        query_grad = differentiate_queries(ctx.work, query_config(channels, query.itemsize), *tensors, *rows, bias_grad)
-        key_grad, value_grad = differentiate_keys(ctx.work, key_config(channels, query.itemsize), *tensors, *rows)
+        tensors, work = (query, key, value, bias), ctx.work
+        of_queries, of_keys = (config(sizes, work, query, value) for sizes in (QUERY_GRADIENT, KEY_GRADIENT))
+        query_grad = differentiate_queries(work, of_queries, *tensors, *rows, bias_grad)
+        key_grad, value_grad = differentiate_keys(work, of_keys, *tensors, *rows)
         return None, query_grad.to(query.dtype), key_grad.to(key.dtype), value_grad, bias_grad, logit_grad
+
+
+def config(sizes: Sizes, work: Work, query: Tensor, value: Tensor) -> Config:
+    """The sizes of one kernel for these tensors."""
+    return chosen(sizes, kind(work, query.dtype), width(max(query.shape[-1], value.shape[-1])))

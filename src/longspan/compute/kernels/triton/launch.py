@@ -10,23 +10,14 @@ from triton import knobs
 
 from longspan.compute.kernels.triton import backward, forward
 from longspan.compute.kernels.triton.bounds import key_bounds, row_bounds
+from longspan.compute.kernels.triton.sizes import Config, Kind
 
 PRECISION = "ieee"
 """Products of float32 numbers are products of float32 numbers: no TF32."""
 
 
-class Config(NamedTuple):
-    """Sizes of one launch.
-
-    Arguments:
-        rows, keys: of a block of pairs; powers of two, 16 at least.
-        warps, stages: of a program: groups of threads, and how many blocks are loaded ahead.
-    """
-
-    rows: int
-    keys: int
-    warps: int = 4
-    stages: int = 2
+PROGRAMS_PER_PROCESSOR, LEAST_BLOCKS, MOST_SPLITS = 2, 4, 64
+"""How the keys of few queries are shared; see `splits`."""
 
 
 class Work(NamedTuple):
@@ -51,13 +42,13 @@ class Work(NamedTuple):
     decay: tuple[Tensor, Tensor, Tensor] | None = None
 
 
-def forward_config(channels: int, itemsize: int) -> Config:
-    """The sizes of the forward kernel, for heads of so many channels."""
-    if itemsize == 4:
-        return Config(64, 32, 4, 2) if channels <= 128 else Config(32, 32, 4, 1)
-    if channels <= 64:
-        return Config(128, 64, 4, 3)
-    return Config(128, 64, 8, 3) if channels <= 128 else Config(64, 32, 8, 2)
+def kind(work: Work, dtype: torch.dtype) -> Kind:
+    """What decides the sizes of blocks beside the number of channels."""
+    if dtype == torch.float32:
+        return "float32"
+    if work.diagonal is not None or work.cap is not None:
+        return "changed"
+    return "plain" if work.decay is None else "decaying"
 
 
 def width(channels: int) -> int:
@@ -82,27 +73,51 @@ def attend(
     _, batch, heads, queries, _ = query.shape
     kv_heads, _, value_dim = value.shape[1:]
     group = heads // kv_heads
+    config = config._replace(rows=min(config.rows, width(group * queries)))
     pack = packed(group, config.rows)
     tokens = config.rows // pack
     bounds = row_bounds(work.seen, tokens, config.keys)
-    out = value.new_empty(batch, queries, heads, value_dim).transpose(1, 2)
-    lse = value.new_empty(batch, heads, queries, dtype=torch.float32)
+    programs = bounds.shape[2] * batch * kv_heads * (group // pack)
+    parts = splits(programs, processors(query.device), -(-value.shape[2] // config.keys))
+    dtype = value.dtype if parts == 1 else torch.float32
+    outs = value.new_empty(parts, batch, queries, heads, value_dim, dtype=dtype).transpose(2, 3)
+    sums = value.new_empty(parts, batch, heads, queries, dtype=torch.float32)
     launch(
         forward.attention,
-        (bounds.shape[2], batch * kv_heads * (group // pack), 1),
+        (bounds.shape[2], batch * kv_heads * (group // pack), parts),
         config,
         **operands(work, query, key, value, bias),
-        **strides("out", out, "batch", "head", "stride"),
-        out_part=0,
-        lse=lse,
+        **strides("out", outs, "part", "batch", "head", "stride"),
+        lse=sums,
         logit=logit,
         blocks=bounds,
         row_blocks=bounds.shape[2],
         PACK=pack,
         TOKENS=tokens,
-        SPLITS=1,
+        SPLITS=parts,
     )
-    return out, lse
+    return (outs[0], sums[0]) if parts == 1 else merged(outs, sums, value.dtype)
+
+
+def splits(programs: int, processors: int, blocks: int) -> int:
+    """Programs that share the keys of a block of rows: enough to fill a GPU where queries are few.
+
+    Each gets `LEAST_BLOCKS` blocks of keys or more. Source: Dao et al. 2023, "Flash-Decoding for long-context
+    inference".
+    """
+    return max(1, min(PROGRAMS_PER_PROCESSOR * processors // programs, blocks // LEAST_BLOCKS, MOST_SPLITS))
+
+
+def processors(device: torch.device) -> int:
+    """Multiprocessors of a GPU."""
+    return torch.cuda.get_device_properties(device).multi_processor_count if device.type == "cuda" else 1
+
+
+def merged(outs: Tensor, sums: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+    """Output and log-sum-exp of whole rows, from those of parts of their keys; parts come first."""
+    lse = sums.logsumexp(0)
+    shares = (sums - lse.masked_fill(lse == -torch.inf, 0.0)).exp()
+    return (shares[..., None] * outs).sum(0).to(dtype), lse
 
 
 def operands(work: Work, query: Tensor, key: Tensor, value: Tensor, bias: Tensor | None) -> dict[str, Any]:
@@ -158,20 +173,6 @@ def launch(kernel: Any, grid: tuple[int, int, int], config: Config, **arguments:
             num_stages=config.stages,
             enable_fp_fusion=True,
         )
-
-
-def query_config(channels: int, itemsize: int) -> Config:
-    """The sizes of the kernel that gives the gradient of queries."""
-    if itemsize == 4:
-        return Config(32, 32, 4, 1)
-    return Config(64, 64, 4, 2) if channels <= 128 else Config(32, 32, 4, 1)
-
-
-def key_config(channels: int, itemsize: int) -> Config:
-    """The sizes of the kernel that gives the gradients of keys and values."""
-    if itemsize == 4:
-        return Config(32, 32, 4, 1)
-    return Config(64, 64, 8, 1) if channels <= 128 else Config(32, 32, 4, 1)
 
 
 def differentiate_queries(
