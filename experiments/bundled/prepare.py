@@ -135,6 +135,27 @@ def sha256(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
+def split(sources: Path) -> tuple[dict[str, str], dict[str, str]]:
+    """Verify the sources and return the texts to train on and those that are held out, by name."""
+    for name, expected in SOURCES.items():
+        found = sha256((sources / name).read_bytes())
+        if found != expected:
+            raise SystemExit(f"{name}: sha256 is {found}, expected {expected}; download that exact version")
+    bible_archive, novel_archive, plays_archive = (sources / name for name in SOURCES)
+    books, works = bible(bible_archive), plays(plays_archive)
+
+    def named(book: str) -> str:
+        return f"kjv-{book.lower().replace(' ', '-')}"
+
+    def titled(work: str) -> str:
+        return f"shakespeare-{work.replace('_', '-')}"
+
+    held_out = {named(b): books[b] for b in HELD_OUT_BOOKS} | {titled(p): works[p] for p in HELD_OUT_PLAYS}
+    train = {named(book): text for book, text in books.items() if book not in HELD_OUT_BOOKS}
+    train |= {titled(work): text for work, text in works.items() if work not in HELD_OUT_PLAYS}
+    return {**train, "botchan": novel(novel_archive)}, held_out
+
+
 def main() -> None:
     """Verify, split, tokenize and write."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -143,17 +164,8 @@ def main() -> None:
     arguments = parser.parse_args()
     arguments.work.mkdir(parents=True, exist_ok=True)
 
-    for name, expected in SOURCES.items():
-        found = sha256((arguments.sources / name).read_bytes())
-        if found != expected:
-            raise SystemExit(f"{name}: sha256 is {found}, expected {expected}; download that exact version")
-    bible_archive, novel_archive, plays_archive = (arguments.sources / name for name in SOURCES)
-    books, works = bible(bible_archive), plays(plays_archive)
-    held_out = {f"kjv-{b.lower().replace(' ', '-')}": books[b] for b in HELD_OUT_BOOKS}
-    held_out |= {f"shakespeare-{p.replace('_', '-')}": works[p] for p in HELD_OUT_PLAYS}
-    train = [text for book, text in books.items() if book not in HELD_OUT_BOOKS]
-    train += [text for work, text in works.items() if work not in HELD_OUT_PLAYS]
-    train.append(novel(novel_archive))
+    named, held_out = split(arguments.sources)
+    train = list(named.values())
 
     words = json.loads((PACKAGE / "words.json").read_text())
     tokenizer = train_tokenizer(train, words)
@@ -174,12 +186,12 @@ def main() -> None:
     end = tokenizer.token_to_id(END)
     streams = {"train": train, "held_out": list(held_out.values())}
     hashes = {"sources": SOURCES, "tokenizer.json": sha256((model / "tokenizer.json").read_bytes())}
-    for split, texts in streams.items():
+    for part, texts in streams.items():
         encoded = [[*tokenizer.encode(text).ids, end] for text in texts]
         tokens = np.concatenate([np.asarray(ids, dtype=np.uint16) for ids in encoded])
-        np.save(arguments.work / f"{split}.npy", tokens)
-        np.save(arguments.work / f"{split}_starts.npy", np.cumsum([0] + [len(ids) for ids in encoded]))
-        hashes[split] = {"documents": len(texts), "tokens": len(tokens), "sha256": sha256(tokens.tobytes())}
+        np.save(arguments.work / f"{part}.npy", tokens)
+        np.save(arguments.work / f"{part}_starts.npy", np.cumsum([0] + [len(ids) for ids in encoded]))
+        hashes[part] = {"documents": len(texts), "tokens": len(tokens), "sha256": sha256(tokens.tobytes())}
 
     documents = PACKAGE / "documents"
     documents.mkdir(parents=True, exist_ok=True)
