@@ -18,7 +18,7 @@ WORDS = tokens(1, 70)
 def run(*arguments: str) -> str:
     result = CliRunner().invoke(app, ["export", *arguments], catch_exceptions=False)
     assert result.exit_code == 0
-    return result.output
+    return result.stdout
 
 
 @pytest.fixture(scope="module")
@@ -69,6 +69,24 @@ def test_sglang_is_told_the_length_of_the_models_own_rotation(folder):
 def test_llama_cpp_is_told(folder, method, flags):
     line = run(str(folder), "--method", method).splitlines()[1]
     assert shlex.split(line.removeprefix("llama.cpp: ")) == shlex.split(flags)
+
+
+@pytest.mark.parametrize(
+    ("method", "to", "noted"),
+    [
+        ("linear(factor=4)", 128, True),
+        ("ntk(factor=4)", 128, True),
+        ("yarn(factor=4)", 128, False),
+        ("rope", 32, False),
+    ],
+)
+def test_the_limit_of_llama_cpps_server_is_said(folder, method, to, noted):
+    """Its server reads what the file promises, whatever -c says, but for YaRN."""
+    result = CliRunner().invoke(app, ["export", str(folder), "--method", method, "--to", str(to)])
+    assert result.exit_code == 0
+    assert ("note: llama-server reads at most 32 tokens" in result.stderr) is noted
+    found = json.loads(run(str(folder), "--method", method, "--to", str(to), "--json"))
+    assert [bool(each["note"]) for each in found] == [False, noted, False]
 
 
 @pytest.mark.parametrize("method", ["rerope(8)", "window(8)", "log_length", "dynamic_ntk"])

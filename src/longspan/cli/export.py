@@ -28,7 +28,7 @@ def export(
     to: Annotated[int | None, tokens_option(explained="Tokens to read, as in 32768 or 32k.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON: a list of objects, one per runtime.")] = False,
 ) -> None:
-    """Print the flags that vLLM and llama.cpp need, or the nearest method where they cannot express this one.
+    """Print the flags that vLLM, llama.cpp and SGLang need, or the nearest method where they cannot express this one.
 
     Given the results of 'longspan extend', it takes the best measured method that these runtimes can express.
     """
@@ -58,6 +58,9 @@ def export(
         else:
             nearest = f"; nearest: --method {shlex.quote(each.nearest)}" if each.nearest else ""
             answer(f"{each.runtime}: not expressible: {each.reason}{nearest}")
+    for each in found:
+        if each.note:
+            typer.echo(f"note: {each.note}", err=True)
 
 
 def _study(model: str) -> "Summary | None":

@@ -29,11 +29,13 @@ class Line:
         runtime: its name.
         command: the line; empty where the runtime cannot express the method.
         reason: why it cannot; empty where it can.
+        note: what else is needed; empty where nothing is.
     """
 
     runtime: str
     command: str
     reason: str
+    note: str = ""
 
 
 Lines = Mapping[str, tuple[Line, ...]]
@@ -68,4 +70,4 @@ def _line(flags: RuntimeFlags, model: str) -> Line:
     readable = packed if flags.runtime == "llama.cpp" else not packed and model != "bundled"
     name = shlex.quote(model) if readable else "MODEL.gguf" if flags.runtime == "llama.cpp" else "MODEL"
     start = SERVED.get(flags.runtime, f"{flags.runtime} {{model}}").format(model=name)
-    return Line(runtime, f"{start} {shlex.join(flags.flags)}", "")
+    return Line(runtime, f"{start} {shlex.join(flags.flags)}", "", flags.note)

@@ -1,3 +1,4 @@
+from collections.abc import Sequence
 from dataclasses import replace
 from itertools import pairwise
 
@@ -28,8 +29,12 @@ def race(plan: StudyPlan) -> list[Measurement]:
     return measurements(plan.whole_race())
 
 
+def judgement_of(plan: StudyPlan, methods: Sequence[str]) -> list[Measurement]:
+    return measurements(plan.judgement_cells(methods))
+
+
 def judgement(plan: StudyPlan, finalists: int) -> list[Measurement]:
-    return measurements(plan.judgement_cells(METHODS[:finalists]))
+    return judgement_of(plan, METHODS[:finalists])
 
 
 def least() -> StudyPlan:
@@ -121,6 +126,36 @@ def test_where_no_text_is_much_shorter_all_race(length: int, readings: int) -> N
     subject = replace(SUBJECT, length=length)
     found = plan_within(1.0, PACE, subject, METHODS, DOCUMENTS[:3], DOCUMENTS[3:])
     assert (found.readings, found.entry_length is None) == (readings, readings == len(METHODS))
+
+
+def test_a_reserved_place_is_paid_for_once() -> None:
+    """For the best method that stock runtimes express, where it is not among the finalists."""
+
+    def seconds(*exportable: str) -> float:
+        return full_plan(SUBJECT, METHODS, DOCUMENTS[:3], DOCUMENTS[3:], frozenset(exportable)).seconds(PACE)
+
+    plan = full_plan(SUBJECT, METHODS, DOCUMENTS[:3], DOCUMENTS[3:])
+    judged, more = (
+        set(measurements(plan.judgement_cells(names))) for names in (METHODS[:3], (*METHODS[:3], METHODS[5]))
+    )
+    price = sum(map(PACE.seconds, more - judged))
+    assert price > 0
+    assert seconds(METHODS[5]) - seconds() == pytest.approx(price)
+    assert seconds(METHODS[3]) == pytest.approx(seconds(METHODS[5]))
+    assert seconds(METHODS[5], METHODS[7]) == seconds(METHODS[5])
+    assert seconds(METHODS[1]) == seconds() == seconds(METHODS[0], METHODS[2])
+
+
+def test_a_reserved_method_reads_what_the_plain_model_reads() -> None:
+    plan = replace(full_plan(SUBJECT, METHODS, DOCUMENTS[:3], DOCUMENTS[3:]), whole=DOCUMENTS[3:6])
+    asked = judgement_of(plan, (*METHODS[:3], METHODS[5]))
+    read = {name: {each.document for each in asked if each.method == name and each.length == 4096} for name in METHODS}
+    assert read[METHODS[5]] == set(DOCUMENTS[3:6])
+    assert read[METHODS[2]] == set(DOCUMENTS[3:])
+
+
+def test_four_methods_race_for_three_places() -> None:
+    assert full_plan(SUBJECT, METHODS[:4], DOCUMENTS[:3], DOCUMENTS[3:]).races
 
 
 def test_three_methods_need_no_race() -> None:

@@ -45,12 +45,14 @@ class RuntimeFlags:
         flags: the words of its command line; empty where it cannot express the scheme.
         reason: why it cannot; empty where it can.
         nearest: as text, the nearest scheme that it can express; empty where it can express the scheme itself, or none.
+        note: what else is needed for the flags to have their effect; empty where nothing is.
     """
 
     runtime: str
     flags: tuple[str, ...] = ()
     reason: str = ""
     nearest: str = ""
+    note: str = ""
 
 
 def runtime_flags(
@@ -105,7 +107,7 @@ def _flags(runtime: str, plan: Plan, config: PreTrainedConfig, target: Target) -
             raise SchemeError(f"{rotation.name}: its factor asks for {reach} tokens, more than {FAR}: lower it")
         flags, reason = FLAGS[runtime](rotation, config, target, reach)
         if flags:
-            return RuntimeFlags(runtime, flags)
+            return RuntimeFlags(runtime, flags, note=_capped(flags, config, reach) if runtime == "llama.cpp" else "")
     factor = max(1.0, (target.length or 4 * start.trained_length) / start.original_length)
     nearest = "" if runtime == "llama.cpp" and _kind(config) in FACTORS else f"yarn(factor={factor:g})"
     return RuntimeFlags(runtime, reason=reason, nearest=nearest)
@@ -238,6 +240,20 @@ def _llama_cpp(rotation: Rotation, config: PreTrainedConfig, target: Target, rea
         ramp = ("--yarn-beta-fast", f"{fast:g}", "--yarn-beta-slow", f"{slow:g}")
         return (*context, "--rope-scaling", "yarn", "--rope-scale", f"{rotation.factor:g}", *length, *ramp), ""
     return (), f"llama.cpp takes a linear factor, another base or YaRN, and {rotation.name} is none of them here"
+
+
+def _capped(flags: tuple[str, ...], config: PreTrainedConfig, reach: int) -> str:
+    """What llama.cpp's server does to a context that the file does not promise; YaRN's flags alone promise more.
+
+    Source: seen with llama.cpp of October 2026 (experiments/audit); ggml-org/llama.cpp#17459.
+    """
+    promised = getattr(config.get_text_config(decoder=True), "max_position_embeddings", None)
+    if promised is None or reach <= promised or "yarn" in flags:
+        return ""
+    return (
+        f"llama-server reads at most {promised} tokens, the file's context_length, whatever -c says: raise that number "
+        "in the file"
+    )
 
 
 def _is_its_yarn(rotation: Rotation, theta: float) -> TypeGuard[YaRN]:
