@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from longspan import Geometry, Plan, Scheme, parse
-from longspan.errors import NotationError, SchemeError
+from longspan.errors import NotationError, RefusalError, SchemeError
 from longspan.notation import format_plan, parse_plan
 
 NEAR, FAR = parse("rope + window(4)"), parse("nope + log_length(8)")
@@ -108,3 +108,47 @@ def test_text_form_returns(names: list[str], tiled: bool) -> None:
     again = parse_plan(format_plan(plan))
     assert layers(again, len(names)) == layers(plan, len(names))
     assert again.num_layers == plan.num_layers
+
+
+MIXED = "tile('MMA', A=rope, M=mamba(states=8))"
+
+
+def test_mixers_take_the_place_of_schemes() -> None:
+    from longspan.mixers.mamba import Mamba
+
+    plan = Plan.tile("MMA", M=Mamba(states=8), A=parse("rope"))
+    assert parse_plan(MIXED) == plan
+    assert parse_plan(format_plan(plan)) == plan
+    assert parse_plan("mamba(states=8)") == Plan.everywhere(Mamba(states=8))
+    assert format_plan(Plan.everywhere(Mamba(states=8))) == "mamba(states=8)"
+    assert plan.mixers == (Mamba(states=8),)
+    assert [plan.at(index, 6) for index in range(6)] == 2 * [Mamba(states=8), Mamba(states=8), parse("rope")]
+    assert layers(plan.attention(6), 2) == 2 * [parse("rope")]
+    assert Plan.everywhere(NEAR).attention(6) == Plan.everywhere(NEAR)
+    assert Plan.everywhere(Mamba()).attention(6) == Plan.everywhere(Scheme())
+
+
+def test_what_needs_attention_refuses_mixers() -> None:
+    plan = parse_plan(MIXED, GEOMETRY)
+    assert plan.layer(2, 3) == parse("rope(500.0)")
+    for ask in (lambda: plan.layer(0, 3), lambda: plan.schemes):
+        with pytest.raises(RefusalError, match="mamba takes the place of attention"):
+            ask()
+
+
+@pytest.mark.parametrize("text", ["mamba", "rope + mamba", "mamba + rope"])
+def test_a_mixer_is_no_term_of_a_scheme(text: str) -> None:
+    with pytest.raises(NotationError, match=r"mamba in .* takes the place of a whole scheme"):
+        parse(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("mamba(sttes=8)", "mamba has no argument 'sttes'; did you mean 'states'"),
+        ("mamba(states=0)", "states must be at least 1"),
+    ],
+)
+def test_a_mixer_says_what_is_wrong(text: str, why: str) -> None:
+    with pytest.raises(SchemeError, match=why):
+        parse_plan(text)

@@ -14,14 +14,15 @@ from sys import float_info
 from types import NoneType, UnionType
 from typing import Any, Literal, TypeGuard, Union, get_args, get_origin, get_type_hints
 
-from longspan.catalogue import RECIPE, Method, everything, methods
+from longspan.catalogue import RECIPE, Method, everything, methods, mixers
+from longspan.descriptions import MIXERS
 from longspan.errors import NotationError, nearest, shown
 from longspan.geometry import Geometry
 from longspan.plan import Plan
 from longspan.rotation.nope import NoPE
 from longspan.rotation.rope import RoPE
 from longspan.scheme import Scheme
-from longspan.slots import Part
+from longspan.slots import Mixer, Part
 
 ADVICE = "write 'name(argument=value) + name'"
 """What to do about a scheme that cannot be read."""
@@ -52,9 +53,10 @@ def parse(text: str, geometry: Geometry | None = None, length: int | None = None
 def parse_plan(
     text: str, geometry: Geometry | None = None, length: int | None = None, num_layers: int | None = None
 ) -> Plan:
-    """The plan that a text describes: a scheme for all layers, a recipe of a plan, or a pattern with its schemes.
+    """The plan that a text describes: a scheme or a mixer for all layers, a recipe of a plan, or a pattern of them.
 
-    `tile` repeats its pattern over any number of layers, `per_layer` spells out all of them.
+    `tile` repeats its pattern over any number of layers, `per_layer` spells out all of them. A mixer stands alone, as
+    in "mamba(states=8)" or "tile('MMA', M=mamba, A=rope)".
 
     >>> parse_plan("tile('SSL', S=rope + window(512), L=nope + log_length(512))").layer(2, num_layers=6).rotation
     NoPE()
@@ -64,7 +66,7 @@ def parse_plan(
     text, tree = _read(text)
     plan = _plan(tree, text, geometry, num_layers)
     if num_layers is not None:
-        plan.layer(0, num_layers)  # raises where the plan is made for another depth
+        plan.at(0, num_layers)  # raises where the plan is made for another depth
     if geometry is None:
         return plan
     return plan.fill(geometry, geometry.trained_length if length is None else length)
@@ -127,15 +129,19 @@ def format_plan(plan: Plan) -> str:
     >>> format_plan(Plan.tile("SSL", S=parse("rope"), L=parse("nope")))
     "tile('AAB', A=rope, B=nope)"
     """
-    distinct = list(dict.fromkeys(plan.schemes))
-    if len(plan.schemes) == 1 and plan.num_layers is None:
-        return format_scheme(distinct[0])
+    distinct = list(dict.fromkeys(plan.layers))
+    if len(plan.layers) == 1 and plan.num_layers is None:
+        return _format_layer(distinct[0])
     if len(distinct) > len(ascii_letters):
         raise NotationError(f"the text form of a plan has {len(ascii_letters)} letters, got {len(distinct)} schemes")
     letters = dict(zip(distinct, ascii_uppercase + ascii_lowercase, strict=False))
-    pattern = "".join(letters[scheme] for scheme in plan.schemes)
-    named = ", ".join(f"{letter}={format_scheme(scheme)}" for scheme, letter in letters.items())
+    pattern = "".join(letters[scheme] for scheme in plan.layers)
+    named = ", ".join(f"{letter}={_format_layer(scheme)}" for scheme, letter in letters.items())
     return f"{'tile' if plan.num_layers is None else 'per_layer'}({pattern!r}, {named})"
+
+
+def _format_layer(layer: Scheme | Mixer) -> str:
+    return _format_part(layer) if isinstance(layer, Mixer) else format_scheme(layer)
 
 
 def _format_part(part: Part) -> str:
@@ -189,7 +195,19 @@ def _plan(tree: ast.expr, text: str, geometry: Geometry | None, num_layers: int 
         if (method := methods().get(name.id)) and method.makes_plan:
             known = {"num_layers": num_layers, "trained_length": geometry and geometry.trained_length}
             return _made(method, tree, text, known)
-    return Plan.everywhere(Scheme.of(*_parts(tree, text, geometry)))
+    return Plan.everywhere(_layer(tree, text, geometry))
+
+
+def _layer(tree: ast.expr, text: str, geometry: Geometry | None) -> Scheme | Mixer:
+    """What one layer does: a mixer, where the text is one, or the scheme that its terms add up to."""
+    name = tree.func if isinstance(tree, ast.Call) else tree
+    if isinstance(name, ast.Name) and name.id in mixers():
+        return _made(_mixer(name.id), tree, text, {})
+    return Scheme.of(*_parts(tree, text, geometry))
+
+
+def _mixer(name: str) -> Method:
+    return next(method for method in everything() if method.slot == MIXERS and method.name == name)
 
 
 def _pattern(name: str, call: ast.Call, text: str, geometry: Geometry | None) -> Plan:
@@ -199,12 +217,9 @@ def _pattern(name: str, call: ast.Call, text: str, geometry: Geometry | None) ->
         raise NotationError(f"cannot read {shown(text)}: write {name}('SSL', S=scheme, L=scheme), a scheme per letter")
     if twice := [letter for letter in letters if letters.count(letter) > 1]:
         raise NotationError(f"{name}: {twice[0]} is given twice")
-    schemes = {
-        letter: Scheme.of(*_parts(each.value, text, geometry))
-        for letter, each in zip(letters, call.keywords, strict=True)
-    }
+    schemes = {letter: _layer(each.value, text, geometry) for letter, each in zip(letters, call.keywords, strict=True)}
     tiled = Plan.tile(pattern, **schemes)
-    return tiled if name == "tile" else Plan.per_layer(tiled.schemes)
+    return tiled if name == "tile" else Plan.per_layer(tiled.layers)
 
 
 def _parts(tree: ast.expr, text: str, geometry: Geometry | None) -> tuple[Part, ...]:
@@ -228,6 +243,11 @@ def _parts_of(term: ast.expr, text: str, geometry: Geometry | None) -> tuple[Par
             f"cannot read {shown(_source(term, text))} in {shown(text)}: a term starts with a method's name"
         )
     method = methods().get(name.id)
+    if method is None and name.id in mixers():
+        raise NotationError(
+            f"{name.id} in {shown(text)} takes the place of a whole scheme: give it alone where a plan is wanted, or "
+            "in a pattern, as in tile('MMA', M=mamba, A=rope)"
+        )
     if method is None:
         if beside := [method for method in everything() if method.name == name.id]:
             raise NotationError(

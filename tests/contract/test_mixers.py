@@ -242,3 +242,13 @@ def test_a_dtype_stays(name: str, dtype: torch.dtype) -> None:
         y, _ = mix(x, mixer, weights, mode=mode)
         assert y.dtype == dtype
         assert y.isfinite().all()
+
+
+@pytest.mark.parametrize("name", MIXERS)
+def test_a_layer_can_hold_the_learned_numbers(name: str) -> None:
+    """As parameters: some names, such as 'update', are methods of the module that holds them."""
+    mixer = MIXERS[name]().fill(GEOMETRY, LENGTH)
+    assert isinstance(mixer, Mixer)
+    weights = mixer.initial_weights(2, 4)
+    assert dict(torch.nn.ParameterDict(weights).named_parameters()).keys() == weights.keys()
+    assert all(value.is_floating_point() for value in weights.values())

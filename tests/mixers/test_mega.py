@@ -45,7 +45,7 @@ def by_hand(x: np.ndarray, own: dict[str, np.ndarray], attention: str, chunk: in
             laplace = 0.5 * (1 + erf((scores - 0.5**0.5) / (0.25 / pi) ** 0.5 / 2**0.5))
             weights = np.maximum(scores, 0) ** 2 if attention == "relu2" else laplace
         y[i] = weights @ value[seen]
-    reset, update = silu(moved @ own["reset"].T), sigmoid(moved @ own["update"].T)
+    reset, update = silu(moved @ own["reset"].T), sigmoid(moved @ own["blend"].T)
     candidate = silu(moved @ own["candidate"].T + (reset * y) @ own["out"].T)
     return update * (candidate - x)
 

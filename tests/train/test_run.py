@@ -19,7 +19,8 @@ from longspan.train.run import Run
 from longspan.train.settings import settings_of
 from small_runs import MODEL, settings
 
-PLANS = ("rope", "nope", "alibi", "kerple_log", "t5", "shaw", "xpos", "hwfa", "rope + key_norm", "rope + urpe")
+MIXED = "tile('MA', M=mamba(states=4), A=rope)"
+PLANS = ("rope", "nope", "alibi", "kerple_log", "t5", "shaw", "xpos", "hwfa", "rope + key_norm", "rope + urpe", MIXED)
 
 
 def losses(folder: Path) -> list[float]:

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float, Int64
+from jaxtyping import Float, Int, Int64
 from torch import Tensor
 
 from longspan.errors import RefusalError, SchemeError, ShapeError, nearest, shown
@@ -55,7 +55,7 @@ class SavedState:
         """Bytes that it holds."""
         return sum(value.nbytes for group in self.groups for value in group.tensors.values())
 
-    def select(self, rows: Int64[Tensor, " selected"]) -> "SavedState":
+    def select(self, rows: Int[Tensor, " selected"]) -> "SavedState":
         """The state of some rows in another order, as beam search asks for."""
         found = [(new, self._row(old)) for new, old in enumerate(rows.tolist())]
         return SavedState(self.mixer, _merged(Group((new,), tensors) for new, tensors in found))

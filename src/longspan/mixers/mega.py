@@ -76,7 +76,7 @@ class Mega(Mixer):
             return std * torch.randn(*shape, generator=generator)
 
         signs = 1.0 - 2 * (torch.arange(self.speeds) % 2)
-        shapes = {"z": width, "reset": value, "update": hidden, "candidate": hidden}
+        shapes = {"z": width, "reset": value, "blend": hidden, "candidate": hidden}
         return {
             "alpha": normal(hidden, self.speeds, std=0.2),
             "delta": normal(hidden, self.speeds, std=0.2),
@@ -191,7 +191,7 @@ def _read(x: Tensor, moved: Tensor, weights: Weights) -> tuple[Tensor, Tensor, T
 def _gated(x: Tensor, moved: Tensor, found: Tensor, weights: Weights) -> Tensor:
     reset = silu(moved @ weights["reset"].T)
     candidate = silu(moved @ weights["candidate"].T + (reset * found) @ weights["out"].T)
-    return (moved @ weights["update"].T).sigmoid() * (candidate - x)
+    return (moved @ weights["blend"].T).sigmoid() * (candidate - x)
 
 
 def _rotated(vector: Float[Tensor, " width"], places: Tensor) -> Float[Tensor, "tokens width"]:

@@ -14,10 +14,12 @@ from longspan.pretrained.anatomy.probe import probe
 from longspan.pretrained.attachment import Attachment, attachment_of
 from longspan.pretrained.design import add_learned, resolve_absolute, resolve_design
 from longspan.pretrained.division import divide
+from longspan.pretrained.mixing import num_mixers
 from longspan.pretrained.resolve import resolve
 from longspan.pretrained.self_test import check_plain_rotation
 from longspan.pretrained.target import Target, target_of
 from longspan.scheme import Scheme
+from longspan.slots import Mixer
 from longspan.slots.absolute import Absolute
 
 _Model = TypeVar("_Model", bound=nn.Module)
@@ -47,6 +49,8 @@ def extend(
     """
     check_arguments(model, length)
     present = attachment_of(model)
+    if present is not None and present.plan.mixers:
+        present.plan.schemes  # noqa: B018  (it refuses)
     anatomy = present.anatomy if present else probe(model)
     # What a rotation starts from is read off the model itself, never off the extension that it carries.
     target = replace(present.target, length=length) if present else target_of(anatomy, length)
@@ -98,7 +102,7 @@ def detach(model: _Model) -> _Model:
 
 def design(
     model: _Model,
-    plan: Plan | Scheme | str,
+    plan: Plan | Scheme | Mixer | str,
     *,
     absolute: Absolute | str | None = None,
     seed: int = 0,
@@ -111,7 +115,8 @@ def design(
 
     Arguments:
         model: a causal language model of transformers with rotary positions, made from its config.
-        plan: as in "alibi", "rope + key_norm", "hwfa" or "kerple_log".
+        plan: as in "alibi", "rope + key_norm", "hwfa" or "kerple_log", or with mixers in place of attention, as in
+            "retnet" or "tile('MMA', M=mamba, A=rope)".
         absolute: what is added to embeddings for their positions: "sinusoidal" or "learned"; None for nothing. A plan
             beside it that does not rotate is "nope".
         seed: of the learned numbers.
@@ -123,10 +128,18 @@ def design(
     check_untrained(model)
     anatomy = probe(model)
     target = target_of(anatomy, None)
-    resolved = resolve_design(plan, target, len(anatomy.layers))
-    check_plain_rotation(model, anatomy, target, divide(anatomy, resolved), backend)
+    depth = len(anatomy.layers)
+    resolved = resolve_design(plan, target, depth)
+    whole = replace(resolved, layers=tuple(Scheme() if isinstance(e, Mixer) else e for e in resolved.layers))
+    check_plain_rotation(model, anatomy, target, divide(anatomy, whole), backend)
     added = resolve_absolute(absolute, anatomy, target.geometry.trained_length)
+    if added is not None and resolved.mixers:
+        raise RefusalError(
+            f"{resolved.mixers[0].name} knows the order of tokens without positions: leave out absolute="
+        )
     add_learned(anatomy, resolved, added, seed)
+    attending = [i for i in range(depth) if isinstance(resolved.at(i, depth), Scheme)]
+    anatomy = replace(anatomy, layers=tuple(anatomy.layers[i] for i in attending))
     _install_design(model, anatomy, replace(target, design=resolved, absolute=added), backend)
     return model
 
@@ -153,7 +166,8 @@ def has_design(model: nn.Module) -> bool:
 
 def _install_design(model: nn.Module, anatomy: Anatomy, target: Target, backend: str) -> None:
     assert target.design is not None
-    Attachment(model, anatomy, target, target.design, divide(anatomy, target.design), backend).install()
+    work = divide(anatomy, target.design.attention(num_mixers(model) + len(anatomy.layers)))
+    Attachment(model, anatomy, target, target.design, work, backend).install()
 
 
 @contextmanager

@@ -14,6 +14,7 @@ from longspan.pretrained.anatomy.private_configs import swap_configs
 from longspan.pretrained.announced import AnnouncedLength
 from longspan.pretrained.division import Work, rotates, without_rotation
 from longspan.pretrained.latents.layer import InstalledHold, OnLatents
+from longspan.pretrained.mixing import mixer_modules, num_mixers
 from longspan.pretrained.running import temperature
 from longspan.pretrained.running.attention import IMPLEMENTATION, LAYER, Extended, Stock
 from longspan.pretrained.running.forward_pass import ForwardPasses
@@ -105,8 +106,9 @@ class Attachment:
 
     def _install_temperatures(self) -> None:
         """Exchange the softmax scale of layers that took it from the rotation that is replaced."""
+        attention = self.plan.attention(num_mixers(self.model) + len(self.anatomy.layers))
         for index, layer in enumerate(self.anatomy.layers):
-            rotation = self.plan.layer(index, len(self.anatomy.layers)).rotation
+            rotation = attention.layer(index, len(self.anatomy.layers)).rotation
             if layer.source and not layer.local_size and rotation != RoPE():
                 own = rope_origin(self.anatomy.base.config, layer.source.layer_type).own
                 if (changed := temperature.install(layer, own, rotation)) is not None:
@@ -128,7 +130,9 @@ class Attachment:
 
     def _install_layers(self) -> None:
         """Let each attention layer do what remains for it; layers with the same work share one object."""
-        if not self.work.changes_attention(self.anatomy):
+        for mixer in mixer_modules(self.model):
+            mixer.passes = self.passes
+        if not self.work.changes_attention(self.anatomy) and not self.plan.mixers:
             return
         self.anatomy.base.config._attn_implementation_internal = IMPLEMENTATION
         shared: dict[object, Extended] = {}

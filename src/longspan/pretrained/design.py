@@ -3,6 +3,7 @@
     model = LlamaForCausalLM(config)                   # untrained
     longspan.design(model, "alibi")                    # or "kerple_log", "nope", "xpos", "hwfa", "rope + key_norm" …
     longspan.design(model, "nope", absolute="sinusoidal")      # positions added to embeddings, or "learned"
+    longspan.design(model, "tile('MMA', M=mamba, A=rope)")      # mixers in place of attention
 
 Numbers that a part learns (KERPLE's, T5's, URPE's …) become parameters of each attention module, under the name
 `longspan`, so that optimizers, `state_dict` and checkpoints know them like all others.
@@ -21,14 +22,15 @@ from longspan.mask.all import All
 from longspan.notation import parse_plan, parts, read_value
 from longspan.plan import Plan
 from longspan.pretrained.absolute import SLOT, first_block
-from longspan.pretrained.anatomy.layers import Anatomy
+from longspan.pretrained.anatomy.layers import Anatomy, Layer
+from longspan.pretrained.mixing import MixerModule, replace_module
 from longspan.pretrained.running.learned import LEARNED, Learned
 from longspan.pretrained.target import Target
 from longspan.registry import registered
 from longspan.rotation.nope import NoPE
 from longspan.rotation.rope import RoPE
 from longspan.scheme import Scheme
-from longspan.slots import Part
+from longspan.slots import Mixer, Part
 from longspan.slots.absolute import Absolute
 
 FIXED = ("qk_norm", "cap", "bias", "direction", "normalizer", "reweight", "scale")
@@ -38,7 +40,7 @@ SPREAD = 0.02
 """The standard deviation of embeddings at the start, where a config does not name it."""
 
 
-def resolve_design(wanted: Plan | Scheme | str, target: Target, num_layers: int) -> Plan:
+def resolve_design(wanted: Plan | Scheme | Mixer | str, target: Target, num_layers: int) -> Plan:
     """Return the plan with its numbers filled in from the model that is going to be trained.
 
     `RoPE()` in it means the model's own rotation. A text without a rotation term means no rotation.
@@ -48,10 +50,11 @@ def resolve_design(wanted: Plan | Scheme | str, target: Target, num_layers: int)
     geometry = target.geometry
     if isinstance(wanted, str):
         wanted = parse_plan(wanted, geometry, None, num_layers)
-    plan = Plan.everywhere(wanted) if isinstance(wanted, Scheme) else wanted
-    plan.layer(0, num_layers)  # raises where the plan is made for another depth
+    plan = wanted if isinstance(wanted, Plan) else Plan.everywhere(wanted)
+    plan.at(0, num_layers)  # raises where the plan is made for another depth
     plan = plan.fill(geometry, geometry.trained_length)
-    return replace(plan, schemes=tuple(_own_rotation(scheme, target) for scheme in plan.schemes))
+    layers = (each if isinstance(each, Mixer) else _own_rotation(each, target) for each in plan.layers)
+    return replace(plan, layers=tuple(layers))
 
 
 def _own_rotation(scheme: Scheme, target: Target) -> Scheme:
@@ -89,7 +92,10 @@ def add_learned(anatomy: Anatomy, plan: Plan, absolute: Absolute | None, seed: i
     """Register what a design learns: a scheme on its attention module, positions on the first layer."""
     generator = torch.Generator().manual_seed(seed)
     for index, layer in enumerate(anatomy.layers):
-        scheme = plan.layer(index, len(anatomy.layers))
+        scheme = plan.at(index, len(anatomy.layers))
+        if isinstance(scheme, Mixer):
+            put_mixer(anatomy, layer, index, scheme, generator)
+            continue
         assert layer.layout is not None
         if weights := scheme.initial_weights(layer.num_heads, layer.layout.head_dim, generator):
             layer.module.add_module(LEARNED, Learned(weights))
@@ -99,6 +105,23 @@ def add_learned(anatomy: Anatomy, plan: Plan, absolute: Absolute | None, seed: i
         if own:
             weights = {f"{SLOT}.{name}": value for name, value in own.items()}
             first_block(anatomy).add_module(LEARNED, Learned(weights))
+
+
+def put_mixer(anatomy: Anatomy, layer: Layer, index: int, mixer: Mixer, generator: torch.Generator) -> None:
+    """Put a mixer in the place of an attention module; its learned numbers have the type of the module's weights.
+
+    Errors: RefusalError for a model whose attention modules do not have the arguments of Llama's, and for a layer whose
+    channels its heads do not divide.
+    """
+    hidden, heads = anatomy.base.config.get_text_config(decoder=True).hidden_size, layer.num_heads
+    if hidden % heads:
+        raise RefusalError(f"{mixer.name} needs channels that heads divide: {heads} heads do not divide {hidden}")
+    own = next(layer.module.parameters())
+    weights = {
+        name: value.to(device=own.device, dtype=own.dtype)
+        for name, value in mixer.initial_weights(heads, hidden // heads, generator).items()
+    }
+    replace_module(anatomy.base, layer.module, MixerModule(mixer, weights, index))
 
 
 def replace_answers(design: Plan, wanted: Plan | Scheme | str, target: Target, num_layers: int) -> Plan:

@@ -72,7 +72,7 @@ def divide(anatomy: Anatomy, plan: Plan) -> Work:
     Errors: RefusalError where no layer sees everything, where the checkpoint changes its own frequencies with the
     length, and where attention would have to do what only the model can.
     """
-    if all(layer.local_size for layer in anatomy.layers):
+    if anatomy.layers and all(layer.local_size for layer in anatomy.layers):
         raise RefusalError("every attention layer of this model has a sliding window: there is nothing to extend")
     depth = len(anatomy.layers)
     schemes = [_scheme_of(layer, plan.layer(i, depth)) for i, layer in enumerate(anatomy.layers)]

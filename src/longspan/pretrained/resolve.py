@@ -34,7 +34,7 @@ def resolve(wanted: Plan | Scheme | str, target: Target, num_layers: int) -> Pla
         scheme = replace(wanted, rotation=RoPE()) if wanted.rotation == NoPE() else wanted
         return Plan.everywhere(_resolved(scheme, target))
     wanted.layer(0, num_layers)  # raises where the plan is made for another depth
-    return replace(wanted, schemes=tuple(_resolved(scheme, target) for scheme in wanted.schemes))
+    return replace(wanted, layers=tuple(_resolved(scheme, target) for scheme in wanted.schemes))
 
 
 def _read(text: str, target: Target, num_layers: int) -> Plan | Scheme:

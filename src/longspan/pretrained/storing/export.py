@@ -19,7 +19,8 @@ def stock_config(attachment: Attachment) -> dict[str, Any] | None:
     They are checked: a rotary module of the model's own class, made from them, has the extension's frequencies.
     """
     work = attachment.work
-    if not work.stock or not work.rotations or attachment.target.absolute is not None:
+    own = attachment.target.absolute is not None or attachment.plan.mixers
+    if not work.stock or not work.rotations or own:
         return None
     text = attachment.own_config(attachment.anatomy.base).get_text_config(decoder=True)
     trial = copy.deepcopy(text)

@@ -21,6 +21,7 @@ from longspan.pretrained.storing.design import FILE as LEARNED_FILE
 from longspan.pretrained.storing.design import load_learned, take_design
 from longspan.pretrained.storing.gguf import load_gguf, load_gguf_tokenizer, read_gguf_config
 from longspan.pretrained.storing.keeping import FIELD, ORIGINAL, VERSION
+from longspan.pretrained.storing.mixed import has_mixers, load_mixed
 
 
 def save(model: PreTrainedModel, folder: Path | str, *, tokenizer: Any = None) -> Path:
@@ -112,18 +113,22 @@ def load(
             config, extension = _config(source, trust_remote_code, settings)
             trained = take_design(config, source)
             require_safetensors(source, config, settings)
-            model = load_weights(
-                source,
-                source,
-                config=config,
-                dtype=dtype or "auto",
-                use_safetensors=True,
-                trust_remote_code=trust_remote_code,
-                **settings,
-            )
+            if trained is not None and has_mixers(trained):
+                model = load_mixed(source, config, trained, settings, dtype, backend)
+            else:
+                model = load_weights(
+                    source,
+                    source,
+                    config=config,
+                    dtype=dtype or "auto",
+                    use_safetensors=True,
+                    trust_remote_code=trust_remote_code,
+                    **settings,
+                )
+                if trained is not None:
+                    design(model, trained.plan, absolute=trained.absolute, backend=backend)
             if trained is not None:
-                made = design(model, trained.plan, absolute=trained.absolute, backend=backend)
-                load_learned(made, find(source, LEARNED_FILE, settings), source)
+                load_learned(model, find(source, LEARNED_FILE, settings), source)
         if scheme is None and extension is not None:
             scheme, length = extension["scheme"], length or extension.get("length")
         return model if scheme is None else extend(model, scheme, length=length, backend=backend)

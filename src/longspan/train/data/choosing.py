@@ -6,6 +6,7 @@ from typing import Any
 from longspan.errors import InputError
 from longspan.plan import Plan
 from longspan.prompts.task import PromptTask
+from longspan.slots import Mixer
 from longspan.task import task_of
 from longspan.train.data.answers import Answers, FilledIn, Written
 from longspan.train.data.batch import Reading
@@ -137,11 +138,12 @@ def _mask(tokenizer: Any) -> int:
 
 
 def sees_both_directions(plan: Plan, layers: int) -> bool:
-    """Whether the layers of a plan see what comes after a token.
+    """Whether the layers of a plan see what comes after a token; mixers do not.
 
     Errors: InputError where some do and others do not.
     """
-    causal = {plan.layer(i, layers).direction.causal for i in range(layers)}
+    found = [plan.at(i, layers) for i in range(layers)]
+    causal = {isinstance(layer, Mixer) or layer.direction.causal for layer in found}
     if len(causal) > 1:
         raise InputError("design.plan: some layers see later tokens and others do not: give all the same direction")
     return not causal.pop()

@@ -1,0 +1,166 @@
+"""A mixer in the place of an attention module of transformers, and its state in the model's cache."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from transformers.cache_utils import Cache, DynamicCache, DynamicLayer
+
+from longspan.compute.mix import SavedState, mix
+from longspan.compute.places import PADDING, Places
+from longspan.errors import RefusalError
+from longspan.pretrained.running.forward_pass import ForwardPasses
+from longspan.pretrained.running.learned import LEARNED, Learned
+from longspan.pretrained.running.mask import LazyMask
+from longspan.slots import Mixer
+
+
+class StateLayer(DynamicLayer):
+    """One layer of a cache: a mixer's state, and keys without channels, which count the tokens read."""
+
+    is_croppable = False
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.state: SavedState | None = None
+
+    def get_seq_length(self) -> int:
+        """Return the tokens read; transformers would take keys without channels for an empty layer."""
+        return 0 if self.keys is None else self.keys.shape[-2]
+
+    def reset(self) -> None:
+        """Forget all tokens."""
+        self.keys, self.values, self.state, self.is_initialized = None, None, None, False
+
+    def crop(self, tokens_to_remove: int) -> None:
+        """A state cannot be taken back.
+
+        Errors: RefusalError where tokens are to be removed.
+        """
+        if tokens_to_remove:
+            raise RefusalError("a mixer's state cannot forget its last tokens: decode without assistance")
+
+    def reorder_cache(self, beam_idx: Tensor) -> None:
+        """Take the rows of a batch in another order."""
+        self._select(beam_idx)
+
+    def batch_repeat_interleave(self, repeats: int) -> None:
+        """Repeat each row."""
+        self._select(torch.arange(len(self._counted())).repeat_interleave(repeats))
+
+    def batch_select_indices(self, indices: Tensor) -> None:
+        """Keep some rows."""
+        self._select(indices)
+
+    def _counted(self) -> Tensor:
+        return torch.empty(0) if self.keys is None else self.keys
+
+    def _select(self, rows: Tensor) -> None:
+        if self.keys is not None and self.values is not None:
+            self.keys, self.values = self.keys[rows.to(self.keys.device)], self.values[rows.to(self.values.device)]
+        self.state = None if self.state is None else self.state.select(rows)
+
+
+class MixerModule(nn.Module):
+    """A mixer with its learned numbers; it is called as attention modules of transformers are.
+
+    Arguments:
+        weights: the mixer's, at the start of training.
+        layer_idx: of the layer in the model's cache.
+    """
+
+    passes: ForwardPasses | None = None
+
+    def __init__(self, mixer: Mixer, weights: dict[str, Tensor], layer_idx: int) -> None:
+        super().__init__()
+        self.mixer, self.layer_idx = mixer, layer_idx
+        self.add_module(LEARNED, Learned({f"{mixer.slot}.{name}": value for name, value in weights.items()}))
+
+    def forward(
+        self, hidden_states: Tensor, attention_mask: Any = None, past_key_values: Any = None, **_: Any
+    ) -> tuple[Tensor, None]:
+        """Mix a layer's input; padding and packed documents are read off the model's mask.
+
+        Errors: RefusalError for a mask of pairs, a cache that holds no states, and a document that begins in a cache.
+        """
+        learned = self._modules[LEARNED]
+        assert isinstance(learned, Learned)
+        weights = {name.partition(".")[2]: value for name, value in learned.weights().items()}
+        x = hidden_states.to(next(iter(weights.values())).dtype)
+        layer = None if past_key_values is None else self._layer_of(past_key_values, x)
+        documents, padding = self._documents(attention_mask, x, layer is not None and layer.state is not None)
+        with torch.autocast(x.device.type, enabled=False):
+            y, state = mix(
+                x,
+                self.mixer,
+                weights,
+                initial_state=None if layer is None else layer.state,
+                documents=documents,
+                padding=padding,
+                output_final_state=layer is not None,
+            )
+        if layer is not None:
+            layer.state = state
+        return y.to(hidden_states.dtype), None
+
+    def _layer_of(self, cache: Cache, x: Tensor) -> StateLayer:
+        """Count the new tokens in the cache, and return its layer."""
+        held = cache.layers
+        if len(held) == self.layer_idx and isinstance(cache, DynamicCache):
+            held.append(StateLayer())
+        elif len(held) > self.layer_idx and type(held[self.layer_idx]) is DynamicLayer:
+            held[self.layer_idx] = StateLayer()
+        found = held[self.layer_idx] if len(held) > self.layer_idx else None
+        if not isinstance(found, StateLayer):
+            raise RefusalError(f"a mixer keeps its state in a DynamicCache, not in a {type(cache).__name__}")
+        count = x.new_zeros(len(x), 1, x.shape[1], 0)
+        found.update(count, count)
+        return found
+
+    def _documents(self, mask: Any, x: Tensor, goes_on: bool) -> tuple[Tensor | None, Tensor | None]:
+        if mask is None:
+            return None, None
+        if not isinstance(mask, LazyMask):
+            raise RefusalError("a mixer has no pairs of tokens: give a mask of (batch, tokens), or none")
+        queries, keys = mask.places(self.passes and self.passes.current)
+        if goes_on:
+            _check_same(queries, keys)
+        document = queries.document.expand(len(x), -1)
+        padding = document == PADDING
+        several = (document.clamp(min=0) != document.clamp(min=0)[:, :1]).any()
+        return document.clamp(min=0) if several else None, padding if padding.any() else None
+
+
+def _check_same(queries: Places, keys: Places) -> None:
+    """Refuse a document that begins with these queries: the state is that of another one."""
+    count, before = queries.document.shape[1], keys.document.shape[1] - queries.document.shape[1]
+    if not before or not count:
+        return
+    known = keys.document[:, :before].max(1).values
+    first = torch.where(queries.document == PADDING, 2**62, queries.document).min(1).values
+    if ((known != PADDING) & (first != 2**62) & (first != known)).any():
+        raise RefusalError("a new document begins after what the cache holds: start with an empty cache")
+
+
+def mixer_modules(model: nn.Module) -> Iterator[MixerModule]:
+    """Yield the mixers of a model, layer by layer."""
+    yield from (module for module in model.modules() if isinstance(module, MixerModule))
+
+
+def num_mixers(model: nn.Module) -> int:
+    """Return the number of layers that have a mixer."""
+    return sum(1 for _ in mixer_modules(model))
+
+
+def replace_module(root: nn.Module, old: nn.Module, new: nn.Module) -> None:
+    """Put a module in the place of another one.
+
+    Errors: RefusalError where the model does not hold it.
+    """
+    for parent in root.modules():
+        for name, child in parent.named_children():
+            if child is old:
+                parent.add_module(name, new)
+                return
+    raise RefusalError(f"{type(old).__name__} is not a member of the model: no mixer can take its place")
