@@ -155,7 +155,6 @@ def test_heads_that_do_not_divide_the_channels_are_refused() -> None:
         "hidden_size": 32,
         "intermediate_size": 48,
         "num_hidden_layers": 1,
-        "num_attention_heads": 3,
     }
     config = Qwen3Config(vocab_size=50, num_attention_heads=3, num_key_value_heads=1, head_dim=8, **sizes)
     with pytest.raises(RefusalError, match="3 heads do not divide 32"):
