@@ -5,6 +5,7 @@ Values by the arguments of a function (`remember`), and tensors by the values th
 
 import functools
 from collections.abc import Callable, Hashable
+from dataclasses import dataclass
 from threading import Lock
 from typing import Any, TypeVar, cast
 
@@ -87,9 +88,36 @@ def forget() -> None:
         memo.cache_clear() if hasattr(memo, "cache_clear") else memo.clear()
 
 
-def numbers_of(*tensors: Tensor) -> tuple[bytes, ...]:
-    """The numbers of small tensors as a part of a key."""
-    return tuple(tensor.detach().double().cpu().numpy().tobytes() for tensor in tensors)
+@dataclass(frozen=True, eq=False)
+class _Numbers:
+    """The numbers that a tensor holds now, without reading them: equal until something is written to the tensor.
+
+    The tensor stays alive as long as this does, so that no other one takes its identity.
+    """
+
+    tensor: Tensor
+    version: int
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Numbers) and (self.tensor is other.tensor) and self.version == other.version
+
+    def __hash__(self) -> int:
+        return hash((id(self.tensor), self.version))
+
+
+def numbers_of(*tensors: Tensor) -> tuple[Hashable, ...]:
+    """The numbers of small tensors as a part of a key.
+
+    Numbers on a GPU are not read, for which the CPU would have to wait: there a key says which tensor holds them and
+    how often PyTorch saw it change. A change behind PyTorch's back, through `.data`, is not seen.
+    """
+    return tuple(_number_of(tensor) for tensor in tensors)
+
+
+def _number_of(tensor: Tensor) -> Hashable:
+    if tensor.is_cpu:
+        return tensor.detach().double().numpy().tobytes()
+    return _Numbers(tensor, 0 if tensor.is_inference() else tensor._version)
 
 
 def _size(tensors: tuple[Tensor, ...]) -> int:

@@ -99,7 +99,7 @@ class Cache:
             specs = (TensorSpec.of(query), *specs[1:])
         (batch, _, new, _), queries, before = key.shape, query.shape[2], self.length
         hidden = self._hidden(padding, key)
-        padded = None if hidden is None else hidden.cpu().numpy().tobytes()
+        padded = None if hidden is None else hidden.numpy().tobytes()
         positions = AppendedPositions(batch, before, new, queries, padded)
         self._keys, self._values = self._room(key, self._keys), self._room(value, self._values)
         keys, values = self._keys[:, :, : before + new], self._values[:, :, : before + new]
@@ -135,8 +135,8 @@ class Cache:
 
     def select(self, rows: Int64[Tensor, " rows"]) -> None:
         """Keep these rows of the batch, in this order, repeated or left out: beams, or many answers to one prompt."""
-        kept = (self._keys, self._values, self._padding)
-        self._keys, self._values, self._padding = (x if x is None else x[rows] for x in kept)
+        self._keys, self._values = (x if x is None else x[rows] for x in (self._keys, self._values))
+        self._padding = None if self._padding is None else self._padding[rows.cpu()]
         self._checked = ()
 
     def _attend_anew(
@@ -213,7 +213,7 @@ class Cache:
         return normalized[0].to(query.dtype), normalized[1].to(key.dtype)
 
     def _hidden(self, padding: Tensor | None, key: Tensor) -> Bool[Tensor, "batch length"] | None:
-        """Which keys are padding, old and new; None where none is."""
+        """Which keys are padding, old and new, on the CPU; None where none is."""
         (batch, _, new, _), old = key.shape, self._padding
         if padding is not None and not isinstance(padding, Tensor):
             raise ShapeError(f"padding must be a tensor, got {type(padding).__name__}; torch.as_tensor makes one")
@@ -221,9 +221,9 @@ class Cache:
             raise ShapeError(f"padding must be ({batch}, {new}), one per new key, got {tuple(padding.shape)}")
         if padding is None and old is None:
             return None
-        nothing = key.new_zeros(batch, self.length + new, dtype=torch.bool)
+        nothing = torch.zeros(batch, self.length + new, dtype=torch.bool)
         old = nothing[:, : self.length] if old is None else old
-        return torch.cat([old, nothing[:, self.length :] if padding is None else padding], 1)
+        return torch.cat([old, nothing[:, self.length :] if padding is None else padding.cpu()], 1)
 
     def _room(self, new: Tensor, kept: Tensor | None) -> Tensor:
         """What is kept, with room for what is new."""

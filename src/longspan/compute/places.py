@@ -77,6 +77,13 @@ class Places:
         known = self.__dict__.get("run")
         return part if known is None else _spelled(part, replace(known, first=known.first + start, count=stop - start))
 
+    def to(self, device: torch.device) -> "Places":
+        """The same places on a device."""
+        if self.order.device == device:
+            return self
+        moved = Places(self.order.to(device), self.coordinate.to(device), self.document.to(device))
+        return _spelled(moved, self.run)
+
     def along(self, axis: int = 0) -> Shaped[Tensor, "batch tokens"]:
         """The position on one axis."""
         return self.coordinate[..., axis]
@@ -88,8 +95,8 @@ def contiguous(count: int, device: torch.device | None = None) -> Places:
     return _spelled(Places(order, order[..., None], torch.zeros_like(order)), Run(0, count))
 
 
-def _spelled(places: Places, run: Run) -> Places:
-    """The same places with a known run, so that it need not be read off the tensors."""
+def _spelled(places: Places, run: Run | None) -> Places:
+    """The same places with a known run, or none, so that it need not be read off the tensors."""
     places.__dict__["run"] = run
     return places
 

@@ -78,7 +78,8 @@ def prepare(request: Request) -> Prepared | None:
     sizes = request.query.shape[2], request.key.shape[2]
     if first and (first.start, first.stop, len(first.queries), len(first.keys)) == (0, batch, *sizes):
         return Prepared(found[0], _new_keys(request))
-    return Prepared(BatchedSteps(tuple(map(_of_rows, groups, found))), _new_keys(request))
+    of_rows = (_of_rows(group, step, request.query.device) for group, step in zip(groups, found, strict=True))
+    return Prepared(BatchedSteps(tuple(of_rows)), _new_keys(request))
 
 
 def prepare_call(x: Inputs, backend: str = "auto") -> Prepared | None:
@@ -93,8 +94,8 @@ def prepare_call(x: Inputs, backend: str = "auto") -> Prepared | None:
 def _is_few_queries(request: Request) -> bool:
     specs = request.query, request.key, request.value
     differentiated = any(spec.differentiated for spec in (*specs, *(spec for _, spec in request.weights)))
-    # Steps call the kernel of the CPU, which reads other numbers where the channels of a token are apart.
-    readable = request.query.device.type == "cpu" and all(spec.stride == 1 for spec in specs)
+    # The kernel of the CPU reads other numbers where the channels of a token are apart.
+    readable = request.query.device.type != "meta" and all(spec.stride == 1 for spec in specs)
     few = request.query.shape[2] <= MOST_QUERIES and request.backend in ("auto", "tiles")
     return few and readable and not differentiated
 
@@ -127,8 +128,9 @@ def _builder(request: Request, group: RowGroup) -> StepBuilder:
     )
 
 
-def _of_rows(group: RowGroup, step: DecodingStep) -> StepOfRows:
-    return StepOfRows(slice(group.start, group.stop), group.queries.index, group.keys.index, step)
+def _of_rows(group: RowGroup, step: DecodingStep, device: torch.device) -> StepOfRows:
+    queries, keys = (x.index if isinstance(x.index, slice) else x.index.to(device) for x in (group.queries, group.keys))
+    return StepOfRows(slice(group.start, group.stop), queries, keys, step)
 
 
 def _new_keys(request: Request) -> ReadyRotation | None:

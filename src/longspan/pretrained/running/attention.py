@@ -176,7 +176,7 @@ class Extended:
 
     def inputs(self, given: "LayerCall", value: Tensor, attention_mask: LazyMask) -> Inputs:
         """Return a call as the inputs of a backend, at the places of the pass that the model is in."""
-        places = attention_mask.places(self.passes.current)
+        places = (x.to(given.query.device) for x in attention_mask.places(self.passes.current))
         frames = (self.frame, self.frame)
         return Inputs(given.query, given.key, value, given.scheme, *places, given.weights, given.base_scale, *frames)
 

@@ -84,7 +84,7 @@ class ForwardPass:
         return true + padding.long().argmax(1, keepdim=True).to(true.device)
 
     def positions_of(self, offset: int | Tensor, slots: Tensor, counted: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the positions of the queries, and those of the keys in these slots of the cache.
+        """Return the positions of the queries, and those of the keys in these slots of the cache, on the CPU.
 
         Arguments:
             offset: the slot of the first query.
@@ -99,6 +99,7 @@ class ForwardPass:
         if self.positions is None:
             raise RefusalError("this model attended before its rotary module was given any positions")
         if not self._written:  # once, although several masks ask
+            self.positions = self.positions.cpu()
             self.cached, self._written = self.cached.written(offset, self.positions), True
         return self.positions, self.cached.at(slots)
 

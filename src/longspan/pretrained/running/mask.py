@@ -69,7 +69,7 @@ class LazyMask:
         return self._stock[implementation]
 
     def places(self, current: ForwardPass | None) -> tuple[Places, Places]:
-        """Return the places of queries and keys.
+        """Return the places of queries and keys, on the CPU: on a GPU, each question about them would wait for it.
 
         Arguments:
             current: the pass that the model is in. It is asked once: a backward pass that recomputes layers comes when
@@ -116,9 +116,10 @@ class LazyMask:
 
     def _find_places(self, current: ForwardPass) -> tuple[Places, Places]:
         asked = self.arguments
-        device, offset = asked.get("device", "cpu"), asked["q_offset"]
-        slots = torch.arange(asked["kv_length"], device=device) + asked["kv_offset"]
-        rows = torch.arange(asked["q_length"], device=device) + offset
+        offset = asked["q_offset"]
+        offset = offset.cpu() if isinstance(offset, Tensor) else offset
+        slots = torch.arange(asked["kv_length"]) + asked["kv_offset"]
+        rows = torch.arange(asked["q_length"]) + offset
         counted, document = self._counted(slots)
         later = slots > rows[-1]  # slots of a static cache that wait for tokens
         document = document.masked_fill(later, PADDING)
@@ -137,6 +138,7 @@ class LazyMask:
         padding = prepare_padding_mask(asked["attention_mask"], asked["kv_length"], asked["kv_offset"])
         if padding is None:
             return slots[None], torch.zeros_like(slots)[None]
+        padding = padding.cpu()
         before = padding.long().cumsum(1) - padding.long()
         return before[:, slots], torch.where(padding[:, slots], 0, PADDING)
 
@@ -145,8 +147,9 @@ class LazyMask:
         asked = self.arguments
         if asked["mask_function"] is causal_mask_function or asked.get("use_vmap"):
             return order, document
-        batch = torch.arange(asked["batch_size"], device=slots.device)[:, None]
-        joined = asked["mask_function"](batch, 0, slots[None], (slots - 1).clamp(min=0)[None])
+        device = asked.get("device", "cpu")  # where the numbers lie that the function compares
+        batch, here = torch.arange(asked["batch_size"], device=device)[:, None], slots[None].to(device)
+        joined = asked["mask_function"](batch, 0, here, (here - 1).clamp(min=0)).cpu()
         starts = ~joined.expand(asked["batch_size"], -1) & (slots > 0)
         if not starts.any():
             return order, document
@@ -163,6 +166,7 @@ class LazyMask:
             model = sdpa_mask(**{**wanted, "q_length": rows, "q_offset": self.arguments["q_offset"] + start})
             some = queries.slice(start, start + rows)
             assert model is not None  # asked not to skip
+            model = model.cpu()
             theirs = model & (some.document != PADDING)[:, None, :, None]
             first, end = local.interval(some.order, causal=True)
             near = ((keys.order >= first.min()) & (keys.order < end.max())).any(0).nonzero()

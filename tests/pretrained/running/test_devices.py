@@ -1,0 +1,76 @@
+"""Extended models on a device that is not the CPU: the same logits and losses, and how often a step waits for it."""
+
+import copy
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+import longspan
+from imitated_device import DEVICE, ImitatedDevice, here
+from longspan.measure.reader import Reader
+from longspan.measure.token_nll import token_nll
+from pretrained.models import tiny_llama, tokens
+from tiny import gemma2
+
+LENGTH = 128
+METHODS = [
+    "yarn(factor=4)",
+    "dynamic_ntk",
+    "rerope(window=8)",
+    "self_extend(8, 4) + log_length",
+    "rope + window(8, sinks=2)",
+]
+MODELS = {"llama": tiny_llama, "four layers": lambda: tiny_llama(num_hidden_layers=4), "gemma2": lambda: gemma2(97)}
+PADDING = torch.ones(2, 40, dtype=torch.long)
+PADDING[0, :7] = 0
+
+
+@torch.no_grad()
+def read(model: nn.Module, words: Tensor, mask: Tensor | None, device: ImitatedDevice | None = None) -> Tensor:
+    """Logits of a prompt and two more tokens; the device counts in the last step only."""
+    found, cache = [], None
+    for start, stop in ((0, 38), (38, 39), (39, 40)):
+        if device is not None:
+            device.waits.clear()
+        more = {} if mask is None else {"attention_mask": mask[:, :stop]}
+        out = model(input_ids=words[:, start:stop], past_key_values=cache, use_cache=True, **more)
+        found.append(out.logits)
+        cache = out.past_key_values
+    return torch.cat(found, 1)
+
+
+@pytest.mark.parametrize("mask", [None, PADDING], ids=["alone", "padded"])
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("name", MODELS)
+def test_logits_are_those_of_the_cpu_and_a_step_waits_for_what_the_caller_gave(
+    name: str, method: str, mask: Tensor | None
+) -> None:
+    """For the positions and the padding of a pass, once each, however many layers the model has."""
+    model, words = MODELS[name](), tokens(2, 40)
+    with longspan.attached(model, method, length=LENGTH):
+        wanted = read(model, words, mask)
+    with ImitatedDevice() as device:
+        moved = copy.deepcopy(model).to(DEVICE)
+        with longspan.attached(moved, method, length=LENGTH):
+            found = read(moved, words.to(DEVICE), None if mask is None else mask.to(DEVICE), device)
+    real = slice(None) if mask is None else mask.bool()
+    torch.testing.assert_close(here(found)[real], wanted[real], rtol=1e-3, atol=1e-3)
+    if name != "gemma2":  # whose cap only blocks can compute
+        assert device.waits.total() <= 1 + (mask is not None), device.waits
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_losses_and_texts_are_those_of_the_cpu(method: str) -> None:
+    model, words = tiny_llama(), tokens(1, 90)
+    options = {"max_new_tokens": 5, "do_sample": False, "pad_token_id": 0}
+    with longspan.attached(model, method, length=LENGTH):
+        losses = token_nll(Reader(model), words)
+        text = model.generate(words, **options)
+    with ImitatedDevice():
+        moved = copy.deepcopy(model).to(DEVICE)
+        with longspan.attached(moved, method, length=LENGTH):
+            found = token_nll(Reader(moved), words.to(DEVICE))
+            generated = here(moved.generate(words.to(DEVICE), **options))
+    assert torch.equal(generated, text)
+    torch.testing.assert_close(here(found), losses, rtol=1e-4, atol=1e-4)
