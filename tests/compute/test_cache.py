@@ -43,15 +43,15 @@ def test_a_step_rotates_the_keys_of_a_window_at_most(text: str, monkeypatch: pyt
     assert cache._keys is not None
     kept = cache._keys.untyped_storage().data_ptr()
     read = {"where it lies": 0, "copied": 0}
-    few_queries = prepared_module.few_queries
+    operation = prepared_module.operation
 
     def watched(query: Tensor, key: Tensor, *rest: Any, **options: Any) -> tuple[Tensor, Tensor]:
         where = "where it lies" if key.untyped_storage().data_ptr() == kept else "copied"
         read[where] += key.shape[0] * key.shape[2]
-        return few_queries(query, key, *rest, **options)
+        return operation(query, key, *rest, **options)
 
     wanted = attend(x[0][:, :, -1:], x[1], x[2], text)
-    monkeypatch.setattr(prepared_module, "few_queries", watched)
+    monkeypatch.setattr(prepared_module, "operation", watched)
     torch.testing.assert_close(cache.attend(*last(x, 1)), wanted, rtol=1e-10, atol=1e-10)
     assert read["copied"] == NEAR[text]
     assert read["where it lies"] > 0

@@ -17,7 +17,8 @@ from longspan.compute.attend import choose, run
 from longspan.compute.decoding.prepare import prepare
 from longspan.compute.decoding.prepared import Prepared
 from longspan.compute.inputs import Inputs
-from longspan.compute.kernels.few_queries import few_queries, written_out
+from longspan.compute.kernels import cpu
+from longspan.compute.kernels.few_queries import few_queries
 
 FEW = max(2, PER_METHOD // 2)
 
@@ -92,11 +93,12 @@ def read(
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16, torch.float16])
-def test_a_step_written_out_is_the_kernel_of_the_cpu(dtype: torch.dtype) -> None:
+def test_few_queries_written_out_are_the_kernel_of_the_cpu(dtype: torch.dtype) -> None:
     query, key, value = (torch.randn(2, heads, count, 16).to(dtype) for heads, count in ((6, 3), (2, 40), (2, 40)))
     mask = torch.randn(1, 6, 3, 40).to(torch.promote_types(dtype, torch.float32))
     mask[..., 30:] = -torch.inf
     for bias in (None, mask):
-        found, wanted = written_out(query, key, value, 0.3, bias), few_queries(query, key, value, 0.3, bias)
+        found = few_queries(query, key, value, 0.3, bias)
+        wanted = cpu.operation(query, key, value, 0.0, False, attn_mask=bias, scale=0.3)
         for one, other in zip(found, wanted, strict=True):
             torch.testing.assert_close(one, other.to(one.dtype), rtol=0, atol=32 * torch.finfo(dtype).eps)

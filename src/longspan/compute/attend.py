@@ -18,6 +18,7 @@ from longspan.compute.fused.attention import Fused
 from longspan.compute.inputs import Call, GivenPositions, Inputs, check_tensors, has_data
 from longspan.compute.kernels import cpu
 from longspan.compute.kernels.kernel import KERNELS, Kernel
+from longspan.compute.self_test import Kind, trusted
 from longspan.compute.tiling import decompose
 from longspan.compute.tiling.lowering import Span
 from longspan.compute.tiling.softmax import SpanSoftmax, needs_steps_of_one, nothing, refusal
@@ -151,20 +152,29 @@ def choose(inputs: Inputs, backend: str = "auto") -> Choice:
         )
     if backend in DENSE:
         return Choice(backend, "asked for by name")
+    if backend != "auto":
+        found = _served(inputs, backend)
+        if isinstance(found, Choice):
+            return found
+        raise RefusalError(f'{backend} refuses {format_scheme(inputs.scheme)}: {found}; backend="blocks" accepts it')
+    device, reasons = inputs.query.device, []
+    for name in ("tiles",) if device.type == "cpu" else ("triton", "tiles"):
+        found = _served(inputs, name)
+        if isinstance(found, Choice):
+            if device.type == "cpu" or trusted(Kind.of(inputs), name, run):
+                return found
+            found = f"it fails its self-test on {device}"
+        reasons.append(f"not {name}: {found}")
+    return Choice("blocks", "; ".join(reasons))
+
+
+def _served(inputs: Inputs, backend: str) -> Choice | str:
+    """The choice of tiles or of the Triton kernel; or why it cannot serve the inputs."""
     if backend == "triton":
         found = fused.plan(inputs)
-        if isinstance(found, Fused):
-            return Choice("triton", "asked for by name", fused=found)
-        raise RefusalError(f'triton refuses {format_scheme(inputs.scheme)}: {found}; backend="blocks" accepts it')
-    if backend == "auto" and inputs.query.device.type != "cpu":
-        why = f"not tiles: on {inputs.query.device} they are taken only by name, no GPU has tested them yet"
-        return Choice("blocks", why)
+        return Choice("triton", "one launch computes all pairs", fused=found) if isinstance(found, Fused) else found
     tiled = plan(inputs)
-    if isinstance(tiled, Tiled):
-        return Choice("tiles", "every pair lies in a flash tile", tiled)
-    if backend == "auto":
-        return Choice("blocks", f"not tiles: {tiled.reason}")
-    raise RefusalError(f'tiles refuses {format_scheme(inputs.scheme)}: {tiled.reason}; backend="blocks" accepts it')
+    return Choice("tiles", "every pair lies in a flash tile", tiled) if isinstance(tiled, Tiled) else tiled.reason
 
 
 class Refusal(NamedTuple):

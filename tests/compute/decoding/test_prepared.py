@@ -196,15 +196,15 @@ def test_a_cache_in_its_frame_is_read_where_it_lies(text: str, monkeypatch: pyte
     )
     x = Inputs(query, key, raw.value, raw.scheme, raw.queries, raw.keys, raw.weights, 0.3, frame, frame)
     read = {"key": 0, "value": 0, "copied": 0}
-    few_queries = prepared_module.few_queries
+    operation = prepared_module.operation
 
     def watched(q: Tensor, k: Tensor, v: Tensor, *rest: Any, **options: Any) -> tuple[Tensor, Tensor]:
         for name, part, cache in (("key", k, key), ("value", v, raw.value)):
             mine = part.untyped_storage().data_ptr() == cache.untyped_storage().data_ptr()
             read[name if mine else "copied"] += part.shape[0] * part.shape[2]
-        return few_queries(q, k, v, *rest, **options)
+        return operation(q, k, v, *rest, **options)
 
-    monkeypatch.setattr(prepared_module, "few_queries", watched)
+    monkeypatch.setattr(prepared_module, "operation", watched)
     out = decode(x)
     assert out is not None
     torch.testing.assert_close(out, reference(raw), rtol=1e-11, atol=1e-11)

@@ -15,7 +15,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from longspan.compute.kernels.cpu import VECTOR
+from longspan.compute.kernels.cpu import VECTOR, operation
 from longspan.compute.kernels.few_queries import few_queries
 from longspan.compute.rotate import ReadyRotation
 from longspan.slots import Weights
@@ -197,9 +197,12 @@ class DecodingStep:
             mask = parts.side_by_side(mask, 0, axis=3)
         if read.hidden is not None:
             mask = read.hidden if mask is None else mask + read.hidden
-        out, lse = few_queries(query, key, value, scale, mask)
-        if query.is_cpu and (parts.size < VECTOR or read.partial) and not bool(lse.all()):
-            out = out.masked_fill(_sums(query, key).isnan()[..., None], nan)
+        if not query.is_cpu:
+            out, lse = few_queries(query, key, value, scale, mask)
+        else:
+            out, lse = operation(query, key, value, 0.0, False, attn_mask=mask, scale=scale)
+            if (parts.size < VECTOR or read.partial) and not bool(lse.all()):
+                out = out.masked_fill(_sums(query, key).isnan()[..., None], nan)
         for row in read.blind:  # the kernel gives such a row any numbers
             out[:, :, row :: self.rows], lse[:, :, row :: self.rows] = 0.0, -inf
         return out, lse

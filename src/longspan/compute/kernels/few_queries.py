@@ -1,14 +1,12 @@
-"""Few queries over many keys, without a mask of causality: what a decoding step calls on each device.
+"""Few queries over many keys: what a decoding step calls on devices without a kernel of their own.
 
-The CPU has a fused kernel for it. On every other device the step is written out in PyTorch: few queries need no tiles,
-because their scores are no larger than their keys, and nothing here makes the CPU wait for the device.
+Written out in PyTorch: few queries need no tiles, because their scores are no larger than their keys. Nothing here
+makes the CPU wait for the device.
 """
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
-
-from longspan.compute.kernels import cpu
 
 
 def few_queries(
@@ -18,20 +16,10 @@ def few_queries(
     scale: float,
     mask: Float[Tensor, "..."] | None = None,
 ) -> tuple[Float[Tensor, "batch heads rows d"], Float[Tensor, "batch heads rows"]]:
-    """Output and log-sum-exp; the mask is added to the scores. A row that sees no key gets any numbers."""
-    if query.is_cpu:
-        return cpu.operation(query, key, value, 0.0, False, attn_mask=mask, scale=scale)
-    return written_out(query, key, value, scale, mask)
+    """Output and log-sum-exp, with sums in float32 at least; the mask is added to the scores.
 
-
-def written_out(
-    query: Float[Tensor, "batch heads rows d"],
-    key: Float[Tensor, "batch kv_heads keys d"],
-    value: Float[Tensor, "batch kv_heads keys d"],
-    scale: float,
-    mask: Float[Tensor, "..."] | None = None,
-) -> tuple[Float[Tensor, "batch heads rows d"], Float[Tensor, "batch heads rows"]]:
-    """The same on any device, with sums in float32 at least."""
+    A row that sees no key gets any numbers.
+    """
     shape, dtype = query.shape, torch.promote_types(query.dtype, torch.float32)
     shared = (*key.shape[:2], -1, shape[3])  # heads that share a key head become rows of one
     scores = query.to(dtype).reshape(shared) @ key.to(dtype).mT * scale
