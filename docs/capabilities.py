@@ -31,10 +31,12 @@ attention. *blocks*: the whole equation on blocks of rows, each computed again i
 scheme. A scheme takes tiles when all its parts do, and when coordinates step by one wherever its distance, its bias,
 its factors or its frequencies depend on them.
 
-The table is that of the CPU. On CUDA `auto` takes *blocks* for everything: the path of tiles through CUDA's kernels
-(FlashAttention-2 in 16 bits, the memory-efficient kernel in float32; float64 is refused) is written and checked against
-imitations of these kernels and against PyTorch's own shape functions, but **no GPU has run it yet**. Name
-`backend="tiles"` to take it; with a GPU present, `make test` runs the contract suite on it as well.
+The table is that of the CPU. On a GPU `auto` takes the Triton kernel, or tiles through CUDA's own kernels
+(FlashAttention-2 in 16 bits, the memory-efficient kernel in float32), only after a self-test on that GPU: outputs and
+gradients of a small call of the same kind have to agree with blocks of float64. Otherwise it takes *blocks* and warns.
+`longspan doctor` runs all self-tests and shows what is taken. The kernels are checked by interpretation, by compilation
+for several cards, and against imitations of CUDA's kernels and devices, but **no GPU has run them yet**; with a GPU
+present, `make test` runs the contract suite on it as well.
 
 | method | slot | path | why |
 |---|---|---|---|

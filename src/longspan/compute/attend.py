@@ -138,7 +138,10 @@ class Choice(NamedTuple):
 
 
 DENSE = {"reference": reference, "blocks": blocks}
-BACKENDS = (*DENSE, "tiles", "triton")
+FAST = ("triton", "tiles")
+"""Backends that serve some schemes, the fastest first."""
+
+BACKENDS = (*DENSE, *reversed(FAST))
 
 
 def choose(inputs: Inputs, backend: str = "auto") -> Choice:
@@ -158,7 +161,7 @@ def choose(inputs: Inputs, backend: str = "auto") -> Choice:
             return found
         raise RefusalError(f'{backend} refuses {format_scheme(inputs.scheme)}: {found}; backend="blocks" accepts it')
     device, reasons = inputs.query.device, []
-    for name in ("tiles",) if device.type == "cpu" else ("triton", "tiles"):
+    for name in ("tiles",) if device.type == "cpu" else FAST:
         found = _served(inputs, name)
         if isinstance(found, Choice):
             if device.type == "cpu" or trusted(Kind.of(inputs), name, run):

@@ -86,13 +86,15 @@ class Outcome:
 
     Arguments:
         error: largest difference from float64, as a share of the largest number; None where nothing was computed.
-        budget: the largest difference that passes.
+        budget: the largest difference that passes; 0 where nothing was computed.
         why: what was wrong; empty where the test passed.
+        refused: whether the backend says itself that it does not serve such calls.
     """
 
     error: float | None
     budget: float
     why: str = ""
+    refused: bool = False
 
     @property
     def passed(self) -> bool:
@@ -133,16 +135,16 @@ def self_test(kind: Kind, backend: str, run: Run) -> Outcome:
         run: computes inputs on a backend, by name.
     """
     given = kind.inputs()
+    try:
+        results = _results(_on(given, kind.device, kind.dtype), backend, run)
+    except RefusalError as refusal:
+        return Outcome(None, 0.0, str(refusal), refused=True)
+    except (RuntimeError, LongspanError, ValueError, TypeError, AssertionError) as error:  # a compiler may raise any
+        return Outcome(None, 0.0, f"it raised {type(error).__name__}: {str(error).strip().splitlines()[0]}")
     wanted = _results(given, "blocks", run)
     alternatives = _on(given, kind.device, kind.dtype), _rounded(given, kind.dtype)
     noise = max(_difference(_results(x, "blocks", run), wanted) for x in alternatives)
     budget = MARGIN * noise + LEAST
-    try:
-        results = _results(_on(given, kind.device, kind.dtype), backend, run)
-    except RefusalError as refusal:
-        return Outcome(None, budget, str(refusal))
-    except (RuntimeError, LongspanError, ValueError, TypeError, AssertionError) as error:  # a compiler may raise any
-        return Outcome(None, budget, f"it raised {type(error).__name__}: {str(error).strip().splitlines()[0]}")
     error = _difference(results, wanted)
     if not error <= budget:  # a NaN is no small number
         what = "outputs and gradients differ" if _difference(results[:1], wanted[:1]) > budget else "gradients differ"

@@ -1,6 +1,7 @@
 """Extended models on a device that is not the CPU: the same logits and losses, and how often a step waits for it."""
 
 import copy
+from typing import Any
 
 import pytest
 import torch
@@ -62,7 +63,8 @@ def test_logits_are_those_of_the_cpu_and_a_step_waits_for_what_the_caller_gave(
 
 @pytest.mark.parametrize("method", METHODS)
 def test_losses_and_texts_are_those_of_the_cpu(method: str) -> None:
-    model, words = tiny_llama(), tokens(1, 90)
+    model: Any = tiny_llama()
+    words = tokens(1, 90)
     options = {"max_new_tokens": 5, "do_sample": False, "pad_token_id": 0}
     with longspan.attached(model, method, length=LENGTH):
         losses = token_nll(Reader(model), words)
