@@ -58,7 +58,7 @@ def checks(asked: list[torch.device], length: int, progress: Callable[[str], Non
     Arguments:
         asked: the devices.
         length: tokens of the timed calls.
-        progress: is told what comes next.
+        progress: gets a line before each scheme.
     """
     planned = [(device, dtype, name) for device in asked for dtype in dtypes(device) for name in SCHEMES]
     start = time.monotonic()
