@@ -36,7 +36,9 @@ The table is that of the CPU. On a GPU `auto` takes the Triton kernel, or tiles 
 gradients of a small call of the same kind have to agree with blocks of float64. Otherwise it takes *blocks* and warns.
 `longspan doctor` runs all self-tests and shows what is taken. The kernels are checked by interpretation, by compilation
 for several cards, and against imitations of CUDA's kernels and devices, but **no GPU has run them yet**; with a GPU
-present, `make test` runs the contract suite on it as well.
+present, `make test` runs the contract suite on it as well. ROCm is "cuda" to PyTorch and goes the same way. Apple's mps
+and Intel's xpu take *blocks*, and their decoding steps are written out in PyTorch; the tests run both on an imitated
+device that is none of those.
 
 | method | slot | path | why |
 |---|---|---|---|
