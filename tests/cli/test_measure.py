@@ -119,6 +119,21 @@ def test_a_killed_survey_goes_on(longspan: Any, model: Path, texts: Path, tmp_pa
     assert numbers(out) == numbers(whole)
 
 
+def test_tasks_are_written_for_lm_evaluation_harness_and_nothing_is_measured(
+    longspan: Any, model: Path, tmp_path: Path
+) -> None:
+    out, tasks = tmp_path / "out", tmp_path / "tasks"
+    asked = ["measure", str(model), "--length", "256", "--docs", "2", "--out", str(out), "--lm-eval", str(tasks)]
+    outcome = longspan(*asked, "--task", "passkey")
+    assert outcome.code == 0, outcome.err
+    assert outcome.out.split() == ["longspan_passkey_256"]
+    assert sorted(path.name for path in tasks.iterdir()) == ["longspan_passkey_256.jsonl", "longspan_passkey_256.yaml"]
+    assert not out.exists()
+    refused = longspan(*asked, "--task", "parity")
+    assert refused.code != 0
+    assert "task parity is not answered in writing: lm-evaluation-harness cannot be given it" in refused.err
+
+
 def test_a_model_that_returns_nan_has_failed_and_has_no_number(longspan: Any, texts: Path, tmp_path: Path) -> None:
     broken, out = save_model(tmp_path / "broken", broken=True), tmp_path / "out"
     plain_alone = ["--length", "128", "--docs", "2", "--text", str(texts), "--out", str(out)]
