@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from longspan.cli import audit, bench, doctor, export, extend, measure, methods, report, search, train
+from longspan.cli import audit, bench, check, doctor, export, extend, measure, methods, report, search, train
 from longspan.cli.terminal import print_anything, say
 
 app = typer.Typer(
@@ -16,6 +16,7 @@ app = typer.Typer(
 )
 app.command("audit")(audit.audit)
 app.command("bench")(bench.bench)
+app.command("check")(check.check)
 app.command("doctor")(doctor.doctor)
 app.command("export")(export.export)
 app.command("extend")(extend.extend)

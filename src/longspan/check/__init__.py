@@ -1,0 +1,1 @@
+"""Laws of mixers, asked of other libraries."""
