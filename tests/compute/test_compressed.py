@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
@@ -29,6 +29,7 @@ def read(cache: CompressedCache, tensors: Three, sizes: list[int]) -> Tensor:
     return torch.cat([cache.attend(*part) for part in parts], 2)
 
 
+@settings(max_examples=20)
 @given(st.integers(1, 9), st.integers(1, 30), st.data())
 def test_a_code_for_every_far_key_is_rerope(window: int, tokens: int, data: st.DataObject) -> None:
     """However the text is cut: as a prompt, token by token, or in parts."""

@@ -9,10 +9,10 @@
     merged     W_UKᵀ W_Q and W_o W_UV are one matrix each: more multiplications than one after the other
     auto       absorbed for as many new tokens as it costs less (`longspan.compute.latent`), else expanded
 
-The cache holds d_c + d_R numbers per token. All forms are the same function; rotation stays outside of what is absorbed.
+The cache holds d_c + d_R numbers per token. All forms are the same function; what is rotated is not absorbed.
 
-Source: DeepSeek-AI 2024, "DeepSeek-V2", arXiv:2405.04434, section 2.1, eq. 9–19 and appendix C; queries without a latent
-of their own as in V2-Lite; kexue.fm/archives/10091.
+Source: DeepSeek-AI 2024, "DeepSeek-V2", arXiv:2405.04434, section 2.1, eq. 9–19 and appendix C; queries without a
+latent of their own as in V2-Lite; kexue.fm/archives/10091.
 """
 
 from dataclasses import dataclass
