@@ -6,7 +6,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from longspan.compute.streaming import NOTHING, StreamingSoftmax, recomputation_calls, without_a_cache
+from longspan.compute.recurrence.streaming import NOTHING, StreamingSoftmax, recomputation_calls, without_a_cache
 
 scores_of_keys = st.lists(st.sampled_from([-inf, -1000.0, -1.5, 0.0, 0.3, 2.0, 1000.0]), min_size=1, max_size=8)
 
