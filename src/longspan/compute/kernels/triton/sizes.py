@@ -30,7 +30,7 @@ FORWARD: Sizes = MappingProxyType(
         "plain": (Config(128, 64, 8, 3), Config(128, 32, 8, 2), Config(64, 16, 8, 1)),
         "changed": (Config(64, 32, 8, 1), Config(32, 32, 8, 1), Config(32, 32, 8, 1)),
         "decaying": (Config(128, 64, 8, 3), Config(64, 64, 8, 2), Config(64, 16, 8, 1)),
-        "float32": (Config(32, 32, 8, 1), Config(16, 32, 8, 1), Config(16, 16, 8, 1)),
+        "float32": (Config(32, 32, 8, 1), Config(16, 16, 8, 1), Config(16, 16, 8, 1)),
     }
 )
 
@@ -39,16 +39,16 @@ QUERY_GRADIENT: Sizes = MappingProxyType(
         "plain": (Config(64, 32, 4, 2), Config(64, 32, 8, 2), Config(32, 32, 8, 1)),
         "changed": (Config(32, 32, 8, 1), Config(32, 16, 8, 1), Config(32, 16, 8, 1)),
         "decaying": (Config(64, 32, 4, 2), Config(32, 32, 4, 1), Config(32, 16, 8, 1)),
-        "float32": (Config(32, 32, 8, 1), Config(16, 32, 8, 1), Config(16, 16, 8, 1)),
+        "float32": (Config(32, 32, 8, 1), Config(32, 32, 8, 1), Config(16, 16, 8, 1)),
     }
 )
 
 KEY_GRADIENT: Sizes = MappingProxyType(
     {
-        "plain": (Config(32, 64, 8, 1), Config(32, 32, 8, 1), Config(32, 16, 8, 1)),
+        "plain": (Config(32, 32, 8, 1), Config(32, 32, 8, 1), Config(32, 16, 8, 1)),
         "changed": (Config(32, 32, 4, 1), Config(32, 32, 8, 1), Config(16, 16, 8, 1)),
         "decaying": (Config(32, 32, 8, 1), Config(32, 32, 8, 1), Config(16, 16, 8, 1)),
-        "float32": (Config(16, 32, 8, 1), Config(16, 16, 8, 1), Config(16, 16, 8, 1)),
+        "float32": (Config(32, 32, 8, 1), Config(16, 16, 8, 1), Config(16, 16, 8, 1)),
     }
 )
 
