@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from safetensors.torch import load_file
 from torch import Tensor
@@ -68,23 +68,24 @@ def test_every_design_learns_and_is_loaded_as_it_was_trained(tmp_path: Path, pla
         assert torch.equal(load(tmp_path / "run" / "model")(input_ids=ids).logits, wanted)
 
 
+@example(packed=True, parts=4, bytes_of_a_slice=2**30)
 @given(packed=st.booleans(), parts=st.sampled_from([1, 2, 4]), bytes_of_a_slice=st.sampled_from([2**10, 2**14, 2**30]))
 def test_neither_parts_nor_slices_change_a_step(
     tmp_path_factory, packed: bool, parts: int, bytes_of_a_slice: int
 ) -> None:
     """Rows of packed documents are asked for different numbers of tokens, which all count the same."""
     folder = tmp_path_factory.mktemp("run")
+    at_once, in_parts = settings(folder, batch=4), settings(folder, batch=4, accumulate=parts)
     if packed:
-        settings(folder)
         for path in (folder / "texts").iterdir():
             path.unlink()
-        for number in range(9):
-            (folder / "texts" / f"{number}.txt").write_text("abcdefghi"[: 3 + number % 6])
-    whole = next(Run(settings(folder, batch=4), folder / "whole").train())
+        for number in range(24):  # rows of many short documents, and rows of one long one
+            text = "abcdefghijklmnop" if number > 17 else "abcdefghi"[number % 7 :][:2]
+            (folder / "texts" / f"{number:02}.txt").write_text(text)
+    whole = next(Run(at_once, folder / "whole").train())
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("longspan.train.loss.SLICE_BYTES", bytes_of_a_slice)
-        run = Run(settings(folder, batch=4, accumulate=parts), folder / "parts")
-        step = next(run.train())
+        step = next(Run(in_parts, folder / "parts").train())
     assert step.loss == pytest.approx(whole.loss, rel=1e-5)
     assert step.norm == pytest.approx(whole.norm, rel=1e-3)
 
