@@ -15,8 +15,10 @@ from transformers import DeepseekV3Config, PreTrainedModel, StaticCache
 from transformers.models.mistral4 import Mistral4Config, Mistral4ForCausalLM
 
 import longspan
+from longspan.measure.reader import Reader
+from longspan.measure.watching import watch
 from longspan.pretrained.attachment import attachment_of
-from longspan.pretrained.latents.expansion import latent_widths
+from longspan.pretrained.latents.expansion import EXPAND, latent_widths
 from longspan.pretrained.latents.layer import OnLatents
 from longspan.pretrained.running.attention import LAYER
 from pretrained.families import SMALL, matter, model_of, small_model
@@ -230,3 +232,19 @@ def test_eager_attention_keeps_its_weights() -> None:
     model.set_attn_implementation("eager")
     with longspan.attached(model, "rope"):
         assert model(input_ids=WORDS, output_attentions=True).attentions[0].shape == (1, 4, 40, 40)
+
+
+@pytest.mark.parametrize("scheme", ["rope", "rerope(window=6)"])
+def test_what_is_watched_are_keys(scheme: str) -> None:
+    """Diagnostics see each layer's weights over all keys, and the layers attend on latents afterwards as before."""
+    model: Any = small_model("deepseek_v3")
+    with torch.no_grad():
+        for name, weight in model.named_parameters():
+            if "q_b_proj" in name:
+                weight.zero_()
+    seen: list[float] = []
+    ids = WORDS[0].tolist()
+    watch(Reader(model), scheme, ids, lambda rows: seen.append(float((rows.weights[:, -1] - 1 / len(ids)).abs().max())))
+    assert len(seen) == 4
+    assert max(seen) < 1e-6  # scores are all 0, and the last query gives each key the same
+    assert EXPAND not in model.model.layers[0].self_attn.__dict__
