@@ -19,6 +19,9 @@ from torch import Tensor
 from longspan.compute.recurrence.scan import associative_scan
 from longspan.errors import ShapeError
 
+TOGETHER = 64
+"""Chunks computed at once: what lies between them stays in the caches of the processor, however long the text is."""
+
 
 def chunk_recurrence(
     query: Float[Tensor, "batch heads tokens features"],
@@ -42,12 +45,13 @@ def chunk_recurrence(
     tokens = query.shape[2]
     chunk = min(chunk, max(tokens, 1))
     whole = tokens - tokens % chunk
+    pieces = [(start, min(start + TOGETHER * chunk, whole), chunk) for start in range(0, whole, TOGETHER * chunk)]
+    pieces += [(whole, tokens, tokens - whole)] if whole < tokens else []
     outputs = []
-    for start, stop, size in ((0, whole, chunk), (whole, tokens, tokens - whole)):
-        if stop > start:
-            q, k, v = (each[:, :, start:stop].unflatten(2, (-1, size)) for each in (query, key, value))
-            y, state = _equal_chunks(q, k, v, decay, state)
-            outputs.append(y.flatten(2, 3))
+    for start, stop, size in pieces:
+        q, k, v = (each[:, :, start:stop].unflatten(2, (-1, size)) for each in (query, key, value))
+        y, state = _equal_chunks(q, k, v, decay, state)
+        outputs.append(y.flatten(2, 3))
     return torch.cat(outputs, 2) if outputs else value, state
 
 
