@@ -83,7 +83,7 @@ SCHEMES = [
     "alibi + softcap(2.0)",
     "t5 + window(9)",
     "rerope(window=5) + bidirectional",
-    "rope + bidirectional + window(5, sinks=4) + kerple_log",
+    "rope + bidirectional + window(2, sinks=5) + kerple_log",
     "cosine + learned(initial=3.0)",
 ]
 
