@@ -121,7 +121,7 @@ def said(short: Mapping[str, float], long: Mapping[str, float], failing: Set[str
             loss = (short if asked.length == 128 else long).get(asked.method, 5.0)
             return {
                 **found,
-                "result": {**found["result"], "second_half": loss, "loss": loss, "short": 0.0, "questions": []},
+                "result": {**found["result"], "second_half": loss, "loss": -loss, "short": 0.0, "questions": []},
             }
 
         return Results(cells, answer)
