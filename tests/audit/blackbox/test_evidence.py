@@ -4,7 +4,7 @@ from functools import partial
 
 import numpy as np
 import pytest
-from scipy.stats import t as student_t
+from scipy import stats
 
 from longspan.audit.blackbox.evidence import WORTH, Evidence, weigh
 
@@ -121,7 +121,7 @@ def test_a_hypothesis_is_behind_by_the_log_likelihood_of_its_remainders() -> Non
     off = 0.1 * numbers.choice((-1.0, 1.0), TOKENS)
     predicted[1] = predicted[0] + 0.3
     found = weigh(predicted[0] + off, predicted, REQUEST)
-    likelihood = partial(student_t.logpdf, df=3, scale=0.1 * 1.4826)
+    likelihood = partial(stats.t.logpdf, df=3, scale=0.1 * 1.4826)
     assert found.noise == pytest.approx(0.1 * 1.4826)
     assert [each.index for each in found.ranking] == [0, 1]
     assert found.ranking[1].behind == pytest.approx((likelihood(off) - likelihood(off - 0.3)).mean())
