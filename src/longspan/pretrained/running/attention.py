@@ -176,9 +176,9 @@ class Extended:
 
     def inputs(self, given: "LayerCall", value: Tensor, attention_mask: LazyMask) -> Inputs:
         """Return a call as the inputs of a backend, at the places of the pass that the model is in."""
-        places = (x.to(given.query.device) for x in attention_mask.places(self.passes.current))
-        frames = (self.frame, self.frame)
-        return Inputs(given.query, given.key, value, given.scheme, *places, given.weights, given.base_scale, *frames)
+        queries, keys = (x.to(given.query.device) for x in attention_mask.places(self.passes.current))
+        numbers = given.weights, given.base_scale, self.frame, self.frame
+        return Inputs(given.query, given.key, value, given.scheme, queries, keys, *numbers)
 
 
 @dataclass(frozen=True, eq=False)
