@@ -58,7 +58,7 @@ class PerturbMax(Normalizer):
             # log Φ(z_j − z_k + ε), (…, j, k); a key that is absent lets all others pass.
             passed = torch.special.log_ndtr(z[..., :, None] - z[..., None, :] + place)
             passed = passed.masked_fill(absent[..., None, :], 0.0)
-            own = torch.special.log_ndtr(z.new_tensor(place))
+            own = torch.special.log_ndtr(torch.tensor(place, dtype=torch.float64)).item()
             total = total + weight * (passed.sum(-1) - own).exp()
         total = total.masked_fill(absent, 0.0)
         return (total / total.sum(-1, keepdim=True)).to(scores.dtype)
