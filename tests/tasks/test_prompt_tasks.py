@@ -24,8 +24,10 @@ QUESTIONS = {Qa: str(FOLDER / "questions.json"), Qa2: str(FOLDER / "questions_2.
 TASKS: dict[str, Any] = {
     name: kind(QUESTIONS[kind]) if kind in QUESTIONS else kind() for name, kind in tasks_of(PromptTask).items()
 }
-SHORTEST = {"cwe": 2400, "vt": 1100}
+SHORTEST = {"cwe": 2400, "vt": 1100, "pathfinder": 2300}
 """Tokens that suffice for every tokenizer; bytes are the longest."""
+FEWEST_WORDS = {"pathfinder": 1100}
+"""Tokens of words that suffice, where 400 do not."""
 DIGESTS: dict[str, str] = json.loads((Path(__file__).parent / "digests.json").read_text(encoding="utf-8"))
 
 
@@ -149,7 +151,7 @@ def test_the_question_alone_is_a_part_of_the_prompt(name: str) -> None:
 def test_choices_are_measured_by_likelihood(name: str) -> None:
     """By the same code as facts in a text, with and without a cache."""
     given = material("words")
-    made = TASKS[name].example(given, 400, "0")
+    made = TASKS[name].example(given, FEWEST_WORDS.get(name, 400), "0")
     asked = made.question(given.encode)
     assert asked.length <= made.length
     assert (*asked.ids, *asked.questions[0].ids) == made.ids

@@ -12,6 +12,7 @@ from longspan.errors import InputError
 from longspan.pretrained.attach import design
 from longspan.task import task_of
 from longspan.train.data.answers import FilledIn, Written
+from longspan.train.data.choosing import chance
 from longspan.train.data.examples import Answered, Examples
 from longspan.train.data.self_pretraining import Inputs, Stages
 from longspan.train.data.tokenizers import symbol_tokenizer
@@ -112,3 +113,10 @@ def test_an_exam_asks_examples_that_were_not_trained_on() -> None:
     assert len(asked) == 20
     trained = {decoded(WRITTEN.batch(step, 1).inputs[0]) for step in range(60)}
     assert not {text.partition("Answer:")[0] for text in asked} & {text.partition("Answer:")[0] for text in trained}
+
+
+@pytest.mark.parametrize(
+    ("task", "share"), [("reverse", 0), ("parity", 1 / 2), ("listops", 1 / 10), ("pathfinder", 1 / 2)]
+)
+def test_chance_is_one_over_the_choices_however_long_the_shortest_example_is(task: str, share: float) -> None:
+    assert chance(task) == share

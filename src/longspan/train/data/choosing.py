@@ -5,7 +5,8 @@ from typing import Any
 
 from longspan.errors import InputError
 from longspan.plan import Plan
-from longspan.prompts.task import PromptTask
+from longspan.prompts.filler import Amount
+from longspan.prompts.task import PromptTask, Request
 from longspan.slots import Mixer
 from longspan.task import task_of
 from longspan.train.data.answers import Answers, FilledIn, Written
@@ -84,8 +85,8 @@ def answers_of(settings: Settings, tokenizer: Any, *, both: bool) -> Answers:
 
 def chance(task: str) -> float:
     """Return the share of answers that somebody who guesses has right: 0 where there are more than can be listed."""
-    choices = draft_of(_task(task), "chance", 10).choices
-    return 1 / len(choices) if choices else 0.0
+    draft = _task(task).draft(Request("chance", 0, "", ""), Amount())
+    return 1 / len(draft.choices) if draft is not None and draft.choices else 0.0
 
 
 def hiding_of(tokenizer: Any, share: float) -> Hiding:
