@@ -20,7 +20,20 @@ from longspan.train.settings import settings_of
 from small_runs import MODEL, settings
 
 MIXED = "tile('MA', M=mamba(states=4), A=rope)"
-PLANS = ("rope", "nope", "alibi", "kerple_log", "t5", "shaw", "xpos", "hwfa", "rope + key_norm", "rope + urpe", MIXED)
+PLANS = (
+    "rope",
+    "nope",
+    "alibi",
+    "kerple_log",
+    "t5",
+    "shaw",
+    "xpos",
+    "hwfa",
+    "rope + key_norm",
+    "rope + urpe",
+    MIXED,
+    "lru",
+)
 
 
 def losses(folder: Path) -> list[float]:

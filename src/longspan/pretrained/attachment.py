@@ -65,6 +65,11 @@ class Attachment:
         """The plan as text."""
         return format_plan(self.plan)
 
+    @property
+    def depth(self) -> int:
+        """The layers of the model, those that have a mixer as well."""
+        return num_mixers(self.model) + len(self.anatomy.layers)
+
     def own_config(self, module: nn.Module) -> Any:
         """Return the config that a module of the model has without the extension."""
         return next(value for owner, name, value in self._configs if owner is module and name == "config")
@@ -106,7 +111,7 @@ class Attachment:
 
     def _install_temperatures(self) -> None:
         """Exchange the softmax scale of layers that took it from the rotation that is replaced."""
-        attention = self.plan.attention(num_mixers(self.model) + len(self.anatomy.layers))
+        attention = self.plan.attention(self.depth)
         for index, layer in enumerate(self.anatomy.layers):
             rotation = attention.layer(index, len(self.anatomy.layers)).rotation
             if layer.source and not layer.local_size and rotation != RoPE():

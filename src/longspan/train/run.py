@@ -85,8 +85,7 @@ class Run:
         if not any(parameter.requires_grad for parameter in self.model.parameters()):
             raise InputError("no parameter of the model can be trained")
         folder.mkdir(parents=True, exist_ok=True)
-        layers = len(attachment.anatomy.layers)
-        self.reading = reading_of(settings, self.tokenizer, attachment.plan, layers, folder)
+        self.reading = reading_of(settings, self.tokenizer, attachment.plan, attachment.depth, folder)
         self.optimizers = optimizers_of(self.model, training)
         self.average: dict[str, Tensor] = {}
         if training.average:
@@ -103,7 +102,7 @@ class Run:
         """
         attachment = attachment_of(self.model)
         assert attachment is not None
-        return exam_of(self.settings, self.tokenizer, attachment.plan, len(attachment.anatomy.layers), self.folder)
+        return exam_of(self.settings, self.tokenizer, attachment.plan, attachment.depth, self.folder)
 
     @property
     def parameters(self) -> int:

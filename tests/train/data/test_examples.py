@@ -10,7 +10,7 @@ from longspan.task import task_of
 from longspan.train.data.examples import Examples, draft_of, is_held_out
 from longspan.train.data.tokenizers import byte_tokenizer, symbol_tokenizer
 
-TASKS = ("reverse", "copy", "addition", "parity", "sort", "bucket_sort", "even_pairs", "first_token")
+TASKS = ("reverse", "copy", "addition", "parity", "sort", "bucket_sort", "even_pairs", "first_token", "listops")
 BYTES = byte_tokenizer()
 
 
@@ -22,6 +22,7 @@ def task(text: str) -> PromptTask:
 
 @given(name=st.sampled_from(TASKS), symbols=st.integers(3, 60), seed=st.integers(0, 100))
 def test_a_list_has_as_many_symbols_as_asked(name: str, symbols: int, seed: int) -> None:
+    symbols += 100 if name == "listops" else 0  # a short expression may have no digit to put in
     draft = draft_of(task(name), f"x/{seed}", symbols)
     shown = "".join(draft.prompt.context).split()
     assert len(shown) == symbols
@@ -30,6 +31,19 @@ def test_a_list_has_as_many_symbols_as_asked(name: str, symbols: int, seed: int)
     if name == "addition":
         left, right = "".join(shown).split("+")
         assert int("".join(draft.answers[0].split())) == int(left) + int(right)
+
+
+@pytest.mark.parametrize("symbols", [2000, 8000])
+def test_expressions_grow_beyond_those_of_long_range_arena(symbols: int) -> None:
+    """Its longest have 2000 symbols and ten levels."""
+    shown = "".join(draft_of(task("listops"), "x", symbols).prompt.context).split()
+    assert len(shown) == symbols
+    level = deepest = 0
+    for symbol in shown:
+        level += symbol.startswith("[") - (symbol == "]")
+        deepest = max(deepest, level)
+    assert level == 0
+    assert deepest == 10
 
 
 @pytest.mark.parametrize("name", ["parity", "even_pairs", "reverse"])

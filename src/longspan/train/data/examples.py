@@ -15,6 +15,7 @@ from typing import Any
 from longspan.errors import InputError, shown
 from longspan.prompts.example import Draft
 from longspan.prompts.filler import Amount
+from longspan.prompts.fit import largest
 from longspan.prompts.task import PromptTask, Request
 
 TESTED = 8
@@ -89,11 +90,19 @@ def draft_of(task: PromptTask, seed: str, symbols: int) -> Draft:
     Errors: InputError where it has none of this length.
     """
     request = Request(seed, symbols, "", "")
-    least = task.draft(request, Amount())
-    shortest = None if least is None else len(least.prompt.context)
-    draft = None if shortest is None or symbols < shortest else task.draft(request, Amount(symbols - shortest))
+
+    def size(amount: Amount) -> float:
+        found = task.draft(request, amount)
+        return float("inf") if found is None else len(found.prompt.context)
+
+    shortest = size(Amount())
+    draft = task.draft(request, Amount(symbols - int(shortest))) if shortest <= symbols else None
+    if shortest <= symbols and (draft is None or len(draft.prompt.context) != symbols):
+        units = largest(lambda units: size(Amount(units)), symbols)  # a unit has several symbols, a word has one
+        assert units is not None  # none at all fits
+        draft = task.draft(request, Amount(units, symbols - int(size(Amount(units)))))
     if draft is None or len(draft.prompt.context) != symbols:
-        raise InputError(f"{task.name} has no list of {symbols} symbols; its shortest has {shortest}")
+        raise InputError(f"{task.name} has no list of {symbols} symbols; its shortest has {shortest:g}")
     return draft
 
 
