@@ -26,7 +26,8 @@ def page() -> str:
     grids = sorted(FOLDER.glob("results/measuring-depths-*.json"))
     attention = "".join(_section(json.loads(path.read_text())) for path in results)
     depths = "".join(_grid(json.loads(path.read_text())) for path in grids)
-    return HEAD + attention + _model_section() + _training_section() + depths + _gpu_section()
+    measured = attention + _model_section() + _training_section() + _latent_section()
+    return HEAD + measured + depths + _gpu_section()
 
 
 MATRIX_RATE = {"sm_80": 2048, "sm_90": 4096}
@@ -118,6 +119,26 @@ def _training_section() -> str:
     for each in found["memory"]:
         cells = [f"{size / 1e6:.0f} ({size / int(n):.0f})" for n, size in each["bytes"].items()]
         lines.append(f"| {each['plan']} | {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
+
+
+def _latent_section() -> str:
+    """A step on cached latents, over a step that expands them."""
+    found = json.loads((FOLDER / "results" / "mla.json").read_text())
+    lines = [
+        f"\n## `{found['command']}`\n\nA decoding step of one layer with the attention of DeepSeek-V2-Lite inside "
+        "`attached`, which reads the latents that it cached, over the same step of transformers, which expands them to "
+        "keys and values of all heads in each step. How many times as fast, with quartiles of interleaved rounds, and "
+        "the largest difference of the logits in units of their deviation. "
+        f"{found['hardware']}, torch {found['torch']}, Python {found['python']}, load average "
+        f"{found['load_average']:.1f} at the start.\n",
+        "| cached tokens | times as fast | step, ms | transformers, ms | difference |",
+        "|---|---|---|---|---|",
+    ]
+    for row in found["rows"]:
+        faster = f"{1 / row['ratio']:.1f} [{1 / row['high']:.1f}, {1 / row['low']:.1f}]"
+        times = f"{1e3 * row['seconds']:.0f} | {1e3 * row['baseline_seconds']:.0f}"
+        lines.append(f"| {row['length']} | {faster} | {times} | {found['differences'][str(row['length'])]:.1e} |")
     return "\n".join(lines) + "\n"
 
 
