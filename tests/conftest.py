@@ -1,15 +1,41 @@
 """Every test starts from the same seed; property tests try the same cases on every machine."""
 
 import os
+import sys
+from importlib.abc import Loader, MetaPathFinder
+from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
 
 import pytest
 import torch
 from hypothesis import Phase, settings
 
+
+class _FilesOnly(MetaPathFinder, Loader):
+    """Lets flash-linear-attention be found, whose files the tests read, but not imported.
+
+    transformers calls its kernels wherever the package can be imported, and they need a GPU.
+    """
+
+    def find_spec(self, fullname: str, path: object, target: object = None) -> ModuleSpec | None:
+        """Find the package with this loader in the place of its own."""
+        found = PathFinder.find_spec(fullname) if fullname == "fla" else None
+        if found is not None:
+            found.loader = self
+        return found
+
+    def create_module(self, spec: ModuleSpec) -> None:
+        """Refuse."""
+        raise ImportError(f"{spec.name} needs a GPU")
+
+    def exec_module(self, module: object) -> None:
+        """Never called."""
+
+
 # Where there is no GPU, Triton runs its kernels in an interpreter, if this is set before a kernel is imported.
 if not torch.cuda.is_available():
     os.environ.setdefault("TRITON_INTERPRET", "1")
+    sys.meta_path.insert(0, _FilesOnly())
 
 # Deadlines measure the machine, not the code.
 settings.register_profile("longspan", deadline=None, derandomize=True, print_blob=True)

@@ -149,5 +149,6 @@ def test_auto_says_why() -> None:
     far = torch.ones(1, 1, 4, 8, device="meta")
     assert choose(Inputs(far, far, far, Scheme(), *where, {}, 1.0))[:2] == (
         "blocks",
-        "not tiles: on meta they are taken only by name, no GPU has tested them yet",
+        "not triton: its kernels run on GPUs, the inputs are on meta; "
+        "not tiles: its flash kernels are those of CPU and CUDA, the inputs are on meta",
     )

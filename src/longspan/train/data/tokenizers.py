@@ -41,7 +41,7 @@ def byte_tokenizer(special: Sequence[str] = ()) -> PreTrainedTokenizerFast:
 def symbol_tokenizer(texts: Iterable[str]) -> PreTrainedTokenizerFast:
     """Return a tokenizer with one token for each word and each digit of some texts; what it decodes is the text.
 
-    >>> tokenizer = symbol_tokenizer(["sort: b a 12"])
+    >>> tokenizer = symbol_tokenizer(["sort: b a 12 21"])
     >>> tokenizer.decode(tokenizer("sort: a 21 b")["input_ids"])
     'sort: a 21 b'
     """
