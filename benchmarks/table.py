@@ -26,7 +26,7 @@ def page() -> str:
     grids = sorted(FOLDER.glob("results/measuring-depths-*.json"))
     attention = "".join(_section(json.loads(path.read_text())) for path in results)
     depths = "".join(_grid(json.loads(path.read_text())) for path in grids)
-    measured = attention + _model_section() + _training_section() + _latent_section()
+    measured = attention + _model_section() + _training_section() + _latent_section() + _mixer_section()
     return HEAD + measured + depths + _gpu_section()
 
 
@@ -139,6 +139,28 @@ def _latent_section() -> str:
         faster = f"{1 / row['ratio']:.1f} [{1 / row['high']:.1f}, {1 / row['low']:.1f}]"
         times = f"{1e3 * row['seconds']:.0f} | {1e3 * row['baseline_seconds']:.0f}"
         lines.append(f"| {row['length']} | {faster} | {times} | {found['differences'][str(row['length'])]:.1e} |")
+    return "\n".join(lines) + "\n"
+
+
+def _mixer_section() -> str:
+    """What mixers cost against length."""
+    found = json.loads((FOLDER / "results" / "mixers.json").read_text())
+    where, lengths = found["conditions"], found["lengths"]
+    lines = [
+        "\n## `python benchmarks/mixers.py`\n\nOne layer of 4 heads of 64 reads a text in chunks: its time over "
+        "that of a layer with plain causal attention, the slope of log time against log length, and the shortest "
+        "measured length at which it is faster. `over transformers` is the time over that of transformers' own layer with the same "
+        f"numbers at {lengths[0]} tokens. {where['hardware']}, torch {where['torch']}, Python {where['python']}, load "
+        f"average {where['load_average']:.1f} at the start.\n",
+        f"| mixer | slope | faster from | {' | '.join(map(str, lengths))} | over transformers |",
+        f"|---|---|---|{'---|' * len(lengths)}---|",
+    ]
+    for name, row in found["rows"].items():
+        shares = " | ".join(f"{share:.2f}" for share in row["to_attention"])
+        beside = row.get("to_transformers")
+        beside = "" if beside is None else f"{beside:.2f}"
+        first = row["beats_attention_from"] or ""
+        lines.append(f"| {name} | {row['slope']:.2f} | {first} | {shares} | {beside} |")
     return "\n".join(lines) + "\n"
 
 
