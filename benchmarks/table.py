@@ -149,9 +149,9 @@ def _mixer_section() -> str:
     lines = [
         "\n## `python benchmarks/mixers.py`\n\nOne layer of 4 heads of 64 reads a text in chunks: its time over "
         "that of a layer with plain causal attention, the slope of log time against log length, and the shortest "
-        "measured length at which it is faster. `over transformers` is the time over that of transformers' own layer with the same "
-        f"numbers at {lengths[0]} tokens. {where['hardware']}, torch {where['torch']}, Python {where['python']}, load "
-        f"average {where['load_average']:.1f} at the start.\n",
+        "measured length at which it is faster. `over transformers` is the time over that of transformers' own layer "
+        f"with the same numbers at {lengths[0]} tokens. {where['hardware']}, torch {where['torch']}, Python "
+        f"{where['python']}, load average {where['load_average']:.1f} at the start.\n",
         f"| mixer | slope | faster from | {' | '.join(map(str, lengths))} | over transformers |",
         f"|---|---|---|{'---|' * len(lengths)}---|",
     ]
