@@ -78,7 +78,9 @@ def test_a_wrong_kernel_fails(what: str, monkeypatch: pytest.MonkeyPatch) -> Non
     assert outcome.why.startswith("outputs and gradients differ" if what == "forward" else "gradients differ")
 
 
-@pytest.mark.parametrize("error", [RuntimeError("no kernel image"), ValueError("bad"), RefusalError("no")])
+@pytest.mark.parametrize(
+    "error", [RuntimeError("no kernel image"), ValueError("bad"), RefusalError("no"), Exception(), AssertionError()]
+)
 def test_a_kernel_that_raises_fails_with_its_message(error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(*args, **options) -> None:
         raise error
