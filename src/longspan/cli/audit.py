@@ -58,12 +58,18 @@ def audit(
 
     The model is built without its weights, at full size, and run on a few tokens, so that even a large one takes
     seconds and little memory. Every position field of its config is given other values to see whether it does anything.
+
     Exit code 0: no mistake was found. 1: at least one was; each is one line that begins with "failure". 2: MODEL cannot
     be read.
 
     With --server (or --runs-as) the server is audited: its log-probabilities on texts just beyond the trained length
     are compared with those of MODEL under each known mistake, and the nearest is named. Exit code 0: it does what
     --expect says. 1: it does something else. 2: it gives no log-probabilities, or cannot be reached.
+
+    Examples:
+
+        longspan audit MODEL --to 32k
+        longspan audit MODEL --server http://localhost:8000 --expect "yarn(factor=4)"
     """
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     if server is not None or runs_as is not None:

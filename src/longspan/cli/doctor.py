@@ -21,8 +21,7 @@ def doctor(
     """Test every fast attention backend on every device of this machine, and say what is taken and how fast it is.
 
     A backend passes where outputs and gradients of a small call agree with those of blocks in float64. Where none
-    passes, blocks are used. Exit code 1 where a self-test
-    failed.
+    passes, blocks are used. Exit code 1 where a self-test failed.
     """
     from dataclasses import asdict
 

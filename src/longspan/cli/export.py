@@ -31,6 +31,11 @@ def export(
     """Print the flags that vLLM, llama.cpp and SGLang need, or the nearest method where they cannot express this one.
 
     Given the results of 'longspan extend', it takes the best measured method that these runtimes can express.
+
+    Examples:
+
+        longspan export MODEL --method yarn --to 32k
+        longspan export longspan-MODEL-32768
     """
     quiet_libraries()
     from longspan.errors import SchemeError

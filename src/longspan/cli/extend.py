@@ -41,6 +41,12 @@ def extend(
 
     The report compares them with the plain model and with truncation: the plain model on the last tokens, as many as
     it was trained on.
+
+    Examples:
+
+        longspan extend --to 4096 --budget 2
+        longspan extend MODEL --to 32k --text docs/
+        longspan extend MODEL --to 32k --text docs/ --method "rerope + log_length" --method yarn
     """
     if to is None:
         raise InputError("give the number of tokens to read, as in --to 32k")

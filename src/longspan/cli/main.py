@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from longspan.cli import audit, bench, check, doctor, export, extend, measure, methods, report, search, train
+from longspan.cli.help import help_text
 from longspan.cli.terminal import print_anything, say
 
 app = typer.Typer(
@@ -14,17 +15,20 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command("audit")(audit.audit)
-app.command("bench")(bench.bench)
-app.command("check")(check.check)
-app.command("doctor")(doctor.doctor)
-app.command("export")(export.export)
-app.command("extend")(extend.extend)
-app.command("measure")(measure.measure)
-app.command("methods")(methods.methods)
-app.command("report")(report.report)
-app.command("search")(search.search)
-app.command("train")(train.train)
+for verb in (
+    audit.audit,
+    bench.bench,
+    check.check,
+    doctor.doctor,
+    export.export,
+    extend.extend,
+    measure.measure,
+    methods.methods,
+    report.report,
+    search.search,
+    train.train,
+):
+    app.command(verb.__name__, help=help_text(verb))(verb)
 
 
 def _version(wanted: bool) -> bool:

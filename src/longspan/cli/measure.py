@@ -61,6 +61,11 @@ def measure(
     """Measure MODEL and methods on tasks and losses at several lengths, with certificates that hold at 95 %.
 
     A certificate says up to which length a score is good enough, and measuring stops as soon as that is decided.
+
+    Examples:
+
+        longspan measure MODEL --length 4k --length 16k
+        longspan measure MODEL --method yarn --task niah_depths --loss last_k --length 4k --length 16k --text docs/
     """
     quiet_libraries()
     if share is not None and threshold is not None:

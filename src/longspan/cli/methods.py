@@ -18,7 +18,12 @@ def methods(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON: a list of objects.")] = False,
 ) -> None:
-    """List every method, or explain one: formula, source, slot, arguments and the setting that changes nothing."""
+    """List every method, or explain one: formula, source, slot, arguments and the setting that changes nothing.
+
+    Example:
+
+        longspan methods "yarn + log_length"
+    """
     known = descriptions()
     names = None if name is None else _names(name)
     for each in names or ():

@@ -22,6 +22,10 @@ def report(
 
     Every method of every FOLDER is shown beside the others. Where the folders have read the same texts, differences to
     the first folder's method are paired by document; where they have not, the report says so. Nothing is measured.
+
+    Example:
+
+        longspan report longspan-MODEL-32768 longspan-OTHER-32768
     """
     from longspan.disk import write_atomically, writing
     from longspan.report.comparison.compare import compare

@@ -45,6 +45,11 @@ def search(
 
     Over frequencies, the result is a factor for each, which stock runtimes read as longrope. Over layers, it is a plan:
     which layer sees a window, which one maps distances. The verdict compares it with the best known method.
+
+    Examples:
+
+        longspan search MODEL --to 32k --text docs/
+        longspan search MODEL --to 32k --over layers
     """
     if to is None:
         raise InputError("give the number of tokens to read, as in --to 32k")

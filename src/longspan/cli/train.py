@@ -7,6 +7,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.markup import escape
 
 from longspan.cli.measure import show
 from longspan.cli.terminal import Ticker, answer, quiet_libraries, resumable, say
@@ -21,7 +22,9 @@ if TYPE_CHECKING:
 
 
 def train(
-    file: Annotated[Path, typer.Argument(help="A TOML file with [model], [design], [data], [training], [test].")],
+    file: Annotated[
+        Path, typer.Argument(help=escape("A TOML file with [model], [design], [data], [training], [test]."))
+    ],
     out: Annotated[
         Path | None, typer.Option("--out", help="Folder of the run; a second call resumes. By default FILE's name.")
     ] = None,

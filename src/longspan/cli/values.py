@@ -15,7 +15,7 @@ Out = Annotated[Path | None, typer.Option("--out", help="Folder of the results; 
 Tolerance = Annotated[float, typer.Option("--tolerance", help="Nats per token a method may cost on short texts.")]
 Ray = Annotated[
     int | None,
-    typer.Option("--ray", help="Measure on this many Ray workers, of RAY_ADDRESS or started here: longspan[ray]."),
+    typer.Option("--ray", help="Measure on this many Ray workers, of RAY_ADDRESS or started here: longspan\\[ray]."),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")]
 UNITS = {"": 1, "k": 2**10, "m": 2**20}
