@@ -1,12 +1,15 @@
 """Outside sources: the slopes of the authors' code, transformers' BLOOM and MPT, x-transformers."""
 
+from typing import Any
+
 import pytest
 import torch
+from transformers import LlamaConfig, LlamaForCausalLM
 from transformers.models.bloom.modeling_bloom import build_alibi_tensor
 from transformers.models.mpt.modeling_mpt import build_mpt_alibi_tensor
 from x_transformers.x_transformers import AlibiPositionalBias
 
-from longspan import attend
+from longspan import attend, design
 from longspan.bias.alibi import ALiBi, slopes
 
 KEYS = 40
@@ -62,3 +65,20 @@ def test_is_added_after_the_scale() -> None:
     torch.testing.assert_close(
         plain, bias(2)[:, :6, :6].masked_fill(torch.ones(6, 6).triu(1) > 0, -torch.inf).softmax(-1) @ value
     )
+
+
+@pytest.mark.parametrize(("plan", "alike"), [("alibi", True), ("kerple_log", True), ("rope", False), ("t5", False)])
+def test_left_and_right_look_alike_in_both_directions(plan: str, alike: bool) -> None:
+    """R17: a model whose only positions are distances without a sign reads a reversed text as the reversed text."""
+    torch.manual_seed(0)
+    config = LlamaConfig(
+        vocab_size=50, hidden_size=16, intermediate_size=24, num_hidden_layers=2, num_attention_heads=2
+    )
+    model: Any = design(LlamaForCausalLM(config).double().eval(), f"{plan} + bidirectional")
+    for name, parameter in model.named_parameters():
+        if "longspan" in name or "learned" in name:
+            torch.nn.init.uniform_(parameter, 0.2, 0.8)
+    ids = torch.randint(0, 50, (1, 20))
+    with torch.no_grad():
+        forward, backward = model(ids).logits, model(ids.flip(1)).logits.flip(1)
+    assert torch.allclose(forward, backward, rtol=0, atol=1e-12) == alike

@@ -1,8 +1,12 @@
 """HWFA: the article's window rule, and what each layer sees."""
 
-import pytest
+from typing import Any
 
-from longspan import parse
+import pytest
+import torch
+from transformers import LlamaConfig, LlamaForCausalLM
+
+from longspan import design, parse
 from longspan.errors import SchemeError
 from longspan.mask.window import Window
 from longspan.recipes.hwfa import hwfa
@@ -35,3 +39,26 @@ def test_refusals() -> None:
         hwfa(1, 512)
     with pytest.raises(SchemeError, match="size must be at least 1"):
         hwfa(4, 8, alpha=0.0)
+
+
+def test_a_far_token_acts_through_the_last_layer_only() -> None:
+    """R12: what lies beyond (window − 1) · (layers − 1) tokens is not there once the full layer adds nothing."""
+    layers, window, tokens = 3, 4, 24
+    torch.manual_seed(0)
+    config = LlamaConfig(
+        vocab_size=50, hidden_size=16, intermediate_size=24, num_hidden_layers=layers, num_attention_heads=2
+    )
+    model: Any = design(LlamaForCausalLM(config).double().eval(), hwfa(layers, tokens, window=window))
+    ids = torch.randint(1, 50, (1, tokens))
+    changed = ids.clone()
+    changed[0, tokens - 2 - (window - 1) * (layers - 1)] = 0  # the nearest token that windows cannot reach
+
+    @torch.no_grad()
+    def last(of: torch.Tensor) -> torch.Tensor:
+        return model(of).logits[0, -1]
+
+    assert not torch.equal(last(ids), last(changed))
+    torch.nn.init.zeros_(model.model.layers[-1].self_attn.o_proj.weight)
+    assert torch.equal(last(ids), last(changed))
+    changed[0, tokens - 1 - (window - 1) * (layers - 1)] = 0  # the farthest that they reach
+    assert not torch.equal(last(ids), last(changed))

@@ -117,8 +117,8 @@ def _write(cells: Sequence["Cell"], rows: Sequence["Row"], folder: Path) -> None
 
     settings = cells[0].settings
     text = designs.markdown(rows, settings.lengths)
-    if not settings.has_exam:
-        text += "\n" + designs.relations(verdicts(cells, rows))
+    if found := verdicts(cells, rows):
+        text += "\n" + designs.relations(found)
     trained = settings.training.length if settings.data.task is None else settings.data.longest
     write_atomically(folder / "table.md", text)
     write_atomically(folder / "grid.json", json.dumps([row.json() for row in rows], indent=2) + "\n")

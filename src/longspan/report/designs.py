@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 
 from longspan.measure.interval import Estimate
 from longspan.train.comparison import TRIPLE, Row
-from longspan.train.relations import Verdict
+from longspan.train.relations import LAWS, Verdict
 
 EXAM = (
     "Loss in nats, and the share of symbols and of whole answers that are right, by length. A model of a task counts "
@@ -44,9 +44,12 @@ def relations(found: Sequence[Verdict]) -> str:
     words = {True: "held", False: "did not hold", None: "not known"}
     lines = [f"| {each.name} | {words[each.held]} | {each.sentence} |" for each in found]
     intro = (
-        "Relations that articles report (`longspan.train.relations` names them); numbers are nats, one for each seed."
+        "Relations that articles report (`longspan.train.relations` names them); numbers are nats, of answers shares, "
+        "one for each seed."
     )
-    return "\n".join([intro, "", "| relation | | what was found |", "| --- | --- | --- |", *lines]) + "\n"
+    laws = [f"- {name}: {sentence} (`{test}`)" for name, (sentence, test) in LAWS.items()]
+    table = [intro, "", "| relation | | what was found |", "| --- | --- | --- |", *lines]
+    return "\n".join([*table, "", "Relations that no training can break are tests:", "", *laws]) + "\n"
 
 
 def _examined(rows: Sequence[Row]) -> bool:

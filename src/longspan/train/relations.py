@@ -8,9 +8,16 @@
     R7    ALiBi stays                                                             arXiv:2108.12409
     R8    more context helps within the trained length: L against L/4
     R12   HWFA stays                                                              9603
+    R13   RoPE stays up to 9/8 L, and has lost at least half a nat at 2 L         9431
     R14   no bias (ALiBi, KERPLE, Sandwich) beats RoPE under a window of L at 8 L by more than 0.05      9431
     R15   xPos alone does not stay; under a window of L it does, as well as under BCA                    9431
     RK    key normalization loses less than RoPE at 8 L                           9859
+
+Of a grid whose models answer a task with a true global dependence (`first_token`, `occurs`):
+
+    R18   RoPE is above chance at L by 20 points or more; under a window of L/8, trained so or not, by at most 10   9431
+
+The other relations are identities, which tests hold for every model: `LAWS` names them.
 
 "Stays" is at most 0.05 nats more at 8 L than at L, 0.1 for methods without training, on the same tokens. A relation
 whose designs were not trained, or not measured at 8 L, says so: it neither held nor failed.
@@ -25,10 +32,24 @@ from longspan.errors import LongspanError
 from longspan.measure.model import PLAIN
 from longspan.notation import parse
 from longspan.train.comparison import Row
+from longspan.train.data.choosing import chance
 from longspan.train.grid import Cell
 
 FAR = 8
 """Times the trained length."""
+NEAR = 9 / 8
+"""Times the trained length: where Su still finds RoPE whole (1.1 to 1.2)."""
+LAWS = {
+    "R1": ("A neutral setting changes nothing.", "tests/pretrained/test_attach.py"),
+    "R9": ("Without a first token RoPE, ALiBi and NoPE cannot count.", "tests/contract/test_position_probe.py"),
+    "R10": ("A needle beyond (w − 1) · layers + 1 tokens changes nothing.", "tests/mask/test_window.py"),
+    "R11": ("Leaky ReRoPE with k = 1 is RoPE, with k → ∞ ReRoPE.", "tests/distance/test_leaky_rerope.py"),
+    "R12": ("In HWFA a far token acts through the last layer only.", "tests/recipes/test_hwfa.py"),
+    "R16": ("A window is truncation in one layer and not in two.", "tests/mask/test_window.py"),
+    "R17": ("With ALiBi in both directions left and right look alike.", "tests/bias/test_alibi.py"),
+    "R19": ("Sandwich is attention with position embeddings beside q and k.", "tests/bias/test_sandwich.py"),
+}
+"""Relations that no training can break, and where they are tested."""
 STAYS, STAYS_UNTRAINED = 0.05, 0.1
 """Nats that a loss may rise from L to 8 L."""
 
@@ -59,12 +80,14 @@ class Results:
     Arguments:
         rows: of the table.
         plans: of the designs, by name.
-        length: L, tokens.
+        length: L, tokens; of a task its longest trained length, symbols.
+        chance: of a task, the share of answers that guesses have right.
     """
 
     rows: Sequence[Row]
     plans: dict[str, str]
     length: int
+    chance: float = 0.0
 
     def losses(self, plan: str, method: str, times: float) -> dict[int, float]:
         """Return the loss of each seed at a multiple of the trained length.
@@ -81,9 +104,21 @@ class Results:
                     return found
         raise MissingError(f"{plan} under {method} was not measured at {tokens} tokens")
 
-    def rise(self, plan: str, method: str) -> list[float]:
-        """Return for each seed by how much the loss rises from L to 8 L."""
-        near, far = self.losses(plan, method, 1), self.losses(plan, method, FAR)
+    def above_chance(self, plan: str, method: str) -> list[float]:
+        """Return for each seed the share of whole answers at the trained length, less that of guesses.
+
+        Errors: MissingError.
+        """
+        for row in self.rows:
+            if same(self.plans.get(row.design, ""), plan) and same(row.method, method):
+                found = [each.whole[self.length].value for each in row.outcomes if self.length in each.whole]
+                if found and len(found) == len(row.outcomes):
+                    return [share - self.chance for share in found]
+        raise MissingError(f"{plan} under {method} was not asked at {self.length} symbols")
+
+    def rise(self, plan: str, method: str, times: float = FAR) -> list[float]:
+        """Return for each seed by how much the loss rises from L to a multiple of it."""
+        near, far = self.losses(plan, method, 1), self.losses(plan, method, times)
         return [far[seed] - near[seed] for seed in far]
 
     def above(self, first: tuple[str, str], second: tuple[str, str], times: float) -> list[float]:
@@ -103,11 +138,17 @@ def same(text: str, other: str) -> bool:
 
 
 def verdicts(cells: Iterable[Cell], rows: Sequence[Row]) -> tuple[Verdict, ...]:
-    """Return what came of every relation in a grid whose texts were measured."""
+    """Return what came of every relation that a grid can say something about."""
     cells = tuple(cells)
     plans = {cell.name: cell.settings.design.plan for cell in cells if _plain(cell)}
-    results = Results(rows, plans, cells[0].settings.training.length)
-    return tuple(_verdict(name, relation, results) for name, relation in RELATIONS.items())
+    data, length = cells[0].settings.data, cells[0].settings.training.length
+    if data.task is not None:
+        own = DEPENDENCE if data.task.partition("(")[0] in GLOBAL else {}
+        results = Results(rows, plans, data.longest, chance(data.task))
+    else:
+        own = {} if cells[0].settings.has_exam else RELATIONS
+        results = Results(rows, plans, length)
+    return tuple(_verdict(name, relation, results) for name, relation in own.items())
 
 
 def _plain(cell: Cell) -> bool:
@@ -200,6 +241,13 @@ def _hwfa(found: Results) -> Sequence[Claim]:
     return [Claim("HWFA rises by", found.rise("hwfa", PLAIN), most=STAYS)]
 
 
+def _soon(found: Results) -> Sequence[Claim]:
+    return [
+        Claim("RoPE rises to 9/8 L by", found.rise("rope", PLAIN, NEAR), most=STAYS),
+        Claim("and to 2 L by", found.rise("rope", PLAIN, 2), least=0.5),
+    ]
+
+
 def _biases(found: Results) -> Sequence[Claim]:
     baseline = ("rope", f"window({found.length})")
     biases = ("alibi", "kerple_log", "kerple_power", "sandwich")
@@ -224,7 +272,21 @@ def _key_norm(found: Results) -> Sequence[Claim]:
     return [Claim("key normalization rises more than RoPE by", more, most=0.0)]
 
 
+def _dependence(found: Results) -> Sequence[Claim]:
+    window = f"window({found.length // 8})"
+    return [
+        Claim("RoPE is above chance by", found.above_chance("rope", PLAIN), least=0.2),
+        Claim(f"trained under {window} by", found.above_chance(f"rope + {window}", PLAIN), most=0.1),
+        Claim(f"and with {window} at test by", found.above_chance("rope", window), most=0.1),
+    ]
+
+
+GLOBAL = ("first_token", "occurs")
+"""Tasks whose answer may be as far away as the text is long."""
+DEPENDENCE: dict[str, Relation] = {"R18": _dependence}
+"""Relations of a grid that answers one of them."""
 RELATIONS: dict[str, Relation] = {
     "R2": _rope, "R3": _window, "R4": _interpolation, "R5": _rerope, "R6": _log_n, "R7": _alibi, "R8": _context,
-    "R12": _hwfa, "R14": _biases, "R15": _xpos, "RK": _key_norm,
+    "R12": _hwfa, "R13": _soon, "R14": _biases, "R15": _xpos, "RK": _key_norm,
 }  # fmt: skip
+"""Relations of a grid that reads texts."""
