@@ -26,8 +26,11 @@ def page() -> str:
     grids = sorted(FOLDER.glob("results/measuring-depths-*.json"))
     attention = "".join(_section(json.loads(path.read_text())) for path in results)
     depths = "".join(_grid(json.loads(path.read_text())) for path in grids)
+    memory = "".join(
+        _reading_memory(json.loads(path.read_text())) for path in FOLDER.glob("results/measuring-memory.json")
+    )
     measured = attention + _model_section() + _training_section() + _latent_section() + _mixer_section()
-    return HEAD + measured + depths + _gpu_section()
+    return HEAD + measured + depths + memory + _gpu_section()
 
 
 MATRIX_RATE = {"sm_80": 2048, "sm_90": 4096}
@@ -91,11 +94,25 @@ def _grid(found: dict[str, Any]) -> str:
     return (
         f"\n## `{found['command']}`\n\n{found['depths']} needles at {found['depths']} depths of {found['length']} "
         f"tokens, each asked for by itself, model {found['model']}: {tokens['together']} tokens read where the text is "
-        f"read once, {tokens['alone']} where each prompt is read by itself: {found['token_ratio']:.2f} of the tokens, "
-        f"and {found['time_ratio']:.2f} of the time with the writing of the answers (median of {rounds} interleaved "
-        f"rounds). The answers are the same, log-likelihoods differ by {found['likelihood_difference']:.0e} nats at "
-        f"most. {found['hardware']}, torch {found['torch']}, Python {found['python']}, load average "
-        f"{found['load_average']:.1f}.\n"
+        f"read once, {tokens['alone']} where each prompt is read by itself: {found['token_ratio']:.2f} of the tokens "
+        f"and, with the writing of the answers, {found['time_ratio']:.2f} of the processor time (median of {rounds} "
+        "interleaved rounds). The answers are the same, log-likelihoods differ by "
+        f"{found['likelihood_difference']:.0e} nats at most. {found['hardware']}, torch {found['torch']}, "
+        f"Python {found['python']}, load average {found['load_average']:.1f}.\n"
+    )
+
+
+def _reading_memory(found: dict[str, Any]) -> str:
+    """What a process holds that reads a long text."""
+    peak = max(found["peak_of_loss"], found["peak_of_retrieval"])
+    rest = peak - found["before"] - found["cache"]
+    mebibytes = {name: f"{found[name] / 2**20:,.0f}" for name in ("weights", "cache", "before")}
+    return (
+        f"\n## `{found['command']}`\n\nA loss and a retrieval at {found['length']} tokens with {found['model']}, "
+        f"{found['vocabulary']:,} tokens in its vocabulary, float32: the process held {mebibytes['before']} MiB before "
+        f"(weights are {mebibytes['weights']} MiB of it) and {peak / 2**20:,.0f} MiB at most. The cache takes "
+        f"{mebibytes['cache']} MiB; all the rest is {rest / 2**20:,.0f} MiB. {found['hardware']}, torch "
+        f"{found['torch']}, Python {found['python']}.\n"
     )
 
 
