@@ -18,10 +18,10 @@ import torch
 
 from longspan import bundled
 from longspan.bench.attention import conditions
-from longspan.measure.examining import examined
-from longspan.measure.model import PLAIN, LoadedModel
+from longspan.measure.models.model import PLAIN, LoadedModel
 from longspan.measure.reduction import Text, reduced
 from longspan.measure.reductions.by_position import ByPosition
+from longspan.measure.scoring.examining import examined
 from longspan.prompts.example import PromptGroup
 from longspan.task import Material
 from longspan.tasks.niah_depths import NiahDepths

@@ -16,7 +16,7 @@ from pathlib import Path
 from longspan.catalogue import Method, methods
 from longspan.descriptions import Description, descriptions
 from longspan.measure.diagnostic import diagnostics
-from longspan.measure.model import PLAIN
+from longspan.measure.models.model import PLAIN
 from longspan.measure.reduction import reductions
 from longspan.report.figures.context import loss_by_context, several_contexts
 from longspan.report.figures.position import loss_by_position
@@ -61,8 +61,8 @@ says up to which length a score is at least 85 % of the plain model's short scor
 documents would decide it. In simulations with scores near 98 % on both sides it was decided after 30 documents
 (median); an interval of fixed size that finds a difference of 5 points with a power of 80 % takes 99
 (`tests/measure/statistics/test_effective.py`). Intervals hold the truth in 92 to 98 of 100 simulated runs, for 5, 10
-and 50 documents (`tests/measure/test_coverage.py`); of a few documents that are nearly all answered rightly, a share's
-interval is too narrow.
+and 50 documents (`tests/measure/statistics/test_coverage.py`); of a few documents that are nearly all answered rightly,
+a share's interval is too narrow.
 
 `--task` and `--loss` take the names below, with settings if wanted: `--task "niah_multikey_1(keys=8)"`,
 `--task "qa(path='squad.json')"`, `--loss "last_k(k=512)"`. Results of other settings are other rows. Run the command

@@ -6,7 +6,7 @@ import pytest
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from longspan.measure.reader import Reader
+from longspan.measure.reading.reader import Reader
 
 
 def counting(reader: Reader, monkeypatch: pytest.MonkeyPatch) -> list[int]:

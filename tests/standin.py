@@ -16,7 +16,7 @@ Loss = Callable[[Tensor, Tensor], Tensor]
 
 
 class StandIn(nn.Module):
-    """A causal language model as `longspan.measure.reader.Reader` uses it.
+    """A causal language model as `longspan.measure.reading.reader.Reader` uses it.
 
     Arguments:
         period: tokens of the cycle 0, 1, 2 … 0, at least 3.

@@ -7,7 +7,11 @@ from pathlib import Path
 import pytest
 
 SOURCE = Path(__file__).resolve().parents[1] / "src" / "longspan"
-ROOMS = [folder for top in ("compute", "pretrained", "study") for folder in (SOURCE / top, *(SOURCE / top).rglob("*"))]
+ROOMS = [
+    folder
+    for top in ("compute", "pretrained", "measure", "study")
+    for folder in (SOURCE / top, *(SOURCE / top).rglob("*"))
+]
 MODULES = sorted(path for path in SOURCE.rglob("*.py") if path.name != "memo.py")
 MOST_FILES = 12
 MOST_IGNORED = 10

@@ -26,9 +26,9 @@ from longspan.audit.blackbox import predict
 from longspan.audit.blackbox.answer import Answer
 from longspan.audit.blackbox.hypothesis import Hypothesis
 from longspan.cli.main import app
-from longspan.measure.machine import hardware
-from longspan.measure.model import LoadedModel
-from longspan.measure.reader import Reader
+from longspan.measure.hardware.machine import hardware
+from longspan.measure.models.model import LoadedModel
+from longspan.measure.reading.reader import Reader
 
 KINDS = {"llama.cpp": sorted((*BROKEN, *CORRECT), key=lambda setting: setting.expect), "writing": WRITING}
 """Settings with the same scheme in mind come together: what the local model predicts for them is computed once."""

@@ -52,7 +52,7 @@ def prepare(source: Path, folder: Path) -> None:
         ratios = (asked.original(CHANNELS) / asked.frequencies(CHANNELS)).numpy()
         _copied(served, factors, factors=ratios.astype(np.float32))
     if not (folder / "smollm2").exists():
-        from longspan.measure.loading import load, load_tokenizer
+        from longspan.measure.models.loading import load, load_tokenizer
 
         shutil.rmtree(folder / "partial", ignore_errors=True)
         load(str(plain), "float32").save_pretrained(folder / "partial")
@@ -148,7 +148,7 @@ def _configured(setting: Setting, folder: Path) -> Path:
 @contextmanager
 def gateway(url: str, tokenizer_folder: Path, kept: str) -> Iterator[str]:
     """A gateway that leaves `TRAINED` tokens of a text, and passes everything else on."""
-    from longspan.measure.loading import load_tokenizer
+    from longspan.measure.models.loading import load_tokenizer
 
     tokenizer = load_tokenizer(str(tokenizer_folder))
     half = TRAINED // 2

@@ -18,8 +18,8 @@ from transformers import LlamaConfig
 
 from longspan.errors import LongspanError
 from longspan.grid.pace import Pace
-from longspan.measure.documents import Document
-from longspan.measure.feeding import tail_length
+from longspan.measure.corpus.documents import Document
+from longspan.measure.reading.feeding import tail_length
 from longspan.measure.statistics.racing import Race, Score
 from longspan.pretrained.storing.runtimes import runtime_flags
 from longspan.study.decision import Field, Scores, decide, plain_is_decided

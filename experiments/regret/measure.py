@@ -21,14 +21,14 @@ from typing import Any
 import torch
 
 from longspan import bundled
-from longspan.measure.documents import Document, library
+from longspan.measure.corpus.documents import Document, library
+from longspan.measure.hardware.machine import versions
 from longspan.measure.kinds.reading import Reading
 from longspan.measure.kinds.truncation import Truncation
-from longspan.measure.machine import versions
 from longspan.measure.measurement import Measurement
-from longspan.measure.model import PLAIN, LoadedModel
+from longspan.measure.models.model import PLAIN, LoadedModel
+from longspan.measure.models.source import geometry_of
 from longspan.measure.record import record_of
-from longspan.measure.source import geometry_of
 from longspan.study.candidates import candidates
 from longspan.study.planning.cells import TRUNCATION
 from longspan.study.planning.subject import Subject

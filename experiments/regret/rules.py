@@ -21,7 +21,7 @@ from math import ceil, inf
 import numpy as np
 from table import TRUNCATION, Table
 
-from longspan.measure.interval import paired, wilson
+from longspan.measure.statistics.interval import paired, wilson
 from longspan.measure.statistics.racing import Race, Score
 
 TOLERANCE = 0.02

@@ -3,8 +3,8 @@
 A task is one file of `longspan/tasks`; the folder is the registry. An example knows its length in tokens and scores an
 answer. `Example` is the form that a base or tiny model can answer: a text and questions about it, each with choices, of
 which the most likely one is the model's answer. What is asked in this form is measured by one piece of code, which
-reads the text once and scores every choice after it (`longspan.measure.answers`). Tasks that a model answers in writing
-are `longspan.prompts.task.PromptTask`, those within a sequence of ids `longspan.prompts.sequence.SequenceTask`.
+reads the text once and scores every choice after it (`longspan.measure.scoring.answers`). Tasks that a model answers in
+writing are `longspan.prompts.task.PromptTask`, those within a sequence of ids `longspan.prompts.sequence.SequenceTask`.
 """
 
 import random

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from faulty_disk import read_only_after
-from longspan.measure import memory
+from longspan.measure.hardware import memory
 from longspan.pretrained import attach
 from longspan.pretrained.storing.save import save
 from pretrained import damage

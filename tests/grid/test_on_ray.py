@@ -14,8 +14,8 @@ import pytest
 from longspan.errors import InputError
 from longspan.grid.making import InProcess, made
 from longspan.grid.on_ray import OnRay, Source, workers_on_ray
-from longspan.measure.documents import library
-from longspan.measure.model import LoadedModel
+from longspan.measure.corpus.documents import library
+from longspan.measure.models.model import LoadedModel
 from longspan.survey.probes import LossProbe
 from tiny import save_model, write_texts
 

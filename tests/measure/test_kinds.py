@@ -8,15 +8,15 @@ from typing import Any
 
 import pytest
 
-from longspan.measure.documents import Document
+from longspan.measure.corpus.documents import Document
 from longspan.measure.kinds.context import Context
 from longspan.measure.kinds.reading import Reading
 from longspan.measure.kinds.retrieval import Retrieval
 from longspan.measure.kinds.short import Short
 from longspan.measure.kinds.truncation import Truncation
-from longspan.measure.loss import BINS
 from longspan.measure.measurement import Measurement, kinds
-from longspan.measure.reader import Reader
+from longspan.measure.reading.loss import BINS
+from longspan.measure.reading.reader import Reader
 from longspan.study.planning.subject import Subject
 from longspan.task import Example, Question
 from standin import StandIn

@@ -6,17 +6,17 @@ import pytest
 import torch
 
 from longspan.errors import InputError
-from longspan.measure.documents import Document, library
+from longspan.measure.corpus.documents import Document, library
 from longspan.measure.kinds.context import Context
 from longspan.measure.kinds.reading import Reading
 from longspan.measure.kinds.retrieval import Retrieval
 from longspan.measure.kinds.short import Short
 from longspan.measure.kinds.truncation import Truncation
-from longspan.measure.loading import load
 from longspan.measure.measurement import Measurement, measure
-from longspan.measure.model import LoadedModel
-from longspan.measure.reader import Reader
-from longspan.measure.token_nll import token_nll
+from longspan.measure.models.loading import load
+from longspan.measure.models.model import LoadedModel
+from longspan.measure.reading.reader import Reader
+from longspan.measure.reading.token_nll import token_nll
 from longspan.study.planning.subject import Subject
 from tiny import haystack, save_model, words_tokenizer, write_texts
 

@@ -12,9 +12,9 @@ import json, sys
 from pathlib import Path
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM
-from longspan.measure import reader as module
+from longspan.measure.reading import reader as module
 from longspan.measure.kinds.reading import reading
-from longspan.measure.reader import Reader
+from longspan.measure.reading.reader import Reader
 from longspan.task import Example, Question
 
 length, module.WHOLE = int(sys.argv[1]), int(sys.argv[2])

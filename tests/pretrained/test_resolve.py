@@ -6,8 +6,8 @@ import torch
 import longspan
 from longspan.catalogue import RECIPE, methods
 from longspan.errors import RefusalError
-from longspan.measure.method import filled
-from longspan.measure.source import geometry_of
+from longspan.measure.models.method import filled
+from longspan.measure.models.source import geometry_of
 from longspan.pretrained.attachment import attachment_of
 from pretrained.models import TRAINED, in_parts, logits, tiny_llama, tokens
 

@@ -8,10 +8,10 @@ import pytest
 
 from longspan import bundled
 from longspan.grid.records import Records
-from longspan.measure.documents import library
+from longspan.measure.corpus.documents import library
 from longspan.measure.kinds.reading import Reading
 from longspan.measure.kinds.truncation import Truncation
-from longspan.measure.model import LoadedModel
+from longspan.measure.models.model import LoadedModel
 from longspan.measure.record import record_of
 from longspan.report.page import page
 from longspan.report.sample import samples

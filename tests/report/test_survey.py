@@ -6,8 +6,8 @@ from xml.etree import ElementTree
 from hypothesis import given
 from hypothesis import strategies as st
 
-from longspan.measure.interval import Estimate, mean
 from longspan.measure.statistics.effective import Threshold, certify
+from longspan.measure.statistics.interval import Estimate, mean
 from longspan.report.figures.length import several_lengths
 from longspan.report.survey import files, share_text
 from longspan.report.text import aligned, value

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from longspan.measure.interval import Estimate
+from longspan.measure.statistics.interval import Estimate
 from longspan.report.words import criteria, grounds, headline, nats, percent, verdict
 from longspan.study.summary import Summary
 from report.summaries import estimate, judged, nothing, row, shown, summary

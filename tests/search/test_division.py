@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from longspan.errors import InputError
-from longspan.measure.documents import Document, Library
+from longspan.measure.corpus.documents import Document, Library
 from longspan.search.division import FEWEST_SEARCHED, share
 from longspan.study.decision import FEWEST_DOCUMENTS
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from longspan.measure.model import LoadedModel
+from longspan.measure.models.model import LoadedModel
 from longspan.measure.record import Asked, record_of
 from longspan.notation import parse
 from longspan.rotation.longrope import LongRoPE

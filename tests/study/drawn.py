@@ -6,9 +6,9 @@ from typing import Any
 from hypothesis import strategies as st
 
 from longspan.grid.pace import Pace
-from longspan.measure.documents import Document
-from longspan.measure.loss import BINS
+from longspan.measure.corpus.documents import Document
 from longspan.measure.measurement import Measurement
+from longspan.measure.reading.loss import BINS
 from longspan.study.planning.budget import plan_within
 from longspan.study.planning.cells import Cell
 from longspan.study.planning.plan import StudyPlan

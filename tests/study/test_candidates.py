@@ -3,7 +3,7 @@ from math import pi
 import pytest
 
 from longspan.geometry import Geometry
-from longspan.measure.method import filled
+from longspan.measure.models.method import filled
 from longspan.notation import parts
 from longspan.pretrained.attach import attached
 from longspan.study.candidates import candidates, named, recipes

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 
 from longspan.geometry import Geometry
 from longspan.grid.pace import Pace
-from longspan.measure.documents import Document
-from longspan.measure.loss import BINS
+from longspan.measure.corpus.documents import Document
 from longspan.measure.measurement import Measurement
+from longspan.measure.reading.loss import BINS
 from longspan.study.candidates import candidates
 from longspan.study.planning.budget import full_plan, plan_within
 from longspan.study.planning.cells import Cell

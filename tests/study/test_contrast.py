@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from longspan.measure.interval import Estimate
+from longspan.measure.statistics.interval import Estimate
 from longspan.study.contrast import Contrast, Criterion, assess
 
 LOW = Estimate(-0.2, -0.3, -0.1, 8)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from longspan.measure.interval import paired
+from longspan.measure.statistics.interval import paired
 from longspan.study.contrast import Criterion, assess
 from longspan.study.decision import (
     INDIFFERENCE,

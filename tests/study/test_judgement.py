@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from longspan.measure.model import PLAIN
+from longspan.measure.models.model import PLAIN
 from longspan.study.judgement import summarize
 from longspan.study.planning.cells import TRUNCATION, Cell, Quantity
 from longspan.study.planning.plan import StudyPlan

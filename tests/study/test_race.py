@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from hypothesis import given
 
-from longspan.measure.documents import Document
-from longspan.measure.model import PLAIN
+from longspan.measure.corpus.documents import Document
+from longspan.measure.models.model import PLAIN
 from longspan.measure.statistics.racing import Race, Score
 from longspan.study import summary
 from longspan.study.planning.budget import full_plan

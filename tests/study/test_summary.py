@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from longspan.grid.pace import Pace
-from longspan.measure.documents import Document
+from longspan.measure.corpus.documents import Document
 from longspan.measure.measurement import Measurement
 from longspan.study.judgement import summarize
 from longspan.study.planning.budget import plan_within

@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from longspan.measure.controls import CONTROLS
-from longspan.measure.documents import Document
+from longspan.measure.corpus.documents import Document
 from longspan.measure.reduction import reductions
+from longspan.measure.scoring.controls import CONTROLS
 from longspan.measure.statistics.effective import Share
 from longspan.survey.plan import CONTROLLED, Record, SurveyPlan
 from longspan.survey.probes import LossProbe, Probe, TaskProbe

@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from longspan.errors import InputError
-from longspan.measure.shared_prefix import nodes
+from longspan.measure.reading.shared_prefix import nodes
 from longspan.prompts.example import PromptGroup
 from longspan.prompts.needles import Document, Haystack, Noise
 from longspan.tasks.niah_depths import NiahDepths

@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from longspan.errors import InputError
-from longspan.measure.answers import answers
-from longspan.measure.reader import Reader
+from longspan.measure.reading.reader import Reader
+from longspan.measure.scoring.answers import answers
 from longspan.prompts.task import PromptTask
 from longspan.tasks.niah_single_2 import NiahSingle2
 from longspan.tasks.qa import Qa

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from longspan.measure.interval import share
+from longspan.measure.statistics.interval import share
 from longspan.report.designs import relations
 from longspan.report.figures.designs import curves
 from longspan.train.comparison import Outcome, Row

@@ -16,7 +16,7 @@ from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 from longspan.audit.gguf_header import GgufHeader, read_header
 from longspan.audit.watching.observation import Observation, observe, silent
 from longspan.errors import RefusalError, nearest
-from longspan.measure.loading import located
+from longspan.measure.models.loading import located
 from longspan.pretrained.storing.checkpoint import hub_settings, refusing
 from longspan.pretrained.storing.save import read_config
 

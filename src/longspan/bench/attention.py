@@ -24,7 +24,7 @@ from longspan.compute.cache import Cache
 from longspan.compute.inputs import Inputs
 from longspan.compute.places import contiguous
 from longspan.compute.rotate import rotate_by, tables
-from longspan.measure.machine import hardware
+from longspan.measure.hardware.machine import hardware
 from longspan.notation import parse
 from longspan.scheme import Scheme
 

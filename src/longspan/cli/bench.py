@@ -104,7 +104,7 @@ def _check_length(tokens: int) -> None:
 
     from longspan.bench.attention import needed
     from longspan.errors import InputError
-    from longspan.measure.memory import available, gigabytes
+    from longspan.measure.hardware.memory import available, gigabytes
 
     if tokens < SHORTEST:
         raise InputError(f"--length must be at least {SHORTEST} tokens, got {tokens}")

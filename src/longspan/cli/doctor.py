@@ -29,8 +29,8 @@ def doctor(
 
     from longspan.bench.doctor import checks, devices
     from longspan.errors import InputError
-    from longspan.measure.device import device_named
-    from longspan.measure.machine import hardware, versions
+    from longspan.measure.hardware.device import device_named
+    from longspan.measure.hardware.machine import hardware, versions
 
     if not 16 <= length <= LONGEST:
         raise InputError(f"--length must be 16 … {LONGEST}, got {length}")

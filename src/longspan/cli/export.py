@@ -39,7 +39,7 @@ def export(
     """
     quiet_libraries()
     from longspan.errors import SchemeError
-    from longspan.measure.loading import located
+    from longspan.measure.models.loading import located
     from longspan.pretrained.storing.checkpoint import refusing
     from longspan.pretrained.storing.runtimes import runtime_flags
     from longspan.pretrained.storing.save import read_config

@@ -4,17 +4,17 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from longspan.grid.folder import identity_of
-from longspan.measure.device import AUTO
-from longspan.measure.documents import library, tokenize
-from longspan.measure.loading import load_tokenizer
-from longspan.measure.source import faster_dtype
+from longspan.measure.corpus.documents import library, tokenize
+from longspan.measure.hardware.device import AUTO
+from longspan.measure.models.loading import load_tokenizer
+from longspan.measure.models.source import faster_dtype
 
 TRIAL = 64
 """Tokens that the first document must have for dtypes to be tried on it."""
 
 
 def chosen_dtype(asked: str, folder: Path, model: str, paths: Sequence[Path], device: str = AUTO) -> str:
-    """Return one of `longspan.measure.source.DTYPES`.
+    """Return one of `longspan.measure.models.source.DTYPES`.
 
     Arguments:
         asked: "auto" or the dtype itself.

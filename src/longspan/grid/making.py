@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Protocol, TypeVar, runtime_checkable
 
-from longspan.measure.model import LoadedModel
+from longspan.measure.models.model import LoadedModel
 from longspan.measure.record import Asked, record_of
 
 

@@ -15,8 +15,8 @@ from typing import Any
 
 from longspan.errors import InputError
 from longspan.grid.making import InProcess, Started, Workers
-from longspan.measure.device import AUTO
-from longspan.measure.model import LoadedModel
+from longspan.measure.hardware.device import AUTO
+from longspan.measure.models.model import LoadedModel
 from longspan.measure.record import Asked, record_of
 
 ATTEMPTS = 3

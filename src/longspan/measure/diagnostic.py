@@ -15,7 +15,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from longspan.measure.reader import Reader
+from longspan.measure.reading.reader import Reader
 from longspan.measure.watching import Rows, watch
 from longspan.memo import remember
 from longspan.notation import read_value

@@ -10,9 +10,9 @@ from dataclasses import asdict, dataclass
 from typing import Any, ClassVar
 
 from longspan.errors import InputError
-from longspan.measure.documents import Document
-from longspan.measure.model import LoadedModel
-from longspan.measure.reader import Reader
+from longspan.measure.corpus.documents import Document
+from longspan.measure.models.model import LoadedModel
+from longspan.measure.reading.reader import Reader
 from longspan.measure.record import key_of, record_of
 from longspan.memo import remember
 from longspan.registry import name_of, registered

@@ -8,9 +8,9 @@ from collections.abc import Mapping
 from typing import Any, Protocol, runtime_checkable
 
 from longspan.errors import InputError, RefusalError
-from longspan.measure.cost import Cost
-from longspan.measure.machine import versions
-from longspan.measure.model import LoadedModel
+from longspan.measure.hardware.cost import Cost
+from longspan.measure.hardware.machine import versions
+from longspan.measure.models.model import LoadedModel
 
 
 @runtime_checkable

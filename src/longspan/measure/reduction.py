@@ -1,9 +1,9 @@
 """A reduction: what to read of a text, and one number that the losses of its tokens come to.
 
-All reductions are of the same array, the loss of every token (`longspan.measure.token_nll`). They differ in what is
-read before each scored token and in which tokens are averaged, and that is what makes published numbers of one model
-differ. A reduction is one file of `longspan/measure/reductions`; the folder is the registry. Several reductions of one
-text share what they read.
+All reductions are of the same array, the loss of every token (`longspan.measure.reading.token_nll`). They differ in
+what is read before each scored token and in which tokens are averaged, and that is what makes published numbers of one
+model differ. A reduction is one file of `longspan/measure/reductions`; the folder is the registry. Several reductions
+of one text share what they read.
 """
 
 from abc import ABC, abstractmethod
@@ -14,8 +14,8 @@ from typing import Any, ClassVar
 import torch
 
 from longspan.errors import InputError
-from longspan.measure.reader import Reader
-from longspan.measure.token_nll import Piece, TokenScores, score_pieces
+from longspan.measure.reading.reader import Reader
+from longspan.measure.reading.token_nll import Piece, TokenScores, score_pieces
 from longspan.memo import remember
 from longspan.notation import read_value
 from longspan.registry import name_of, registered

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from longspan.compute.dense.blocks import row_blocks
 from longspan.compute.dense.reference import scores
 from longspan.compute.inputs import Inputs
-from longspan.measure.reader import Reader
+from longspan.measure.reading.reader import Reader
 from longspan.notation import parse
 from longspan.pretrained.attach import attached
 from longspan.pretrained.attachment import attachment_of

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from longspan.measure.interval import Estimate
-from longspan.measure.model import PLAIN
+from longspan.measure.models.model import PLAIN
+from longspan.measure.statistics.interval import Estimate
 from longspan.report.words import CALLED, TAKEN, interval, signed
 from longspan.study.contrast import Contrast, Criterion, Outcome
 from longspan.study.planning.cells import TRUNCATION

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 
-from longspan.measure.interval import Estimate
+from longspan.measure.statistics.interval import Estimate
 from longspan.train.comparison import TRIPLE, Row
 from longspan.train.relations import LAWS, Verdict
 

@@ -9,7 +9,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from longspan.measure.model import PLAIN
+from longspan.measure.models.model import PLAIN
 from longspan.report.card import caveats, confidence, subject, ties, tiles
 from longspan.report.figures.context import gain_by_context, loss_by_context, several_contexts
 from longspan.report.figures.position import loss_by_position

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from longspan.errors import LongspanError
-from longspan.measure.loading import located
+from longspan.measure.models.loading import located
 from longspan.pretrained.storing.checkpoint import refusing
 from longspan.pretrained.storing.runtimes import RuntimeFlags, runtime_flags
 from longspan.pretrained.storing.save import read_config

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from longspan.errors import LongspanError
-from longspan.measure.documents import opening
-from longspan.measure.loading import load_tokenizer
+from longspan.measure.corpus.documents import opening
 from longspan.measure.measurement import Measurement
+from longspan.measure.models.loading import load_tokenizer
 from longspan.report.records import records
 from longspan.study.summary import Summary
 from longspan.task import Example

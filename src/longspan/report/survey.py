@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from longspan.measure.interval import Estimate
+from longspan.measure.statistics.interval import Estimate
 from longspan.report.figures.length import scores_by_length, several_lengths
 from longspan.report.palette import standalone
 from longspan.report.text import aligned, value

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from longspan.measure.interval import Estimate
+from longspan.measure.statistics.interval import Estimate
 
 
 def aligned(rows: Sequence[Sequence[str]]) -> list[str]:

@@ -3,8 +3,8 @@
 from collections.abc import Callable, Iterator, Sequence
 from math import isinf
 
-from longspan.measure.interval import Estimate
-from longspan.measure.model import PLAIN
+from longspan.measure.models.model import PLAIN
+from longspan.measure.statistics.interval import Estimate
 from longspan.study.contrast import Contrast, Criterion
 from longspan.study.planning.cells import TRUNCATION
 from longspan.study.summary import MethodRow, Setting, Summary

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from longspan.errors import InputError
-from longspan.measure.documents import Document, Library, library
+from longspan.measure.corpus.documents import Document, Library, library
 from longspan.study.decision import FEWEST_DOCUMENTS
 
 FEWEST_SEARCHED = 2

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from longspan.measure.interval import Estimate, mean, paired
+from longspan.measure.statistics.interval import Estimate, mean, paired
 from longspan.measure.statistics.racing import EXCHANGE, Score
 from longspan.study.decision import FEWEST_DOCUMENTS
 

@@ -6,12 +6,12 @@ from typing import Any
 from longspan.errors import InputError
 from longspan.grid.observer import Observer
 from longspan.grid.pace import Pace
-from longspan.measure.documents import Document
+from longspan.measure.corpus.documents import Document
 from longspan.measure.kinds.reading import Reading
 from longspan.measure.kinds.short import Short
 from longspan.measure.kinds.truncation import Truncation
 from longspan.measure.measurement import Measurement
-from longspan.measure.model import LoadedModel
+from longspan.measure.models.model import LoadedModel
 from longspan.measure.record import record_of
 from longspan.search.cost import Rating, failure, rate, score, tail_cost
 from longspan.search.folder import SearchFolder

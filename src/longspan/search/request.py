@@ -8,8 +8,8 @@ from typing import Literal, get_args
 from longspan import bundled
 from longspan.errors import InputError
 from longspan.geometry import Geometry
-from longspan.measure.device import AUTO, device_named
-from longspan.measure.source import DTYPES
+from longspan.measure.hardware.device import AUTO, device_named
+from longspan.measure.models.source import DTYPES
 from longspan.search.division import FEWEST_SEARCHED
 from longspan.study.request import SHORTEST_TRAINING
 

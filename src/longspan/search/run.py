@@ -15,15 +15,15 @@ from longspan.grid.dtype import chosen_dtype
 from longspan.grid.limits import within_limits
 from longspan.grid.observer import Observer
 from longspan.grid.pace import Pace
-from longspan.measure.device import device_named
-from longspan.measure.documents import Document
+from longspan.measure.corpus.documents import Document
+from longspan.measure.hardware.device import device_named
+from longspan.measure.hardware.machine import hardware, versions
+from longspan.measure.hardware.memory import gigabytes, require_memory
 from longspan.measure.kinds.short import Short
 from longspan.measure.kinds.truncation import Truncation
-from longspan.measure.machine import hardware, versions
-from longspan.measure.memory import gigabytes, require_memory
-from longspan.measure.method import filled
-from longspan.measure.model import PLAIN, LoadedModel
-from longspan.measure.source import geometry_of
+from longspan.measure.models.method import filled
+from longspan.measure.models.model import PLAIN, LoadedModel
+from longspan.measure.models.source import geometry_of
 from longspan.notation import parse_plan
 from longspan.pretrained.attachment import attachment_of
 from longspan.search.cost import Rating

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-from longspan.measure.interval import Estimate
+from longspan.measure.statistics.interval import Estimate
 from longspan.search.cost import Rating
 from longspan.search.judgement import Judgement
 

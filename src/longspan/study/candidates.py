@@ -16,7 +16,7 @@ from math import pi
 
 from longspan.errors import SchemeError
 from longspan.geometry import Geometry
-from longspan.measure.method import filled
+from longspan.measure.models.method import filled
 from longspan.notation import parts
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Literal
 
-from longspan.measure.interval import Estimate
+from longspan.measure.statistics.interval import Estimate
 
 Outcome = Literal["better", "worse", "the same"]
 

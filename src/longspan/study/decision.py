@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from math import exp, log, sqrt
 from statistics import fmean, stdev
 
-from longspan.measure.interval import Estimate, mean, paired
+from longspan.measure.statistics.interval import Estimate, mean, paired
 from longspan.measure.statistics.racing import EXCHANGE
 from longspan.notation import parts
 from longspan.study.contrast import Contrast

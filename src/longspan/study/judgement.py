@@ -8,9 +8,9 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from statistics import fmean, median
 
-from longspan.measure.interval import Estimate, mean, paired, share
-from longspan.measure.loss import BINS
-from longspan.measure.model import PLAIN
+from longspan.measure.models.model import PLAIN
+from longspan.measure.reading.loss import BINS
+from longspan.measure.statistics.interval import Estimate, mean, paired, share
 from longspan.study.contrast import Contrast, assess
 from longspan.study.decision import Decision, Field, Scores, best_exportable, contrast, decide
 from longspan.study.doubts import Doubts, doubts

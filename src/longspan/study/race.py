@@ -8,7 +8,7 @@ which varies less from document to document than that of the end, and the share 
 from collections.abc import Collection, Mapping, Sequence
 from statistics import fmean
 
-from longspan.measure.model import PLAIN
+from longspan.measure.models.model import PLAIN
 from longspan.measure.statistics import racing
 from longspan.study.planning.cells import Cell, Quantity
 from longspan.study.planning.plan import StudyPlan

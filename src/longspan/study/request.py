@@ -6,8 +6,8 @@ from pathlib import Path
 
 from longspan import bundled
 from longspan.errors import InputError
-from longspan.measure.device import AUTO, device_named
-from longspan.measure.source import DTYPES
+from longspan.measure.hardware.device import AUTO, device_named
+from longspan.measure.models.source import DTYPES
 
 SHORTEST_TRAINING = 8
 """The least trained length, tokens."""

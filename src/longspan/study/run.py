@@ -17,16 +17,16 @@ from longspan.grid.making import Workers, made
 from longspan.grid.observer import Observer
 from longspan.grid.on_ray import Source, workers_for
 from longspan.grid.pace import Pace
-from longspan.measure.device import device_named
-from longspan.measure.documents import Document, Library, library
+from longspan.measure.corpus.documents import Document, Library, library
+from longspan.measure.hardware.device import device_named
+from longspan.measure.hardware.machine import hardware, versions
+from longspan.measure.hardware.memory import gigabytes, require_memory
 from longspan.measure.kinds.context import Context
 from longspan.measure.kinds.reading import Reading
 from longspan.measure.kinds.truncation import Truncation
-from longspan.measure.machine import hardware, versions
 from longspan.measure.measurement import Measurement
-from longspan.measure.memory import gigabytes, require_memory
-from longspan.measure.model import PLAIN, LoadedModel
-from longspan.measure.source import geometry_of
+from longspan.measure.models.model import PLAIN, LoadedModel
+from longspan.measure.models.source import geometry_of
 from longspan.pretrained.storing.runtimes import runtime_flags
 from longspan.study.candidates import candidates, named, recipes
 from longspan.study.decision import plain_is_decided

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, ClassVar
 
-from longspan.measure.interval import Estimate
-from longspan.measure.model import PLAIN
+from longspan.measure.models.model import PLAIN
+from longspan.measure.statistics.interval import Estimate
 from longspan.measure.statistics.racing import Elimination
 from longspan.study.contrast import Assessment, Contrast
 from longspan.study.decision import FEWEST_DOCUMENTS

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from longspan.measure.interval import Estimate
+from longspan.measure.statistics.interval import Estimate
 
 Advice = Literal["method", "plain", "truncation", "none"]
 """Use the winner; leave the model as it is; keep the last trained-length tokens; no full verdict."""

@@ -9,10 +9,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from longspan.measure.controls import CONTROLS
-from longspan.measure.documents import Document
-from longspan.measure.model import PLAIN
+from longspan.measure.corpus.documents import Document
+from longspan.measure.models.model import PLAIN
 from longspan.measure.reduction import reduction_of
+from longspan.measure.scoring.controls import CONTROLS
 from longspan.measure.statistics.effective import Certificate, Claim, certify
 from longspan.survey.probes import DiagnosticProbe, LossProbe, Probe, TaskProbe
 

@@ -5,13 +5,13 @@ from dataclasses import asdict, dataclass
 from typing import Any, ClassVar
 
 from longspan.errors import InputError
-from longspan.measure.controls import controlled
+from longspan.measure.corpus.documents import Document
 from longspan.measure.diagnostic import Subject, diagnostic_of
-from longspan.measure.documents import Document
-from longspan.measure.examining import examined
-from longspan.measure.model import PLAIN, LoadedModel
+from longspan.measure.models.model import PLAIN, LoadedModel
 from longspan.measure.record import key_of
 from longspan.measure.reduction import Text, reduced, reduction_of
+from longspan.measure.scoring.controls import controlled
+from longspan.measure.scoring.examining import examined
 from longspan.task import Material, task_of
 
 

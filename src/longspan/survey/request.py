@@ -5,10 +5,10 @@ from pathlib import Path
 
 from longspan import bundled
 from longspan.errors import InputError
-from longspan.measure.device import AUTO, device_named
 from longspan.measure.diagnostic import diagnostic_of
+from longspan.measure.hardware.device import AUTO, device_named
+from longspan.measure.models.source import DTYPES
 from longspan.measure.reduction import reduction_of
-from longspan.measure.source import DTYPES
 from longspan.measure.statistics.effective import NOLIMA, Claim
 from longspan.notation import format_value
 from longspan.task import task_of

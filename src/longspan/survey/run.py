@@ -16,15 +16,15 @@ from longspan.grid.limits import within_limits
 from longspan.grid.making import Workers, made
 from longspan.grid.observer import Observer
 from longspan.grid.on_ray import Source, workers_for
-from longspan.measure.device import device_named
+from longspan.measure.corpus.documents import Document, digest, library
 from longspan.measure.diagnostic import diagnostic_of
-from longspan.measure.documents import Document, digest, library
-from longspan.measure.machine import hardware, versions
-from longspan.measure.memory import gigabytes, require_memory
-from longspan.measure.method import filled
-from longspan.measure.model import PLAIN, LoadedModel
+from longspan.measure.hardware.device import device_named
+from longspan.measure.hardware.machine import hardware, versions
+from longspan.measure.hardware.memory import gigabytes, require_memory
+from longspan.measure.models.method import filled
+from longspan.measure.models.model import PLAIN, LoadedModel
+from longspan.measure.models.source import geometry_of
 from longspan.measure.reduction import Text, reduction_of
-from longspan.measure.source import geometry_of
 from longspan.survey.folder import SurveyFolder
 from longspan.survey.harness.files import write_tasks
 from longspan.survey.plan import SurveyPlan

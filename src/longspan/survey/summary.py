@@ -4,11 +4,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from longspan.measure.controls import CONTROLS
 from longspan.measure.diagnostic import diagnostic_of
-from longspan.measure.interval import Estimate, mean
 from longspan.measure.reduction import reduction_of
+from longspan.measure.scoring.controls import CONTROLS
 from longspan.measure.statistics.effective import Certificate
+from longspan.measure.statistics.interval import Estimate, mean
 from longspan.survey.plan import CONTROLLED, Record, SurveyPlan
 from longspan.survey.probes import Probe
 

@@ -12,8 +12,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from longspan.measure.interval import Estimate, mean, paired, share
-from longspan.measure.model import PLAIN
+from longspan.measure.models.model import PLAIN
+from longspan.measure.statistics.interval import Estimate, mean, paired, share
 from longspan.train.data.choosing import chance
 from longspan.train.exams.exam import RESULTS, read_records
 from longspan.train.exams.hidden_tokens import ALL, SAME

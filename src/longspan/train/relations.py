@@ -29,7 +29,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from longspan.errors import LongspanError
-from longspan.measure.model import PLAIN
+from longspan.measure.models.model import PLAIN
 from longspan.notation import parse
 from longspan.train.comparison import Row
 from longspan.train.data.choosing import chance

@@ -24,7 +24,7 @@ from torch.nn.utils import clip_grad_norm_
 
 from longspan.disk import write_atomically
 from longspan.errors import InputError
-from longspan.measure.machine import hardware, versions
+from longspan.measure.hardware.machine import hardware, versions
 from longspan.pretrained.attachment import attachment_of
 from longspan.pretrained.storing.save import overwrite
 from longspan.train.data.batch import Batch

@@ -21,7 +21,7 @@ from longspan.audit.blackbox.hypothesis import Hypothesis
 from longspan.audit.blackbox.predict import Request, predicted
 from longspan.audit.blackbox.runs_as import Function
 from longspan.audit.blackbox.verdict import Verdict
-from longspan.measure.reader import Reader
+from longspan.measure.reading.reader import Reader
 
 TRAINED_LENGTH = tiny.TRAINED_LENGTH
 OPENING = (1,)

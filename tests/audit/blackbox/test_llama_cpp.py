@@ -14,7 +14,7 @@ from longspan.audit.blackbox.http import Connection, HttpServer
 from longspan.audit.blackbox.verdict import Verdict
 from longspan.audit.blackbox.vocabulary import Vocabulary
 from longspan.errors import LongspanError
-from longspan.measure.model import LoadedModel
+from longspan.measure.models.model import LoadedModel
 from pretrained.real import SMOLLM2
 
 PYTHON = os.environ.get("LLAMA_CPP_PYTHON", "")

@@ -17,7 +17,7 @@ from longspan.measure.diagnostics.largest_logit import LargestLogit
 from longspan.measure.diagnostics.outside_arc import OutsideArc
 from longspan.measure.diagnostics.receptive_field import ReceptiveField
 from longspan.measure.diagnostics.sink_mass import SinkMass
-from longspan.measure.reader import Reader
+from longspan.measure.reading.reader import Reader
 from reading import scaled
 from tiny import TRAINED_LENGTH, gemma2, llama
 

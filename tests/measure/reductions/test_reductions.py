@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from longspan.errors import InputError
-from longspan.measure.reader import Reader
+from longspan.measure.reading.reader import Reader
 from longspan.measure.reduction import Reduction, Text, reduced, reductions
 from longspan.measure.reductions.accuracy import Accuracy
 from longspan.measure.reductions.bits_per_byte import BitsPerByte

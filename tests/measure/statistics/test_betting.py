@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from longspan.errors import InputError
-from longspan.measure.interval import wilson
 from longspan.measure.statistics.betting import FRACTIONS, evidence, lower_bound, upper_bound, values_needed
+from longspan.measure.statistics.interval import wilson
 
 RUNS, DOCUMENTS = 1000, 60
 scores = st.lists(st.sampled_from([0.0, 0.25, 0.5, 0.75, 1.0]), min_size=1, max_size=30)

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from longspan.errors import InputError
-from longspan.measure.interval import mean
 from longspan.measure.statistics.effective import NOLIMA, Certificate, Claim, Share, Threshold, certify
+from longspan.measure.statistics.interval import mean
 
 RUNS = 1000
 LENGTHS = (1024, 2048, 4096, 8192)

@@ -15,7 +15,7 @@ from transformers import DeepseekV3Config, PreTrainedModel, StaticCache
 from transformers.models.mistral4 import Mistral4Config, Mistral4ForCausalLM
 
 import longspan
-from longspan.measure.reader import Reader
+from longspan.measure.reading.reader import Reader
 from longspan.measure.watching import watch
 from longspan.pretrained.attachment import attachment_of
 from longspan.pretrained.latents.expansion import EXPAND, latent_widths

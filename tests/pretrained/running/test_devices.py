@@ -9,8 +9,8 @@ from torch import Tensor, nn
 
 import longspan
 from imitated_device import DEVICE, ImitatedDevice, here
-from longspan.measure.reader import Reader
-from longspan.measure.token_nll import token_nll
+from longspan.measure.reading.reader import Reader
+from longspan.measure.reading.token_nll import token_nll
 from pretrained.models import tiny_llama, tokens
 from tiny import gemma2
 

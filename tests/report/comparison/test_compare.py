@@ -8,7 +8,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from longspan.measure.interval import paired
+from longspan.measure.statistics.interval import paired
 from longspan.report.comparison.compare import Comparison, Row, compare
 from longspan.report.comparison.finished import FACTS, LOSS, read
 from report.comparison.folders import METHODS, study, survey

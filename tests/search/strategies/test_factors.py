@@ -14,7 +14,7 @@ from transformers import Gemma3ForCausalLM, Gemma3TextConfig
 
 from longspan.errors import InputError, RefusalError
 from longspan.geometry import Geometry
-from longspan.measure.source import geometry_of
+from longspan.measure.models.source import geometry_of
 from longspan.notation import parse
 from longspan.pretrained.attach import extend
 from longspan.pretrained.attachment import attachment_of

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 
 from longspan.grid.pace import Pace
-from longspan.measure.documents import Document
+from longspan.measure.corpus.documents import Document
 from longspan.measure.kinds.context import Context
 from longspan.measure.kinds.reading import Reading
 from longspan.measure.kinds.retrieval import Retrieval

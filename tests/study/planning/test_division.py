@@ -1,11 +1,11 @@
 """Documents of the race are never parts of judged files where there are others."""
 
-from longspan.measure.documents import Document, Library
+from longspan.measure.corpus.documents import Document, Library
 from longspan.study.planning.division import FEW, RACE_DOCUMENTS, divide
 
 
 def library(files: int, parts: int = 1) -> Library:
-    """As `longspan.measure.documents.library` orders them: the first part of every file, then the second …"""
+    """As `longspan.measure.corpus.documents.library` orders them: the first part of every file, then the second …"""
     found = [
         Document(f"{file}.txt", 256 * part, 256, f"{file}/{part}") for part in range(parts) for file in range(files)
     ]

@@ -8,8 +8,8 @@ import pytest
 import yaml
 
 from longspan.errors import InputError
-from longspan.measure.documents import library
-from longspan.measure.model import LoadedModel
+from longspan.measure.corpus.documents import library
+from longspan.measure.models.model import LoadedModel
 from longspan.measure.statistics.effective import NOLIMA
 from longspan.survey.harness.files import write_tasks
 from longspan.survey.harness.scoring import process_results

@@ -15,8 +15,8 @@ import longspan
 from longspan import bundled
 from longspan.cli.progress import Stderr
 from longspan.errors import InputError
-from longspan.measure.examining import examined
-from longspan.measure.model import LoadedModel
+from longspan.measure.models.model import LoadedModel
+from longspan.measure.scoring.examining import examined
 from longspan.prompts.scoring import AllOf
 from longspan.survey.harness.model import harness_model
 from longspan.survey.harness.scoring import written

@@ -11,8 +11,8 @@ from longspan.audit.blackbox.runs_as import function_named
 from longspan.audit.blackbox.verdict import Verdict
 from longspan.audit.blackbox.vocabulary import Vocabulary
 from longspan.errors import InputError
-from longspan.measure.device import AUTO
-from longspan.measure.model import LoadedModel
+from longspan.measure.hardware.device import AUTO
+from longspan.measure.models.model import LoadedModel
 
 
 def audit_server(

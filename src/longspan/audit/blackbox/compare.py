@@ -17,8 +17,8 @@ from longspan.audit.blackbox.planted import SHORTEST, planted
 from longspan.audit.blackbox.predict import Request, predicted
 from longspan.audit.blackbox.verdict import Considered, Verdict
 from longspan.errors import InputError, LongspanError, RefusalError
-from longspan.measure.documents import library, tokenize
-from longspan.measure.reader import Reader
+from longspan.measure.corpus.documents import library, tokenize
+from longspan.measure.reading.reader import Reader
 from longspan.plan import Plan
 from longspan.pretrained.anatomy.probe import probe
 from longspan.pretrained.attach import attached

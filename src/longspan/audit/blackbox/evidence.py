@@ -30,7 +30,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float64, Int64
 
-from longspan.measure.interval import LEVEL
+from longspan.measure.statistics.interval import LEVEL
 
 FREEDOM = 3.0
 BLOCK = 16

@@ -14,7 +14,7 @@ from torch import Tensor
 import longspan.pretrained.attach as pretrained
 from longspan.audit.blackbox.answer import Answer
 from longspan.audit.blackbox.hypothesis import PLAIN, Hypothesis
-from longspan.measure.reader import Reader
+from longspan.measure.reading.reader import Reader
 from longspan.plan import Plan
 from longspan.pretrained.attachment import attachment_of
 from longspan.scheme import Scheme

@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from longspan.measure.feeding import feeds
-from longspan.measure.loss import loss_at_context
 from longspan.measure.measurement import Measurement
-from longspan.measure.reader import Reader
+from longspan.measure.reading.feeding import feeds
+from longspan.measure.reading.loss import loss_at_context
+from longspan.measure.reading.reader import Reader
 from longspan.task import Example
 
 

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from longspan.measure.answers import answers
-from longspan.measure.loss import loss_by_position
 from longspan.measure.measurement import Measurement
-from longspan.measure.reader import Reader
+from longspan.measure.reading.loss import loss_by_position
+from longspan.measure.reading.reader import Reader
+from longspan.measure.scoring.answers import answers
 from longspan.task import Example
 
 

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from longspan.measure.answers import answers
 from longspan.measure.measurement import Measurement
-from longspan.measure.reader import Reader
+from longspan.measure.reading.reader import Reader
+from longspan.measure.scoring.answers import answers
 from longspan.task import Example
 
 

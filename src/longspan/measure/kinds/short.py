@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from longspan.measure.loss import loss_within
 from longspan.measure.measurement import Measurement
-from longspan.measure.reader import Reader
+from longspan.measure.reading.loss import loss_within
+from longspan.measure.reading.reader import Reader
 from longspan.task import Example
 
 

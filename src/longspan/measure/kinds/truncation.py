@@ -6,11 +6,11 @@ from typing import Any
 
 import torch
 
-from longspan.measure.answers import answers
-from longspan.measure.feeding import feeds
-from longspan.measure.loss import losses_in
 from longspan.measure.measurement import Measurement
-from longspan.measure.reader import Reader
+from longspan.measure.reading.feeding import feeds
+from longspan.measure.reading.loss import losses_in
+from longspan.measure.reading.reader import Reader
+from longspan.measure.scoring.answers import answers
 from longspan.task import Example
 
 

@@ -11,8 +11,8 @@ from math import log
 from typing import Any
 
 from longspan.errors import InputError
+from longspan.measure.reading.token_nll import TokenScores
 from longspan.measure.reduction import Piece, Reduction, Text, require
-from longspan.measure.token_nll import TokenScores
 
 
 @dataclass(frozen=True)

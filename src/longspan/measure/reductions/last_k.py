@@ -11,9 +11,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from longspan.measure.feeding import SHORTEST, feeds, tail_length
+from longspan.measure.reading.feeding import SHORTEST, feeds, tail_length
+from longspan.measure.reading.token_nll import TokenScores
 from longspan.measure.reduction import Piece, Reduction, Text, pooled, require
-from longspan.measure.token_nll import TokenScores
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from longspan.measure.reading.token_nll import TokenScores
 from longspan.measure.reduction import Piece, Reduction, Text, pooled, require
-from longspan.measure.token_nll import TokenScores
 
 
 @dataclass(frozen=True)

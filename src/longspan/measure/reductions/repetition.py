@@ -12,9 +12,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from longspan.measure.feeding import tail_length
+from longspan.measure.reading.feeding import tail_length
+from longspan.measure.reading.token_nll import TokenScores
 from longspan.measure.reduction import Piece, Reduction, Text, require
-from longspan.measure.token_nll import TokenScores
 
 
 @dataclass(frozen=True)

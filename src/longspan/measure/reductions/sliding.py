@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from longspan.errors import InputError
+from longspan.measure.reading.token_nll import TokenScores
 from longspan.measure.reduction import Piece, Reduction, Text, pooled, require
-from longspan.measure.token_nll import TokenScores
 
 
 @dataclass(frozen=True)

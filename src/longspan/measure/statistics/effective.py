@@ -19,8 +19,8 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from longspan.errors import InputError
-from longspan.measure.interval import LEVEL
 from longspan.measure.statistics.betting import evidence, values_needed
+from longspan.measure.statistics.interval import LEVEL
 
 PRECISION = 1e-3
 

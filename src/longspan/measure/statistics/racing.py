@@ -26,9 +26,9 @@ from typing import Literal, NamedTuple
 import numpy as np
 
 from longspan.errors import InputError
-from longspan.measure.interval import LEVEL
 from longspan.measure.statistics.anytime_t import log_evidence
 from longspan.measure.statistics.halving import Halving
+from longspan.measure.statistics.interval import LEVEL
 
 EXCHANGE = 1.0
 """Nats that finding all facts instead of none is worth: two points of facts weigh as much as 0.02 nats."""

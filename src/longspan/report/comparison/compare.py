@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from longspan.measure.interval import Estimate, paired
+from longspan.measure.statistics.interval import Estimate, paired
 from longspan.report.comparison.finished import FACTS, GAIN, LOSS, SHORT, SPEED, Finished, Measured
 
 ORDER = (LOSS, GAIN, FACTS, SHORT, SPEED)

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from longspan.errors import InputError
-from longspan.measure.interval import Estimate
 from longspan.measure.measurement import Measurement
-from longspan.measure.model import PLAIN
+from longspan.measure.models.model import PLAIN
+from longspan.measure.statistics.interval import Estimate
 from longspan.report.records import records
 from longspan.report.words import headline
 from longspan.study.planning.cells import TRUNCATION

@@ -5,7 +5,7 @@ import io
 from collections.abc import Mapping
 from math import isinf
 
-from longspan.measure.interval import Estimate
+from longspan.measure.statistics.interval import Estimate
 from longspan.report.comparison.compare import Comparison, Row, Table
 from longspan.report.comparison.finished import SHARE, SPEED
 from longspan.report.text import aligned, value

@@ -18,7 +18,7 @@ from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
-from longspan.measure.interval import Estimate
+from longspan.measure.statistics.interval import Estimate
 
 PLACEHOLDERS = {
     "#010101": "var(--ink)",

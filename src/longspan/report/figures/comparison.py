@@ -6,7 +6,7 @@ from textwrap import wrap
 import matplotlib as mpl
 from matplotlib.figure import Figure
 
-from longspan.measure.interval import Estimate
+from longspan.measure.statistics.interval import Estimate
 from longspan.report.comparison.compare import Comparison, Row
 from longspan.report.figures.canvas import (
     INK,

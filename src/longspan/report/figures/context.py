@@ -2,7 +2,7 @@
 
 import matplotlib as mpl
 
-from longspan.measure.model import PLAIN
+from longspan.measure.models.model import PLAIN
 from longspan.report.figures.canvas import (
     INK,
     STYLE,

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import matplotlib as mpl
 
-from longspan.measure.model import PLAIN
+from longspan.measure.models.model import PLAIN
 from longspan.report.figures.canvas import SPARE, STYLE, drawing, mark_trained, put_legend, svg, token_axis, wrapped
 from longspan.train.comparison import Outcome, Row
 

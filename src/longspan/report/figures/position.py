@@ -4,7 +4,7 @@ from math import nan
 
 import matplotlib as mpl
 
-from longspan.measure.model import PLAIN
+from longspan.measure.models.model import PLAIN
 from longspan.report.figures.canvas import (
     STYLE,
     above,

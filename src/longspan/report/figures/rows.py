@@ -1,7 +1,7 @@
 """The rows of a study as figures draw them: name, look, and order."""
 
-from longspan.measure.interval import Estimate
-from longspan.measure.model import PLAIN
+from longspan.measure.models.model import PLAIN
+from longspan.measure.statistics.interval import Estimate
 from longspan.report.figures.canvas import ACCENT, INK, MUTED, SPARE, Look, wrapped
 from longspan.report.words import documents_if_fewer
 from longspan.study.planning.cells import TRUNCATION

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from longspan.grid.pace import Pace
-from longspan.measure.documents import Document
+from longspan.measure.corpus.documents import Document
 from longspan.study.planning.plan import StudyPlan, entry_length
 from longspan.study.planning.subject import Subject
 

@@ -9,14 +9,14 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 
-from longspan.measure.documents import Document
+from longspan.measure.corpus.documents import Document
 from longspan.measure.kinds.context import Context
 from longspan.measure.kinds.reading import Reading
 from longspan.measure.kinds.retrieval import Retrieval
 from longspan.measure.kinds.short import Short
 from longspan.measure.kinds.truncation import Truncation
 from longspan.measure.measurement import Measurement
-from longspan.measure.model import PLAIN
+from longspan.measure.models.model import PLAIN
 from longspan.study.planning.subject import Subject
 
 TRUNCATION = "truncation"

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from longspan.errors import InputError
-from longspan.measure.documents import Document, Library
+from longspan.measure.corpus.documents import Document, Library
 from longspan.study.decision import FEWEST_DOCUMENTS
 
 RACE_DOCUMENTS = 8

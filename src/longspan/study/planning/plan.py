@@ -5,10 +5,10 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 
 from longspan.grid.pace import Pace
-from longspan.measure.documents import Document
+from longspan.measure.corpus.documents import Document
 from longspan.measure.kinds.reading import Reading
 from longspan.measure.kinds.short import Short
-from longspan.measure.model import PLAIN
+from longspan.measure.models.model import PLAIN
 from longspan.measure.statistics.racing import Race, Score
 from longspan.study.planning.cells import (
     TRUNCATION,

@@ -3,10 +3,10 @@
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from longspan.measure.documents import Document
-from longspan.measure.feeding import tail_length
+from longspan.measure.corpus.documents import Document
 from longspan.measure.measurement import Measurement
-from longspan.measure.model import PLAIN
+from longspan.measure.models.model import PLAIN
+from longspan.measure.reading.feeding import tail_length
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from typing import Any
 
 from rich.filesize import decimal
 
-from longspan.measure.loading import located
+from longspan.measure.models.loading import located
 from longspan.pretrained.storing.save import load, overwrite
 
 
@@ -25,7 +25,7 @@ def write_model(
 
     Arguments:
         folder: where to.
-        name: the model, as `longspan.measure.loading.load` takes it.
+        name: the model, as `longspan.measure.models.loading.load` takes it.
         method: a scheme's text.
         length: tokens to read, N.
         say: takes a line about how much is going to be written.

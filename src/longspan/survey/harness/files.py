@@ -11,7 +11,7 @@ from typing import Any
 
 from longspan.disk import write_atomically
 from longspan.errors import InputError
-from longspan.measure.model import LoadedModel
+from longspan.measure.models.model import LoadedModel
 from longspan.prompts.example import PromptExample, PromptGroup
 from longspan.survey.harness.scoring import process_results, written
 from longspan.survey.plan import SurveyPlan

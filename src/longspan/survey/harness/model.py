@@ -14,7 +14,7 @@ from importlib import import_module
 from typing import Any
 
 from longspan.errors import InputError
-from longspan.measure.documents import opening
+from longspan.measure.corpus.documents import opening
 
 
 def harness_model(model: Any, tokenizer: Any, length: int | None = None, **options: Any) -> Any:

@@ -7,7 +7,7 @@ from typing import Any
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
-from longspan.measure import loading
+from longspan.measure.models import loading
 
 BYTES = "bytes"
 SYMBOLS = "symbols"

@@ -1,0 +1,1 @@
+"""The user's files as texts, and texts as documents of exactly so many tokens."""

@@ -1,0 +1,1 @@
+"""The machine: its devices, its memory, what a measurement costs on it."""

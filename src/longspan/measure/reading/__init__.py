@@ -1,0 +1,1 @@
+"""Read a text: hidden states, a cache, and losses of its tokens."""
