@@ -21,7 +21,10 @@ def held(cost: float, price: float = 0.0, noise: float = 0.01, seed: int = 0, co
 
 
 def summary(judgement: Judgement) -> Summary:
-    setting = Setting("frequencies", 0, "m", "float32", "0", 64, 256, 0.02, ("a",), (), "none", {}, "longspan search")
+    setting = Setting(
+        over="frequencies", seed=0, model="m", dtype="float32", fingerprint="0", trained_length=64, length=256,
+        tolerance=0.02, documents=("a",), dropped=(), hardware="none", versions={}, command="longspan search",
+    )  # fmt: skip
     found, rival = Rating("longrope(...)", 1.0, 1.5, 0.5, 0.0), Rating("yarn", 1.1, 1.6, 0.5, 0.0)
     return Summary(setting, (rival,), Trajectory(9, (1.1, 1.0), {}, False), found, rival, judgement)
 

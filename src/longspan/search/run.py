@@ -16,8 +16,6 @@ from longspan.grid.limits import within_limits
 from longspan.grid.observer import Observer
 from longspan.grid.pace import Pace
 from longspan.measure.corpus.documents import Document
-from longspan.measure.hardware.device import device_named
-from longspan.measure.hardware.machine import hardware, versions
 from longspan.measure.hardware.memory import gigabytes, require_memory
 from longspan.measure.kinds.short import Short
 from longspan.measure.kinds.truncation import Truncation
@@ -214,20 +212,15 @@ def _rivals(request: Request, geometry: Geometry) -> tuple[str, ...]:
 
 
 def _setting(request: Request, subject: Subject, division: Division) -> Setting:
-    return Setting(
+    return Setting.of_this_machine(
+        request,
+        subject,
+        division.search,
         over=request.over,
         seed=request.seed,
-        model=request.model,
-        dtype=subject.dtype,
-        fingerprint=subject.fingerprint,
-        trained_length=subject.trained_length,
         length=subject.length,
         tolerance=request.tolerance,
-        documents=tuple(document.name for document in division.search),
         dropped=division.dropped,
-        hardware=hardware(device_named(request.device)),
-        versions=versions(),
-        command=request.command,
     )
 
 

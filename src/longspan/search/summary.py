@@ -3,37 +3,28 @@
 from dataclasses import dataclass
 from typing import Any
 
+from longspan.grid import setting as grid
 from longspan.measure.statistics.interval import Estimate
 from longspan.search.cost import Rating
 from longspan.search.judgement import Judgement
 
 
-@dataclass(frozen=True)
-class Setting:
-    """What was searched, and on what.
+@dataclass(frozen=True, kw_only=True)
+class Setting(grid.Setting):
+    """What was searched, and on what; `documents` are those that were searched on.
 
     Arguments:
         over, seed: what was searched, and the seed of the candidates.
-        model, dtype, fingerprint, trained_length, length: as in a study.
+        length: N, tokens.
         tolerance: nats.
-        documents: those that were searched on.
         dropped: files that gave no document, and why.
-        hardware, versions, command: where and how.
     """
 
     over: str
     seed: int
-    model: str
-    dtype: str
-    fingerprint: str
-    trained_length: int
     length: int
     tolerance: float
-    documents: tuple[str, ...]
     dropped: tuple[str, ...]
-    hardware: str
-    versions: dict[str, str]
-    command: str
 
 
 @dataclass(frozen=True)

@@ -18,8 +18,6 @@ from longspan.grid.observer import Observer
 from longspan.grid.on_ray import Source, workers_for
 from longspan.grid.pace import Pace
 from longspan.measure.corpus.documents import Document, Library, library
-from longspan.measure.hardware.device import device_named
-from longspan.measure.hardware.machine import hardware, versions
 from longspan.measure.hardware.memory import gigabytes, require_memory
 from longspan.measure.kinds.context import Context
 from longspan.measure.kinds.reading import Reading
@@ -241,22 +239,17 @@ def _plan(
 
 
 def _setting(request: Request, subject: Subject, texts: Library, division: Division) -> Setting:
-    return Setting(
-        model=request.model,
-        trained_length=subject.trained_length,
+    return Setting.of_this_machine(
+        request,
+        subject,
+        division.judge,
         length=subject.length,
-        dtype=subject.dtype,
-        fingerprint=subject.fingerprint,
         tail=subject.tail,
         contexts=tuple(subject.contexts()),
         dropped=texts.dropped,
         files=division.files,
         seed=subject.seed,
-        hardware=hardware(device_named(request.device)),
-        versions=versions(),
-        command=request.command,
         tolerance=request.tolerance,
-        documents=tuple(document.name for document in division.judge),
     )
 
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, ClassVar
 
+from longspan.grid import setting as grid
 from longspan.measure.models.model import PLAIN
 from longspan.measure.statistics.interval import Estimate
 from longspan.measure.statistics.racing import Elimination
@@ -16,42 +17,27 @@ from longspan.study.planning.cells import TRUNCATION
 from longspan.study.verdict import Verdict
 
 
-@dataclass(frozen=True)
-class Setting:
-    """What was measured, on what, with what.
+@dataclass(frozen=True, kw_only=True)
+class Setting(grid.Setting):
+    """What was measured, on what, with what; `documents` are those that were judged on.
 
     Arguments:
-        model: as the user named it.
-        trained_length, length: L and N, tokens.
-        dtype: of the model's numbers.
-        fingerprint: of the model's numbers.
+        length: N, tokens.
         tail: how many last tokens were scored.
         contexts: of the loss, tokens.
         dropped: texts that gave no document, and why.
         files: how many files the documents come from.
         seed: of the facts.
-        hardware: as in "AMD EPYC, 2 threads".
-        versions: of the libraries, by name.
-        command: what the user typed.
         tolerance: nats per token that a method may cost on short texts.
-        documents: names of those that were judged on.
     """
 
-    model: str
-    trained_length: int
     length: int
-    dtype: str
-    fingerprint: str
     tail: int
     contexts: tuple[int, ...]
     dropped: tuple[str, ...]
     files: int
     seed: int
-    hardware: str
-    versions: Mapping[str, str]
-    command: str
     tolerance: float
-    documents: tuple[str, ...]
 
     def json(self) -> dict[str, Any]:
         """Return it as JSON."""

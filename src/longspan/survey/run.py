@@ -18,8 +18,6 @@ from longspan.grid.observer import Observer
 from longspan.grid.on_ray import Source, workers_for
 from longspan.measure.corpus.documents import Document, digest, library
 from longspan.measure.diagnostic import diagnostic_of
-from longspan.measure.hardware.device import device_named
-from longspan.measure.hardware.machine import hardware, versions
 from longspan.measure.hardware.memory import gigabytes, require_memory
 from longspan.measure.models.method import filled
 from longspan.measure.models.model import PLAIN, LoadedModel
@@ -192,19 +190,9 @@ def _check(plan: SurveyPlan, model: LoadedModel) -> None:
 
 
 def _setting(request: Request, plan: SurveyPlan, out_of_time: bool) -> Setting:
-    return Setting(
-        model=request.model,
-        trained_length=plan.trained_length,
-        dtype=plan.dtype,
-        fingerprint=plan.fingerprint,
-        lengths=plan.lengths,
-        claim=str(request.claim),
-        documents=tuple(document.name for document in plan.documents[plan.lengths[-1]] if document is not None),
-        hardware=hardware(device_named(request.device)),
-        versions=versions(),
-        command=request.command,
-        out_of_time=out_of_time,
-    )
+    documents = plan.documents[plan.lengths[-1]]
+    claim = str(request.claim)
+    return Setting.of_this_machine(request, plan, documents, lengths=plan.lengths, claim=claim, out_of_time=out_of_time)
 
 
 def _out_of_memory(request: Request) -> str:

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from longspan.grid import setting as grid
 from longspan.measure.diagnostic import diagnostic_of
 from longspan.measure.reduction import reduction_of
 from longspan.measure.scoring.controls import CONTROLS
@@ -13,23 +14,17 @@ from longspan.survey.plan import CONTROLLED, Record, SurveyPlan
 from longspan.survey.probes import Probe
 
 
-@dataclass(frozen=True)
-class Setting:
-    """What was asked, and what answered.
+@dataclass(frozen=True, kw_only=True)
+class Setting(grid.Setting):
+    """What was asked, and what answered; `documents` are those that were given.
 
-    Arguments: see `longspan.survey.request.Request`; `documents` are the names of those that were given.
+    Arguments:
+        lengths, claim: see `longspan.survey.request.Request`.
+        out_of_time: whether the budget ended before everything was decided.
     """
 
-    model: str
-    trained_length: int
-    dtype: str
-    fingerprint: str
     lengths: tuple[int, ...]
     claim: str
-    documents: tuple[str, ...]
-    hardware: str
-    versions: dict[str, str]
-    command: str
     out_of_time: bool
 
 
