@@ -2,15 +2,17 @@
 
 import builtins
 import importlib.util
+import json
 import zlib
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from longspan.errors import InputError
-from longspan.measure.corpus.texts import NoTextError, Text
+from longspan.measure.corpus.texts import NoTextError, Text, contents, texts_in
 from tiny import prose
 
 WORDS = prose(60)
@@ -104,3 +106,20 @@ def test_a_line_without_a_text_is_one_line(tmp_path: Path, line: str) -> None:
     (tmp_path / "a.jsonl").write_text(line)
     with pytest.raises(NoTextError, match='field "text"'):
         Text(tmp_path / "a.jsonl", 1).read()
+
+
+RECORDS = st.lists(st.none() | st.text(st.characters(exclude_categories=["Cs"]) | st.sampled_from("\n\r\0\u2028")))
+
+
+@given(RECORDS, st.sampled_from(["utf-8", "utf-8-sig", "utf-16"]), st.sampled_from(["\n", "\r\n", "\r"]), st.booleans())
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_line_by_line_or_all_at_once(
+    tmp_path: Path, records: list[str | None], encoding: str, end: str, plain: bool
+) -> None:
+    """A file of records read as a stream gives what its lines give, one by one; None is an empty line."""
+    lines = ["" if text is None else json.dumps({"text": text}, ensure_ascii=plain) for text in records]
+    with TemporaryDirectory(dir=tmp_path) as folder:  # the lines of a file are remembered by its name
+        path = Path(folder, "a.jsonl")
+        path.write_bytes(end.join(lines).encode(encoding))
+        assert list(contents(path)) == [text for text in records if text is not None]
+        assert [text.read() for text in texts_in(path)] == list(contents(path))

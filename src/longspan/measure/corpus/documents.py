@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from longspan.errors import InputError
-from longspan.measure.corpus.texts import NoTextError, Text, texts_in
+from longspan.measure.corpus.texts import NoTextError, Text, files_in, texts_in
 from longspan.memo import remember
 
 
@@ -155,10 +155,8 @@ def _files(paths: Sequence[str | Path]) -> list[tuple[Path, Path, bool]]:
     for given in paths:
         path = Path(given)
         if path.is_dir():
-            for file in sorted(path.rglob("*")):
-                hidden = any(part.startswith(".") for part in file.relative_to(path).parts)
-                if file.is_file() and not hidden:
-                    found.setdefault(file.resolve(), (file, False))
+            for file in files_in(path):
+                found.setdefault(file.resolve(), (file, False))
         elif path.is_file():
             found[path.resolve()] = (path, True)
         else:

@@ -80,6 +80,42 @@ class Text:
         return _html(content) if self.path.suffix.lower() in HTML else content
 
 
+def files_in(path: Path) -> list[Path]:
+    """Return a file itself, or all files of a folder in the order of their names; hidden ones are left out."""
+    if not path.is_dir():
+        return [path]
+    found = sorted(file for file in path.rglob("*") if file.is_file())
+    return [file for file in found if not any(part.startswith(".") for part in file.relative_to(path).parts)]
+
+
+def contents(path: Path) -> Iterator[str]:
+    """Yield what `Text.read` gives for each of a file's texts, in order; a JSONL file is read line by line.
+
+    Errors: NoTextError where the file, or a line of it, holds no text; InputError where it cannot be read, or a package
+    is missing.
+    """
+    if path.suffix.lower() not in JSONL:
+        yield Text(path).read()
+        return
+    try:
+        with path.open("rb") as file:
+            encoding = _encoding(file.read(4))
+        with path.open(encoding=encoding) as file:
+            for line in file:
+                if "\0" in line:
+                    raise _NullError
+                if line.strip():
+                    yield _field(line)
+    except (UnicodeDecodeError, _NullError):
+        _decoded(path.read_bytes())  # says what it may be instead
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {error.strerror}") from None
+
+
+class _NullError(Exception):
+    """A line holds a character that no text has."""
+
+
 def texts_in(path: Path) -> Iterator[Text]:
     """Yield the texts of a file.
 
@@ -101,10 +137,13 @@ def _lines(path: str) -> tuple[str, ...]:
     return tuple(_decoded(Path(path).read_bytes()).split("\n"))
 
 
+def _encoding(start: bytes) -> str:
+    return next((name for mark, name in MARKS.items() if start.startswith(mark)), "utf-8")
+
+
 def _decoded(content: bytes) -> str:
-    encoding = next((name for mark, name in MARKS.items() if content.startswith(mark)), "utf-8")
     try:
-        text = content.decode(encoding)
+        text = content.decode(_encoding(content))
     except UnicodeDecodeError:
         text = "\0"
     if "\0" not in text:

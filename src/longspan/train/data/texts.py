@@ -16,6 +16,7 @@ import numpy as np
 
 from longspan.disk import replaced_folder
 from longspan.errors import InputError
+from longspan.measure.corpus.texts import NoTextError, contents, files_in
 from longspan.train.data.segmentation import SampledTokenizer, Sampling
 
 WINDOW = 32
@@ -53,7 +54,8 @@ def prepared(paths: Sequence[str], tokenizer: Any, folder: Path, sampling: Sampl
     Arguments:
         sampling: how segmentations are sampled; None for the tokenizer's own.
 
-    Errors: InputError for a path that does not exist, a file that is no UTF-8 text, and texts without a token.
+    Errors: InputError for a path that does not exist, a file that holds no text, one that needs a missing package, and
+    texts without a token.
     """
     files = _files(paths)
     identity = {"files": [[str(path), _digest(path)] for path in files], "tokenizer": _identity(tokenizer)}
@@ -99,31 +101,23 @@ def _hashes(tokens: np.ndarray) -> np.ndarray:
 
 
 def _files(paths: Iterable[str]) -> list[Path]:
-    """All files, those of a folder in the order of their names; hidden ones are left out."""
+    """All files, each once."""
     found: list[Path] = []
     for given in map(Path, paths):
         if not given.exists():
             raise InputError(f"no file or folder {str(given)!r}: give texts that exist")
-        inside = sorted(path for path in given.rglob("*") if path.is_file()) if given.is_dir() else [given]
-        found += [path for path in inside if not any(part.startswith(".") for part in path.relative_to(given).parts)]
+        found += files_in(given)
     return [path.resolve() for path in dict.fromkeys(found)]
 
 
 def _documents(files: Iterable[Path]) -> Iterator[tuple[Path, str]]:
-    """The texts of files; each line of a .jsonl file is a document under `text`."""
+    """The texts of files, as `longspan measure` and `extend` read them."""
     for path in files:
         try:
-            if path.suffix == ".jsonl":
-                with path.open(encoding="utf-8") as lines:
-                    for line in lines:
-                        if line.strip():
-                            yield path, json.loads(line)["text"]
-            else:
-                yield path, path.read_text(encoding="utf-8")
-        except UnicodeDecodeError:
-            raise InputError(f"{path} is no UTF-8 text: convert it, or leave it out") from None
-        except (json.JSONDecodeError, KeyError, TypeError):
-            raise InputError(f"{path} must hold one JSON object with `text` per line") from None
+            for text in contents(path):
+                yield path, text
+        except NoTextError as error:
+            raise InputError(f"{path} {error}; or leave the file out") from None
 
 
 def _token_ids(files: Sequence[Path], tokenizer: Any, sampling: Sampling | None) -> Iterator[tuple[Path, list[int]]]:
