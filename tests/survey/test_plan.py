@@ -95,6 +95,45 @@ def test_a_method_that_failed_is_asked_no_more_and_the_others_are() -> None:
     assert asked(records, "plain", 128) == 12
 
 
+def test_a_length_that_is_decided_is_asked_no_more_while_a_longer_one_is_open() -> None:
+    of = plan(60)
+    records = carried_out(of, lambda probe: 1.0 if probe.length < 256 else float(probe.index % 8 != 0))
+    assert asked(records, METHOD, 256) == 60
+    for length in (64, 128):
+        last = asked(records, METHOD, length)
+        assert 1 < last < 60
+        assert verdict(of, records, length, last - 1) == "open"
+        assert verdict(of, records, length, last) == "holds"
+
+
+def verdict(of: SurveyPlan, records: Made, length: int, documents: int) -> str:
+    """What the first documents say of the method at a length."""
+    found = of.certificate(METHOD, "retrieval", reader_of(records), documents)
+    assert found is not None
+    (verdict,) = (finding.verdict for finding in found.findings if finding.length == length)
+    return verdict
+
+
+def test_controls_are_asked_of_four_documents_at_the_longest_length() -> None:
+    records = carried_out(plan(6), lambda probe: 1.0)
+    controls = [each["probe"] for each in records.values() if each["probe"].control]
+    assert sorted({probe.index for probe in controls}) == [0, 1, 2, 3]
+    assert {probe.length for probe in controls} == {256}
+    assert len(controls) == 2 * 4 * len(CONTROLS)
+
+
+@pytest.mark.parametrize("control", CONTROLS)
+def test_a_method_whose_control_failed_is_asked_no_more(control: str) -> None:
+    """A number beside which the control is missing could not be read."""
+    of = plan(12)
+    records = carried_out(
+        of, lambda probe: None if (probe.method, probe.control, probe.index) == (METHOD, control, 1) else 1.0
+    )
+    assert of.failure(METHOD, "retrieval", reader_of(records)) == "NaN"
+    assert asked(records, METHOD, 64) == 2
+    assert asked(records, "plain", 64) == 12
+
+
 def test_losses_are_asked_of_every_document() -> None:
     records = carried_out(plan(5, ("last_k",)), lambda probe: 1.0)
     assert sum(isinstance(each["probe"], LossProbe) for each in records.values()) == 5 * 2 * 3

@@ -140,6 +140,33 @@ def test_tokens_that_no_hypothesis_drops_rule_nothing_out() -> None:
     assert found.alike == (0, 1)
 
 
+def test_the_first_guess_of_the_noise_is_from_the_smallest_mean() -> None:
+    """By the likelihood at the smallest scale, a hypothesis that is right on half of the tokens and far off on the
+    others would be the best one, and its small median would keep it so.
+    """
+    signs = np.random.default_rng(7).choice((-1.0, 1.0), TOKENS)
+    base = hypotheses()[0]
+    near, half_right = 0.1 * signs, np.where(np.arange(TOKENS) % 20 < 11, 0.002, 1.0) * signs
+    found = weigh(base, np.stack([base - half_right, base - near]), REQUEST)
+    assert found.ranking[0].index == 1
+    assert found.noise == pytest.approx(0.1 * 1.4826)
+
+
+@pytest.mark.parametrize("outlier", [0.3, 2.0, 10.0, 100.0])
+@pytest.mark.parametrize("apart", [0.5, 2.0, 20.0])
+def test_single_tokens_do_not_decide_what_is_resembled(outlier: float, apart: float) -> None:
+    """The squared correlation, of remainders up to 5 σ with differences up to 20 σ."""
+    numbers = np.random.default_rng(8)
+    off, difference = 0.1 * numbers.choice((-1.0, 1.0), (2, TOKENS))
+    off[::100], difference[::150] = outlier, apart
+    base = hypotheses()[0]
+    found = weigh(base + off, np.stack([base, base + difference]), REQUEST)
+    sigma = 0.1 * 1.4826
+    left, differs = off.clip(-5 * sigma, 5 * sigma), difference.clip(-20 * sigma, 20 * sigma)
+    assert found.ranking[0].index == 0
+    assert found.resembling == pytest.approx((left @ differs) ** 2 / ((left @ left) * (differs @ differs)))
+
+
 @pytest.mark.parametrize(("unexplained", "resembling"), [(0.9, 0.0), (0.0, 0.9)])
 def test_a_remainder_that_is_large_or_resembles_something_does_not_fit(unexplained: float, resembling: float) -> None:
     assert not Evidence((), 0.1, unexplained, resembling, 10).fits
