@@ -25,6 +25,7 @@ import tomllib
 import warnings
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
 
@@ -36,10 +37,12 @@ SLOTS = (
     "rotation", "distance", "qk_norm", "scale", "sharpness", "cap", "bias", "mask", "normalizer", "reweight",
 )  # fmt: skip
 ABOVE = {
-    "pretrained", "prompts", "task", "tasks", "measure", "grid", "study", "survey", "train", "report", "cli", "bundled",
-    "registry", "__main__",
+    "pretrained", "prompts", "task", "tasks", "measure", "grid", "study", "survey", "search", "train", "audit", "bench",
+    "check", "report", "cli", "bundled", "registry", "__main__",
 }  # fmt: skip
 """What knows nothing of single methods, and takes long to import."""
+BUNDLED = Path(SOURCE, "bundled")
+"""Data that no mutant changes and that weighs more than all else; the copy links to it."""
 CONTRACT = ("parts", "value", "oracle", "normalizer", "position_probe")
 CONTRACT_OF_SLOTS = tuple(f"contract/test_{suite}.py" for suite in ("oracle", "parts", "normalizer", "value"))
 SUITES = {
@@ -82,7 +85,8 @@ def main() -> int:
 def _prepare(copy: Path) -> None:
     """A copy of the tree, and everything in memory that a mutant does not change."""
     for name in ("src", "tests"):
-        shutil.copytree(ROOT / name, copy / name, ignore=shutil.ignore_patterns("__pycache__", "bundled"))
+        shutil.copytree(ROOT / name, copy / name, ignore=shutil.ignore_patterns("__pycache__", BUNDLED.name))
+    (copy / BUNDLED).symlink_to(ROOT / BUNDLED)
     shutil.copy(ROOT / "pyproject.toml", copy)
     os.chdir(copy)
     os.environ |= {"OMP_NUM_THREADS": "1", "HYPOTHESIS_PROFILE": "draft", "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
@@ -105,18 +109,22 @@ def _imports(path: Path) -> Iterator[str]:
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.ImportFrom) and node.module:
             yield node.module
+            yield from (f"{node.module}.{alias.name}" for alias in node.names if node.module.startswith("longspan"))
         elif isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
 
 
 def _modules(copy: Path) -> dict[str, Path]:
-    """The library's modules that the tests of methods need."""
+    """The library's modules."""
     found = {}
     for path in sorted((copy / SOURCE).rglob("*.py")):
         parts = path.relative_to(copy / "src").with_suffix("").parts
-        if parts[1] not in ABOVE:
-            found[".".join(parts).removesuffix(".__init__")] = path
+        found[".".join(parts).removesuffix(".__init__")] = path
     return found
+
+
+def _is_above(module: str) -> bool:
+    return not ABOVE.isdisjoint(module.split(".")[1:2])
 
 
 class _Run:
@@ -160,11 +168,15 @@ class _Run:
 
     def _judge(self, path: str) -> int:
         """All mutants of one file, in a process that has imported what the file is not part of."""
-        stale = {f"longspan.{path.removesuffix('.py').replace('/', '.')}"}
+        changed = f"longspan.{path.removesuffix('.py').replace('/', '.')}"
+        stale = {changed}
         while more := {module for module, used in self.imports.items() if used & stale} - stale:
             stale |= more
-        for module in self.imports.keys() - stale:
-            import_module(module)
+        for module in sorted(self.imports.keys() - stale):
+            if _is_above(changed) or not _is_above(module):
+                with suppress(ImportError):  # a module of an extra that is not installed
+                    import_module(module)
+        assert changed not in sys.modules, f"{changed} is imported before it is changed"
         # Collecting garbage in a fork would visit, and copy, all that was imported here.
         gc.freeze()
         if failing := self._verdict(path, self._text(path)):
@@ -196,12 +208,12 @@ class _Run:
         """Test files, by what to call them in the table."""
         if path in SUITES:
             return {name: [f"tests/{name}"] for name in SUITES[path]}
-        folder, _, name = path.partition("/")
-        contract = [f"tests/contract/test_{suite}.py" for suite in CONTRACT]
-        stages = {"own": [f"tests/{folder}/test_{name}"], "contract": contract, "example": [f"{SOURCE}/{path}"]}
-        if not (self.copy / stages["own"][0]).exists():
-            del stages["own"]
-        return stages
+        file = Path(path)
+        own = f"tests/{file.with_name(f'test_{file.name}')}"
+        stages = {"own": [own]} if (self.copy / own).exists() else {}
+        if file.parts[0] in SLOTS:
+            stages["contract"] = [f"tests/contract/test_{suite}.py" for suite in CONTRACT]
+        return stages | {"example": [f"{SOURCE}/{path}"]}
 
     def _key(self, text: str, path: str, tests: list[str]) -> str:
         files = [file for test in tests for file in ([test] if test.endswith(".py") else sorted(_below(test)))]
