@@ -9,6 +9,7 @@ from longspan.plan import Plan
 from longspan.rotation.dynamic_ntk import DynamicNTK
 from longspan.rotation.rope import RoPE
 from longspan.scheme import Scheme
+from longspan.slots import Rotation
 
 PLAIN = Scheme(rotation=RoPE())
 """The model as it was loaded: its own rotation and nothing else."""
@@ -101,10 +102,27 @@ class Family(ABC):
         """Yield the mistakes of this kind that make sense for what was asked; none where it does not apply."""
 
 
-def distinct(found: Sequence[Hypothesis]) -> tuple[Hypothesis, ...]:
-    """Return hypotheses without those that do the same as an earlier one."""
+def distinct(found: Sequence[Hypothesis], asked: Asked) -> tuple[Hypothesis, ...]:
+    """Return hypotheses without those that do the same as an earlier one, whatever their rotation is called."""
     kept: dict[tuple[object, ...], Hypothesis] = {}
     for each in found:
         plan = Plan.everywhere(each.scheme) if isinstance(each.scheme, Scheme) else each.scheme
-        kept.setdefault((type(each), plan, each.feeding, each.own_window), each)
+        layers = tuple(_done(scheme, asked) if isinstance(scheme, Scheme) else scheme for scheme in plan.layers)
+        kept.setdefault((type(each), layers, each.feeding, each.own_window), each)
     return tuple(kept.values())
+
+
+def _done(scheme: Scheme, asked: Asked) -> object:
+    """What a scheme does to texts of the asked lengths: frequencies and gain in place of a rotation's name."""
+    rotation = scheme.rotation
+    if rotation == RoPE() or rotation.decays:  # the model's own rotation is not written down here
+        return scheme
+    numbers = tuple(
+        (part.start, part.stop, *(f"{x:.9g}" for x in (part.rotation.gain, *_frequencies(part.rotation, asked))))
+        for part in rotation.segments(max(asked.lengths))
+    )
+    return replace(scheme, rotation=RoPE()), numbers
+
+
+def _frequencies(rotation: Rotation, asked: Asked) -> list[float]:
+    return rotation.frequencies(asked.rotary_dim).tolist()

@@ -12,4 +12,4 @@ def listed(asked: Asked) -> tuple[Hypothesis, ...]:
     families: dict[str, type[Any]] = registered(__name__, Family)
     for family in families.values():
         found += family().members(asked)
-    return distinct(found)
+    return distinct(found, asked)
