@@ -7,7 +7,10 @@ from typing import Any
 import torch
 import torch.distributed as dist
 
-from longspan.compute.ring import Ring, Zigzag
+from longspan.compute.places import places
+from longspan.compute.ring.ring import Ring
+from longspan.compute.ring.sequence import Shared
+from longspan.compute.ring.zigzag import Zigzag
 from longspan.notation import parse
 
 
@@ -17,14 +20,16 @@ def work(rank: int, ranks: int, folder: str, given: dict[str, Any]) -> None:
     dist.init_process_group("gloo", init_method=f"file://{folder}/store", rank=rank, world_size=ranks)
     torch.set_num_threads(1)
     try:
-        for number, text in enumerate(given["schemes"]):
-            zigzag = Zigzag(ranks, given["query"].shape[2])
+        for number, (text, packed) in enumerate(zip(given["schemes"], given["packed"], strict=True)):
+            length = given["query"].shape[2]
+            zigzag = Zigzag(ranks, length)
+            shared = Shared(zigzag, places(length, length, documents=given["documents"])[1]) if packed else None
             own = zigzag.orders(rank)
             leaves = [given[name][:, :, own].clone().requires_grad_() for name in ("query", "key", "value")]
             query, key, value = leaves
             weights = {name: value.clone().requires_grad_() for name, value in given["weights"][number].items()}
             ring = Ring(parse(text), zigzag)
-            out = ring.attend(query, key, value, weights, scale=given["scale"])
+            out = ring.attend(query, key, value, weights, scale=given["scale"], shared=shared)
             out.backward(given["gradient"][:, :, own])
             made = {"out": out.detach(), "sent": dict(ring.bytes_sent)}
             made |= {name: x.grad for name, x in zip(("query", "key", "value"), leaves, strict=True)}

@@ -8,7 +8,10 @@ import torch
 from torch import Tensor
 
 from longspan.compute.attend import attend
-from longspan.compute.ring import Ring, Zigzag
+from longspan.compute.places import Places, places
+from longspan.compute.ring.ring import Ring
+from longspan.compute.ring.sequence import Shared
+from longspan.compute.ring.zigzag import Zigzag
 from longspan.errors import RefusalError, ShapeError
 from longspan.notation import parse
 
@@ -19,6 +22,13 @@ SCHEMES = (
     "rope + log_length(8, form='training')", "xpos", "rope + bidirectional", "alibi + bidirectional + window(9)",
     "rope + softmax_plus_one", "dual_chunk(chunk=12, local=4)", "dynamic_ntk(trained_length=16)",
 )  # fmt: skip
+PACKED = (
+    "rope", "alibi", "rope + window(5, sinks=2)", "rerope(window=4)", "rope + log_length(8)",
+    "rope + bidirectional", "alibi + bidirectional + window(9)", "rope + softmax_plus_one",
+)  # fmt: skip
+"""Schemes of rows that hold several documents."""
+CASES = [*((text, False) for text in SCHEMES), *((text, True) for text in PACKED)]
+IDS = [f"{text}{', packed' if packed else ''}" for text, packed in CASES]
 LENGTH, HEADS, KV_HEADS, DIM = 48, 4, 2, 16
 
 
@@ -30,12 +40,16 @@ def given() -> dict:
 
     tensors = {"query": drawn(HEADS), "key": drawn(KV_HEADS), "value": drawn(KV_HEADS), "gradient": drawn(HEADS)}
     weights = []
-    for text in SCHEMES:
+    starts = torch.zeros(2, LENGTH, dtype=torch.long)
+    starts[0, [5, 6, 17, 40]] = starts[1, [23, 31]] = 1
+    for text, _ in CASES:
         made = parse(text).initial_weights(HEADS, DIM, generator)
         if "softmax_plus_one" in text:
             made = {"normalizer.logit": torch.randn(HEADS, generator=generator)}
         weights.append({name: value.double() for name, value in made.items()})
-    return {**tensors, "weights": weights, "schemes": SCHEMES, "scale": DIM**-0.5}
+    texts, packed = zip(*CASES, strict=True)
+    more = {"schemes": texts, "packed": packed, "documents": starts.cumsum(1)}
+    return {**tensors, "weights": weights, "scale": DIM**-0.5, **more}
 
 
 RUN = """
@@ -57,17 +71,19 @@ def together(request, tmp_path_factory) -> tuple[int, dict, list[list[dict]]]:
     assert [process.wait(timeout=300) for process in processes] == [0] * ranks
     made = [
         [torch.load(folder / f"{number}-{rank}.pt", weights_only=True) for rank in range(ranks)]
-        for number in range(len(SCHEMES))
+        for number in range(len(CASES))
     ]
     return ranks, data, made
 
 
-@pytest.mark.parametrize("number", range(len(SCHEMES)), ids=SCHEMES)
+@pytest.mark.parametrize("number", range(len(CASES)), ids=IDS)
 def test_several_processes_compute_what_one_does(together, number: int) -> None:
     ranks, data, made = together
     query, key, value = leaves = [data[name].clone().requires_grad_() for name in ("query", "key", "value")]
     weights = {name: value.clone().requires_grad_() for name, value in data["weights"][number].items()}
-    out = attend(query, key, value, SCHEMES[number], weights=weights, backend="reference")
+    text, packed = CASES[number]
+    documents = data["documents"] if packed else None
+    out = attend(query, key, value, text, weights=weights, documents=documents, backend="reference")
     out.backward(data["gradient"])
     zigzag = Zigzag(ranks, LENGTH)
     wanted = {"out": out.detach(), **{n: x.grad for n, x in zip(("query", "key", "value"), leaves, strict=True)}}
@@ -85,9 +101,10 @@ def test_what_is_sent_is_what_the_formula_says(together, number: int) -> None:
     """Keys and values of needed chunks in the forward pass; these again, and their gradients, in the backward one."""
     ranks, _, made = together
     scheme, zigzag, each = parse(SCHEMES[number]), Zigzag(ranks, LENGTH), 2 * KV_HEADS * 2 * DIM * 8
-    sent = [zigzag.sent(scheme, rank) * each for rank in range(ranks)]
+    shared = Shared.contiguous(zigzag)
+    sent = [shared.sent(scheme, rank) * each for rank in range(ranks)]
     returned = [
-        sum(len(zigzag.needed(scheme, rank, source)) for source in range(ranks) if source != rank) * zigzag.size * each
+        sum(len(shared.needed(scheme, rank, source)) for source in range(ranks) if source != rank) * zigzag.size * each
         for rank in range(ranks)
     ]
     assert [found["sent"]["forward"] for found in made[number]] == [2 * bytes_ for bytes_ in sent]
@@ -98,7 +115,7 @@ def test_a_causal_mask_sends_all_but_what_nobody_sees() -> None:
     """The early chunk of each process is seen by all others, the late one by those that hold a later chunk."""
     for ranks in (2, 4, 8):
         zigzag = Zigzag(ranks, 32 * ranks)
-        total = sum(zigzag.sent(parse("rope"), rank) for rank in range(ranks))
+        total = sum(Shared.contiguous(zigzag).sent(parse("rope"), rank) for rank in range(ranks))
         assert total == zigzag.size * (ranks * (ranks - 1) + ranks * (ranks - 1) // 2)
 
 
@@ -106,18 +123,19 @@ def test_a_causal_mask_sends_all_but_what_nobody_sees() -> None:
 @pytest.mark.parametrize("text", ["rope", "rerope(window=7)", "alibi"])
 def test_every_process_computes_its_share_of_the_pairs(ranks: int, text: str) -> None:
     zigzag, scheme = Zigzag(ranks, 64 * ranks), parse(text)
-    chunks = range(2 * ranks)
-    each = [sum(zigzag.pairs(scheme, q, k) for q in zigzag.chunks(rank) for k in chunks) for rank in range(ranks)]
+    chunks, shared = range(2 * ranks), Shared.contiguous(zigzag)
+    each = [sum(shared.pairs(scheme, q, k) for q in zigzag.chunks(rank) for k in chunks) for rank in range(ranks)]
     assert sum(each) == zigzag.length * (zigzag.length + 1) // 2
     assert max(each) <= 1.05 * sum(each) / ranks
 
 
 def test_a_window_leaves_no_more_than_neighbors() -> None:
     zigzag, scheme = Zigzag(8, 16 * 64), parse("rope + window(64)")
+    shared = Shared.contiguous(zigzag)
     for query in range(16):
-        seen = [key for key in range(16) if zigzag.pairs(scheme, query, key)]
+        seen = [key for key in range(16) if shared.pairs(scheme, query, key)]
         assert seen == [key for key in (query - 1, query) if key >= 0]
-    assert max(zigzag.sent(scheme, rank) for rank in range(8)) == 2 * zigzag.size
+    assert max(shared.sent(scheme, rank) for rank in range(8)) == 2 * zigzag.size
 
 
 @pytest.mark.parametrize(
@@ -127,6 +145,24 @@ def test_a_window_leaves_no_more_than_neighbors() -> None:
 def test_a_scheme_whose_parts_cannot_be_merged_is_refused(text: str, why: str) -> None:
     with pytest.raises(RefusalError, match=why):
         Ring(parse(text), Zigzag(2, 8))
+
+
+def test_documents_that_a_process_does_not_see_are_not_sent() -> None:
+    """Four documents of one chunk each: nobody needs a chunk of another; their first tokens are sinks of their own."""
+    documents = torch.arange(4).repeat_interleave(4)[None]
+    shared = Shared(Zigzag(2, 16), places(16, 16, documents=documents)[1])
+    assert [shared.sent(parse("rope"), rank) for rank in range(2)] == [0, 0]
+    halves = Shared(Zigzag(2, 16), places(16, 16, documents=documents // 2)[1])
+    assert halves.pairs(parse("rope + window(1, sinks=1)"), 3, 2) == 4
+    assert halves.pairs(parse("rope + window(1, sinks=1)"), 3, 0) == 0
+
+
+def test_positions_that_jump_are_refused_where_a_scheme_depends_on_their_steps() -> None:
+    order = torch.arange(8)[None]
+    shared = Shared(Zigzag(2, 8), Places(order, 3 * order[..., None], torch.zeros_like(order)))
+    assert shared.parts(3, 0, 1, regular=False)
+    with pytest.raises(RefusalError, match="do not step by one"):
+        shared.parts(3, 0, 1, regular=True)
 
 
 def test_a_length_that_cannot_be_shared_is_refused() -> None:

@@ -1,0 +1,1 @@
+"""Ring attention: a sequence that several processes share."""
