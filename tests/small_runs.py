@@ -24,8 +24,9 @@ def texts(folder: Path, count: int = 3, size: int = 400) -> Path:
 
 
 def settings(folder: Path, plan: str = "kerple_log", **training: Any) -> Settings:
-    """Twelve steps of two rows; arguments named design_x and data_x go to those tables."""
-    tables: dict[str, dict[str, Any]] = {"design": {"plan": plan}, "data": {"train": [str(texts(folder / "texts"))]}}
+    """Twelve steps of two rows; arguments named design_x, data_x and log_x go to those tables."""
+    tables: dict[str, dict[str, Any]] = {"design": {"plan": plan}, "log": {}}
+    tables["data"] = {"train": [str(texts(folder / "texts"))]}
     for name in list(training):
         for table in tables:
             if name.startswith(f"{table}_"):

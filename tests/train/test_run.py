@@ -123,7 +123,7 @@ def test_packed_documents_are_read_as_if_each_were_alone(tmp_path: Path) -> None
     assert drawn.positions is not None
     run.model.eval()
     with torch.no_grad():
-        found = float(run._loss(batch, 0, int(batch.asked.sum())))
+        found = float(run.engine.objective(batch, None, int(batch.asked.sum())))
         alone, documents = [], 0
         for row, positions in zip(drawn.ids, drawn.positions, strict=True):
             starts = [*(positions == 0).nonzero()[:, 0].tolist(), len(row)]

@@ -19,7 +19,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from longspan.train.optimizers import rate_at
-from longspan.train.settings import TrainingTable
+from longspan.train.tables import TrainingTable
 
 RADIUS = 1.0
 

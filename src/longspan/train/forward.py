@@ -1,12 +1,14 @@
-"""One forward pass of a model over a batch, in training and in tests."""
+"""One forward pass of a model over a batch: hidden states, in training and in tests, and the loss of a step."""
 
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
 from jaxtyping import Float, Shaped
-from torch import Tensor
+from torch import Tensor, nn
 
-from longspan.train.data.batch import Batch
+from longspan.train.data.batch import Batch, moved
+from longspan.train.loss import Loss, summed_loss
 
 
 def hidden_states(
@@ -27,3 +29,39 @@ def hidden_states(
     elif batch.positions is not None:
         arguments["position_ids"] = batch.positions
     return model.base_model(input_ids=batch.inputs, use_cache=False, **arguments).last_hidden_state
+
+
+class Objective(nn.Module):
+    """What a step minimizes, as a module whose forward gives the loss: all parameters are used inside it.
+
+    Arguments:
+        model: with its design.
+        loss: of each token.
+        dtype: of matrix products.
+    """
+
+    def __init__(self, model: Any, loss: Loss, dtype: torch.dtype) -> None:
+        super().__init__()
+        self.model, self.loss, self.dtype = model, loss, dtype
+
+    def forward(self, batch: Batch, positions: Shaped[Tensor, "1 tokens"] | None, asked: int) -> Float[Tensor, ""]:
+        """Return the summed loss of some rows as a share of all that a step asks.
+
+        Arguments:
+            batch: on the CPU.
+            positions: that all rows are given, on the CPU; None to count their tokens.
+            asked: tokens that the whole step is asked for.
+        """
+        device = next(self.model.parameters()).device
+        # The CPU finds out what is asked: a mask on a GPU would have to be counted there first.
+        which = moved(batch.asked.flatten().nonzero()[:, 0], device)
+        there, given = batch.to(device), None if positions is None else moved(positions, device)
+        with self._autocast(device):
+            hidden, head = hidden_states(self.model, there, given), self.model.get_output_embeddings()
+            chosen, targets = hidden.flatten(0, 1)[which], there.targets.flatten()[which]
+            return summed_loss(self.loss, chosen, targets, head, head.weight) / asked
+
+    def _autocast(self, device: torch.device) -> AbstractContextManager[Any]:
+        if self.dtype == torch.float32:
+            return nullcontext()
+        return torch.autocast(device.type, dtype=self.dtype)

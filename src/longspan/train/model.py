@@ -8,7 +8,8 @@ from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedConfig
 from longspan.errors import InputError, nearest
 from longspan.pretrained.attach import design
 from longspan.pretrained.storing.checkpoint import refusing
-from longspan.train.settings import ModelTable, Settings
+from longspan.train.settings import Settings
+from longspan.train.tables import ModelTable
 
 FILLED = ("vocab_size", "max_position_embeddings")
 """Fields that the tokenizer and the length of training decide."""

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from longspan.pretrained.running.learned import LEARNED
-from longspan.train.settings import TrainingTable
+from longspan.train.tables import TrainingTable
 
 BETAS = (0.9, 0.95)
 

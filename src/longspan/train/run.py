@@ -14,13 +14,13 @@ import math
 import time
 from collections.abc import Generator
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
+from jaxtyping import Shaped
 from torch import Tensor
-from torch.nn.utils import clip_grad_norm_
 
 from longspan.disk import write_atomically
 from longspan.errors import InputError
@@ -31,34 +31,22 @@ from longspan.train.data.batch import Batch
 from longspan.train.data.choosing import reading_of, tokenizer_of
 from longspan.train.exams.choosing import exam_of
 from longspan.train.exams.exam import Exam
-from longspan.train.forward import hidden_states
-from longspan.train.loss import Loss, loss_of, summed_loss
+from longspan.train.forward import Objective
+from longspan.train.loss import loss_of
 from longspan.train.model import untrained
 from longspan.train.optimizers import optimizers_of, rate_at
+from longspan.train.processes.choosing import engine_of
+from longspan.train.processes.engine import own_part
+from longspan.train.processes.group import Processes
+from longspan.train.processes.launch import alone
+from longspan.train.records.log import Log, Step, check_tensorboard, cut_log, open_logs
+from longspan.train.records.state import load_state, on_cpu, save_state
 from longspan.train.samplers import Sampler, check_reach, sampler_of
-from longspan.train.settings import DataTable, Settings
-from longspan.train.state import load_state, save_state
+from longspan.train.settings import Settings
+from longspan.train.tables import DataTable
 
-LOG = "log.jsonl"
-
-
-@dataclass(frozen=True)
-class Step:
-    """What came of one step.
-
-    Arguments:
-        step: counted from 1.
-        loss: mean over the step's tokens, nats.
-        norm: of the gradient before clipping.
-        rate: the learning rate.
-        seconds: that it took.
-    """
-
-    step: int
-    loss: float
-    norm: float
-    rate: float
-    seconds: float
+FREE = ("test", "parallel", "log", "training.device")
+"""Tables and settings that may change when a run goes on: they change no loss but by rounding."""
 
 
 class Run:
@@ -67,32 +55,42 @@ class Run:
     Arguments:
         settings: what to do.
         folder: where everything is kept.
+        processes: of which this is one; None for this one alone. The first one writes.
 
     Errors: InputError for settings that cannot work and a folder that holds another run; RefusalError for a design that
     this architecture cannot have. Nothing was trained then.
     """
 
-    def __init__(self, settings: Settings, folder: Path) -> None:
+    def __init__(self, settings: Settings, folder: Path, processes: Processes | None = None) -> None:
         self.settings, self.folder, training = settings, folder, settings.training
         self._refuse_others()
+        self.processes = alone(settings) if processes is None else processes
+        if settings.log.tensorboard:
+            check_tensorboard()
         self.tokenizer = tokenizer_of(settings)
-        self.loss: Loss = loss_of(training.loss)
+        loss = loss_of(training.loss)
         self.sampler: Sampler | None = sampler_of(settings.design.positions, training.length)
-        self.model: Any = untrained(settings, self.tokenizer)
+        self.model: Any = untrained(settings, self.tokenizer)  # on the CPU: weights do not depend on the device
         attachment = attachment_of(self.model)
         assert attachment is not None
         check_reach(attachment.target.absolute, self.sampler, training.length)
         if not any(parameter.requires_grad for parameter in self.model.parameters()):
             raise InputError("no parameter of the model can be trained")
         folder.mkdir(parents=True, exist_ok=True)
-        self.reading = reading_of(settings, self.tokenizer, attachment.plan, attachment.depth, folder)
+        with self.processes.first_goes_ahead():
+            self.reading = reading_of(settings, self.tokenizer, attachment.plan, attachment.depth, folder)
+        self.engine, self.sequences = engine_of(
+            Objective(self.model, loss, getattr(torch, training.dtype)), self.processes
+        )
         self.optimizers = optimizers_of(self.model, training)
         self.average: dict[str, Tensor] = {}
         if training.average:
             self.average = {name: p.detach().clone() for name, p in self.model.named_parameters()}
-        self.step = load_state(folder, self.model, self.optimizers, self.average)
-        self._cut_log()
-        write_atomically(folder / "run.json", json.dumps(self._described(), indent=2) + "\n")
+        with self.processes.first_goes_ahead():  # it puts back what a kill left behind
+            self.step = load_state(folder, self.model, self.optimizers, self.average)
+        if self.processes.first:
+            cut_log(folder, self.step)
+            write_atomically(folder / "run.json", json.dumps(self._described(), indent=2) + "\n")
 
     @property
     def exam(self) -> Exam | None:
@@ -116,30 +114,42 @@ class Run:
         """
         training = self.settings.training
         self.model.train()
-        with (self.folder / LOG).open("a", encoding="utf-8") as log:
+        with self._logs() as logs:
             while self.step < self.settings.steps:
                 made = self._advance()
-                log.write(json.dumps(vars(made)) + "\n")
-                log.flush()
+                for log in logs:
+                    log.write(made)
                 if self.step % training.save_every == 0 or self.step == self.settings.steps:
-                    save_state(self.folder, self.step, self.model, self.optimizers, self.average)
+                    self._save()
                 yield made
         if not (self.folder / "model").exists():
             self._write_model()
 
+    def _logs(self) -> AbstractContextManager[list[Log]]:
+        if not self.processes.first:
+            return nullcontext([])
+        return open_logs(self.folder, self.step, tensorboard=self.settings.log.tensorboard)
+
+    def _save(self) -> None:
+        state = self.step, self.model, self.optimizers, self.average
+        save_state(self.folder, *state, writes=self.processes.first)
+
     def _advance(self) -> Step:
         """Make one step."""
         training, began = self.settings.training, time.perf_counter()
-        torch.manual_seed(_mixed(training.seed, self.step))  # dropout
+        torch.manual_seed(self._dropout_seed())
         batch = self.reading.batch(self.step, training.batch)
-        total, asked = torch.zeros(()), int(batch.asked.sum())
+        total, asked = torch.zeros((), device=self.processes.device), int(batch.asked.sum())
         for number, part in enumerate(batch.parts(training.accumulate)):
-            loss = self._loss(part, number, asked)
-            loss.backward()
-            total = total + loss.detach().float().cpu()
-        norm = float(clip_grad_norm_(self.model.parameters(), training.clip))
-        if not math.isfinite(float(total)) or not math.isfinite(norm):
-            raise self._broken(batch, float(total), norm)
+            own, positions = self.processes.rows(part), self._positions(part, number)
+            if self.sequences is not None:
+                own, positions = self.sequences.own(own, positions)
+            last = number == training.accumulate - 1
+            total = total + self.engine.add_gradients(own, positions, asked, last=last).float()
+        total, norm = self.processes.sum(total), self.engine.clip(training.clip)
+        loss, norm = torch.stack([total, norm.float()]).tolist()  # the only numbers that a step waits for
+        if not math.isfinite(loss) or not math.isfinite(norm):
+            raise self._broken(batch, loss, norm)
         rate = training.rate * self._share_of_rate()
         for optimizer in self.optimizers:
             for group in optimizer.param_groups:
@@ -148,7 +158,12 @@ class Run:
             optimizer.zero_grad(set_to_none=True)
         self.step += 1
         self._update_average()
-        return Step(self.step, float(total), norm, rate, round(time.perf_counter() - began, 4))
+        return Step(self.step, loss, norm, rate, round(time.perf_counter() - began, 4))
+
+    def _dropout_seed(self) -> int:
+        """Return the seed of a step's dropout: processes that read different tokens drop different ones."""
+        several = (self.processes.rank,) if self.processes.count > 1 else ()
+        return _mixed(self.settings.training.seed, self.step, *several)
 
     def _share_of_rate(self) -> float:
         """Return the learning rate as a share of the highest; each stage has warmup and decay of its own."""
@@ -157,46 +172,44 @@ class Run:
             return rate_at(self.step, replace(training, steps=first))
         return rate_at(self.step - first, training)
 
-    def _loss(self, batch: Batch, number: int, asked: int) -> Tensor:
-        """Return the summed loss of some rows as a share of all that a step asks.
+    def _positions(self, batch: Batch, number: int) -> Shaped[Tensor, "1 tokens"] | None:
+        """Return the sampled positions of a part of a step; None where tokens are counted.
 
         Arguments:
             number: of the part.
-            asked: tokens that all parts of the step are asked for.
         """
-        positions = None
-        if self.sampler is not None:
-            generator = torch.Generator().manual_seed(_mixed(self.settings.training.seed, self.step, number))
-            positions = self.sampler(batch.inputs.shape[1], generator)
-        with self._autocast():
-            hidden, head = hidden_states(self.model, batch, positions), self.model.get_output_embeddings()
-            return summed_loss(self.loss, hidden[batch.asked], batch.targets[batch.asked], head, head.weight) / asked
-
-    def _autocast(self) -> AbstractContextManager[Any]:
-        if self.settings.training.dtype == "float32":
-            return nullcontext()
-        device = next(self.model.parameters()).device.type
-        return torch.autocast(device, dtype=torch.bfloat16)
+        if self.sampler is None:
+            return None
+        generator = torch.Generator().manual_seed(_mixed(self.settings.training.seed, self.step, number))
+        return self.sampler(batch.inputs.shape[1], generator)
 
     @torch.no_grad()
     def _update_average(self) -> None:
         """Move the running average; in the first steps it follows faster."""
         decay = min(self.settings.training.average, self.step / (self.step + 10))
         for name, parameter in self.model.named_parameters() if self.average else ():
-            self.average[name].lerp_(parameter, 1 - decay)
+            own_part(self.average[name]).lerp_(own_part(parameter), 1 - decay)
 
     @torch.no_grad()
     def _write_model(self) -> None:
         """Write the trained model: the running average where there is one."""
-        for name, parameter in self.model.named_parameters() if self.average else ():
-            parameter.copy_(self.average[name])
+        trained = self.average or dict(self.model.named_parameters())
+        if self.processes.count > 1 or self.processes.device.type != "cpu":
+            # The model may hold a part of the weights, see a part of a text, and lie where no file can be written from.
+            trained = on_cpu(trained, kept=self.processes.first)
+            if not self.processes.first:
+                return
+            self.model = untrained(self.settings, self.tokenizer)
+        for name, parameter in self.model.named_parameters():
+            parameter.copy_(trained[name])
         self.model.eval()
         overwrite(self.model, self.folder / "model", tokenizer=self.tokenizer)
 
     def _broken(self, batch: Batch, loss: float, norm: float) -> InputError:
         """Keep what a step read, and say that its loss is no number."""
         path = self.folder / f"broken-step-{self.step + 1}.json"
-        write_atomically(path, json.dumps({"step": self.step + 1, "ids": batch.inputs.tolist()}) + "\n")
+        if self.processes.first:
+            write_atomically(path, json.dumps({"step": self.step + 1, "ids": batch.inputs.tolist()}) + "\n")
         return InputError(
             f"step {self.step + 1} gives a loss of {loss} and a gradient of {norm}: its rows are in {path}; give a "
             "smaller training.rate or training.clip"
@@ -213,25 +226,19 @@ class Run:
             f"{table}.{name} {found.get(table, {}).get(name)!r}, not {value!r}"
             for table, values in wanted.items()
             for name, value in values.items()
-            if table != "test" and found.get(table, {}).get(name, before[table][name]) != value
+            if table not in FREE
+            and f"{table}.{name}" not in FREE
+            and found.get(table, {}).get(name, before[table][name]) != value
         ]
         if differ:
             raise InputError(f"{self.folder} holds another run ({', '.join(differ)}): give another --out")
-
-    def _cut_log(self) -> None:
-        """Remove the lines of steps that will be made again."""
-        path = self.folder / LOG
-        if path.exists():
-            lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
-            whole = [line for line in lines if line.endswith("\n") and json.loads(line)["step"] <= self.step]
-            write_atomically(path, "".join(whole))
 
     def _described(self) -> dict[str, Any]:
         return {
             "settings": self.settings.json(),
             "parameters": self.parameters,
             **self.reading.described(),
-            "hardware": hardware(),
+            "hardware": hardware(self.processes.device),
             "versions": versions(),
         }
 

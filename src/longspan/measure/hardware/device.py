@@ -15,8 +15,11 @@ AUTO = "auto"
 ASKED = "auto, cpu, cuda, cuda:1 or mps"
 
 
-def device_named(asked: str = AUTO) -> torch.device:
+def device_named(asked: str = AUTO, option: str = "--device") -> torch.device:
     """Return the device that somebody asks for; "auto" takes a GPU that is there.
+
+    Arguments:
+        option: what errors call the place where it was asked for.
 
     Errors: InputError for a name that is none, and for a device that this machine or this torch does not have.
     """
@@ -24,19 +27,19 @@ def device_named(asked: str = AUTO) -> torch.device:
         asked = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
     kind, _, index = asked.partition(":")
     if kind not in ("cpu", "cuda", "mps") or (index and (kind != "cuda" or not index.isdecimal())):
-        raise InputError(f"--device must be {ASKED}, got {shown(asked)}")
+        raise InputError(f"{option} must be {ASKED}, got {shown(asked)}")
     if kind == "mps" and not torch.backends.mps.is_available():
-        raise InputError("--device mps: this machine has no GPU that torch reaches by Metal; give --device cpu")
+        raise InputError(f"{option} mps: this machine has no GPU that torch reaches by Metal; give {option} cpu")
     if kind == "cuda":
         count = torch.cuda.device_count() if torch.cuda.is_available() else 0
         if not count:
             raise InputError(
-                f"--device {asked}: torch {torch.__version__} finds no CUDA GPU; give --device cpu, or install a torch "
-                "that is built for this machine's GPU"
+                f"{option} {asked}: torch {torch.__version__} finds no CUDA GPU; give {option} cpu, or install a "
+                "torch that is built for this machine's GPU"
             )
         if int(index or 0) >= count:
             there = ", ".join(f"cuda:{number}" for number in range(count))
-            raise InputError(f"--device {asked}: there is no such GPU; there are {there}")
+            raise InputError(f"{option} {asked}: there is no such GPU; there are {there}")
     return torch.device(asked)
 
 

@@ -1,10 +1,11 @@
 """A batch: what one step reads and what it is asked about it; a reading makes one from the step's number alone."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from jaxtyping import Bool, Int64
 from torch import Tensor
 
@@ -31,10 +32,25 @@ class Batch:
         """Yield the rows in `count` equal parts."""
         size = len(self.inputs) // count
         for start in range(0, len(self.inputs), size):
-            own = slice(start, start + size)
-            positions = None if self.positions is None else self.positions[own]
-            real = None if self.real is None else self.real[own]
-            yield Batch(self.inputs[own], self.targets[own], self.asked[own], positions, real)
+            yield self.of(lambda x, start=start: x[start : start + size])
+
+    def to(self, device: torch.device) -> "Batch":
+        """Return the same batch on a device; the CPU does not wait until it is there."""
+        return self if device.type == "cpu" else self.of(lambda x: moved(x, device))
+
+    def of(self, change: Callable[[Tensor], Tensor]) -> "Batch":
+        """Return a batch of changed tensors."""
+        every = self.inputs, self.targets, self.asked, self.positions, self.real
+        inputs, targets, asked, positions, real = (x if x is None else change(x) for x in every)
+        assert inputs is not None
+        assert targets is not None
+        assert asked is not None
+        return Batch(inputs, targets, asked, positions, real)
+
+
+def moved(x: Tensor, device: torch.device) -> Tensor:
+    """Return a tensor of the CPU on a device, without waiting for it."""
+    return (x.pin_memory() if device.type == "cuda" else x).to(device, non_blocking=True)
 
 
 class Reading(ABC):

@@ -19,9 +19,10 @@ from torch.nn import functional
 
 from longspan.disk import write_atomically
 from longspan.errors import LongspanError
+from longspan.measure.device import device_named
 from longspan.pretrained.attach import attached
 from longspan.pretrained.storing.save import load
-from longspan.train.data.batch import Batch
+from longspan.train.data.batch import Batch, moved
 from longspan.train.forward import hidden_states
 from longspan.train.samplers import sampler_of
 from longspan.train.settings import Settings
@@ -78,7 +79,10 @@ class Exam(ABC):
         write_atomically(measured / RESULTS, "".join(json.dumps(record) + "\n" for record in records))
         known = {json.dumps(record["arguments"]) for record in records}
         missing = [each for each in asked if json.dumps(each) not in known]
-        model = load(folder / "model").eval() if missing else None
+        device = device_named(self.settings.training.device, "training.device")
+        model: Any = load(folder / "model").eval() if missing else None
+        if model is not None:
+            model.to(device)
         with (measured / RESULTS).open("a", encoding="utf-8") as file:
             for done, each in enumerate(missing, start=1):
                 file.write(json.dumps({"arguments": each, **self._answered(model, **each)}) + "\n")
@@ -103,14 +107,17 @@ class Exam(ABC):
 
     @torch.no_grad()
     def _result(self, model: Any, question: Question) -> dict[str, Any]:
-        batch = question.batch
+        device, batch = model.device, question.batch
         sampler = sampler_of(self.settings.test.positions, batch.inputs.shape[1])
         positions = None
         if sampler is not None:
             positions = sampler(batch.inputs.shape[1], torch.Generator().manual_seed(0))
-        hidden = hidden_states(model, batch, positions)[batch.asked]
-        logits, targets = model.get_output_embeddings()(hidden).float(), batch.targets[batch.asked]
-        losses, right = functional.cross_entropy(logits, targets, reduction="none"), logits.argmax(-1) == targets
+        which = moved(batch.asked.flatten().nonzero()[:, 0], device)
+        there, given = batch.to(device), None if positions is None else moved(positions, device)
+        hidden = hidden_states(model, there, given).flatten(0, 1)[which]
+        logits, targets = model.get_output_embeddings()(hidden).float(), there.targets.flatten()[which]
+        losses = functional.cross_entropy(logits, targets, reduction="none").cpu()
+        right = (logits.argmax(-1) == targets).cpu()
         return {name: _counted(losses, right, where[batch.asked]) for name, where in question.counted.items()}
 
 

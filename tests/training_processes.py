@@ -1,0 +1,100 @@
+"""What torchrun does, without its start: processes that train together, forked from one that has imported everything.
+
+Run as a script with a file of jobs; a job is {"ranks", "tables", "folder"} and, for a kill, {"dies": [rank, step]}.
+Each process writes what it knows to `rank-N.json` in the job's folder. When one process ends badly the others are
+killed, as torchrun does.
+"""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import traceback
+from pathlib import Path
+from typing import Any
+
+LIMIT = 240.0
+"""Seconds that a job may take."""
+
+
+def train_together(jobs: list[dict[str, Any]], folder: Path) -> None:
+    """Carry out jobs one after the other; what each process knows lies in the job's folder afterwards."""
+    path = folder / "jobs.json"
+    path.write_text(json.dumps(jobs))
+    text = (
+        f"import sys; sys.path[:] = {sys.path!r}; import training_processes; training_processes.launch({str(path)!r})"
+    )
+    subprocess.run([sys.executable, "-c", text], check=True, timeout=LIMIT * len(jobs))
+
+
+def known(folder: Path, ranks: int) -> list[dict[str, Any]]:
+    """What each process of a job knew at its end."""
+    found = [json.loads((folder / f"rank-{rank}.json").read_text()) for rank in range(ranks)]
+    assert not any("error" in each for each in found), found
+    return found
+
+
+def launch(path: str) -> None:
+    """Fork the processes of each job, and wait for them."""
+    import torch
+
+    import longspan.train.run
+
+    torch.set_num_threads(1)
+    assert longspan.train.run
+    for job in json.loads(Path(path).read_text()):
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = probe.getsockname()[1]
+        Path(job["folder"]).mkdir(parents=True, exist_ok=True)
+        children = {_forked(job, rank, port) for rank in range(job["ranks"])}
+        while children:
+            child, status = os.wait()
+            children.discard(child)
+            if status:
+                for other in children:
+                    os.kill(other, signal.SIGKILL)
+
+
+def _forked(job: dict[str, Any], rank: int, port: int) -> int:
+    if child := os.fork():
+        return child
+    count = str(job["ranks"])
+    os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": count, "LOCAL_WORLD_SIZE": count}
+    os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "GLOO_SOCKET_IFNAME": "lo"}
+    report = Path(job["folder"]) / f"rank-{rank}.json"
+    try:
+        report.write_text(json.dumps(_work(job, rank)))
+    except BaseException:
+        report.write_text(json.dumps({"error": traceback.format_exc()}))
+        if job.get("dies") is None:
+            time.sleep(1.0)
+            traceback.print_exc()
+        os._exit(1)
+    os._exit(0)
+
+
+def _work(job: dict[str, Any], rank: int) -> dict[str, Any]:
+    from longspan.errors import LongspanError
+    from longspan.train.processes.engine import own_part
+    from longspan.train.processes.launch import joined
+    from longspan.train.run import Run
+    from longspan.train.settings import settings_of
+
+    settings = settings_of(job["tables"])
+    try:
+        with joined(settings) as processes:
+            run = Run(settings, Path(job["folder"]), processes)
+            losses = []
+            for step in run.train():
+                losses.append(step.loss)
+                if job.get("dies") == [rank, step.step]:
+                    os.kill(os.getpid(), signal.SIGKILL)
+            sent = None if run.sequences is None else run.sequences.bytes_sent
+            held = sum(own_part(parameter).numel() for parameter in run.engine.objective.parameters())
+    except LongspanError as error:
+        return {"refused": str(error)}
+    return {"losses": losses, "sent": sent, "held": held}
