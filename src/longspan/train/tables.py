@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from longspan.errors import InputError
-from longspan.measure.device import AUTO
+from longspan.measure.hardware.device import AUTO
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from torch.nn import functional
 
 from longspan.disk import write_atomically
 from longspan.errors import LongspanError
-from longspan.measure.device import device_named
+from longspan.measure.hardware.device import device_named
 from longspan.pretrained.attach import attached
 from longspan.pretrained.storing.save import load
 from longspan.train.data.batch import Batch, moved

@@ -13,7 +13,7 @@ import torch.distributed as dist
 from torch.distributed.device_mesh import init_device_mesh
 
 from longspan.errors import InputError
-from longspan.measure.device import device_named
+from longspan.measure.hardware.device import device_named
 from longspan.train.processes.group import Processes, check_shares
 from longspan.train.settings import Settings
 
