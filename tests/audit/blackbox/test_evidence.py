@@ -171,3 +171,34 @@ def test_single_tokens_do_not_decide_what_is_resembled(outlier: float, apart: fl
 def test_a_remainder_that_is_large_or_resembles_something_does_not_fit(unexplained: float, resembling: float) -> None:
     assert not Evidence((), 0.1, unexplained, resembling, 10).fits
     assert Evidence((), 0.1, 0.0, 0.0, 10).fits
+
+
+def cut_to_the_first(seed: int, requests: int = 24, each: int = 10, unlike: int = 15) -> tuple[np.ndarray, np.ndarray]:
+    """A server that answers all requests from the same few tokens: it gives the same numbers, noise and all."""
+    numbers = np.random.default_rng(seed)
+    truth = np.tile(-np.abs(numbers.normal(3, 2, each)), requests)
+    others = truth + np.tile(numbers.normal(size=(unlike, each)), requests)
+    others += 0.3 * numbers.normal(size=others.shape)
+    return truth + np.tile(0.1 * numbers.standard_t(3, each), requests), np.vstack([truth, others])
+
+
+def test_an_answer_that_comes_again_resembles_nothing_by_its_repetition() -> None:
+    fitting = 0
+    for seed in range(100):
+        given, predicted = cut_to_the_first(seed)
+        found = weigh(given, predicted, np.repeat(np.arange(24), 10))
+        assert found.alike == (0,)
+        fitting += found.fits
+    assert fitting >= 95
+
+
+@pytest.mark.parametrize("times", [2, 5])
+def test_asking_a_part_again_changes_nothing_that_is_resembled(times: int) -> None:
+    predicted = hypotheses()
+    given = 0.9 * predicted[0] + 0.1 * predicted[1] + 0.05 * np.random.default_rng(3).normal(size=TOKENS)
+    again = np.concatenate([np.tile(np.flatnonzero(REQUEST == 0), times), np.flatnonzero(REQUEST > 0)])
+    request = np.concatenate([np.repeat(np.arange(times), TOKENS // 3), times + REQUEST[REQUEST > 0]])
+    once, more = weigh(given, predicted, REQUEST), weigh(given[again], predicted[:, again], request)
+    assert more.noise == pytest.approx(once.noise, rel=0.2)
+    assert more.resembling == pytest.approx(once.resembling, rel=0.05)
+    assert once.resembling > 0.5

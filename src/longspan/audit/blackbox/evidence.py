@@ -29,6 +29,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float64, Int64
+from scipy import stats
 
 from longspan.measure.statistics.interval import LEVEL
 
@@ -84,6 +85,7 @@ class Evidence:
         resembling: the share of what is left that one difference between the best and another hypothesis explains.
         tokens: how many log-probabilities, or chosen tokens, were compared.
         chosen: whether only the server's choices are known.
+        by_chance: the share that the luckiest of these differences explains of independent noise; rarely more.
     """
 
     ranking: tuple[Ranked, ...]
@@ -92,13 +94,14 @@ class Evidence:
     resembling: float
     tokens: int
     chosen: bool = False
+    by_chance: float = 0.0
 
     @property
     def fits(self) -> bool:
         """Whether the best hypothesis explains the answers."""
         if self.chosen:
             return self.unexplained <= MOST_UNLIKELY
-        return self.unexplained <= MOST_UNEXPLAINED and self.resembling <= MOST_RESEMBLING
+        return self.unexplained <= MOST_UNEXPLAINED and self.resembling <= max(MOST_RESEMBLING, self.by_chance)
 
     @property
     def alike(self) -> tuple[int, ...]:
@@ -136,13 +139,15 @@ def weigh(
     unread = MOST * (absent.sum(1) - absent[best].sum())  # not noise, which neighbors share: each token counts
     apart = (blocks + unread >= sure) & (ahead.mean(1) >= WORTH)
     ranking = sorted(range(len(off)), key=lambda index: (ahead[index].mean(), index))
+    resembling, by_chance = _resembling(off, best, noise, predicted[best])
     return Evidence(
         tuple(Ranked(i, float(ahead[i].mean()), bool(apart[i]), float(np.median(sizes[i]))) for i in ranking),
         noise,
         float((sizes[best] > CLEARLY).mean()) if chosen else _unexplained(given, off[best]),
-        _resembling(off, best, noise),
+        resembling,
         off.shape[1],
         chosen,
+        by_chance,
     )
 
 
@@ -181,17 +186,37 @@ def _unexplained(given: Float64[np.ndarray, " tokens"], off: Float64[np.ndarray,
     return min(1.0, (float(np.median(np.abs(off))) / spread) ** 2) if spread else 1.0
 
 
-def _resembling(off: Float64[np.ndarray, "hypotheses tokens"], best: int, noise: float) -> float:
-    """The largest squared correlation of what is left with a difference of two hypotheses."""
+def _resembling(
+    off: Float64[np.ndarray, "hypotheses tokens"],
+    best: int,
+    noise: float,
+    predicted: Float64[np.ndarray, " tokens"],
+) -> tuple[float, float]:
+    """The largest squared correlation of what is left with a difference of two hypotheses, and what chance reaches.
+
+    Arguments:
+        predicted: by the best one. Where it says that the server read the same tokens again (all long texts cut to the
+            same ones), noise comes back too: equal predictions count once.
+    """
     if noise <= FLOOR:
-        return 0.0
+        return 0.0, 0.0
     limit = 5 * noise
-    left = np.clip(off[best], -limit, limit)
+    left = _once(np.clip(off[best], -limit, limit), predicted)
     found = 0.0
     for index in range(len(off)):
         # Predicted minus predicted: the server is not in it.
-        difference = np.clip(off[best] - off[index], -4 * limit, 4 * limit)
+        difference = _once(np.clip(off[best] - off[index], -4 * limit, 4 * limit), predicted)
         scale = float((difference**2).sum() * (left**2).sum())
         if scale and float((difference**2).mean()) > noise**2 / 25:
             found = max(found, float((difference * left).sum()) ** 2 / scale)
-    return found
+    # The squared correlation of a direction with independent noise, and the best of as many as there are hypotheses.
+    chance = stats.beta.isf((1 - LEVEL) / len(off), 0.5, (len(left) - 1) / 2) if len(left) > 1 else 1.0
+    return found, float(chance)
+
+
+def _once(
+    values: Float64[np.ndarray, " tokens"], predicted: Float64[np.ndarray, " tokens"]
+) -> Float64[np.ndarray, " n"]:
+    """The mean of the values of each prediction."""
+    _, group = np.unique(predicted, return_inverse=True, equal_nan=False)
+    return np.bincount(group, values) / np.bincount(group)
