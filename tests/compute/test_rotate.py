@@ -10,7 +10,7 @@ from x_transformers.x_transformers import RotaryEmbedding
 from x_transformers.x_transformers import apply_rotary_pos_emb as interleaved
 
 from huggingface import config
-from longspan.compute.rotate import decay_span, rotate, tables
+from longspan.compute.rotate import decay_span, rotate, rotate_by, tables
 from longspan.rotation.rope import RoPE
 from longspan.rotation.xpos import XPos
 from longspan.rotation.yarn import YaRN
@@ -105,6 +105,31 @@ def test_gradient_is_the_rotation_back(layout: Layout) -> None:
     torch.testing.assert_close(gradient, rotate(y, -position, spectrum), rtol=0, atol=0)
     (again,) = torch.autograd.grad((gradient * z).sum(), y)
     torch.testing.assert_close(again, rotate(z, position, spectrum), rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("layout", ["half", "interleaved"])
+def test_transforms_of_torch_func_see_a_linear_function(layout: Layout) -> None:
+    """Its Jacobian, in either mode, is the rotation of every unit vector; mapped over, it is one call per example."""
+    x, spectrum = torch.randn(2, 3, 6, 8, dtype=torch.float64), RoPE(layout=layout, partial=0.5).spectrum(8)
+    position = POSITIONS[..., None]
+
+    def rotated(x: torch.Tensor) -> torch.Tensor:
+        return rotate(x, position, spectrum)
+
+    units = torch.eye(8, dtype=torch.float64).expand(2, 3, 6, 8, 8).movedim(3, 0)
+    columns = torch.stack([rotated(unit) for unit in units], -1)
+    for jacobian in (torch.func.jacrev(rotated)(x), torch.func.jacfwd(rotated)(x)):
+        diagonal = jacobian.diagonal(0, 0, 4).diagonal(0, 0, 3).diagonal(0, 0, 2)
+        torch.testing.assert_close(diagonal.movedim((2, 3, 4), (0, 1, 2)), columns, rtol=0, atol=0)
+        assert jacobian.count_nonzero() == columns.count_nonzero()
+    pair, angles = torch.stack([x, 2 * x]), torch.stack([position, position + 3])
+    both = torch.vmap(lambda x, at: rotate_by(x, (at.double().cos(), at.double().sin()), layout))(pair, angles)
+    for some, one, at in zip(both, pair, angles, strict=True):
+        assert torch.equal(some, rotate_by(one, (at.double().cos(), at.double().sin()), layout))
+    grads = torch.vmap(torch.func.grad(lambda x: (rotated(x) * x).sum()))(pair)
+    again = pair.requires_grad_()
+    total = torch.stack([(rotated(x) * x).sum() for x in again]).sum()
+    assert torch.equal(grads, torch.autograd.grad(total, again)[0])
 
 
 def test_pairs_shrink_and_grow_by_half_per_token() -> None:

@@ -1,9 +1,9 @@
 """Rotate channel pairs: the one rotation of the library."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
-from jaxtyping import Float, Shaped
+from jaxtyping import Float, Int32, Shaped
 from torch import Tensor
 from torch.nn.functional import pad
 
@@ -38,8 +38,8 @@ def tables(
     spectrum: Spectrum,
     decay: Shaped[Tensor, "_ tokens"] | None = None,
 ) -> Tables:
-    """Cosines and sines for each position; one row where all tokens have the same position."""
-    if decay is None and bool((position == position[:, :1]).all()):
+    """Cosines and sines for each position; one row where all tokens have the same position, as far as the CPU knows."""
+    if decay is None and position.is_cpu and bool((position == position[:, :1]).all()):
         position = position[:, :1]
     device = position.device
     angle = position[..., spectrum.axis.to(device)] * spectrum.frequencies.to(device)
@@ -61,7 +61,9 @@ def decay_span(spectrum: Spectrum, dtype: torch.dtype, tokens: int) -> int:
 def rotate_by(x: Float[Tensor, "batch heads tokens head_dim"], angles: Tables, layout: Layout) -> Tensor:
     """Rotate the first channel pairs of x by known angles."""
     cos, sin = channel_tables(angles, layout, x.shape[-1], x.dtype, x.device)
-    if not (torch.is_grad_enabled() and x.requires_grad):
+    # A transform of torch.func knows no `out=`, but it knows the function with gradients.
+    transformed = torch._C._are_functorch_transforms_active()
+    if not (transformed or (torch.is_grad_enabled() and x.requires_grad)):
         return rotate_channels(x, (cos, sin), layout)
     out = _RotateBy.apply(x, cos, sin, layout)
     assert isinstance(out, Tensor)
@@ -87,6 +89,23 @@ def rotate_channels(x: Tensor, angles: ChannelTables, layout: Layout) -> Tensor:
     return out
 
 
+def pair_tables(angles: ChannelTables, layout: Layout) -> Float[Tensor, "tokens 2 head_dim"]:
+    """Angles of one row of tokens for kernels that work channel by channel: x cos + x_partner sin.
+
+    The cosine of each channel, and the sine with the sign that its partner has; see `partners`.
+    """
+    cos, sin = angles[0][0, 0], angles[1][0, 0]
+    signed = torch.cat([-sin, sin], -1) if layout == "half" else torch.stack([-sin, sin], -1).flatten(-2)
+    return torch.stack([cos, pad(signed, (0, cos.shape[-1] - signed.shape[-1]))], 1)
+
+
+def partners(pairs: int, layout: Layout, channels: int) -> Int32[Tensor, " channels"]:
+    """The other channel of each one's pair; a channel without a pair is its own partner."""
+    channel = torch.arange(channels)
+    other = (channel + pairs) % (2 * pairs) if layout == "half" else channel ^ 1
+    return torch.where(channel < 2 * pairs, other, channel).int()
+
+
 class ReadyRotation(NamedTuple):
     """A rotation by known angles, ready for tensors of one kind.
 
@@ -107,17 +126,39 @@ class _RotateBy(torch.autograd.Function):
     """A rotation is linear, and its transpose is the rotation back: the backward pass needs no copy of x."""
 
     @staticmethod
-    def forward(ctx, x: Tensor, cos: Tensor, sin: Tensor, layout: Layout) -> Tensor:  # pyright: ignore[reportIncompatibleMethodOverride]
+    def forward(x: Tensor, cos: Tensor, sin: Tensor, layout: Layout) -> Tensor:  # pyright: ignore[reportIncompatibleMethodOverride]
         """Rotate."""
-        ctx.save_for_backward(cos, sin)
-        ctx.layout = layout
         return rotate_channels(x, (cos, sin), layout)
+
+    @staticmethod
+    def setup_context(ctx, inputs: tuple[Any, ...], output: Tensor) -> None:
+        """Keep the angles."""
+        _, cos, sin, ctx.layout = inputs
+        ctx.save_for_backward(cos, sin)
+        ctx.save_for_forward(cos, sin)
 
     @staticmethod
     def backward(ctx, grad: Tensor):  # pyright: ignore[reportIncompatibleMethodOverride]
         """Rotate back."""
         cos, sin = ctx.saved_tensors
         return _RotateBy.apply(grad, cos, -sin, ctx.layout), None, None, None
+
+    @staticmethod
+    def jvp(ctx, *tangents: Any) -> Any:
+        """Rotate the tangent in the same way; angles have none."""
+        cos, sin = ctx.saved_tensors
+        return _RotateBy.apply(tangents[0], cos, sin, ctx.layout)
+
+    @staticmethod
+    def vmap(  # pyright: ignore[reportIncompatibleMethodOverride]
+        info, in_dims: tuple[int | None, ...], x: Tensor, cos: Tensor, sin: Tensor, layout: Layout
+    ) -> tuple[Tensor, int]:
+        """Rotate with one more axis in front; angles have as many axes as x had."""
+        x, cos, sin = (t if dim is None else t.movedim(dim, 0) for t, dim in zip((x, cos, sin), in_dims, strict=False))
+        x = x if in_dims[0] is not None else x.expand(info.batch_size, *x.shape)
+        out = _RotateBy.apply(x, cos, sin, layout)
+        assert isinstance(out, Tensor)
+        return out, 0
 
 
 def _pairs(x: Tensor, pairs: int, layout: Layout) -> tuple[Tensor, Tensor]:
