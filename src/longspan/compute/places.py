@@ -55,8 +55,22 @@ class Places:
             object.__setattr__(self, name, tensor.expand(batch, *tensor.shape[1:]))
 
     @cached_property
+    def here(self) -> "Places":
+        """The same places on the CPU, where questions about them wait for no device. They are fetched once, if ever."""
+        if self.order.device.type in ("cpu", "meta"):
+            return self
+        run = self.__dict__.get("run")
+        if run is None:
+            return Places(self.order.cpu(), self.coordinate.cpu(), self.document.cpu())
+        order = torch.arange(run.first, run.first + run.count)[None]
+        coordinate = (order[..., None] + run.shift).to(self.coordinate.dtype)
+        return _spelled(Places(order, coordinate, torch.full_like(order, run.document)), run)
+
+    @cached_property
     def run(self) -> Run | None:
-        """The tokens as one run, the same in all rows; None where they are not. The tensors are read once."""
+        """The tokens as one run, the same in all rows; None where they are not."""
+        if self.here is not self:
+            return self.here.run
         order, coordinate, document = self.order, self.coordinate, self.document
         if len(order) > 1 or coordinate.shape[-1] > 1 or not order.shape[1]:
             return None
@@ -74,15 +88,20 @@ class Places:
     def slice(self, start: int, stop: int) -> "Places":
         """The tokens start … stop − 1."""
         part = Places(self.order[:, start:stop], self.coordinate[:, start:stop], self.document[:, start:stop])
-        known = self.__dict__.get("run")
+        known, here = self.__dict__.get("run"), self.__dict__.get("here")
+        if here is not None and here is not self:
+            part.__dict__["here"] = here.slice(start, stop)
         return part if known is None else _spelled(part, replace(known, first=known.first + start, count=stop - start))
 
     def to(self, device: torch.device) -> "Places":
         """The same places on a device."""
         if self.order.device == device:
             return self
+        if device.type == "cpu":
+            return self.here
         moved = Places(self.order.to(device), self.coordinate.to(device), self.document.to(device))
-        return _spelled(moved, self.run)
+        moved.__dict__["here"] = self.here
+        return moved
 
     def along(self, axis: int = 0) -> Shaped[Tensor, "batch tokens"]:
         """The position on one axis."""

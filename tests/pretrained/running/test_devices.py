@@ -47,7 +47,7 @@ def read(model: nn.Module, words: Tensor, mask: Tensor | None, device: ImitatedD
 def test_logits_are_those_of_the_cpu_and_a_step_waits_for_what_the_caller_gave(
     name: str, method: str, mask: Tensor | None
 ) -> None:
-    """For the positions and the padding of a pass, once each, however many layers the model has."""
+    """For the padding, which comes anew in each step; not for positions that the model was seen to count itself."""
     model, words = MODELS[name](), tokens(2, 40)
     with longspan.attached(model, method, length=LENGTH):
         wanted = read(model, words, mask)
@@ -57,8 +57,8 @@ def test_logits_are_those_of_the_cpu_and_a_step_waits_for_what_the_caller_gave(
             found = read(moved, words.to(DEVICE), None if mask is None else mask.to(DEVICE), device)
     real = slice(None) if mask is None else mask.bool()
     torch.testing.assert_close(here(found)[real], wanted[real], rtol=1e-3, atol=1e-3)
-    if name != "gemma2":  # whose cap only blocks can compute
-        assert device.waits.total() <= 1 + (mask is not None), device.waits
+    padded, compared = mask is not None, 4 if name == "gemma2" else 0  # whose sliding mask is compared with ours
+    assert device.waits.total() <= padded + compared, device.waits
 
 
 @pytest.mark.parametrize("method", METHODS)

@@ -61,13 +61,13 @@ def _rows(x: Inputs, query: Tensor, key: Tensor, value: Tensor, weights: dict[st
 
 
 def _visible_keys(x: Inputs, queries) -> tuple[int, int]:
-    """A range of keys that holds every key that these queries can see."""
-    count = x.key.shape[2]
-    low, high = x.scheme.mask.interval(queries.order, x.scheme.direction.causal)
-    order, sinks = x.keys.order, x.scheme.mask.sinks
+    """A range of keys that holds every key that these queries can see; the device of the tensors is not asked."""
+    count, rows = x.key.shape[2], queries.here.order
+    low, high = x.scheme.mask.interval(rows, x.scheme.direction.causal)
+    order, sinks = x.keys.here.order, x.scheme.mask.sinks
     if x.scheme.direction.causal:
-        high = torch.minimum(high, queries.order + 1)
-        sinks = min(sinks, int(queries.order.max()) + 1)
+        high = torch.minimum(high, rows + 1)
+        sinks = min(sinks, int(rows.max()) + 1)
     needed = ((order >= low.min()) & (order < high.max())) | (order < sinks)
     where = needed.any(0).nonzero()
     return (int(where[0]), int(where[-1]) + 1) if len(where) else (0, min(1, count))

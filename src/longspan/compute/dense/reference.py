@@ -58,8 +58,10 @@ def summed(
     """The sum of the values with known weights."""
     value, bias = _per_head(x, x.value).to(weights.dtype), x.scheme.bias
     bad = ~value.isfinite().all(-1)
-    out = weights @ value.nan_to_num(0.0, 0.0, 0.0) if bad.any() else weights @ value
-    if bad.any():
+    # A device is not asked whether there is one, for which the CPU would have to wait.
+    spoiled = not value.is_cpu or bool(bad.any())
+    out = weights @ value.nan_to_num(0.0, 0.0, 0.0) if spoiled else weights @ value
+    if spoiled:
         # Zero times a NaN or an inf is NaN: a row that does not see such a value must not get it.
         out = out.masked_fill((exists & bad[:, :, None]).any(-1, keepdim=True), float("nan"))
     if isinstance(bias, VectorBias):
@@ -87,7 +89,7 @@ def _products(query: Tensor, key: Tensor, x: Inputs) -> Float[Tensor, "batch hea
     if not rotation.spectrum(head_dim).rotary_dim:
         return query @ key.mT
     queries, keys = x.queries.coordinate, x.keys.coordinate
-    segments = rotation.segments(int(queries.max()) + 1)
+    segments = rotation.segments(int(x.queries.here.coordinate.max()) + 1)
     scores = query.new_zeros(*query.shape[:-1], key.shape[-2])
     for segment in segments:
         rows = (queries[..., 0] >= segment.start) & (queries[..., 0] < segment.stop)
@@ -100,26 +102,35 @@ def _products(query: Tensor, key: Tensor, x: Inputs) -> Float[Tensor, "batch hea
                 residual(mapped[0], queries, x.query_frame, spectrum),
                 residual(mapped[1], keys, x.key_frame, spectrum),
             )
-            product = _rotated_product(query, key, mapped, missing)
+            block = spectrum.decay_block
+            origins = _origins(branch.key(x.keys.here.coordinate), block).unique().tolist() if spectrum.decays else []
+            product = _rotated_product(query, key, mapped, missing, origins)
             scores = torch.where(holds, product, scores)
     return scores
 
 
 def _rotated_product(
-    query: Tensor, key: Tensor, mapped: tuple[Tensor, Tensor], missing: tuple[tuple[Tensor, Spectrum], ...]
-) -> Tensor:
+    query: Tensor, key: Tensor, mapped: tuple[Tensor, Tensor], missing: tuple[tuple[Tensor, Spectrum], ...],
+    origins: list[int],
+) -> Tensor:  # fmt: skip
     """⟨R(a) q, R(c)⁻ᵀ k⟩ for all pairs; a and c are the rotations still missing from queries and keys.
 
     Where pairs decay, keys grow with their position and queries shrink. Each block of keys has an origin of its own, so
-    that a key grows over one block at most and a query only shrinks: nothing overflows at any length.
+    that a key grows over one block at most and a query only shrinks: nothing overflows at any length. `origins` are
+    those of the keys, where pairs decay.
     """
     (a, of_query), (c, of_key) = missing
     if not of_key.decays:
         return rotate(query, a, of_query) @ rotate(key, c, of_key).mT
-    origin = mapped[1][..., 0].div(of_key.decay_block, rounding_mode="floor") * of_key.decay_block
+    origin = _origins(mapped[1], of_key.decay_block)
     grown = rotate(key, c, of_key, origin - c[..., 0])
     product = query.new_zeros(*query.shape[:-1], key.shape[-2])
-    for start in origin.unique():
+    for start in origins:
         shrunk = rotate(query, a, of_query, torch.maximum(a - start, a - mapped[0])[..., 0])
         product = torch.where((origin == start)[:, None, None], shrunk @ grown.mT, product)
     return product
+
+
+def _origins(mapped: Tensor, block: int) -> Tensor:
+    """The position that the decay of each key is relative to."""
+    return mapped[..., 0].div(block, rounding_mode="floor") * block

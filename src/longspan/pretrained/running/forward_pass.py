@@ -30,6 +30,18 @@ class CallerArguments:
     outer: "CallerArguments | None" = None
 
 
+@dataclass
+class Counting:
+    """What was seen of how a model counts tokens.
+
+    Arguments:
+        seen: whether the model, given no positions, was seen to count on from the slots of a cache. From then on its
+            positions are not read off a GPU, for which every step would wait.
+    """
+
+    seen: bool = False
+
+
 class ForwardPass:
     """One forward pass of the text model.
 
@@ -37,13 +49,16 @@ class ForwardPass:
         cached: what is known of the cache that it reads, or of the one that it makes.
         pairwise: whether attention layers rotate queries and keys, and must know the position of each.
         given: what the caller gave.
+        counting: what was seen of the model.
         made_up: whether a wrapper of the text model made up positions that its caller did not give.
     """
 
     def __init__(
-        self, cached: CachedPositions, pairwise: bool, given: CallerArguments, *, made_up: bool = False
-    ) -> None:
+        self, cached: CachedPositions, pairwise: bool, given: CallerArguments, counting: Counting,
+        *, made_up: bool = False,
+    ) -> None:  # fmt: skip
         self.cached, self.pairwise, self.given, self.made_up = cached, pairwise, given, made_up
+        self.counting = counting
         self.positions: Tensor | None = None
         self._written = False
 
@@ -99,9 +114,19 @@ class ForwardPass:
         if self.positions is None:
             raise RefusalError("this model attended before its rotary module was given any positions")
         if not self._written:  # once, although several masks ask
-            self.positions = self.positions.cpu()
+            self.positions = self._on_cpu(offset, counted[:, rows])
             self.cached, self._written = self.cached.written(offset, self.positions), True
         return self.positions, self.cached.at(slots)
+
+    def _on_cpu(self, offset: int | Tensor, counted: Tensor) -> Tensor:
+        """Return the positions of the queries on the CPU; `counted` are those of a model that counts slots."""
+        assert self.positions is not None
+        itself = not self.given.explicit and not self.made_up and isinstance(offset, int) and offset > 0
+        if itself and self.counting.seen:
+            return counted
+        found = self.positions.cpu()
+        self.counting.seen |= itself and bool((found == counted).all())
+        return found
 
 
 class ForwardPasses(threading.local):
@@ -117,7 +142,7 @@ class ForwardPasses(threading.local):
     """
 
     def __init__(self, frame: Any, pairwise: bool) -> None:
-        self.frame, self.pairwise = frame, pairwise
+        self.frame, self.pairwise, self.counting = frame, pairwise, Counting()
         self.current: ForwardPass | None = None
         self._caller: CallerArguments | None = None
         self._open: list[tuple[ForwardPass, Any] | None] = []
@@ -143,9 +168,9 @@ class ForwardPasses(threading.local):
         cached = take(cache, self.frame, self.pairwise)
         caller = self._caller
         if explicit and caller is not None and not caller.explicit:
-            started = ForwardPass(cached, self.pairwise, caller, made_up=True)
+            started = ForwardPass(cached, self.pairwise, caller, self.counting, made_up=True)
         else:
-            started = ForwardPass(cached, self.pairwise, CallerArguments(explicit, padding))
+            started = ForwardPass(cached, self.pairwise, CallerArguments(explicit, padding), self.counting)
         self._open[-1] = started, cache
         self.current = started
 
