@@ -29,7 +29,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 import gpu_plain
 
 from longspan.compute.kernels.triton import backward, forward, launch
-from longspan.compute.kernels.triton.sizes import FORWARD, KEY_GRADIENT, QUERY_GRADIENT, Config, Kind, chosen
+from longspan.compute.kernels.triton.sizes import FORWARD, KEY_GRADIENT, QUERY_GRADIENT, STEP, Config, Kind, chosen
 
 RESULTS = Path(__file__).parent / "results" / "gpu-compiled.json"
 SHARED = {80: 166912, 90: 232448, 100: 232448, 120: 101376}
@@ -43,6 +43,7 @@ OPTIONS = {
     "bias": ("bias", "diagonal"),
     "bias_grad": ("bias_grad",),
     "decay": ("decay", "query_origin", "sweep_origin"),
+    "angles": ("angles", "partner", "first_angles"),
 }
 """Arguments that a scheme may leave out."""
 
@@ -56,14 +57,25 @@ VARIANTS: dict[str, tuple[Kind, tuple[str, ...]]] = {
 }
 """What schemes add to the loop: ReRoPE, Self-Extend, dual chunk, windows and sinks add nothing."""
 
+STEPS: dict[str, tuple[Kind, tuple[str, ...]]] = {
+    "keys as they lie": ("plain", ()),
+    "keys rotate": ("plain", ("angles",)),
+    "bias": ("changed", ("bias",)),
+    "float32": ("float32", ("angles",)),
+}
+"""The same of decoding steps, whose keys may rotate when they are loaded."""
+
 KERNELS = {
     "forward": (forward.attention, FORWARD),
+    "step": (forward.attention, STEP),
     "query gradient": (backward.query_gradient, QUERY_GRADIENT),
     "key gradient": (backward.key_gradient, KEY_GRADIENT),
 }
 NUMBERS = {"query", "key", "value", "out", "grad", "value_grad"}
-WHOLE = {"seen", "blocks", "rows_of_keys", "copies", "diagonal", "query_origin", "sweep_origin"}
-REAL = {"lse", "delta", "bias", "factor", "logit", "decay", "query_grad", "key_grad", "bias_grad"}
+WHOLE = {
+    "seen", "blocks", "rows_of_keys", "copies", "diagonal", "query_origin", "sweep_origin", "partner", "first_angles",
+}  # fmt: skip
+REAL = {"lse", "delta", "bias", "factor", "logit", "decay", "query_grad", "key_grad", "bias_grad", "angles"}
 
 
 @dataclass(frozen=True)
@@ -88,8 +100,8 @@ class Compiled:
     whole: dict[str, int]
 
 
-def source(kernel: Any, channels: int, dtype: str, config: Config, options: tuple[str, ...]) -> ASTSource:
-    """A kernel with the types of its arguments; four query heads share a key head."""
+def source(kernel: Any, channels: int, dtype: str, config: Config, options: tuple[str, ...], shared: bool) -> ASTSource:
+    """A kernel with the types of its arguments; four query heads share a key head, and programs the keys."""
     given = {name for option in options for name in OPTIONS[option]}
     absent = {name for names in OPTIONS.values() for name in names} - given
     pack = launch.packed(4, config.rows)
@@ -98,7 +110,7 @@ def source(kernel: Any, channels: int, dtype: str, config: Config, options: tupl
         "GROUP": 4,
         "PACK": pack,
         "TOKENS": config.rows // pack,
-        "SPLITS": 1,
+        "SHARED": shared,
         "ROWS": config.rows,
         "KEYS": config.keys,
         "PRECISION": launch.PRECISION,
@@ -131,7 +143,8 @@ def compile_for(
     cuda = isinstance(target, int)
     where = GPUTarget("cuda", target, 32) if cuda else GPUTarget("hip", target, 64)
     sizes = {"num_warps": config.warps, "num_stages": config.stages, "enable_fp_fusion": True}
-    made = triton.compile(source(kernel, channels, dtype, config, options), target=where, options=sizes)
+    given = source(kernel, channels, dtype, config, options, name == "step")
+    made = triton.compile(given, target=where, options=sizes)
     registers = spilled = None
     whole: dict[str, int] = {}
     if cuda:
@@ -204,20 +217,29 @@ def plain(channels: int, dtype: str, config: Config, target: int) -> Compiled:
 
 
 def every() -> Iterator[Compiled]:
-    """Every variant for Ampere and Hopper, the plain one for other targets; in bfloat16, the last one in float32."""
+    """Every variant for Ampere and Hopper, the plain ones for other targets; in bfloat16, the last one in float32.
+
+    The plain ones of 128 channels in float16 too.
+    """
     for target in (80, 90, 120, 100, "gfx942"):
-        for channels in (64, 128):
+        for channels in (64, 128, 256):
             for name, (kernel, sizes) in KERNELS.items():
-                for variant, (kind, options) in VARIANTS.items():
-                    if target not in (80, 90) and (kind, options) != ("plain", ()):
+                for variant, (kind, options) in (STEPS if name == "step" else VARIANTS).items():
+                    if target not in (80, 90) and (kind != "plain" or options not in ((), ("angles",))):
                         continue
                     some = tuple(option for option in options if _takes(name, option))
                     if name == "query gradient" and "bias" in some:
                         some = (*some, "bias_grad")
                     dtype = "fp32" if kind == "float32" else "bf16"
-                    yield compile_for(
-                        name, kernel, chosen(sizes, kind, channels), variant, some, channels, dtype, target
-                    )
+                    config = chosen(sizes, kind, channels)
+                    if name == "step":  # of one token, and of as many as fit
+                        small = config._replace(rows=16)
+                        yield compile_for(name, kernel, small, variant, some, channels, dtype, target)
+                        if variant == "keys as they lie":
+                            continue
+                    yield compile_for(name, kernel, config, variant, some, channels, dtype, target)
+                    if channels == 128 and (kind, options) == ("plain", ()):
+                        yield compile_for(name, kernel, config, variant, some, channels, "fp16", target)
             if isinstance(target, int):
                 yield plain(channels, "bf16", chosen(FORWARD, "plain", channels), target)
 
@@ -252,10 +274,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--few", action="store_true", help="compile a few kernels and write nothing")
     if parser.parse_args().few:
-        few = ("forward", 90), ("forward", "gfx942"), ("key gradient", 80)
+        few = ("forward", 90, ()), ("forward", "gfx942", ()), ("key gradient", 80, ()), ("step", 90, ("angles",))
         some = [
-            compile_for(name, KERNELS[name][0], KERNELS[name][1]["plain"][0], "", (), 64, "bf16", target)
-            for name, target in few
+            compile_for(name, KERNELS[name][0], KERNELS[name][1]["plain"][0], "", options, 64, "bf16", target)
+            for name, target, options in few
         ]
     else:
         some = []

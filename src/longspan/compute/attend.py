@@ -1,7 +1,7 @@
 """`attend`: one call for every scheme, on the backend that serves it."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import isfinite
 from typing import NamedTuple
 
@@ -18,13 +18,14 @@ from longspan.compute.fused.attention import Fused
 from longspan.compute.inputs import Call, GivenPositions, Inputs, check_tensors, has_data
 from longspan.compute.kernels import cpu
 from longspan.compute.kernels.kernel import KERNELS, Kernel
-from longspan.compute.self_test import Kind, trusted
+from longspan.compute.self_test import Kind, small, trusted
 from longspan.compute.tiling import decompose
 from longspan.compute.tiling.lowering import Span
 from longspan.compute.tiling.softmax import SpanSoftmax, needs_steps_of_one, nothing, refusal
 from longspan.compute.tiling.spans import Patch, patches
 from longspan.compute.traced import compiled, transformed
 from longspan.errors import RefusalError, nearest, shown
+from longspan.memo import remember
 from longspan.notation import format_scheme
 from longspan.scheme import Scheme
 
@@ -108,17 +109,21 @@ def run(inputs: Inputs, backend: str = "auto") -> Float[Tensor, "batch heads que
     """
     inputs = inputs.readable()
     chosen = choose(inputs, backend)
+    few = _few_queries(inputs, chosen)
+    if few is not None:
+        return few(inputs.query, inputs.key, inputs.value, inputs.weights)
     if chosen.fused is not None:
         return chosen.fused()[0]
-    if chosen.tiled is None:
-        return DENSE[chosen.backend](inputs)
-    few = _few_queries(chosen.tiled)
-    return chosen.tiled() if few is None else few(inputs.query, inputs.key, inputs.value, inputs.weights)
+    return DENSE[chosen.backend](inputs) if chosen.tiled is None else chosen.tiled()
 
 
-def _few_queries(tiled: "Tiled") -> Prepared | None:
-    few = tiled.inputs.query.shape[2] <= MOST_QUERIES
-    return prepare_call(tiled.inputs) if few and tiled.kernel is cpu else None
+def _few_queries(inputs: Inputs, chosen: "Choice") -> Prepared | None:
+    """The call as a decoding step; None where it is none."""
+    if inputs.query.shape[2] > MOST_QUERIES:
+        return None
+    if chosen.fused is not None:
+        return prepare_call(inputs, "triton")
+    return prepare_call(inputs) if chosen.tiled is not None and chosen.tiled.kernel is cpu else None
 
 
 class Choice(NamedTuple):
@@ -138,6 +143,21 @@ class Choice(NamedTuple):
 
 
 DENSE = {"reference": reference, "blocks": blocks}
+
+
+@remember(256)
+def step_backend(
+    device: torch.device, dtype: torch.dtype, head_dim: int, value_dim: int, scheme: Scheme, backend: str
+) -> str:
+    """The backend that a decoding step asks `prepare` for: on a GPU, the Triton kernel after its self-test."""
+    if backend != "auto" or device.type not in fused.DEVICES:
+        return backend
+    if fused.tensors_refusal(device, dtype, max(head_dim, value_dim)) or fused.scheme_refusal(scheme):
+        return backend
+    kind = Kind(device, dtype, head_dim, value_dim, small(replace(scheme, qk_norm=None), head_dim))
+    return "triton" if trusted(kind, "triton", run) else backend
+
+
 FAST = ("triton", "tiles")
 """Backends that serve some schemes, the fastest first."""
 

@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
-from longspan.compute.attend import run
+from longspan.compute.attend import run, step_backend
 from longspan.compute.decoding.frame import layer_frame
 from longspan.compute.decoding.positions import AppendedPositions
 from longspan.compute.decoding.prepare import MOST_QUERIES, Request, prepare
@@ -69,6 +69,7 @@ class Cache:
         self._values: Tensor | None = None
         self._padding: Bool[Tensor, "batch length"] | None = None
         self._checked: tuple[TensorSpec, ...] = ()
+        self._step_backend = backend
 
     def attend(
         self, query: Tensor, key: Tensor, value: Tensor, *, padding: Bool[Tensor, "batch new"] | None = None
@@ -109,7 +110,7 @@ class Cache:
             weights = tuple(zip(self.weights, specs[3:], strict=True))
             kept = TensorSpec.of(keys), TensorSpec.of(values)
             base, threads = self._base_scale(query), torch.get_num_threads()
-            asked = specs[0], *kept, weights, base, self.backend, None, self._frame, threads
+            asked = specs[0], *kept, weights, base, self._step_backend, None, self._frame, threads
             prepared = prepare(Request(self._served, positions, *asked))
         values[:, :, before:] = value
         if prepared is None:
@@ -203,6 +204,8 @@ class Cache:
                     f"new keys and values must be {wanted} in {kept.dtype} on {kept.device} as those read before, "
                     f"got {tuple(new.shape)} in {new.dtype} on {new.device}"
                 )
+        where = query.device, query.dtype, head_dim, value.shape[3]
+        self._step_backend = step_backend(*where, self._content, self.backend)
         self._checked = specs
 
     def _normalized(self, query: Tensor, key: Tensor) -> tuple[Tensor, Tensor]:

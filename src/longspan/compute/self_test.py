@@ -1,15 +1,16 @@
 """The self-test of a backend: `auto` takes a fast one on a GPU only after it agreed with blocks on that very GPU.
 
 No kernel can be tested for every card, driver and compiler that a user has. So each is tested where it is about to run,
-the first time a kind of call comes: outputs and gradients of a small call of that kind, against blocks of float64 on
-the CPU. How much may differ is measured as well: a few times as much as blocks lose in that dtype on that device, or as
-rounding queries, keys and values in that dtype costs.
+the first time a kind of call comes: output, gradients and last step of a small call of that kind, against blocks of
+float64 on the CPU. How much may differ is measured as well: a few times as much as blocks lose in that dtype on that
+device, or as rounding queries, keys and values in that dtype costs.
 """
 
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 from math import sqrt
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -140,17 +141,33 @@ def self_test(kind: Kind, backend: str, run: Run) -> Outcome:
         return Outcome(None, 0.0, f"it raised {type(error).__name__}: {said}")
     wanted = _results(given, "blocks", run)
     alternatives = _on(given, kind.device, kind.dtype), _rounded(given, kind.dtype)
-    noise = max(_difference(_results(x, "blocks", run), wanted) for x in alternatives)
+    noise = max(max(_differences(_results(x, "blocks", run), wanted).values()) for x in alternatives)
     budget = MARGIN * noise + LEAST
-    error = _difference(results, wanted)
-    if not error <= budget:  # a NaN is no small number
-        what = "outputs and gradients differ" if _difference(results[:1], wanted[:1]) > budget else "gradients differ"
-        return Outcome(error, budget, f"{what} from those of blocks by {error:.1e}, {budget:.1e} is allowed")
+    errors = _differences(results, wanted)
+    wrong = [name for name, error in errors.items() if not error <= budget]  # a NaN is no small number
+    error = max(errors.values(), key=lambda error: (error != error, error))
+    if wrong:
+        what = " and ".join(wrong)
+        return Outcome(error, budget, f"{what} differ from those of blocks by {error:.1e}, {budget:.1e} is allowed")
     return Outcome(error, budget)
 
 
-def _results(x: Inputs, backend: str, run: Run) -> list[Tensor]:
-    """The output, and the gradients of queries, keys, values and learned weights in one fixed direction."""
+class Results(NamedTuple):
+    """What a backend makes of a call, on the CPU in float64.
+
+    Arguments:
+        output: of all queries.
+        step: of the last query alone, without gradients: a decoding step.
+        gradients: of queries, keys, values and learned weights, in one fixed direction.
+    """
+
+    output: Tensor
+    step: Tensor
+    gradients: list[Tensor]
+
+
+def _results(x: Inputs, backend: str, run: Run) -> Results:
+    """Compute a call on a backend."""
     names = list(x.weights)
     with torch.enable_grad():
         leaves = [t.detach().requires_grad_() for t in (x.query, x.key, x.value, *x.weights.values())]
@@ -159,20 +176,33 @@ def _results(x: Inputs, backend: str, run: Run) -> list[Tensor]:
         direction = torch.randn(out.shape, generator=torch.Generator().manual_seed(1)).to(out)
         found = torch.autograd.grad(out, leaves, direction, allow_unused=True)
     gradients = [torch.zeros_like(leaf) if g is None else g for leaf, g in zip(leaves, found, strict=True)]
-    return [t.detach().cpu().double() for t in (out, *gradients)]
+    with torch.no_grad():
+        step = run(replace(x, query=x.query[:, :, -1:], queries=x.queries.last(1)), backend)
+    out, step, *gradients = (t.detach().cpu().double() for t in (out, step, *gradients))
+    return Results(out, step, gradients)
 
 
-def _difference(some: list[Tensor], others: list[Tensor]) -> float:
-    """The largest difference, as a share of the largest number of each tensor; NaN where there is a NaN.
+def _differences(some: Results, others: Results) -> dict[str, float]:
+    """The largest difference of outputs, steps and gradients, as a share of the largest number of each tensor.
 
-    A gradient that sums many numbers of the output may be far smaller than they are, but is no more exact: its share is
-    taken of the root of their count at least.
+    NaN where there is a NaN. A gradient that sums many numbers of the output may be far smaller than they are, but is
+    no more exact: its share is taken of the root of their count at least.
     """
-    count, shares = others[0].numel(), []
-    for a, b in zip(some, others, strict=True):
-        if b.numel():
-            shares.append((a - b).abs().max() / b.abs().max().clamp(min=sqrt(count / b.numel())))
-    return float(torch.stack(shares).max())
+    count = others.output.numel()
+    gradients = [
+        _difference(a, b, sqrt(count / b.numel()))
+        for a, b in zip(some.gradients, others.gradients, strict=True)
+        if b.numel()
+    ]
+    return {
+        "outputs": _difference(some.output, others.output, 1.0),
+        "decoding steps": _difference(some.step, others.step, 1.0),
+        "gradients": float(torch.tensor(gradients).max()),
+    }
+
+
+def _difference(some: Tensor, other: Tensor, least: float) -> float:
+    return float((some - other).abs().max() / other.abs().max().clamp(min=least))
 
 
 def _rounded(x: Inputs, dtype: torch.dtype) -> Inputs:

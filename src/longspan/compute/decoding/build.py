@@ -121,7 +121,7 @@ class StepBuilder:
         scheme, span, size = self.scheme, self.span, piece.end - piece.first
         if isinstance(scheme.bias, ScoreBias):
             newest = span.first_query + span.queries - 1 - span.first_key
-            past, future = _line_length(newest), _line_length(span.queries + span.keys - newest)
+            past, future = line_length(newest), line_length(span.queries + span.keys - newest)
             line = self._line(scheme.bias, scheme.weights_of(scheme.bias, weights), past, future)
             rows = self.heads, span.queries, size
             added = line.as_strided(rows, (line.shape[1], 1, 1), past - newest + piece.first)
@@ -154,6 +154,6 @@ class StepBuilder:
         return step
 
 
-def _line_length(distance: int) -> int:
+def line_length(distance: int) -> int:
     """A power of two above a distance, so that a line lasts for as many steps as it took to reach it."""
     return 1 << max(distance, SHORTEST_LINE).bit_length()

@@ -9,9 +9,11 @@ import torch
 from torch import Tensor
 
 from longspan.compute.decoding.build import StepBuilder
+from longspan.compute.decoding.launched import launched
 from longspan.compute.decoding.positions import KnownPositions, RowGroup, StepPositions
-from longspan.compute.decoding.prepared import BatchedSteps, DecodingStep, Prepared, StepOfRows, TensorSpec
+from longspan.compute.decoding.prepared import BatchedSteps, Prepared, Step, StepOfRows, TensorSpec
 from longspan.compute.decoding.residual import ResidualRotation
+from longspan.compute.fused.attention import scheme_refusal, tensors_refusal
 from longspan.compute.inputs import Inputs
 from longspan.compute.rotate import ReadyRotation
 from longspan.memo import remember
@@ -63,14 +65,16 @@ def prepare(request: Request) -> Prepared | None:
     """What to do with all tensors of a request.
 
     None where the call is more than one softmax of few queries in one run with their keys, in each row of the batch;
-    where a backend other than "tiles" is named; and where gradients are wanted.
+    where a backend other than "tiles" and "triton" is named; and where gradients are wanted.
     """
-    if not _is_few_queries(request) or not _is_one_softmax(request):
+    launches = request.backend == "triton"
+    if not _is_few_queries(request) or not (_is_launched(request) if launches else _is_one_softmax(request)):
         return None
     groups = request.positions.groups()
     if groups is None:
         return None
-    steps = [_builder(request, group).build() for group in groups]
+    builders = [_builder(request, group) for group in groups]
+    steps = [launched(of, request.value.shape[3]) if launches else of.build() for of in builders]
     found = [step for step in steps if step is not None]
     if len(found) < len(steps):
         return None
@@ -96,7 +100,7 @@ def _is_few_queries(request: Request) -> bool:
     differentiated = any(spec.differentiated for spec in (*specs, *(spec for _, spec in request.weights)))
     # The kernel of the CPU reads other numbers where the channels of a token are apart.
     readable = request.query.device.type != "meta" and all(spec.stride == 1 for spec in specs)
-    few = request.query.shape[2] <= MOST_QUERIES and request.backend in ("auto", "tiles")
+    few = request.query.shape[2] <= MOST_QUERIES and request.backend in ("auto", "tiles", "triton")
     return few and readable and not differentiated
 
 
@@ -107,6 +111,14 @@ def _is_one_softmax(request: Request) -> bool:
     scores_only = scheme.bias is None or isinstance(scheme.bias, ScoreBias)
     plain = not scheme.qk_norm and not scheme.cap and not scheme.reweight
     return same_width and scores_only and plain and scheme.rotation.num_axes == 1 and scheme.normalizer.order == 1
+
+
+def _is_launched(request: Request) -> bool:
+    """Whether the Triton kernel computes the call from the keys as they come."""
+    query, scheme = request.query, request.scheme
+    channels = max(query.shape[3], request.value.shape[3])
+    refused = tensors_refusal(query.device, query.dtype, channels) or scheme_refusal(scheme)
+    return not refused and not scheme.qk_norm and scheme.rotation.num_axes == 1
 
 
 def _builder(request: Request, group: RowGroup) -> StepBuilder:
@@ -128,7 +140,7 @@ def _builder(request: Request, group: RowGroup) -> StepBuilder:
     )
 
 
-def _of_rows(group: RowGroup, step: DecodingStep, device: torch.device) -> StepOfRows:
+def _of_rows(group: RowGroup, step: Step, device: torch.device) -> StepOfRows:
     queries, keys = (x.index if isinstance(x.index, slice) else x.index.to(device) for x in (group.queries, group.keys))
     return StepOfRows(slice(group.start, group.stop), queries, keys, step)
 

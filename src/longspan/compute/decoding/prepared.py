@@ -159,7 +159,7 @@ class DecodingStep:
         numbers = self.find_numbers(weights) if self.numbers is None else self.numbers
         query = query if numbers.factor is None else query * numbers.factor
         query = query.flip(2) if rows > 1 else query
-        rotated, shape = self._rotated(query), (batch, *self.packing, width)
+        rotated, shape = side_by_side(query, self.rotation), (batch, *self.packing, width)
         if rotated.shape[-1] == width:
             packed = [rotated.reshape(shape)] * len(reads)
         else:
@@ -172,15 +172,6 @@ class DecodingStep:
         outs, sums = outs.reshape(-1, batch, heads, rows, width), sums.reshape(-1, batch, heads, rows)
         out = _merged(outs, sums, numbers.logit)
         return out.flip(2) if rows > 1 else out
-
-    def _rotated(self, query: Float[Tensor, "batch heads rows d"]) -> Tensor:
-        """The queries at each of the positions that the reads want them at, side by side."""
-        (batch, heads, rows, width), matrix = query.shape, self.rotation
-        if matrix is None:
-            return query
-        if rows == 1:  # one product is quicker to set up than a batch of one
-            return torch.mm(query.reshape(batch * heads, width), matrix)
-        return torch.bmm(query.reshape(batch * heads, rows, width).transpose(0, 1), matrix).transpose(0, 1)
 
     def _read(
         self, read: Read, query: Float[Tensor, "batch packed rows d"], key: Tensor, value: Tensor,
@@ -208,6 +199,21 @@ class DecodingStep:
         return out, lse
 
 
+def side_by_side(
+    query: Float[Tensor, "batch heads rows d"], matrix: Float[Tensor, "... before after"] | None
+) -> Tensor:
+    """Queries at each of the positions that some keys want them at, along the last axis.
+
+    `matrix` is (before, after) for one row, else one for each; None for queries that stay as they are.
+    """
+    batch, heads, rows, width = query.shape
+    if matrix is None:
+        return query
+    if rows == 1:  # one product is quicker to set up than a batch of one
+        return torch.mm(query.reshape(batch * heads, width), matrix)
+    return torch.bmm(query.reshape(batch * heads, rows, width).transpose(0, 1), matrix).transpose(0, 1)
+
+
 def _sums(query: Float[Tensor, "batch packed rows d"], key: Float[Tensor, "batch kv_heads keys d"]) -> Tensor:
     """The scores of each row, summed: NaN where one of them is."""
     groups = query.shape[1] // key.shape[1]
@@ -228,6 +234,9 @@ def _merged(
     return (shares.unsqueeze(-1) * out).sum(0).to(out.dtype)
 
 
+Step = Callable[[Tensor, Tensor, Tensor, Weights], Tensor]
+"""The output for queries, keys, values and learned weights: a `DecodingStep`, or a `LaunchedStep` (`launched.py`)."""
+
 TokenIndex = slice | Tensor
 """Tokens of an axis: a slice, or their indices."""
 
@@ -243,7 +252,7 @@ class StepOfRows(NamedTuple):
     rows: slice
     queries: TokenIndex
     keys: TokenIndex
-    step: DecodingStep
+    step: Step
 
 
 @dataclass(frozen=True, eq=False)
@@ -281,7 +290,7 @@ class Prepared:
             the cache keeps them.
     """
 
-    attention: DecodingStep | BatchedSteps
+    attention: Step
     new_keys: ReadyRotation | None = None
 
     def __call__(

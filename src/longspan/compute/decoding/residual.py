@@ -33,7 +33,7 @@ class ResidualRotation:
     def remembered(self, tokens: int, head_dim: int, dtype: torch.dtype, device: torch.device) -> ReadyRotation:
         """The same from a memo of angles: those of a window's keys are the same in the next step."""
         kind = head_dim, dtype, device
-        angles = ANGLES.get((self._value, self.spectrum.layout, *kind), lambda: self._tables(*kind))
+        angles = ANGLES.get((self.value, self.spectrum.layout, *kind), lambda: self._tables(*kind))
         return self._first(tokens, (angles[0], angles[1]))
 
     def matrices(
@@ -47,7 +47,7 @@ class ResidualRotation:
             each = rotation(basis.expand(len(self.positions), -1, tokens, -1))
             return (each.permute(2, 1, 0, 3).reshape(tokens, head_dim, -1),)
 
-        return ROTATION_MATRICES.get((self._value, self.spectrum.layout, tokens, head_dim, dtype, device), make)[0]
+        return ROTATION_MATRICES.get((self.value, self.spectrum.layout, tokens, head_dim, dtype, device), make)[0]
 
     def _tables(self, head_dim: int, dtype: torch.dtype, device: torch.device) -> ChannelTables:
         decay = self.decay_sign * self.positions[..., 0] if self.spectrum.decays else None
@@ -59,7 +59,8 @@ class ResidualRotation:
         return ReadyRotation((cos[:, :, :tokens], sin[:, :, :tokens]), self.spectrum.layout)
 
     @cached_property
-    def _value(self) -> tuple[object, ...]:
+    def value(self) -> tuple[object, ...]:
+        """What equal rotations have in common, as a part of a key."""
         # Fractional positions carry rounding errors of their own: positions that differ by less are the same.
         whole = (self.positions * 2**28).round()
         spectrum = self.spectrum

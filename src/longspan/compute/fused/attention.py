@@ -30,6 +30,9 @@ MOST_DISTANCES = 2**23
 WIDEST = 256
 """Channels of a head, at most."""
 
+DEVICES = ("cuda",)
+"""Types of devices that run the kernels; ROCm's is "cuda" too."""
+
 DTYPES = (torch.float16, torch.bfloat16, torch.float32)
 
 
@@ -49,24 +52,23 @@ def scheme_refusal(scheme: Scheme) -> str | None:
     return None
 
 
-def refusal(x: Inputs) -> str | None:
-    """Why no kernel of Triton serves these tensors and this scheme; None where one does."""
+def tensors_refusal(device: torch.device, dtype: torch.dtype, channels: int) -> str | None:
+    """Why no kernel of Triton serves tensors on a device, with heads of so many channels; None where one does."""
     if find_spec("triton") is None:
         return "the package triton is not installed: pip install 'longspan[gpu]'"
     from longspan.compute.kernels.triton.launch import interpreted
 
-    if x.query.device.type != "cuda" and not (interpreted() and x.query.device.type == "cpu"):
-        return f"its kernels run on GPUs, the inputs are on {x.query.device}"
-    if x.query.dtype not in DTYPES:
-        return f"its kernels compute in float16, bfloat16 and float32, the inputs are {x.query.dtype}"
-    if max(x.query.shape[3], x.value.shape[3]) > WIDEST:
-        return f"heads may have {WIDEST} channels, these have {max(x.query.shape[3], x.value.shape[3])}"
-    return scheme_refusal(x.scheme)
+    if device.type not in DEVICES and not (interpreted() and device.type == "cpu"):
+        return f"its kernels run on GPUs, the inputs are on {device}"
+    if dtype not in DTYPES:
+        return f"its kernels compute in float16, bfloat16 and float32, the inputs are {dtype}"
+    return f"heads may have {WIDEST} channels, these have {channels}" if channels > WIDEST else None
 
 
 def plan(x: Inputs) -> "Fused | str":
     """What one launch computes for some inputs, found once; or why it cannot."""
-    reason = refusal(x)
+    channels = max(x.query.shape[3], x.value.shape[3])
+    reason = tensors_refusal(x.query.device, x.query.dtype, channels) or scheme_refusal(x.scheme)
     if reason:
         return reason
     tokens = Tokens.of(x.queries, x.keys, needs_steps_of_one(x.scheme))

@@ -11,7 +11,7 @@ from transformers.masking_utils import AttentionMaskInterface, eager_mask
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS, AttentionInterface
 
 from longspan.cap.softcap import Softcap
-from longspan.compute.attend import run
+from longspan.compute.attend import run, step_backend
 from longspan.compute.decoding.prepare import MOST_QUERIES, Request, prepare
 from longspan.compute.inputs import Inputs
 from longspan.errors import RefusalError
@@ -127,10 +127,12 @@ class Extended:
         if query.shape[2] <= MOST_QUERIES:
             positions = attention_mask.positions(self.passes.current, len(query))
             frames = (self.frame, self.frame)
+            where = query.device, query.dtype, given.query.shape[3], value.shape[3]
+            backend = step_backend(*where, given.scheme, self.backend)
             prepared = prepare(
                 Request.of(
                     given.query, given.key, value, given.weights, given.scheme, positions, given.base_scale,
-                    self.backend, frames,
+                    backend, frames,
                 )
             )  # fmt: skip
         if prepared is None:

@@ -3,7 +3,15 @@
 import torch
 from torch import Tensor
 
-from longspan.compute.kernels.triton.launch import Work, attend, differentiate_keys, differentiate_queries, kind, width
+from longspan.compute.kernels.triton.launch import (
+    Schedule,
+    Work,
+    attend,
+    differentiate_keys,
+    differentiate_queries,
+    kind,
+    width,
+)
 from longspan.compute.kernels.triton.sizes import FORWARD, KEY_GRADIENT, QUERY_GRADIENT, Config, Sizes, chosen
 
 
@@ -21,7 +29,10 @@ class FusedAttention(torch.autograd.Function):
         ctx, work: Work, query: Tensor, key: Tensor, value: Tensor, bias: Tensor | None, logit: Tensor | None
     ) -> tuple[Tensor, Tensor]:
         """Run the forward kernel."""
-        out, lse = attend(work, config(FORWARD, work, query, value), query, key, value, bias, logit)
+        (_, batch, heads, _, _), (_, kv_heads, keys, _) = query.shape, value.shape
+        sizes = config(FORWARD, work, query, value)
+        schedule = Schedule.of(work.seen, sizes, batch, heads, kv_heads, keys, query.device)
+        out, lse = attend(work, schedule, query, key, value, bias, logit)
         ctx.save_for_backward(query, key, value, bias, logit, out, lse)
         ctx.work = work
         ctx.set_materialize_grads(False)

@@ -17,11 +17,13 @@ import triton.language as tl
 
 from longspan.compute.kernels.triton.rows import (
     load_rows,
-    packed_rows,
+    program_rows,
     row_biases,
     row_factors,
     row_interval,
     shrinking,
+    sweep_bounds,
+    sweep_copies,
 )
 from longspan.compute.kernels.triton.scoring import LOG2_E, edge, load_tokens, product, scored
 
@@ -105,15 +107,9 @@ def query_gradient(
         query_grad: (copies, batch, heads, queries, HEAD_DIM) in float32, zeros.
         bias_grad: (heads, distances) in float32, zeros; None where nobody asks for it.
     """
-    block = row_blocks - 1 - tl.program_id(0)
-    chunks: tl.constexpr = GROUP // PACK
-    kv_heads = num_heads // GROUP
-    batch = (tl.program_id(1) // (kv_heads * chunks)).to(tl.int64)
-    kv_head = tl.program_id(1) // chunks % kv_heads
-    batches = tl.num_programs(1) // (kv_heads * chunks)
-    first_head = kv_head * GROUP + tl.program_id(1) % chunks * PACK
-    local, member, exist = packed_rows(block, queries, PACK, TOKENS, ROWS)
-    first_token = tl.cast(block * TOKENS, tl.int64)
+    block, batch, batches, kv_head, first_head, first_token, local, member, exist = program_rows(
+        queries, num_heads, row_blocks, GROUP, PACK, TOKENS, ROWS
+    )  # fmt: skip
     token, head = block * TOKENS + local, first_head + member
     places = batch % row_batches
     row_factor = row_factors(factor, factor_batch, factor_head, scale, batch, head, token, ROWS)
@@ -127,13 +123,10 @@ def query_gradient(
     channel = tl.arange(0, CHANNELS)
 
     for sweep in range(sweeps):
-        at = (sweep * row_batches + places) * row_blocks + block
-        first, whole = tl.load(blocks + at * 4), tl.load(blocks + at * 4 + 1)
-        rest, last = tl.load(blocks + at * 4 + 2), tl.load(blocks + at * 4 + 3)
+        first, whole, rest, last = sweep_bounds(blocks, sweep, row_batches, places, row_blocks, block)
         if last > first:
             low, high = row_interval(seen, sweep, row_batches, places, queries, token)
-            q_copy = tl.load(copies + sweep * 2).to(tl.int64)
-            k_copy = tl.load(copies + sweep * 2 + 1).to(tl.int64)
+            q_copy, k_copy = sweep_copies(copies, sweep)
             q = load_rows(query + q_copy * query_copy, query_head, query_stride, member, local, HEAD_DIM, CHANNELS)
             if decay is not None:
                 shrunk = shrinking(
@@ -246,16 +239,13 @@ def key_gradient(
     rows = (batch * kv_heads + kv_head) * keys + start + count
 
     for sweep in range(sweeps):
-        at = ((sweep * row_batches + places) * key_blocks + block) * 4
-        first, whole = tl.load(rows_of_keys + at), tl.load(rows_of_keys + at + 1)
-        rest, last = tl.load(rows_of_keys + at + 2), tl.load(rows_of_keys + at + 3)
+        first, whole, rest, last = sweep_bounds(rows_of_keys, sweep, row_batches, places, key_blocks, block)
         if last > first:
             # From rows to blocks of rows: those that see the block of keys whole, and those at the edges.
             first, last = first // ROWS, (last + ROWS - 1) // ROWS
             whole = tl.minimum((whole + ROWS - 1) // ROWS, last)
             rest = tl.maximum(tl.minimum(rest // ROWS, last), whole)
-            q_copy = tl.load(copies + sweep * 2).to(tl.int64)
-            k_copy = tl.load(copies + sweep * 2 + 1).to(tl.int64)
+            q_copy, k_copy = sweep_copies(copies, sweep)
             k = load_tokens(
                 key + k_copy * key_copy, key_stride, start, count, in_text, HEAD_DIM, CHANNELS, True
             )  # fmt: skip

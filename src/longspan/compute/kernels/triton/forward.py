@@ -19,13 +19,57 @@ import triton.language as tl
 
 from longspan.compute.kernels.triton.rows import (
     load_rows,
-    packed_rows,
+    program_rows,
     row_biases,
     row_factors,
     row_interval,
     shrinking,
+    sweep_bounds,
+    sweep_copies,
 )
 from longspan.compute.kernels.triton.scoring import LOG2_E, edge, load_tokens, product, scored
+
+AS_IT_LIES = tl.constexpr(-(2**31))
+"""In the place of a row of the angles: the keys of a sweep are rotated already."""
+
+
+@triton.jit
+@no_type_check
+def rotated(
+    key, base, stride, first, count, exist, angles, partner, first_angle, num_angles,
+    HEAD_DIM: tl.constexpr, CHANNELS: tl.constexpr,
+):  # fmt: skip
+    """Rotate the keys first … first + count − 1 on, channel by channel: k cos + k_partner sin.
+
+    Arguments:
+        angles: (num_angles, 2, HEAD_DIM), cosine of each channel, and the sine that its partner is multiplied by.
+        partner: (CHANNELS), the other channel of each one's pair.
+        first_angle: row of the angles for key 0.
+    """
+    channels, row = tl.arange(0, CHANNELS), first + count + first_angle
+    inside = (exist & (row >= 0) & (row < num_angles))[:, None] & (channels < HEAD_DIM)[None, :]
+    at = angles + row[:, None] * (2 * HEAD_DIM) + channels[None, :]
+    cos, sin = tl.load(at, mask=inside, other=0.0), tl.load(at + HEAD_DIM, mask=inside, other=0.0)
+    of_partner = tl.load(partner + channels)
+    other = tl.load(
+        base + tl.cast(first, tl.int64) * stride + count[:, None] * stride + of_partner[None, :], mask=inside, other=0.0
+    )
+    return (key.to(tl.float32) * cos + other.to(tl.float32) * sin).to(key.dtype)
+
+
+@triton.jit
+@no_type_check
+def shared_blocks(blocks, sweeps, row_batches, places, row_blocks, block, part):
+    """First of a program's blocks of keys and one past the last, counted through all sweeps.
+
+    Programs get equal shares of all blocks: of each sweep's, the same few programs would get one more every time.
+    """
+    total = 0
+    for sweep in range(sweeps):
+        first, _, _, last = sweep_bounds(blocks, sweep, row_batches, places, row_blocks, block)
+        total += last - first
+    parts = tl.num_programs(2)
+    return total * part // parts, total * (part + 1) // parts
 
 
 @triton.jit
@@ -33,6 +77,7 @@ from longspan.compute.kernels.triton.scoring import LOG2_E, edge, load_tokens, p
 def attend_block(
     total, size, largest,
     query, key, value, key_stride, value_stride, bias, row_bias, factor, low, high, start, keys, cap,
+    angles, partner, first_angle, num_angles,
     HEAD_DIM: tl.constexpr, CHANNELS: tl.constexpr, VALUE_DIM: tl.constexpr, VALUE_CHANNELS: tl.constexpr,
     KEYS: tl.constexpr, MASKED: tl.constexpr, PRECISION: tl.constexpr, WIDE: tl.constexpr,
 ):  # fmt: skip
@@ -41,6 +86,11 @@ def attend_block(
     in_text = start + count < keys
     k = load_tokens(key, key_stride, start, count, in_text, HEAD_DIM, CHANNELS, MASKED)
     v = load_tokens(value, value_stride, start, count, in_text, VALUE_DIM, VALUE_CHANNELS, MASKED)
+    if angles is not None:
+        if first_angle > AS_IT_LIES:
+            k = rotated(
+                k, key, key_stride, start, count, in_text, angles, partner, first_angle, num_angles, HEAD_DIM, CHANNELS
+            )  # fmt: skip
 
     at = start + count[None, :]
     exist = (at >= low[:, None]) & (at < high[:, None])
@@ -75,9 +125,9 @@ def attention(
     value, value_batch, value_head, value_stride,
     out, out_part, out_batch, out_head, out_stride, lse,
     seen, blocks, copies, row_batches, factor, factor_batch, factor_head, scale, cap,
-    bias, bias_head, diagonal, logit, decay, query_origin, sweep_origin,
+    bias, bias_head, diagonal, logit, decay, query_origin, sweep_origin, angles, partner, first_angles, num_angles,
     sweeps, queries, keys, num_heads, row_blocks,
-    GROUP: tl.constexpr, PACK: tl.constexpr, TOKENS: tl.constexpr, SPLITS: tl.constexpr,
+    GROUP: tl.constexpr, PACK: tl.constexpr, TOKENS: tl.constexpr, SHARED: tl.constexpr,
     HEAD_DIM: tl.constexpr, CHANNELS: tl.constexpr, VALUE_DIM: tl.constexpr, VALUE_CHANNELS: tl.constexpr,
     ROWS: tl.constexpr, KEYS: tl.constexpr, PRECISION: tl.constexpr, WIDE: tl.constexpr,
 ):  # fmt: skip
@@ -93,18 +143,13 @@ def attention(
         bias: (heads, diagonals); `diagonal` (1 or batch, queries) is the diagonal of key 0 for each row.
         logit: (heads), the score of one more key without a value.
         decay: (HEAD_DIM), log₂ of each channel's factor per token between the origins of a query and of a sweep's keys.
+        angles, partner, first_angles: see `rotated`; the row of `angles` for key 0 in each sweep, or AS_IT_LIES.
+        SHARED: whether several programs share the keys of a block of rows, as many as the grid is deep.
     """
-    # The last rows see the most keys under a causal mask: they start first.
-    block = row_blocks - 1 - tl.program_id(0)
-    chunks: tl.constexpr = GROUP // PACK
-    kv_heads = num_heads // GROUP
-    batch = (tl.program_id(1) // (kv_heads * chunks)).to(tl.int64)
-    kv_head = tl.program_id(1) // chunks % kv_heads
+    block, batch, batches, kv_head, first_head, first_token, local, member, exist = program_rows(
+        queries, num_heads, row_blocks, GROUP, PACK, TOKENS, ROWS
+    )  # fmt: skip
     part = tl.program_id(2)
-
-    first_head = kv_head * GROUP + tl.program_id(1) % chunks * PACK
-    local, member, exist = packed_rows(block, queries, PACK, TOKENS, ROWS)
-    first_token = tl.cast(block * TOKENS, tl.int64)
     token, head = block * TOKENS + local, first_head + member
     places = batch % row_batches
     row_factor = row_factors(factor, factor_batch, factor_head, scale, batch, head, token, ROWS)
@@ -116,17 +161,23 @@ def attention(
     total = tl.zeros((ROWS, VALUE_CHANNELS), tl.float32)
     size = tl.zeros((ROWS,), tl.float32)
     largest = tl.full((ROWS,), -float("inf"), tl.float32)
+    begin, end, before = 0, 0, 0
+    if SHARED:
+        begin, end = shared_blocks(blocks, sweeps, row_batches, places, row_blocks, block, part)
+    first_angle = AS_IT_LIES
     for sweep in range(sweeps):
-        at = (sweep * row_batches + places) * row_blocks + block
-        first, whole = tl.load(blocks + at * 4), tl.load(blocks + at * 4 + 1)
-        rest, last = tl.load(blocks + at * 4 + 2), tl.load(blocks + at * 4 + 3)
-        if SPLITS > 1:  # each program reads its part of the blocks
-            first, last = first + (last - first) * part // SPLITS, first + (last - first) * (part + 1) // SPLITS
+        first, whole, rest, last = sweep_bounds(blocks, sweep, row_batches, places, row_blocks, block)
+        if SHARED:
+            count, start = last - first, first
+            first = start + tl.minimum(tl.maximum(begin - before, 0), count)
+            last = start + tl.minimum(tl.maximum(end - before, 0), count)
+            before += count
             whole = tl.minimum(tl.maximum(whole, first), last)
             rest = tl.maximum(tl.minimum(rest, last), whole)
+        if angles is not None:
+            first_angle = tl.load(first_angles + sweep)
         low, high = row_interval(seen, sweep, row_batches, places, queries, token)
-        q_copy = tl.load(copies + sweep * 2).to(tl.int64)
-        k_copy = tl.load(copies + sweep * 2 + 1).to(tl.int64)
+        q_copy, k_copy = sweep_copies(copies, sweep)
         q = load_rows(query + q_copy * query_copy, query_head, query_stride, member, local, HEAD_DIM, CHANNELS)
         if decay is not None:
             shrunk = shrinking(
@@ -139,13 +190,14 @@ def attention(
             total, size, largest = attend_block(
                 total, size, largest,
                 q, k, value, key_stride, value_stride, bias, row_bias, row_factor, low, high, number * KEYS, keys, cap,
+                angles, partner, first_angle, num_angles,
                 HEAD_DIM, CHANNELS, VALUE_DIM, VALUE_CHANNELS, KEYS, False, PRECISION, WIDE,
             )  # fmt: skip
         for step in range(last - first - (rest - whole)):
             total, size, largest = attend_block(
                 total, size, largest,
                 q, k, value, key_stride, value_stride, bias, row_bias, row_factor, low, high,
-                edge(step, first, whole, rest) * KEYS, keys, cap,
+                edge(step, first, whole, rest) * KEYS, keys, cap, angles, partner, first_angle, num_angles,
                 HEAD_DIM, CHANNELS, VALUE_DIM, VALUE_CHANNELS, KEYS, True, PRECISION, WIDE,
             )  # fmt: skip
 
@@ -163,6 +215,5 @@ def attention(
     out_at = out + (member * out_head + local * out_stride)[:, None] + value_channel[None, :]
     tl.store(out_at, found.to(out.dtype.element_ty), mask=exist[:, None] & (value_channel < VALUE_DIM)[None, :])
     sums = tl.where(empty, -float("inf"), (largest + tl.math.log2(tl.where(empty, 1.0, size))) / LOG2_E)
-    batches = tl.num_programs(1) // (kv_heads * chunks)
     lse_at = lse + ((part * batches + batch) * num_heads + head) * queries + token
     tl.store(lse_at, sums, mask=exist)

@@ -12,12 +12,30 @@ from longspan.compute.kernels.triton import backward, forward
 from longspan.compute.kernels.triton.bounds import key_bounds, row_bounds
 from longspan.compute.kernels.triton.sizes import Config, Kind
 
+AS_IT_LIES: int = forward.AS_IT_LIES.value
+"""In the place of a row of angles: the keys of a sweep are rotated already."""
+
 PRECISION = "ieee"
 """Products of float32 numbers are products of float32 numbers: no TF32."""
 
 
 PROGRAMS_PER_PROCESSOR, LEAST_BLOCKS, MOST_SPLITS = 2, 4, 64
 """How the keys of few queries are shared; see `splits`."""
+
+
+class KeyAngles(NamedTuple):
+    """Residual rotations of keys that the kernel applies when it loads them.
+
+    For few queries: a key is loaded once for each block of rows.
+
+    Arguments:
+        tables, partner: as `longspan.compute.rotate.pair_tables` and `partners` give them, in float32 and int32.
+        first: (sweeps), row of the tables for key 0; AS_IT_LIES where keys are rotated already.
+    """
+
+    tables: Tensor
+    partner: Tensor
+    first: Tensor
 
 
 class Work(NamedTuple):
@@ -31,6 +49,7 @@ class Work(NamedTuple):
         cap: limit of the scores: limit · tanh(score / limit); None for none.
         diagonal: (rows, queries), column of the table of biases for key 0; minus the key, it is that of each pair.
         decay: log₂ of the factor of each channel per token, the origin of each query, the origin of each sweep.
+        angles: by which keys rotate when they are loaded, in the forward kernel only; None for keys rotated already.
     """
 
     seen: Tensor
@@ -40,6 +59,7 @@ class Work(NamedTuple):
     cap: float | None = None
     diagonal: Tensor | None = None
     decay: tuple[Tensor, Tensor, Tensor] | None = None
+    angles: KeyAngles | None = None
 
 
 def kind(work: Work, dtype: torch.dtype) -> Kind:
@@ -66,35 +86,61 @@ def interpreted() -> bool:
     return bool(knobs.runtime.interpret)
 
 
+class Schedule(NamedTuple):
+    """How the rows of a call are shared by programs.
+
+    Arguments:
+        config: sizes of blocks.
+        pack: heads in a block of rows.
+        parts: programs that share the keys of a block of rows.
+        blocks: (sweeps, rows, blocks of rows, 4), as of `row_bounds`.
+    """
+
+    config: Config
+    pack: int
+    parts: int
+    blocks: Tensor
+
+    @classmethod
+    def of(
+        cls, seen: Tensor, config: Config, batch: int, heads: int, kv_heads: int, keys: int, device: torch.device
+    ) -> "Schedule":
+        """The schedule for rows that see these intervals of keys, for tensors on a device."""
+        group, queries = heads // kv_heads, seen.shape[2]
+        config = config._replace(rows=min(config.rows, width(group * queries)))
+        pack = packed(group, config.rows)
+        blocks = row_bounds(seen, config.rows // pack, config.keys).to(device)
+        programs = blocks.shape[2] * batch * heads // pack
+        return cls(config, pack, splits(programs, processors(device), -(-keys // config.keys)), blocks)
+
+
 def attend(
-    work: Work, config: Config, query: Tensor, key: Tensor, value: Tensor, bias: Tensor | None, logit: Tensor | None
+    work: Work, schedule: Schedule, query: Tensor, key: Tensor, value: Tensor, bias: Tensor | None, logit: Tensor | None
 ) -> tuple[Tensor, Tensor]:
     """Output and log-sum-exp of (copies, batch, heads, tokens, d) queries over the keys that they see."""
     _, batch, heads, queries, _ = query.shape
-    kv_heads, _, value_dim = value.shape[1:]
-    group = heads // kv_heads
-    config = config._replace(rows=min(config.rows, width(group * queries)))
-    pack = packed(group, config.rows)
-    tokens = config.rows // pack
-    bounds = row_bounds(work.seen, tokens, config.keys)
-    programs = bounds.shape[2] * batch * kv_heads * (group // pack)
-    parts = splits(programs, processors(query.device), -(-value.shape[2] // config.keys))
+    config, parts, angles = schedule.config, schedule.parts, work.angles
     dtype = value.dtype if parts == 1 else torch.float32
-    outs = value.new_empty(parts, batch, queries, heads, value_dim, dtype=dtype).transpose(2, 3)
+    outs = value.new_empty(parts, batch, queries, heads, value.shape[3], dtype=dtype).transpose(2, 3)
     sums = value.new_empty(parts, batch, heads, queries, dtype=torch.float32)
+    row_blocks = schedule.blocks.shape[2]
     launch(
         forward.attention,
-        (bounds.shape[2], batch * kv_heads * (group // pack), parts),
+        (row_blocks, batch * heads // schedule.pack, parts),
         config,
         **operands(work, query, key, value, bias),
         **strides("out", outs, "part", "batch", "head", "stride"),
         lse=sums,
         logit=logit,
-        blocks=bounds,
-        row_blocks=bounds.shape[2],
-        PACK=pack,
-        TOKENS=tokens,
-        SPLITS=parts,
+        angles=angles and angles.tables,
+        partner=angles and angles.partner,
+        first_angles=angles and angles.first,
+        num_angles=len(angles.tables) if angles else 0,
+        blocks=schedule.blocks,
+        row_blocks=row_blocks,
+        PACK=schedule.pack,
+        TOKENS=config.rows // schedule.pack,
+        SHARED=parts > 1,
     )
     return (outs[0], sums[0]) if parts == 1 else merged(outs, sums, value.dtype)
 

@@ -21,6 +21,42 @@ def packed_rows(block, queries, PACK: tl.constexpr, TOKENS: tl.constexpr, ROWS: 
 
 @triton.jit
 @no_type_check
+def program_rows(
+    queries, num_heads, row_blocks, GROUP: tl.constexpr, PACK: tl.constexpr, TOKENS: tl.constexpr, ROWS: tl.constexpr
+):  # fmt: skip
+    """Which rows a program has, in a grid of blocks of rows by batch, key heads and chunks of their query heads.
+
+    Returns: block, batch, number of batches, key head, first head, first token, and what `packed_rows` gives.
+    """
+    # The last rows see the most keys under a causal mask: they start first.
+    block = row_blocks - 1 - tl.program_id(0)
+    chunks: tl.constexpr = GROUP // PACK
+    kv_heads = num_heads // GROUP
+    batch = (tl.program_id(1) // (kv_heads * chunks)).to(tl.int64)
+    batches = tl.num_programs(1) // (kv_heads * chunks)
+    kv_head = tl.program_id(1) // chunks % kv_heads
+    first_head = kv_head * GROUP + tl.program_id(1) % chunks * PACK
+    local, member, exist = packed_rows(block, queries, PACK, TOKENS, ROWS)
+    return block, batch, batches, kv_head, first_head, tl.cast(block * TOKENS, tl.int64), local, member, exist
+
+
+@triton.jit
+@no_type_check
+def sweep_bounds(bounds, sweep, row_batches, places, num_blocks, block):
+    """What a block meets in a sweep: first, first and one past the last that is whole, and one past the last."""
+    at = bounds + ((sweep * row_batches + places) * num_blocks + block) * 4
+    return tl.load(at), tl.load(at + 1), tl.load(at + 2), tl.load(at + 3)
+
+
+@triton.jit
+@no_type_check
+def sweep_copies(copies, sweep):
+    """Numbers of the rotated copies of queries and keys that a sweep reads."""
+    return tl.load(copies + sweep * 2).to(tl.int64), tl.load(copies + sweep * 2 + 1).to(tl.int64)
+
+
+@triton.jit
+@no_type_check
 def row_factors(factor, factor_batch, factor_head, scale, batch, head, token, ROWS: tl.constexpr):
     """Scale and sharpness of each row."""
     if factor is None:

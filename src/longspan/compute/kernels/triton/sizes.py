@@ -34,6 +34,16 @@ FORWARD: Sizes = MappingProxyType(
     }
 )
 
+STEP: Sizes = MappingProxyType(
+    {
+        "plain": (Config(64, 64, 4, 2), Config(64, 32, 4, 2), Config(64, 16, 4, 1)),
+        "changed": (Config(64, 32, 4, 1), Config(32, 32, 4, 1), Config(32, 16, 4, 1)),
+        "decaying": (Config(64, 64, 4, 2), Config(64, 32, 4, 2), Config(64, 16, 4, 1)),
+        "float32": (Config(32, 32, 4, 1), Config(16, 32, 4, 1), Config(16, 16, 4, 1)),
+    }
+)
+"""Of the forward kernel in a decoding step, which has few rows and loads each key once; keys may rotate."""
+
 QUERY_GRADIENT: Sizes = MappingProxyType(
     {
         "plain": (Config(64, 32, 4, 2), Config(64, 32, 8, 2), Config(32, 32, 8, 1)),
