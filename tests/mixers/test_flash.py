@@ -34,7 +34,8 @@ def written_out(x: np.ndarray, weights: dict[str, np.ndarray], chunk: int, causa
         own = [j for j in range(len(x)) if j // chunk == t // chunk and (j <= t or not causal)]
         others = [j for j in range(len(x)) if j // chunk < t // chunk or not causal]
         for j in own:
-            mixed[t] += max(0.0, query[t] @ key[j] / query.shape[1] ** 0.5) ** 2 * value[j] / len(own)
+            score = query[t] @ key[j] / query.shape[1] ** 0.5 + rotated(weights["bias"][0], t - j) @ weights["bias"][1]
+            mixed[t] += max(0.0, score) ** 2 * value[j] / len(own)
         for j in others:
             mixed[t] += far_query[t] @ far_key[j] * value[j] / len(others)
     return (silu(x @ weights["gate"].T) * mixed) @ weights["out"].T
@@ -56,6 +57,7 @@ def test_is_the_formula(chunk: int, causal: bool) -> None:
 def test_a_text_of_one_chunk_is_plain_gated_attention(chunk: int, expansion: int) -> None:
     mixer, gau = FLASH(chunk, expansion), GAU("squared_relu", expansion)
     weights, x = drawn(mixer), text()
+    weights["bias"].zero_()
     of_gau = weights | {name: weights[name][:2] for name in ("scales", "offsets")}
     wanted = mixed(x, gau, of_gau)
     for mode in mixer.modes:

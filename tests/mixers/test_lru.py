@@ -15,7 +15,7 @@ from mixers.by_formula import drawn, mixed, text
 
 def by_hand(h: np.ndarray, x: np.ndarray, own: dict[str, np.ndarray]) -> np.ndarray:
     """What follows the states."""
-    y = (h @ (own["back"][0] + 1j * own["back"][1]).T).real + own["skip"] * x
+    y = (h @ (own["back"][:, 0] + 1j * own["back"][:, 1]).T).real + own["skip"] * x
     g = y * 0.5 * (1 + erf(y / 2**0.5))
     return (g @ own["open"].T) / (1 + np.exp(-(g @ own["shut"].T)))
 

@@ -1,5 +1,7 @@
 """Outside source: the dense matrix over keys that are their codes, written out; the quantizer for the codebook."""
 
+from typing import Any
+
 import pytest
 import torch
 
@@ -18,7 +20,8 @@ def written_out(x: torch.Tensor, weights: dict[str, torch.Tensor], window: int, 
     silu, width, tokens = torch.nn.functional.silu, weights["key"].shape[0], x.shape[1]
     query, key = normed(x @ weights["query"].T), normed(x @ weights["key"].T)
     if not exact:
-        key = weights["codebook"][torch.cdist(key, weights["codebook"]).argmin(-1)]
+        codes = weights["code_sum"] / weights["code_count"][:, None]
+        key = codes[torch.cdist(key, codes).argmin(-1)]
     rates = 1e4 ** (-torch.arange(0, width, 2).double() / width)
     outputs = []
     for t in range(tokens):
@@ -41,11 +44,11 @@ def test_is_dense_attention_over_codes(window: int, codes: int) -> None:
 
 
 def test_a_code_for_every_key_is_attention() -> None:
-    mixer = TransformerVQ(codes=17, window=3)
+    mixer = TransformerVQ(codes=17, window=3, beta=1.0)
     weights, x = drawn(mixer), text(17, batch=1)
-    weights["codebook"] = mixer.keys(x, weights)[0]
+    weights["code_sum"] = mixer.observed(x, weights)[0] * weights["code_count"][:, None]
     torch.testing.assert_close(mixed(x, mixer, weights), written_out(x, weights, 3, exact=True), rtol=1e-9, atol=1e-10)
-    assert float(mixer.commitment(x, weights).max()) < 1e-20
+    assert float(mixer.penalty(mixer.observed(x[0], weights), weights).max()) < 1e-20
 
 
 def test_the_state_stops_growing_and_counts_what_left() -> None:
@@ -59,19 +62,32 @@ def test_the_state_stops_growing_and_counts_what_left() -> None:
     assert sizes[0] == sizes[1]
 
 
-def test_the_quantizer_learns_its_codebook() -> None:
-    """After the first batch every code is nearer to the keys."""
-    mixer, vq = TransformerVQ(codes=4), VQ(codes=4, decay=0.5)
-    weights, x = drawn(mixer), text(40)
-    before = float(mixer.commitment(x, weights).mean())
-    keys = mixer.keys(x, weights).flatten(0, 1)
-    book = vq.start(keys, torch.Generator().manual_seed(0))
-    for _ in range(5):
-        book = vq.update(keys, book)
-    assert float(mixer.commitment(x, weights | {"codebook": vq.vectors(book)}).mean()) < 0.5 * before
+def test_the_codebook_follows_the_keys_as_the_quantizer_does() -> None:
+    """After some steps every code is nearer to the keys; no weight but the two of the codebook moves."""
+    mixer, vq = TransformerVQ(codes=4, decay=0.5, beta=1.0), VQ(codes=4, decay=0.5)
+    weights, x = drawn(mixer), text(40).flatten(0, 1)
+    keys, before = mixer.observed(x, weights), weights
+    book = {"count": weights["code_count"], "sum": weights["code_sum"]}
+    for seed in range(5):
+        followed = mixer.followed(keys, weights, torch.Generator().manual_seed(seed))
+        assert followed.keys() == set(mixer.following)
+        weights, book = weights | followed, vq.update(keys, book, torch.Generator().manual_seed(seed))
+    torch.testing.assert_close(weights["code_sum"] / weights["code_count"][:, None], vq.vectors(book))
+    assert float(mixer.penalty(keys, weights).mean()) < 0.6 * float(mixer.penalty(keys, before).mean())
+
+
+def test_the_penalty_is_beta_times_the_squared_distance_from_the_nearest_code() -> None:
+    mixer = TransformerVQ(codes=5, beta=0.25)
+    weights, x = drawn(mixer), text(9, batch=1)[0]
+    keys = mixer.observed(x, weights).requires_grad_()
+    codes = weights["code_sum"] / weights["code_count"][:, None]
+    near = codes[torch.cdist(keys.detach(), codes).argmin(-1)]
+    torch.testing.assert_close(mixer.penalty(keys, weights), 0.25 * (keys - near).square().sum(-1))
+    (gradient,) = torch.autograd.grad(mixer.penalty(keys, weights).sum(), keys)
+    torch.testing.assert_close(gradient, 0.5 * (keys - near).detach())
 
 
 @pytest.mark.parametrize("name", ["codes", "window", "expansion"])
 def test_nothing_is_refused(name: str) -> None:
     with pytest.raises(SchemeError, match=f"{name} must be at least 1"):
-        TransformerVQ(**{name: 0})
+        TransformerVQ(**dict[str, Any]({name: 0}))

@@ -33,6 +33,7 @@ PLANS = (
     "rope + urpe",
     MIXED,
     "lru",
+    "transformer_vq(codes=16)",
 )
 
 
@@ -51,8 +52,10 @@ def finish(run: Run) -> None:
         pass
 
 
-@pytest.mark.parametrize("optimizer", ["adamw", "muon"])
-@pytest.mark.parametrize("plan", ["kerple_log", "rope"])
+@pytest.mark.parametrize(
+    ("plan", "optimizer"),
+    [(p, o) for p in ("kerple_log", "rope") for o in ("adamw", "muon")] + [("transformer_vq(codes=5)", "muon")],
+)
 def test_a_run_that_was_killed_goes_on_to_the_bit(tmp_path: Path, plan: str, optimizer: str) -> None:
     wanted = settings(tmp_path, plan, optimizer=optimizer, average=0.9)
     finish(Run(wanted, tmp_path / "whole"))

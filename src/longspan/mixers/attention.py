@@ -20,11 +20,11 @@ from torch import Tensor
 from longspan.compute.attend import attend
 from longspan.errors import SchemeError
 from longspan.notation import parse
-from longspan.slots import Mixer, State, Weights, projection
+from longspan.slots import BlockMixer, HeadsMixer, State, Weights, head_projections
 
 
 @dataclass(frozen=True)
-class Attention(Mixer):
+class Attention(BlockMixer, HeadsMixer):
     """Neutral: the default is the attention of a Llama.
 
     Arguments:
@@ -55,22 +55,12 @@ class Attention(Mixer):
             raise SchemeError(
                 f"attention: {self.scheme} learns {', '.join(learned)}: name a scheme that learns nothing"
             )
-        hidden, kv_heads = num_heads * head_dim, num_heads // self.groups
-        sizes = {"query": num_heads, "key": kv_heads, "value": kv_heads}
-        found = {name: projection(heads, head_dim, hidden, generator=generator) for name, heads in sizes.items()}
-        return found | {"out": projection(hidden, num_heads, head_dim, generator=generator, fan_in=hidden)}
+        return head_projections(num_heads, head_dim, generator, kv_heads=num_heads // self.groups)
 
     def initial_state(self, batch: int, weights: Weights) -> State:
         """key, value: of the tokens so far, (batch, kv_heads, tokens, head_dim), not rotated."""
         heads, width, _ = weights["key"].shape
         return {name: weights[name].new_zeros(batch, heads, 0, width) for name in ("key", "value")}
-
-    def step(
-        self, x: Float[Tensor, "batch hidden"], weights: Weights, state: State
-    ) -> tuple[Float[Tensor, "batch hidden"], State]:
-        """One query over all keys so far."""
-        y, state = self.chunked(x[:, None], weights, state, 1)
-        return y[:, 0], state
 
     def chunked(
         self, x: Float[Tensor, "batch tokens hidden"], weights: Weights, state: State, chunk: int

@@ -18,26 +18,18 @@ from torch import Tensor
 from longspan.compute.recurrence.feature_attention import with_one
 from longspan.compute.recurrence.heads import from_heads, summing, to_heads
 from longspan.compute.recurrence.scan import associative_scan
-from longspan.slots import Mixer, State, Weights, projection
+from longspan.slots import HeadsMixer, State, Weights
 
 NAMES = ("query", "key", "value")
 
 
 @dataclass(frozen=True)
-class EfficientAttention(Mixer):
+class EfficientAttention(HeadsMixer):
     """Neutral: none; it replaces softmax attention.
 
     >>> EfficientAttention().has_both_directions
     True
     """
-
-    def initial_weights(
-        self, num_heads: int, head_dim: int, generator: torch.Generator | None = None
-    ) -> dict[str, Tensor]:
-        """query, key and value: (heads, head_dim, hidden); out: (hidden, heads, head_dim)."""
-        hidden = num_heads * head_dim
-        found = {name: projection(num_heads, head_dim, hidden, generator=generator) for name in NAMES}
-        return found | {"out": projection(hidden, num_heads, head_dim, generator=generator, fan_in=hidden)}
 
     def initial_state(self, batch: int, weights: Weights) -> State:
         """sum: Σ e^{k − highest} (v, 1)ᵀ; highest: the largest key of each channel so far."""

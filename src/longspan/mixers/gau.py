@@ -15,7 +15,8 @@ Source: Hua et al. 2022, "Transformer Quality in Linear Time", arXiv:2202.10447,
 
 from dataclasses import dataclass
 from math import log
-from typing import Literal
+from types import MappingProxyType
+from typing import ClassVar, Literal
 
 import torch
 from jaxtyping import Float
@@ -23,24 +24,26 @@ from torch import Tensor
 from torch.nn.functional import silu
 
 from longspan.compute.attend import attend
-from longspan.slots import Mixer, State, Weights, projection
+from longspan.slots import GatedUnit, Matrices, State, Weights, projection
 
 LEAST, TRAINED = 16, 512
 """Tokens of softmax_plus: below the first the scale does not fall, at the second it is one."""
 
 
 @dataclass(frozen=True)
-class GAU(Mixer):
-    """Neutral: none. Two of them have the numbers of one layer of attention and feed-forward network.
+class GAU(GatedUnit):
+    """Neutral: none. Two of them, without feed-forward networks, have the numbers of one layer of a Transformer.
 
     Arguments:
         normalizer: how scores become weights.
         expansion: width of gate and values over that of the layer.
+        feed_forward: whether the layer keeps its feed-forward network; the paper has none.
 
     >>> {name: tuple(value.shape) for name, value in GAU().initial_weights(2, 4).items()}["value"]
     (16, 8)
     """
 
+    matrices: ClassVar[Matrices] = MappingProxyType({"gate": 1, "value": 1, "shared": 1, "out": 1})
     normalizer: Literal["softmax_plus", "squared_relu"] = "softmax_plus"
     expansion: int = 2
 
@@ -68,13 +71,6 @@ class GAU(Mixer):
             "key": weights["shared"].new_zeros(batch, 0, len(weights["shared"])),
             "value": weights["value"].new_zeros(batch, 0, len(weights["value"])),
         }
-
-    def step(
-        self, x: Float[Tensor, "batch hidden"], weights: Weights, state: State
-    ) -> tuple[Float[Tensor, "batch hidden"], State]:
-        """One query over all keys so far."""
-        y, state = self.chunked(x[:, None], weights, state, 1)
-        return y[:, 0], state
 
     def chunked(
         self, x: Float[Tensor, "batch tokens hidden"], weights: Weights, state: State, chunk: int

@@ -12,6 +12,8 @@ own beyond those of queries and keys, and has no dropout here.
 """
 
 from dataclasses import dataclass
+from types import MappingProxyType
+from typing import ClassVar
 
 import torch
 from jaxtyping import Float
@@ -19,22 +21,24 @@ from torch import Tensor
 from torch.nn.functional import rms_norm
 
 from longspan.mixers.gau import GAU
-from longspan.slots import Mixer, State, Weights
+from longspan.slots import GatedUnit, Matrices, State, Weights
 
 EPSILON = 1e-12
 
 
 @dataclass(frozen=True)
-class GAUAlpha(Mixer):
-    """Neutral: none; 24 blocks have the numbers of 12 layers of attention and feed-forward network.
+class GAUAlpha(GatedUnit):
+    """Neutral: none; 24 blocks without feed-forward networks have the numbers of 12 layers of a Transformer.
 
     Arguments:
         expansion: width of gate and values over that of the layer.
+        feed_forward: whether the layer keeps its feed-forward network; the paper has none.
 
     >>> sorted(GAUAlpha().initial_weights(2, 4))
     ['gate', 'out', 'scales', 'shared', 'value']
     """
 
+    matrices: ClassVar[Matrices] = MappingProxyType({"gate": 1, "value": 1, "shared": 1, "out": 1})
     expansion: int = 2
 
     def __post_init__(self) -> None:
@@ -51,13 +55,6 @@ class GAUAlpha(Mixer):
     def initial_state(self, batch: int, weights: Weights) -> State:
         """That of `gau`: keys and values of all tokens."""
         return self._unit.initial_state(batch, weights)
-
-    def step(
-        self, x: Float[Tensor, "batch hidden"], weights: Weights, state: State
-    ) -> tuple[Float[Tensor, "batch hidden"], State]:
-        """One query over all keys so far."""
-        y, state = self._unit.step(x, _without_offsets(weights), state)
-        return _normed(x + y) - x, state
 
     def chunked(
         self, x: Float[Tensor, "batch tokens hidden"], weights: Weights, state: State, chunk: int

@@ -9,6 +9,8 @@ values from the public minimal-LRU; kexue.fm/archives/9554.
 
 from dataclasses import dataclass
 from math import pi
+from types import MappingProxyType
+from typing import ClassVar
 
 import torch
 from jaxtyping import Complex, Float
@@ -17,7 +19,7 @@ from torch.nn.functional import gelu
 
 from longspan.compute.recurrence.heads import summing
 from longspan.compute.recurrence.scan import associative_scan
-from longspan.slots import Mixer, State, Weights, projection
+from longspan.slots import Matrices, Mixer, State, Weights, projection
 
 
 @dataclass(frozen=True)
@@ -34,6 +36,7 @@ class LRU(Mixer):
     ('recurrent', 'chunk')
     """
 
+    matrices: ClassVar[Matrices] = MappingProxyType({"back": 1, "open": 1, "shut": 1})
     states: int = 0
     nearest: float = 0.0
     farthest: float = 1.0
@@ -49,7 +52,9 @@ class LRU(Mixer):
     def initial_weights(
         self, num_heads: int, head_dim: int, generator: torch.Generator | None = None
     ) -> dict[str, Tensor]:
-        """nu, theta, gamma: (states); in and back (B and C): real and imaginary; skip (D); open and shut (W_1, W_2)."""
+        """nu, theta, gamma: (states); in (B): (2, states, hidden), real and imaginary; back (C): (hidden, 2, states);
+        skip (D); open and shut (W_1, W_2).
+        """
         hidden = num_heads * head_dim
         states = self.states or hidden
         first, second = torch.rand(2, states, generator=generator).clamp(min=1e-6).unbind(0)
@@ -60,7 +65,7 @@ class LRU(Mixer):
             "theta": (self.phase * second).log(),
             "gamma": 0.5 * (-torch.expm1(-2 * nu.exp())).log(),  # ln √(1 − |λ|²)
             "in": projection(2, states, hidden, generator=generator, fan_in=2 * hidden),
-            "back": projection(2, hidden, states, generator=generator, fan_in=states),
+            "back": projection(hidden, 2, states, generator=generator, fan_in=states),
             "skip": torch.randn(hidden, generator=generator),
             "open": projection(hidden, hidden, generator=generator),
             "shut": projection(hidden, hidden, generator=generator),
@@ -104,6 +109,6 @@ def _entering(x: Tensor, weights: Weights) -> Tensor:
 
 def _out(h: Tensor, x: Tensor, weights: Weights) -> Tensor:
     back = weights["back"].to(h.real.dtype)
-    y = (h.real @ back[0].T - h.imag @ back[1].T).to(x.dtype) + weights["skip"] * x
+    y = (h.real @ back[:, 0].T - h.imag @ back[:, 1].T).to(x.dtype) + weights["skip"] * x
     g = gelu(y)
     return (g @ weights["open"].T) * (g @ weights["shut"].T).sigmoid()

@@ -11,6 +11,8 @@ Source: Gu and Dao 2023, "Mamba: Linear-Time Sequence Modeling with Selective St
 
 from dataclasses import dataclass
 from math import log
+from types import MappingProxyType
+from typing import ClassVar
 
 import torch
 from jaxtyping import Float
@@ -19,7 +21,7 @@ from torch.nn.functional import silu, softplus
 
 from longspan.compute.recurrence.heads import summing
 from longspan.compute.recurrence.scan import associative_scan
-from longspan.slots import Mixer, State, Weights, projection
+from longspan.slots import Matrices, Mixer, State, Weights, projection
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,7 @@ class Mamba(Mixer):
     ('recurrent', 'chunk')
     """
 
+    matrices: ClassVar[Matrices] = MappingProxyType({"in": 1, "convolution": 0, "selection": 1, "size": 1, "out": 1})
     states: int = 16
     expand: int = 2
     width: int = 4

@@ -14,7 +14,8 @@ the mixer returns the difference; x is the layer's input as its norm leaves it. 
 """
 
 from dataclasses import dataclass
-from typing import Literal
+from types import MappingProxyType
+from typing import ClassVar, Literal
 
 import torch
 from jaxtyping import Float
@@ -25,7 +26,7 @@ from longspan.compute.attend import attend
 from longspan.compute.recurrence.convolution import causal_convolution
 from longspan.compute.recurrence.heads import summing
 from longspan.errors import SchemeError
-from longspan.slots import Mixer, State, Weights, geometric, projection
+from longspan.slots import Matrices, Mixer, State, Weights, geometric, projection
 
 PLAIN = "nope"
 """Causal softmax attention without rotation: the bias comes in as more channels of queries and keys."""
@@ -46,6 +47,9 @@ class Mega(Mixer):
     ('recurrent', 'chunk')
     """
 
+    matrices: ClassVar[Matrices] = MappingProxyType(
+        {"z": 1, "reset": 1, "blend": 1, "candidate": 1, "value": 1, "out": 1}
+    )
     speeds: int = 16
     width: int = 0
     expand: int = 2

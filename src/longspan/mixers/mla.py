@@ -16,7 +16,8 @@ latent of their own as in V2-Lite; kexue.fm/archives/10091.
 """
 
 from dataclasses import dataclass
-from typing import Literal
+from types import MappingProxyType
+from typing import ClassVar, Literal
 
 import torch
 from jaxtyping import Float
@@ -26,11 +27,11 @@ from longspan.compute.attend import attend
 from longspan.compute.latent import Expansion, LatentWidths
 from longspan.compute.rotate import rotate
 from longspan.rotation.rope import RoPE
-from longspan.slots import Mixer, State, Weights, projection
+from longspan.slots import BlockMixer, Matrices, State, Weights, projection
 
 
 @dataclass(frozen=True)
-class MLA(Mixer):
+class MLA(BlockMixer):
     """Neutral: none; with a latent as wide as the layer's input it is multi-head attention with partial rotation.
 
     Arguments:
@@ -42,6 +43,9 @@ class MLA(Mixer):
     torch.Size([1, 0, 32])
     """
 
+    matrices: ClassVar[Matrices] = MappingProxyType(
+        {"query": 2, "query_rotary": 2, "down": 1, "key_rotary": 1, "up_key": 2, "up_value": 2, "out": 1}
+    )
     latent: int | None = None
     rotary: int | None = None
     form: Literal["auto", "expanded", "absorbed", "merged"] = "auto"
@@ -79,13 +83,6 @@ class MLA(Mixer):
             name: weights["down"].new_zeros(batch, 0, width)
             for name, width in (("latent", len(weights["down"])), ("rotary", len(weights["key_rotary"])))
         }
-
-    def step(
-        self, x: Float[Tensor, "batch hidden"], weights: Weights, state: State
-    ) -> tuple[Float[Tensor, "batch hidden"], State]:
-        """One query over all latents so far."""
-        y, state = self.chunked(x[:, None], weights, state, 1)
-        return y[:, 0], state
 
     def chunked(
         self, x: Float[Tensor, "batch tokens hidden"], weights: Weights, state: State, chunk: int

@@ -21,14 +21,16 @@ from longspan.compute.recurrence.chunks import chunk_recurrence
 from longspan.compute.recurrence.feature_attention import with_one
 from longspan.compute.recurrence.heads import from_heads, summing, to_heads
 from longspan.memo import remember
-from longspan.slots import Mixer, State, Weights, projection
+from longspan.slots import HeadsMixer, State, Weights
 
 NAMES = ("query", "key", "value")
 SMALL = 1e-3
+TOGETHER = 16
+"""Chunks whose permutations are in one table, which stays in the caches of the processor however long the text is."""
 
 
 @dataclass(frozen=True)
-class PermuteFormer(Mixer):
+class PermuteFormer(HeadsMixer):
     """Neutral: none; it replaces softmax attention.
 
     Arguments:
@@ -45,14 +47,6 @@ class PermuteFormer(Mixer):
     def __post_init__(self) -> None:
         super().__post_init__()
         self.require(0 <= self.seed < 2**62, "seed", "0 … 2^62")
-
-    def initial_weights(
-        self, num_heads: int, head_dim: int, generator: torch.Generator | None = None
-    ) -> dict[str, Tensor]:
-        """query, key and value: (heads, head_dim, hidden); out: (hidden, heads, head_dim)."""
-        hidden = num_heads * head_dim
-        found = {name: projection(num_heads, head_dim, hidden, generator=generator) for name in NAMES}
-        return found | {"out": projection(hidden, num_heads, head_dim, generator=generator, fan_in=hidden)}
 
     def initial_state(self, batch: int, weights: Weights) -> State:
         """sum: S, with z as its last column."""
@@ -74,15 +68,18 @@ class PermuteFormer(Mixer):
     def chunked(
         self, x: Float[Tensor, "batch tokens hidden"], weights: Weights, state: State, chunk: int
     ) -> tuple[Float[Tensor, "batch tokens hidden"], State]:
-        """Both sides are permuted by their place after the state; its own frame moves on at the end."""
+        """Both sides are permuted by their place in a strip of chunks; after it the frame of the state moves on."""
         query, key, value = self._read(x, weights)
-        powers = self._powers(query, x.shape[1] + 1)
-        index = powers[None, :, 1:].expand(len(x), -1, -1, -1)
-        query, key = query.gather(3, index), key.gather(3, index)
-        y, total = chunk_recurrence(query, key, value, ratios(query), state["sum"], chunk)
-        back = powers[:, -1].argsort(-1)
-        total = total.gather(2, back[None, :, :, None].expand_as(total))
-        return from_heads(self._divided(y), weights["out"]), {"sum": total}
+        strip = chunk * TOGETHER
+        permuted = self._powers(query, min(strip, x.shape[1]) + 1)
+        total, outputs = state["sum"], []
+        for q, k, v in zip(*(each.split(strip, 2) for each in (query, key, value)), strict=True):
+            index = permuted[None, :, 1 : q.shape[2] + 1].expand(len(x), -1, -1, -1)
+            y, total = chunk_recurrence(q.gather(3, index), k.gather(3, index), v, ratios(q), total, chunk)
+            back = permuted[:, q.shape[2]].argsort(-1)
+            total = total.gather(2, back[None, :, :, None].expand_as(total))
+            outputs.append(y)
+        return from_heads(self._divided(torch.cat(outputs, 2)), weights["out"]), {"sum": total}
 
     def parallel(
         self, x: Float[Tensor, "batch tokens hidden"], weights: Weights

@@ -9,6 +9,8 @@ whole row, which the norm of each head undoes, up to its ε = 1e-6.
 """
 
 from dataclasses import dataclass
+from types import MappingProxyType
+from typing import ClassVar
 
 import torch
 from jaxtyping import Float, Int64
@@ -17,7 +19,7 @@ from torch import Tensor
 from longspan.compute.recurrence.chunks import chunk_recurrence
 from longspan.compute.recurrence.heads import from_heads, summing, to_heads
 from longspan.errors import SchemeError
-from longspan.slots import Mixer, State, Weights, projection
+from longspan.slots import Matrices, Mixer, State, Weights, projection
 
 EPSILON = 1e-6
 
@@ -34,6 +36,7 @@ class RetNet(Mixer):
     ('recurrent', 'chunk', 'parallel')
     """
 
+    matrices: ClassVar[Matrices] = MappingProxyType({"query": 2, "key": 2, "value": 2, "gate": 2, "out": 1})
     expand: int = 2
     theta: float = 10000.0
 

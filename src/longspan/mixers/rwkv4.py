@@ -12,6 +12,8 @@ values depend on the layer's depth, which is an argument here.
 
 from dataclasses import dataclass
 from math import log
+from types import MappingProxyType
+from typing import ClassVar
 
 import torch
 from jaxtyping import Float
@@ -19,7 +21,7 @@ from torch import Tensor
 
 from longspan.compute.recurrence.heads import summing
 from longspan.compute.recurrence.scan import associative_scan
-from longspan.slots import Mixer, State, Weights, projection
+from longspan.slots import Matrices, Mixer, State, Weights, projection
 
 NAMES = ("receptance", "key", "value")
 LOWEST = -1e38
@@ -37,6 +39,7 @@ class RWKV4(Mixer):
     ('recurrent', 'chunk')
     """
 
+    matrices: ClassVar[Matrices] = MappingProxyType({"receptance": 1, "key": 1, "value": 1, "out": 1})
     depth: float = 0.0
 
     def __post_init__(self) -> None:

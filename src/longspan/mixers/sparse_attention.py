@@ -27,14 +27,14 @@ from torch import Tensor
 from longspan.compute.rotate import rotate
 from longspan.errors import SchemeError, ShapeError
 from longspan.rotation.rope import RoPE
-from longspan.slots import Mixer, State, Weights, projection
+from longspan.slots import HeadsMixer, State, Weights
 
 ROPE = RoPE(theta=10000.0)
 PATTERNS = ("strided", "local", "atrous")
 
 
 @dataclass(frozen=True)
-class SparseAttention(Mixer):
+class SparseAttention(HeadsMixer):
     """Neutral: strided or local with stride ≥ length − 1, and strided or atrous with a stride of 1.
 
     Arguments:
@@ -67,10 +67,7 @@ class SparseAttention(Mixer):
         """
         if head_dim % 2:
             raise SchemeError(f"{self.name} rotates pairs of channels: head_dim must be even, got {head_dim}")
-        hidden = num_heads * head_dim
-        names = ("query", "key", "value")
-        found = {name: projection(num_heads, head_dim, hidden, generator=generator) for name in names}
-        return found | {"out": projection(hidden, num_heads, head_dim, generator=generator, fan_in=hidden)}
+        return super().initial_weights(num_heads, head_dim, generator)
 
     def initial_state(self, batch: int, weights: Weights) -> State:
         """key, rotated, and value: of the tokens so far, (batch, heads, tokens, head_dim)."""

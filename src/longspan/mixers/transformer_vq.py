@@ -8,48 +8,63 @@ The bias is zero beyond M, so that all older tokens of a code share a score: Σ 
 The state is M keys and values, and for each of S codes a count and a mean; it does not grow, whatever is read.
 
 Gradients go through the codes of near keys as if there were no rounding, and none goes to the codebook, which follows
-the keys as `longspan.quantizers.vq` does: `keys` gives what it learns from, and `commitment` the loss that keeps keys
-near their codes.
+the keys as `longspan.quantizers.vq` does; β ‖k_t − c_s‖² in the loss keeps keys near their codes.
 
 Source: Lingle 2023, "Transformer-VQ", arXiv:2309.16354, section 3; r = W_r sinusoid(distance), u and w as in
 Transformer-XL; kexue.fm/archives/9844.
+Differs from the paper: codes that have fallen out of use restart at keys of the step.
 """
 
 from dataclasses import dataclass
 from math import inf
+from types import MappingProxyType
+from typing import ClassVar
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 from torch.nn.functional import layer_norm, silu
 
-from longspan.slots import Mixer, State, Weights, projection
+from longspan.quantizers.vq import VQ
+from longspan.slots import FollowingMixer, GatedUnit, Matrices, State, Weights, projection
 
 
 @dataclass(frozen=True)
-class TransformerVQ(Mixer):
+class TransformerVQ(GatedUnit, FollowingMixer):
     """Neutral: none; with a code for every key it is attention with a relative bias.
 
     Arguments:
         codes: S, of the codebook.
         window: M, distances with a bias of their own.
         expansion: width of gate and values over that of the layer.
+        feed_forward: whether the layer keeps its feed-forward network; the paper has none.
+        decay: γ, of the codebook's averages, per training step.
+        beta: β, the share of the commitment in the loss.
     """
 
+    following: ClassVar[tuple[str, ...]] = ("code_count", "code_sum")
+    matrices: ClassVar[Matrices] = MappingProxyType(
+        {"query": 1, "key": 1, "value": 1, "gate": 1, "out": 1, "relative": 1}
+    )
     codes: int = 512
     window: int = 128
     expansion: int = 2
+    decay: float = 0.99
+    beta: float = 1e-4
 
     def __post_init__(self) -> None:
         super().__post_init__()
         for name in ("codes", "window", "expansion"):
             self.require(getattr(self, name) >= 1, name, "at least 1")
+        self.require(0 <= self.decay < 1, "decay", "at least 0 and below 1")
+        self.require(self.beta >= 0, "beta", "at least 0")
 
     def initial_weights(
         self, num_heads: int, head_dim: int, generator: torch.Generator | None = None
     ) -> dict[str, Tensor]:
         """query, key: (head_dim, hidden); value, gate: (wide, hidden); out: (hidden, wide); relative: (head_dim,
-        head_dim), of the sinusoids; content_bias, place_bias: (head_dim); codebook: (codes, head_dim).
+        head_dim), of the sinusoids; content_bias, place_bias: (head_dim); code_count: (codes) and code_sum: (codes,
+        head_dim), whose quotient is the codebook.
         """
         hidden, wide = num_heads * head_dim, self.expansion * num_heads * head_dim
         sizes = {
@@ -62,7 +77,7 @@ class TransformerVQ(Mixer):
         found = {name: projection(*shape, generator=generator) for name, shape in sizes.items()}
         codebook = torch.randn(self.codes, head_dim, generator=generator) * head_dim**-0.25
         zeros = {name: torch.zeros(head_dim) for name in ("content_bias", "place_bias")}
-        return found | zeros | {"codebook": codebook}
+        return found | zeros | {"code_count": torch.ones(self.codes), "code_sum": codebook}
 
     def initial_state(self, batch: int, weights: Weights) -> State:
         """key, value: (batch, tokens, …), the last M tokens; count: (batch, codes); mean: (batch, codes, wide)."""
@@ -71,16 +86,9 @@ class TransformerVQ(Mixer):
         return {
             "key": key.new_zeros(batch, 0, len(key)),
             "value": value.new_zeros(batch, 0, len(value)),
-            "count": key.new_zeros(batch, len(weights["codebook"]), dtype=exact),
-            "mean": value.new_zeros(batch, len(weights["codebook"]), len(value), dtype=exact),
+            "count": key.new_zeros(batch, len(weights["code_count"]), dtype=exact),
+            "mean": value.new_zeros(batch, len(weights["code_count"]), len(value), dtype=exact),
         }
-
-    def step(
-        self, x: Float[Tensor, "batch hidden"], weights: Weights, state: State
-    ) -> tuple[Float[Tensor, "batch hidden"], State]:
-        """One query over the window and the codes."""
-        y, state = self._block(x[:, None], weights, state)
-        return y[:, 0], state
 
     def chunked(
         self, x: Float[Tensor, "batch tokens hidden"], weights: Weights, state: State, chunk: int
@@ -92,21 +100,31 @@ class TransformerVQ(Mixer):
             outputs.append(y)
         return torch.cat(outputs, 1), state
 
-    def keys(self, x: Float[Tensor, "batch tokens hidden"], weights: Weights) -> Float[Tensor, "batch tokens head_dim"]:
-        """The keys before they become codes: what the codebook is learned from."""
+    def observed(self, x: Float[Tensor, "*axes hidden"], weights: Weights) -> Float[Tensor, "*axes head_dim"]:
+        """Keys before they become codes."""
         return _normed(x @ weights["key"].mT)
 
-    def commitment(self, x: Float[Tensor, "batch tokens hidden"], weights: Weights) -> Float[Tensor, "batch tokens"]:
-        """The squared distance of each key from its code; the paper adds 10⁻⁴ times its mean to the loss."""
-        key = self.keys(x, weights)
-        return (key - weights["codebook"].detach()[nearest(key, weights["codebook"])]).square().sum(-1)
+    def penalty(self, observed: Float[Tensor, "tokens width"], weights: Weights) -> Float[Tensor, " tokens"]:
+        """β times the squared distance of each key from its code."""
+        return self.beta * self._quantizer.quantize(observed, book_of(weights))[2]
+
+    def followed(
+        self, observed: Float[Tensor, "tokens width"], weights: Weights, generator: torch.Generator | None = None
+    ) -> dict[str, Tensor]:
+        """Counts and sums move towards those of the step's keys."""
+        book = self._quantizer.update(observed, book_of(weights), generator)
+        return {f"code_{name}": value for name, value in book.items()}
+
+    @property
+    def _quantizer(self) -> VQ:
+        return VQ(self.codes, self.decay)
 
     def _block(self, x: Tensor, weights: Weights, state: State) -> tuple[Tensor, State]:
-        new, book = x.shape[1], weights["codebook"].detach()
+        new, book = x.shape[1], self._quantizer.vectors(book_of(weights))
         query = _normed(x @ weights["query"].mT)
-        key = torch.cat([state["key"], self.keys(x, weights)], 1)
+        key = torch.cat([state["key"], self.observed(x, weights)], 1)
         value = torch.cat([state["value"], silu(x @ weights["value"].mT)], 1)
-        tokens, code = key.shape[1], nearest(key, book)
+        tokens, code = key.shape[1], self._quantizer.nearest(key, book_of(weights))
         place = torch.arange(tokens, device=x.device)
         distance = place[tokens - new :, None] - place
         near, asked = (distance >= 0) & (distance <= self.window), query + weights["content_bias"]
@@ -142,9 +160,9 @@ class TransformerVQ(Mixer):
         return {"key": key[:, leaving:], "value": value[:, leaving:], "count": grown, "mean": mean}
 
 
-def nearest(key: Float[Tensor, "*batch width"], codebook: Float[Tensor, "codes width"]) -> Tensor:
-    """Return the nearest code of each key."""
-    return (codebook.square().sum(-1) - 2 * key @ codebook.mT).argmin(-1)
+def book_of(weights: Weights) -> dict[str, Tensor]:
+    """Return counts and sums as `VQ` takes them; no gradient goes to them."""
+    return {name: weights[f"code_{name}"].detach() for name in ("count", "sum")}
 
 
 def _normed(x: Tensor) -> Tensor:

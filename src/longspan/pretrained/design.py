@@ -23,14 +23,14 @@ from longspan.notation import parse_plan, parts, read_value
 from longspan.plan import Plan
 from longspan.pretrained.absolute import SLOT, first_block
 from longspan.pretrained.anatomy.layers import Anatomy, Layer
-from longspan.pretrained.mixing import MixerModule, replace_module
+from longspan.pretrained.mixing import MixerModule, remove_feed_forward, replace_module
 from longspan.pretrained.running.learned import LEARNED, Learned
 from longspan.pretrained.target import Target
 from longspan.registry import registered
 from longspan.rotation.nope import NoPE
 from longspan.rotation.rope import RoPE
 from longspan.scheme import Scheme
-from longspan.slots import Mixer, Part
+from longspan.slots import GatedUnit, Mixer, Part
 from longspan.slots.absolute import Absolute
 
 FIXED = ("qk_norm", "cap", "bias", "direction", "normalizer", "reweight", "scale")
@@ -121,7 +121,9 @@ def put_mixer(anatomy: Anatomy, layer: Layer, index: int, mixer: Mixer, generato
         name: value.to(device=own.device, dtype=own.dtype)
         for name, value in mixer.initial_weights(heads, hidden // heads, generator).items()
     }
-    replace_module(anatomy.base, layer.module, MixerModule(mixer, weights, index))
+    block = replace_module(anatomy.base, layer.module, MixerModule(mixer, weights, index))
+    if isinstance(mixer, GatedUnit) and not mixer.feed_forward:
+        remove_feed_forward(block, mixer, hidden)
 
 
 def replace_answers(design: Plan, wanted: Plan | Scheme | str, target: Target, num_layers: int) -> Plan:

@@ -13,7 +13,10 @@ from longspan.errors import RefusalError
 from longspan.pretrained.running.forward_pass import ForwardPasses
 from longspan.pretrained.running.learned import LEARNED, Learned
 from longspan.pretrained.running.mask import LazyMask
-from longspan.slots import Mixer
+from longspan.slots import FollowingMixer, Mixer
+
+FEED_FORWARD = "mlp"
+"""The name that transformers gives to the feed-forward network of a layer."""
 
 
 class StateLayer(DynamicLayer):
@@ -71,11 +74,38 @@ class MixerModule(nn.Module):
     """
 
     passes: ForwardPasses | None = None
+    observed: Tensor | None = None
+    """In training, what the numbers of a `FollowingMixer` follow: vectors of the tokens of the last forward pass."""
+    penalty: Tensor | None = None
+    """The sum of what these tokens add to the loss."""
 
     def __init__(self, mixer: Mixer, weights: dict[str, Tensor], layer_idx: int) -> None:
         super().__init__()
         self.mixer, self.layer_idx = mixer, layer_idx
         self.add_module(LEARNED, Learned({f"{mixer.slot}.{name}": value for name, value in weights.items()}))
+        for parameter in self.following.values():
+            parameter.requires_grad_(False)
+
+    @property
+    def matrices(self) -> dict[nn.Parameter, int]:
+        """Its parameters that decay, with the number of axes of their results, as in `Mixer.matrices`."""
+        return {self._own(name): axes for name, axes in self.mixer.matrices.items()}
+
+    @property
+    def following(self) -> dict[str, nn.Parameter]:
+        """Its parameters that follow what the layer reads, and take no gradient."""
+        names = self.mixer.following if isinstance(self.mixer, FollowingMixer) else ()
+        return {name: self._own(name) for name in names}
+
+    @property
+    def weights(self) -> dict[str, Tensor]:
+        """Its learned numbers, named as in `Mixer.initial_weights`."""
+        learned = self._modules[LEARNED]
+        assert isinstance(learned, Learned)
+        return {name.partition(".")[2]: value for name, value in learned.weights().items()}
+
+    def _own(self, name: str) -> nn.Parameter:
+        return self.get_parameter(f"{LEARNED}.{self.mixer.slot}.{name}")
 
     def forward(
         self, hidden_states: Tensor, attention_mask: Any = None, past_key_values: Any = None, **_: Any
@@ -84,9 +114,7 @@ class MixerModule(nn.Module):
 
         Errors: RefusalError for a mask of pairs, a cache that holds no states, and a document that begins in a cache.
         """
-        learned = self._modules[LEARNED]
-        assert isinstance(learned, Learned)
-        weights = {name.partition(".")[2]: value for name, value in learned.weights().items()}
+        weights = self.weights
         x = hidden_states.to(next(iter(weights.values())).dtype)
         layer = None if past_key_values is None else self._layer_of(past_key_values, x)
         documents, padding = self._documents(attention_mask, x, layer is not None and layer.state is not None)
@@ -100,6 +128,9 @@ class MixerModule(nn.Module):
                 padding=padding,
                 output_final_state=layer is not None,
             )
+            if self.training and isinstance(self.mixer, FollowingMixer):
+                self.observed = self.mixer.observed(x.flatten(0, 1) if padding is None else x[~padding], weights)
+                self.penalty = self.mixer.penalty(self.observed, weights).sum()
         if layer is not None:
             layer.state = state
         return y.to(hidden_states.dtype), None
@@ -148,13 +179,27 @@ def mixer_modules(model: nn.Module) -> Iterator[MixerModule]:
     yield from (module for module in model.modules() if isinstance(module, MixerModule))
 
 
+def penalties(model: nn.Module) -> Tensor | float:
+    """Return what the last forward pass in training adds to the loss: the sum over layers and tokens."""
+    found = [module.penalty for module in mixer_modules(model) if module.penalty is not None]
+    return torch.stack(found).sum() if found else 0.0
+
+
 def num_mixers(model: nn.Module) -> int:
     """Return the number of layers that have a mixer."""
     return sum(1 for _ in mixer_modules(model))
 
 
-def replace_module(root: nn.Module, old: nn.Module, new: nn.Module) -> None:
-    """Put a module in the place of another one.
+class NoFeedForward(nn.Module):
+    """Nothing, in the place of a feed-forward network: what a layer adds to its input is the mixer's alone."""
+
+    def forward(self, hidden_states: Tensor) -> Tensor:
+        """Return zeros."""
+        return torch.zeros_like(hidden_states)
+
+
+def replace_module(root: nn.Module, old: nn.Module, new: nn.Module) -> nn.Module:
+    """Put a module in the place of another one, and return the layer that holds it.
 
     Errors: RefusalError where the model does not hold it.
     """
@@ -162,5 +207,28 @@ def replace_module(root: nn.Module, old: nn.Module, new: nn.Module) -> None:
         for name, child in parent.named_children():
             if child is old:
                 parent.add_module(name, new)
-                return
+                return parent
     raise RefusalError(f"{type(old).__name__} is not a member of the model: no mixer can take its place")
+
+
+def remove_feed_forward(layer: nn.Module, mixer: Mixer, hidden: int) -> None:
+    """Leave a layer its mixer alone.
+
+    Arguments:
+        hidden: channels of the layer.
+
+    Errors: RefusalError for a layer whose feed-forward network is not known by its name, or returns more than numbers.
+    """
+    network = layer._modules.get(FEED_FORWARD)
+    if network is None or not _returns_numbers(network, hidden):
+        raise RefusalError(
+            f"{type(layer).__name__} has no feed-forward network that can be removed: leave feed_forward=False out of "
+            f"{mixer.name}, or take an architecture such as llama"
+        )
+    layer.add_module(FEED_FORWARD, NoFeedForward())
+
+
+@torch.no_grad()
+def _returns_numbers(network: nn.Module, hidden: int) -> bool:
+    found = network(next(network.parameters()).new_zeros(1, 2, hidden))
+    return isinstance(found, Tensor) and found.shape == (1, 2, hidden)

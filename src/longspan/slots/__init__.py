@@ -14,7 +14,17 @@ from longspan.slots.bias import Bias, ScoreBias, VectorBias
 from longspan.slots.cap import Cap
 from longspan.slots.distance import EVERYWHERE, TRUE_BRANCHES, Band, Branch, Distance
 from longspan.slots.mask import Direction, Mask
-from longspan.slots.mixer import Mixer, State, projection
+from longspan.slots.mixer import (
+    BlockMixer,
+    FollowingMixer,
+    GatedUnit,
+    HeadsMixer,
+    Matrices,
+    Mixer,
+    State,
+    head_projections,
+    projection,
+)
 from longspan.slots.normalizer import Normalizer, in_rows_with_keys
 from longspan.slots.part import INFINITE, UNBOUNDED, Part, Weights
 from longspan.slots.qk_norm import QKNorm
@@ -39,12 +49,17 @@ __all__ = [
     "UNBOUNDED",
     "Band",
     "Bias",
+    "BlockMixer",
     "Branch",
     "Cap",
     "Direction",
     "Distance",
+    "FollowingMixer",
+    "GatedUnit",
+    "HeadsMixer",
     "Layout",
     "Mask",
+    "Matrices",
     "Mixer",
     "Normalizer",
     "Part",
@@ -61,6 +76,7 @@ __all__ = [
     "VectorBias",
     "Weights",
     "geometric",
+    "head_projections",
     "in_rows_with_keys",
     "projection",
 ]

@@ -9,7 +9,9 @@ of one document.
 """
 
 from abc import abstractmethod
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import ClassVar
 
 import torch
@@ -22,6 +24,9 @@ from longspan.slots.part import Part, Weights
 State = dict[str, Tensor]
 """What a mixer knows of the tokens that it has read, by name; (batch, …). Tensors are never changed in place."""
 
+Matrices = Mapping[str, int]
+"""Learned numbers by name, and how many of their axes, from the first on, belong to the result of the product."""
+
 
 @dataclass(frozen=True)
 class Mixer(Part):
@@ -31,6 +36,10 @@ class Mixer(Part):
     """
 
     slot: ClassVar[str] = "mixer"
+    matrices: ClassVar[Matrices] = MappingProxyType({})
+    """The learned numbers that weight decay makes smaller. They are matrices between channels, which Muon may take; 0
+    axes mark what decays and is no matrix. Norms, biases, rates of forgetting and the like are not in it.
+    """
 
     @abstractmethod
     def initial_weights(
@@ -87,6 +96,84 @@ class Mixer(Part):
     def has_both_directions(self) -> bool:
         """Whether it has a bidirectional form."""
         return type(self).both_directions != Mixer.both_directions
+
+
+@dataclass(frozen=True)
+class BlockMixer(Mixer):
+    """A mixer whose definition reads several tokens at once; a step reads a block of one."""
+
+    @abstractmethod
+    def chunked(
+        self, x: Float[Tensor, "batch tokens hidden"], weights: Weights, state: State, chunk: int
+    ) -> tuple[Float[Tensor, "batch tokens hidden"], State]:
+        """The outputs of at least one token, as for `Mixer`."""
+
+    def step(
+        self, x: Float[Tensor, "batch hidden"], weights: Weights, state: State
+    ) -> tuple[Float[Tensor, "batch hidden"], State]:
+        """A block of one token."""
+        y, state = self.chunked(x[:, None], weights, state, 1)
+        return y[:, 0], state
+
+
+@dataclass(frozen=True)
+class GatedUnit(BlockMixer):
+    """A mixer whose paper has no feed-forward network beside it: two such layers stand for one layer of a Transformer.
+
+    Arguments:
+        feed_forward: whether the layer keeps its feed-forward network; False is the paper's layer.
+    """
+
+    feed_forward: bool = field(default=True, kw_only=True)
+
+
+@dataclass(frozen=True)
+class FollowingMixer(Mixer):
+    """A mixer with numbers that follow what its layer reads in training, such as a codebook: they take no gradient."""
+
+    following: ClassVar[tuple[str, ...]]
+    """The names of those numbers."""
+
+    @abstractmethod
+    def observed(self, x: Float[Tensor, "tokens hidden"], weights: Weights) -> Float[Tensor, "tokens width"]:
+        """What they follow: vectors of the tokens that a layer reads."""
+
+    @abstractmethod
+    def penalty(self, observed: Float[Tensor, "tokens width"], weights: Weights) -> Float[Tensor, " tokens"]:
+        """What each token adds to the loss, so that vectors stay near what follows them; its mean is added."""
+
+    @abstractmethod
+    def followed(
+        self, observed: Float[Tensor, "tokens width"], weights: Weights, generator: torch.Generator | None = None
+    ) -> dict[str, Tensor]:
+        """The numbers named in `following`, of which `weights` has those before, after the vectors of one step."""
+
+
+@dataclass(frozen=True)
+class HeadsMixer(Mixer):
+    """A mixer that learns the projections of attention, and nothing else."""
+
+    matrices: ClassVar[Matrices] = MappingProxyType({"query": 2, "key": 2, "value": 2, "out": 1})
+
+    def initial_weights(
+        self, num_heads: int, head_dim: int, generator: torch.Generator | None = None
+    ) -> dict[str, Tensor]:
+        """query, key and value: (heads, head_dim, hidden); out: (hidden, heads, head_dim)."""
+        return head_projections(num_heads, head_dim, generator)
+
+
+def head_projections(
+    num_heads: int, head_dim: int, generator: torch.Generator | None = None, kv_heads: int | None = None
+) -> dict[str, Tensor]:
+    """Draw the projections of attention: query, key and value of (heads, head_dim, hidden), out of the reverse.
+
+    Arguments:
+        kv_heads: heads of keys and values; None for as many as queries have.
+    """
+    hidden = num_heads * head_dim
+    heads = {"query": num_heads, "key": kv_heads or num_heads, "value": kv_heads or num_heads}
+    found = {name: projection(count, head_dim, hidden, generator=generator) for name, count in heads.items()}
+    return found | {"out": projection(hidden, num_heads, head_dim, generator=generator, fan_in=hidden)}
 
 
 def projection(*shape: int, generator: torch.Generator | None = None, fan_in: int | None = None) -> Tensor:

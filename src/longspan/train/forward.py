@@ -7,6 +7,7 @@ import torch
 from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 
+from longspan.pretrained.mixing import penalties
 from longspan.train.data.batch import Batch, moved
 from longspan.train.loss import Loss, summed_loss
 
@@ -38,11 +39,14 @@ class Objective(nn.Module):
         model: with its design.
         loss: of each token.
         dtype: of matrix products.
+
+    `read` is how many tokens the whole step reads, which is set before it.
     """
 
     def __init__(self, model: Any, loss: Loss, dtype: torch.dtype) -> None:
         super().__init__()
         self.model, self.loss, self.dtype = model, loss, dtype
+        self.read = 1
 
     def forward(self, batch: Batch, positions: Shaped[Tensor, "1 tokens"] | None, asked: int) -> Float[Tensor, ""]:
         """Return the summed loss of some rows as a share of all that a step asks.
@@ -59,9 +63,15 @@ class Objective(nn.Module):
         with self._autocast(device):
             hidden, head = hidden_states(self.model, there, given), self.model.get_output_embeddings()
             chosen, targets = hidden.flatten(0, 1)[which], there.targets.flatten()[which]
-            return summed_loss(self.loss, chosen, targets, head, head.weight) / asked
+            loss = summed_loss(self.loss, chosen, targets, head, head.weight) / asked
+        return loss + _gradient_alone(penalties(self.model) / self.read)
 
     def _autocast(self, device: torch.device) -> AbstractContextManager[Any]:
         if self.dtype == torch.float32:
             return nullcontext()
         return torch.autocast(device.type, dtype=self.dtype)
+
+
+def _gradient_alone(value: Tensor | float) -> Tensor | float:
+    """Return zero with the gradient of a number: it is minimized, and is no part of the loss of tokens."""
+    return value - value.detach() if isinstance(value, Tensor) else 0.0

@@ -1,11 +1,13 @@
 """Optimizers and the learning rate of each step."""
 
+from collections.abc import Mapping
 from math import cos, pi
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
+from longspan.pretrained.mixing import MixerModule
 from longspan.pretrained.running.learned import LEARNED
 from longspan.train.tables import TrainingTable
 
@@ -15,32 +17,69 @@ BETAS = (0.9, 0.95)
 def optimizers_of(model: nn.Module, training: TrainingTable) -> list[torch.optim.Optimizer]:
     """Return the optimizers of all parameters; each parameter belongs to one.
 
-    Matrices decay; vectors, embeddings and what a design learns do not. Muon takes the matrices inside the layers, with
-    steps as large as AdamW's.
+    Matrices decay, those of mixers as well; vectors, embeddings and what else a design learns do
+    not. Muon takes the matrices inside the layers, with steps as large as AdamW's.
     """
-    groups: dict[str, list[nn.Parameter]] = {"inside": [], "embedding": [], "vector": []}
-    embeddings = {id(p) for module in model.modules() if isinstance(module, nn.Embedding) for p in module.parameters()}
     head: Any = model.get_output_embeddings()  # pyright: ignore[reportCallIssue]
-    embeddings |= {id(parameter) for parameter in head.parameters()}
+    embeddings = {p for module in model.modules() if isinstance(module, nn.Embedding) for p in module.parameters()}
+    embeddings |= set(head.parameters())
+    own = (module for module in model.modules() if isinstance(module, MixerModule))
+    of_design = {p: axes for module in own for p, axes in module.matrices.items()}
+    inside, groups = dict[nn.Parameter, int](), dict[str, list[nn.Parameter]](embedding=[], vector=[])
     for name, parameter in model.named_parameters():
         if not parameter.requires_grad:
             continue
-        if id(parameter) in embeddings:
+        if parameter in embeddings:
             groups["embedding"].append(parameter)
+        elif parameter in of_design:
+            inside[parameter] = of_design[parameter]
         elif parameter.ndim == 2 and f".{LEARNED}." not in name:
-            groups["inside"].append(parameter)
+            inside[parameter] = 1
         else:
             groups["vector"].append(parameter)
-    decay, rate = training.weight_decay, training.rate
+    decay, rate, optimizers = training.weight_decay, training.rate, list[torch.optim.Optimizer]()
+    if training.optimizer == "muon":
+        matrices = {parameter: axes for parameter, axes in inside.items() if axes}
+        inside = {parameter: axes for parameter, axes in inside.items() if not axes}
+        optimizers.append(FlatMuon(matrices, lr=rate, weight_decay=decay, adjust_lr_fn="match_rms_adamw"))
     plain = [
+        {"params": list(inside), "weight_decay": decay},
         {"params": groups["embedding"], "weight_decay": 0.0},
         {"params": groups["vector"], "weight_decay": 0.0},
     ]
-    inside = {"params": groups["inside"], "weight_decay": decay}
-    if training.optimizer == "adamw":
-        return [torch.optim.AdamW([g for g in (inside, *plain) if g["params"]], lr=rate, betas=BETAS)]
-    muon = torch.optim.Muon(groups["inside"], lr=rate, weight_decay=decay, adjust_lr_fn="match_rms_adamw")
-    return [muon, torch.optim.AdamW([g for g in plain if g["params"]], lr=rate, betas=BETAS)]
+    return [*optimizers, torch.optim.AdamW([g for g in plain if g["params"]], lr=rate, betas=BETAS)]
+
+
+class FlatMuon(torch.optim.Muon):
+    """Muon for matrices whose rows or columns are several axes, such as heads and their channels.
+
+    Arguments:
+        matrices: parameters, each with the number of its axes, from the first on, that are rows.
+        settings: of Muon.
+    """
+
+    def __init__(self, matrices: Mapping[nn.Parameter, int], **settings: Any) -> None:
+        # A flat parameter lies in the memory of the one that it stands for: steps and loading reach both.
+        self._flat = {p: p if p.ndim == 2 else nn.Parameter(_rows(p, axes)) for p, axes in matrices.items()}
+        self._axes = dict(matrices)
+        super().__init__(list(self._flat.values()), **settings)
+
+    def step(self, closure: Any = None) -> Any:
+        """Make a step from the gradients of the parameters."""
+        for parameter, flat in self._flat.items():
+            if flat is not parameter:
+                flat.grad = None if parameter.grad is None else _rows(parameter.grad, self._axes[parameter])
+        return super().step(closure)
+
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        """Forget the gradients of the parameters."""
+        super().zero_grad(set_to_none)
+        for parameter in self._flat:
+            parameter.grad = None
+
+
+def _rows(values: Tensor, axes: int) -> Tensor:
+    return values.detach().view(values.shape[:axes].numel(), -1)
 
 
 def rate_at(step: int, training: TrainingTable) -> float:

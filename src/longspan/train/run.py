@@ -31,6 +31,7 @@ from longspan.train.data.batch import Batch
 from longspan.train.data.choosing import reading_of, tokenizer_of
 from longspan.train.exams.choosing import exam_of
 from longspan.train.exams.exam import Exam
+from longspan.train.following import Following
 from longspan.train.forward import Objective
 from longspan.train.loss import loss_of
 from longspan.train.model import untrained
@@ -83,6 +84,7 @@ class Run:
             Objective(self.model, loss, getattr(torch, training.dtype)), self.processes
         )
         self.optimizers = optimizers_of(self.model, training)
+        self.following = Following(self.model)
         self.average: dict[str, Tensor] = {}
         if training.average:
             self.average = {name: p.detach().clone() for name, p in self.model.named_parameters()}
@@ -140,12 +142,14 @@ class Run:
         torch.manual_seed(self._dropout_seed())
         batch = self.reading.batch(self.step, training.batch)
         total, asked = torch.zeros((), device=self.processes.device), int(batch.asked.sum())
+        self.engine.objective.read = batch.read
         for number, part in enumerate(batch.parts(training.accumulate)):
             own, positions = self.processes.rows(part), self._positions(part, number)
             if self.sequences is not None:
                 own, positions = self.sequences.own(own, positions)
             last = number == training.accumulate - 1
             total = total + self.engine.add_gradients(own, positions, asked, last=last).float()
+            self.following.collect()
         total, norm = self.processes.sum(total), self.engine.clip(training.clip)
         loss, norm = torch.stack([total, norm.float()]).tolist()  # the only numbers that a step waits for
         if not math.isfinite(loss) or not math.isfinite(norm):
@@ -156,6 +160,7 @@ class Run:
                 group["lr"] = rate
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
+        self.following.update(_mixed(training.seed, self.step), self.processes)
         self.step += 1
         self._update_average()
         return Step(self.step, loss, norm, rate, round(time.perf_counter() - began, 4))

@@ -15,11 +15,11 @@ from torch import Tensor
 
 from longspan.compute.recurrence.chunks import chunk_recurrence
 from longspan.compute.recurrence.heads import from_heads, summing, to_heads
-from longspan.slots import Mixer, State, Weights, projection
+from longspan.slots import HeadsMixer, State, Weights
 
 
 @dataclass(frozen=True)
-class FeatureAttention(Mixer):
+class FeatureAttention(HeadsMixer):
     """Attention by features: a mixer of this kind gives the feature map φ alone."""
 
     sees_place: ClassVar[bool] = False
@@ -40,15 +40,6 @@ class FeatureAttention(Mixer):
     def normalized(self, sums: Float[Tensor, "*axes sums"]) -> Float[Tensor, "*axes width"]:
         """Divide φ(q)ᵀ S by its last column, φ(q)ᵀ z."""
         return sums[..., :-1] / sums[..., -1:]
-
-    def initial_weights(
-        self, num_heads: int, head_dim: int, generator: torch.Generator | None = None
-    ) -> dict[str, Tensor]:
-        """query, key and value: (heads, head_dim, hidden); out: (hidden, heads, head_dim)."""
-        hidden = num_heads * head_dim
-        names = ("query", "key", "value")
-        found = {name: projection(num_heads, head_dim, hidden, generator=generator) for name in names}
-        return found | {"out": projection(hidden, num_heads, head_dim, generator=generator, fan_in=hidden)}
 
     def initial_state(self, batch: int, weights: Weights) -> State:
         """sum: S with z as its last column; place: the number of tokens read, where features depend on it."""

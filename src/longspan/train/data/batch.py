@@ -28,6 +28,11 @@ class Batch:
     positions: Int64[Tensor, "rows tokens"] | None = None
     real: Bool[Tensor, "rows tokens"] | None = None
 
+    @property
+    def read(self) -> int:
+        """Tokens that are no padding."""
+        return self.inputs.numel() if self.real is None else int(self.real.sum())
+
     def parts(self, count: int) -> Iterator["Batch"]:
         """Yield the rows in `count` equal parts."""
         size = len(self.inputs) // count

@@ -64,6 +64,19 @@ class Processes:
             dist.all_reduce(number)
         return number
 
+    def gathered(self, rows: Tensor) -> Tensor:
+        """Return the rows of all processes, which may have different numbers of them, in the order of their ranks."""
+        if self.count == 1:
+            return rows
+        lengths = torch.zeros(self.count, dtype=torch.int64, device=rows.device)
+        lengths[self.rank] = len(rows)
+        numbers = self.sum(lengths).tolist()
+        filled = rows.new_zeros(max(numbers), *rows.shape[1:])
+        filled[: len(rows)] = rows
+        found = [torch.empty_like(filled) for _ in numbers]
+        dist.all_gather(found, filled)
+        return torch.cat([each[:number] for each, number in zip(found, numbers, strict=True)])
+
     @contextmanager
     def first_goes_ahead(self) -> Iterator[None]:
         """Let the first process through before the others: they find what it has written."""
