@@ -24,12 +24,12 @@ def texts(folder: Path, count: int = 3, size: int = 400) -> Path:
 
 
 def settings(folder: Path, plan: str = "kerple_log", **training: Any) -> Settings:
-    """Twelve steps of two rows; arguments named design_x, data_x and log_x go to those tables."""
-    tables: dict[str, dict[str, Any]] = {"design": {"plan": plan}, "log": {}}
+    """Twelve steps of two rows; arguments named model_x, design_x, data_x and log_x go to those tables."""
+    tables: dict[str, dict[str, Any]] = {"model": {**MODEL}, "design": {"plan": plan}, "log": {}}
     tables["data"] = {"train": [str(texts(folder / "texts"))]}
     for name in list(training):
         for table in tables:
             if name.startswith(f"{table}_"):
                 tables[table][name.removeprefix(f"{table}_")] = training.pop(name)
     given = {"length": 16, "steps": 12, "batch": 2, "warmup": 2, "save_every": 4, "rate": 1e-2, **training}
-    return settings_of({"model": MODEL, "training": given, **tables})
+    return settings_of({"training": given, **tables})

@@ -71,10 +71,17 @@ class MonarchLinear(nn.Module):
         blocks: b; 4 as in the paper's experiments.
         rank: ρ; None for square blocks, the narrower side divided by b².
         bias: whether a bias is added.
+        generator: of the numbers at the start.
     """
 
     def __init__(
-        self, in_features: int, out_features: int, blocks: int = 4, rank: int | None = None, bias: bool = True
+        self,
+        in_features: int,
+        out_features: int,
+        blocks: int = 4,
+        rank: int | None = None,
+        bias: bool = True,
+        generator: torch.Generator | None = None,
     ) -> None:
         super().__init__()
         if blocks < 1 or in_features % blocks or out_features % blocks:
@@ -85,8 +92,8 @@ class MonarchLinear(nn.Module):
         self.in_features, self.out_features = in_features, out_features
         rank = max(1, min(in_features, out_features) // blocks**2) if rank is None else rank
         # Each factor keeps the variance of what goes through it.
-        self.first = nn.Parameter(torch.randn(blocks, blocks, rank, in_features // blocks))
-        self.second = nn.Parameter(torch.randn(blocks, out_features // blocks, blocks, rank))
+        self.first = nn.Parameter(torch.randn(blocks, blocks, rank, in_features // blocks, generator=generator))
+        self.second = nn.Parameter(torch.randn(blocks, out_features // blocks, blocks, rank, generator=generator))
         with torch.no_grad():
             self.first.mul_((blocks / in_features) ** 0.5)
             self.second.mul_((blocks * rank) ** -0.5)

@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any, TypeVar
 
+import torch
 from torch import nn
 
 from longspan.errors import InputError, RefusalError, shown
@@ -14,6 +15,7 @@ from longspan.pretrained.anatomy.probe import probe
 from longspan.pretrained.attachment import Attachment, attachment_of
 from longspan.pretrained.design import add_learned, resolve_absolute, resolve_design
 from longspan.pretrained.division import divide
+from longspan.pretrained.linear import DENSE, put_structured, read_linear
 from longspan.pretrained.mixing import num_mixers
 from longspan.pretrained.resolve import resolve
 from longspan.pretrained.self_test import check_plain_rotation
@@ -105,6 +107,7 @@ def design(
     plan: Plan | Scheme | Mixer | str,
     *,
     absolute: Absolute | str | None = None,
+    linear: str = DENSE,
     seed: int = 0,
     backend: str = "auto",
 ) -> _Model:
@@ -119,11 +122,13 @@ def design(
             "retnet" or "tile('MMA', M=mamba, A=rope)".
         absolute: what is added to embeddings for their positions: "sinusoidal" or "learned"; None for nothing. A plan
             beside it that does not rotate is "nope".
+        linear: the matrices of the projections inside the layers: "dense", or "monarch(blocks=4)" for Monarch matrices
+            with a quarter of the numbers.
         seed: of the learned numbers.
         backend: the name of a backend of `attend`.
 
     Errors: RefusalError for a model that has a design or an extension, and where this model cannot take the plan;
-    NotationError and SchemeError for a plan that means nothing.
+    NotationError and SchemeError for a plan that means nothing; ShapeError for blocks that do not divide a projection.
     """
     check_untrained(model)
     anatomy = probe(model)
@@ -137,10 +142,12 @@ def design(
         raise RefusalError(
             f"{resolved.mixers[0].name} knows the order of tokens without positions: leave out absolute="
         )
+    if (structure := read_linear(linear)) is not None:
+        put_structured(anatomy.base, structure, torch.Generator().manual_seed(seed))
     add_learned(anatomy, resolved, added, seed)
     attending = [i for i in range(depth) if isinstance(resolved.at(i, depth), Scheme)]
     anatomy = replace(anatomy, layers=tuple(anatomy.layers[i] for i in attending))
-    _install_design(model, anatomy, replace(target, design=resolved, absolute=added), backend)
+    _install_design(model, anatomy, replace(target, design=resolved, absolute=added, linear=structure), backend)
     return model
 
 

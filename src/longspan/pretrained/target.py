@@ -8,6 +8,7 @@ from longspan.pretrained.anatomy.config import rope_origin, theta
 from longspan.pretrained.anatomy.layers import Anatomy, Layer
 from longspan.pretrained.anatomy.layout import ChannelLayout
 from longspan.pretrained.anatomy.rescaling import Origin
+from longspan.pretrained.linear import MonarchProjections
 from longspan.slots.absolute import Absolute
 
 
@@ -23,6 +24,7 @@ class Target:
         refusal: why no rotation can be named; None where one can.
         design: the plan that the model was trained with; None where that is its architecture's own.
         absolute: what its design adds to embeddings; None where it adds nothing.
+        linear: the projections that its design has; None for dense ones.
     """
 
     geometry: Geometry
@@ -32,6 +34,7 @@ class Target:
     refusal: str | None = None
     design: Plan | None = None
     absolute: Absolute | None = None
+    linear: MonarchProjections | None = None
 
 
 def target_of(anatomy: Anatomy, length: int | None) -> Target:

@@ -61,4 +61,6 @@ def untrained(settings: Settings, tokenizer: Any) -> Any:
         model.activation_checkpointing_enable(activation_checkpointing_kwargs={"use_reentrant": False})
     own = settings.design.seed
     seed = training.seed if own is None else own
-    return design(model, settings.design.plan, absolute=settings.design.absolute, seed=seed)
+    return design(
+        model, settings.design.plan, absolute=settings.design.absolute, linear=settings.model.linear, seed=seed
+    )

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from longspan.pretrained.linear import StructuredLinear
 from longspan.pretrained.mixing import MixerModule
 from longspan.pretrained.running.learned import LEARNED
 from longspan.train.tables import TrainingTable
@@ -17,13 +18,13 @@ BETAS = (0.9, 0.95)
 def optimizers_of(model: nn.Module, training: TrainingTable) -> list[torch.optim.Optimizer]:
     """Return the optimizers of all parameters; each parameter belongs to one.
 
-    Matrices decay, those of mixers as well; vectors, embeddings and what else a design learns do
+    Matrices decay, those of mixers and structured ones as well; vectors, embeddings and what else a design learns do
     not. Muon takes the matrices inside the layers, with steps as large as AdamW's.
     """
     head: Any = model.get_output_embeddings()  # pyright: ignore[reportCallIssue]
     embeddings = {p for module in model.modules() if isinstance(module, nn.Embedding) for p in module.parameters()}
     embeddings |= set(head.parameters())
-    own = (module for module in model.modules() if isinstance(module, MixerModule))
+    own = (module for module in model.modules() if isinstance(module, MixerModule | StructuredLinear))
     of_design = {p: axes for module in own for p, axes in module.matrices.items()}
     inside, groups = dict[nn.Parameter, int](), dict[str, list[nn.Parameter]](embedding=[], vector=[])
     for name, parameter in model.named_parameters():

@@ -113,17 +113,15 @@ def settings_of(given: Mapping[str, Any], base: Path = Path()) -> Settings:
     for name, value in given.items():
         if not isinstance(value, Mapping):
             raise InputError(f"{name} must be a table, written as [{name}], got {shown(value)}")
-    model = dict(given.get("model", {}))
     data = dict(given["data"])
     for name in ("train", "test"):
         if isinstance(data.get(name), list):
             data[name] = [str(base / text) for text in data[name]]
     if isinstance(tokenizer := data.get("tokenizer"), str) and (base / tokenizer).is_dir():
         data["tokenizer"] = str(base / tokenizer)
-    architecture = model.pop("architecture", "llama")
     return Settings(
         data=_table(DataTable, "data", data),
-        model=ModelTable(architecture, tuple(sorted(model.items()))),
+        model=model_of(given.get("model", {})),
         design=_table(DesignTable, "design", given.get("design", {})),
         training=_table(TrainingTable, "training", given.get("training", {})),
         test=_table(TestTable, "test", given.get("test", {})),
@@ -131,6 +129,16 @@ def settings_of(given: Mapping[str, Any], base: Path = Path()) -> Settings:
         parallel=_table(ParallelTable, "parallel", given.get("parallel", {})),
         log=_table(LogTable, "log", given.get("log", {})),
     )
+
+
+def model_of(given: Mapping[str, Any]) -> ModelTable:
+    """Make the table `[model]`; fields of a config are checked where one is made.
+
+    Errors: InputError for a value of a wrong type.
+    """
+    own = {f.name: f.default for f in fields(ModelTable) if f.name != "config"}
+    named = {name: checked(given.get(name, default), str, f"model.{name}") for name, default in own.items()}
+    return ModelTable(**named, config=tuple(sorted((key, each) for key, each in given.items() if key not in own)))
 
 
 def _table(kind: type[_Table], name: str, given: Mapping[str, Any]) -> _Table:

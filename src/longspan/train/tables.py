@@ -13,10 +13,12 @@ class ModelTable:
 
     Arguments:
         architecture: a model type of transformers, as in "llama".
+        linear: the matrices of the projections inside the layers: "dense", "monarch" or "monarch(blocks=8)".
         config: fields of its config, by name.
     """
 
     architecture: str = "llama"
+    linear: str = "dense"
     config: tuple[tuple[str, Any], ...] = ()
 
 

@@ -1,12 +1,14 @@
 """The design of a trained model, in its folder: the plan in config.json, learned numbers in a file of their own.
 
-`trained_design` in config.json names the plan, and what is added to embeddings if anything is. What they learned is in
-learned.safetensors, so that model.safetensors holds what the architecture alone has.
+`trained_design` in config.json names the plan, what is added to embeddings if anything is, and the projections if they
+are not dense. What they learned is in learned.safetensors, so that model.safetensors holds what the architecture alone
+has.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from safetensors import safe_open
@@ -17,6 +19,7 @@ from transformers import PreTrainedConfig
 from longspan.errors import RefusalError
 from longspan.notation import format_plan, format_value
 from longspan.plan import Plan
+from longspan.pretrained.linear import DENSE, MonarchProjections
 from longspan.pretrained.running.learned import LEARNED
 from longspan.slots.absolute import Absolute
 
@@ -25,6 +28,11 @@ FILE = "learned.safetensors"
 VERSION = 1
 WITH_ABSOLUTE = 2
 """The version of a design that adds positions to embeddings, so that an older longspan refuses it."""
+WITH_LINEAR = 3
+"""The version of a design whose projections are not dense; it may add positions to embeddings too."""
+
+NEEDED = MappingProxyType({VERSION: ("plan",), WITH_ABSOLUTE: ("plan", "absolute"), WITH_LINEAR: ("plan", "linear")})
+"""What config.json has to say of a design, by its version."""
 
 
 @dataclass(frozen=True)
@@ -34,21 +42,22 @@ class Trained:
     Arguments:
         plan: of its layers.
         absolute: what is added to embeddings; None for nothing.
+        linear: the projections.
     """
 
     plan: str
     absolute: str | None = None
+    linear: str = DENSE
 
 
-def described(plan: Plan, absolute: Absolute | None) -> dict[str, Any]:
+def described(plan: Plan, absolute: Absolute | None, linear: MonarchProjections | None = None) -> dict[str, Any]:
     """Return what config.json says of a design under `FIELD`."""
-    if absolute is None:
-        return {"version": VERSION, "plan": format_plan(plan)}
-    return {
-        "version": WITH_ABSOLUTE,
-        "plan": format_plan(plan),
-        "absolute": format_value(absolute, absolute.name),
-    }
+    found: dict[str, Any] = {"version": VERSION, "plan": format_plan(plan)}
+    if absolute is not None:
+        found |= {"version": WITH_ABSOLUTE, "absolute": format_value(absolute, absolute.name)}
+    if linear is not None:
+        found |= {"version": WITH_LINEAR, "linear": format_value(linear, linear.name)}
+    return found
 
 
 def without_learned(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -72,13 +81,13 @@ def take_design(config: PreTrainedConfig, source: Path | str) -> Trained | None:
         return None
     delattr(config, FIELD)
     version = found.get("version") if isinstance(found, dict) else None
-    wanted = {VERSION: ("plan",), WITH_ABSOLUTE: ("plan", "absolute")}.get(version) if type(version) is int else None
-    if wanted is None or not all(isinstance(found.get(name), str) for name in wanted):
+    needed = NEEDED.get(version) if type(version) is int else None
+    if needed is None or not all(isinstance(found.get(name), str) for name in needed):
         raise RefusalError(
-            f"{FIELD} in the config of {source} must have version {VERSION} or {WITH_ABSOLUTE} and a plan, got "
+            f"{FIELD} in the config of {source} must have a version from {VERSION} to {WITH_LINEAR} and a plan, got "
             f"{found!r:.100}: a newer longspan may have written it"
         )
-    return Trained(*(found[name] for name in wanted))
+    return Trained(**{name: found[name] for name in ("plan", "absolute", "linear") if isinstance(found.get(name), str)})
 
 
 def load_learned(model: nn.Module, path: str | None, source: Path | str) -> None:

@@ -19,7 +19,8 @@ def stock_config(attachment: Attachment) -> dict[str, Any] | None:
     They are checked: a rotary module of the model's own class, made from them, has the extension's frequencies.
     """
     work = attachment.work
-    own = attachment.target.absolute is not None or attachment.plan.mixers
+    target = attachment.target
+    own = target.absolute is not None or target.linear is not None or attachment.plan.mixers
     if not work.stock or not work.rotations or own:
         return None
     text = attachment.own_config(attachment.anatomy.base).get_text_config(decoder=True)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from transformers import PreTrainedConfig, PreTrainedModel
 
+from longspan.notation import format_value
 from longspan.pretrained.running.attention import IMPLEMENTATION
 from longspan.pretrained.storing.design import FIELD as DESIGN_FIELD
 from longspan.pretrained.storing.design import described, without_learned, write_learned
@@ -78,7 +79,7 @@ def stored_config(attachment: "Attachment", model: PreTrainedModel) -> PreTraine
     text = config.get_text_config(decoder=True)
     design = attachment.target.design
     if design is not None:
-        setattr(config, DESIGN_FIELD, described(design, attachment.target.absolute))
+        setattr(config, DESIGN_FIELD, described(design, attachment.target.absolute, attachment.target.linear))
     extension: dict[str, Any] = {"version": VERSION, "scheme": attachment.text, "length": attachment.length}
     stock = stock_config(attachment)
     if stock is None:
@@ -100,6 +101,8 @@ def card(attachment: "Attachment") -> str:
     if attachment.plan == attachment.target.design:
         absolute = attachment.target.absolute
         beside = f" and {absolute.name} positions added to embeddings" if absolute else ""
+        linear = attachment.target.linear
+        beside += f" and projections `{format_value(linear, linear.name)}`" if linear else ""
         heading, what, made = TRAINED, "design", f"Trained with `{attachment.text}`{beside}."
     if stock_config(attachment) is not None:
         reach = (

@@ -1,4 +1,4 @@
-"""Loading a model with mixers: its layers are made before the weights are read, because transformers has none such."""
+"""Loading a model with modules of its own, which are made before the weights are read: transformers has none such."""
 
 import json
 from pathlib import Path
@@ -13,14 +13,15 @@ from transformers.utils import SAFE_WEIGHTS_INDEX_NAME, SAFE_WEIGHTS_NAME
 from longspan.errors import RefusalError
 from longspan.notation import parse_plan
 from longspan.pretrained.attach import design
+from longspan.pretrained.linear import DENSE
 from longspan.pretrained.running.learned import LEARNED
 from longspan.pretrained.storing.checkpoint import find, unused_weights
 from longspan.pretrained.storing.design import Trained
 
 
-def has_mixers(trained: Trained) -> bool:
-    """Return whether layers of a trained model have mixers in place of attention."""
-    return bool(parse_plan(trained.plan).mixers)
+def has_own_modules(trained: Trained) -> bool:
+    """Return whether a trained model has mixers in place of attention, or projections that are not dense."""
+    return trained.linear != DENSE or bool(parse_plan(trained.plan).mixers)
 
 
 def load_mixed(
@@ -42,7 +43,7 @@ def load_mixed(
     tensors = _tensors(source, settings)
     dtype = dtype or next(iter(tensors.values())).dtype
     model = AutoModelForCausalLM.from_config(config, dtype=dtype)
-    design(model, trained.plan, absolute=trained.absolute, backend=backend)
+    design(model, trained.plan, absolute=trained.absolute, linear=trained.linear, backend=backend)
     own = model.state_dict()
     if unused := tensors.keys() - own.keys():
         raise unused_weights(source, unused)

@@ -21,7 +21,7 @@ from longspan.pretrained.storing.design import FILE as LEARNED_FILE
 from longspan.pretrained.storing.design import load_learned, take_design
 from longspan.pretrained.storing.gguf import load_gguf, load_gguf_tokenizer, read_gguf_config
 from longspan.pretrained.storing.keeping import FIELD, ORIGINAL, VERSION
-from longspan.pretrained.storing.mixed import has_mixers, load_mixed
+from longspan.pretrained.storing.mixed import has_own_modules, load_mixed
 
 
 def save(model: PreTrainedModel, folder: Path | str, *, tokenizer: Any = None) -> Path:
@@ -113,7 +113,7 @@ def load(
             config, extension = _config(source, trust_remote_code, settings)
             trained = take_design(config, source)
             require_safetensors(source, config, settings)
-            if trained is not None and has_mixers(trained):
+            if trained is not None and has_own_modules(trained):
                 model = load_mixed(source, config, trained, settings, dtype, backend)
             else:
                 model = load_weights(
