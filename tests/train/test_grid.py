@@ -41,6 +41,18 @@ def test_cells_come_seed_by_seed_and_differ_in_what_the_grid_names(tmp_path: Pat
     assert cells[2].settings.training.seed == 1
 
 
+def test_a_design_may_have_a_model_that_differs_from_the_others(tmp_path: Path) -> None:
+    """A layer of a gated unit has half the numbers, so that a fair comparison gives it twice as many layers."""
+    more = (
+        "[grid.designs.gau]\nplan = 'gau(feed_forward=False)'\nmodel = { num_hidden_layers = 4, linear = 'monarch' }\n"
+    )
+    *_, alibi, gau = read_grid(grid(tmp_path, more))
+    assert dict(gau.settings.model.config) == MODEL | {"num_hidden_layers": 4}
+    assert (gau.settings.model.architecture, gau.settings.model.linear) == ("llama", "monarch")
+    assert dict(alibi.settings.model.config) == MODEL
+    assert alibi.settings.model.linear == "dense"
+
+
 def test_cells_of_a_task_say_where_their_positions_come_from(tmp_path: Path) -> None:
     path = tmp_path / "lengths.toml"
     path.write_text(
@@ -66,6 +78,7 @@ def test_a_file_without_a_grid_has_no_cells(tmp_path: Path) -> None:
         ("[grid.designs.c]\nplans = 'nope'\n", "did you mean 'plan'"),
         ("[grid.designs.c]\nabsolute = 3\n", r"grid\.designs\.c\.absolute must be str"),
         ("[grid.designs.c]\nplan = 3\n", r"grid\.designs\.c\.plan must be str"),
+        ("[grid.designs.c]\nmodel = 3\n", r"grid\.designs\.c\.model must be a table"),
     ],
 )
 def test_a_grid_that_cannot_be_made_is_one_line(tmp_path: Path, more: str, why: str) -> None:

@@ -10,6 +10,10 @@
     plan = "rope"
     methods = ["ntk", "rerope(window=256) + log_length"]      # at test, beside the design itself
 
+    [grid.designs.gau]
+    plan = "gau(feed_forward=False)"
+    model = { num_hidden_layers = 8 }                         # where this design differs from [model]
+
 The other tables are those of one run. Seeds decide weights and rows, so that designs of one seed read the same tokens.
 """
 
@@ -23,13 +27,13 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from longspan.errors import InputError, shown
-from longspan.train.settings import Settings, check_names, checked, settings_of
+from longspan.train.settings import ModelTable, Settings, check_names, checked, model_of, settings_of
 
 SHARES = (4, 1)
 """Every cell is measured at L / 4 and L too: a model whose loss at L is not below that at L / 4 has not learned."""
 
 
-NAMES = ("plan", "absolute", "positions", "positions_at_test", "methods")
+NAMES = ("plan", "absolute", "positions", "positions_at_test", "methods", "model")
 """What a design of a grid may say."""
 LEAST = 32
 """Tokens of training for which a quarter can be measured."""
@@ -117,8 +121,16 @@ def _cells(base: Settings, designs: dict[str, Any], seed: int) -> Iterator[Cell]
         methods = checked(own.get("methods", list(base.test.methods)), tuple[str, ...], f"{where}.methods")
         settings = replace(
             base,
+            model=_model(base.model, own.get("model", {}), f"{where}.model"),
             design=replace(base.design, plan=plan, absolute=absolute, positions=positions),
             training=replace(base.training, seed=seed),
             test=replace(base.test, methods=methods, lengths=lengths, positions=at_test),
         )
         yield Cell(name, seed, settings)
+
+
+def _model(base: ModelTable, own: object, where: str) -> ModelTable:
+    """The table [model] with what a design has of its own."""
+    if not isinstance(own, dict):
+        raise InputError(f"{where} must be a table, got {shown(own)}")
+    return model_of({"architecture": base.architecture, "linear": base.linear, **dict(base.config), **own})
