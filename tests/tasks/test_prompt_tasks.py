@@ -24,9 +24,9 @@ QUESTIONS = {Qa: str(FOLDER / "questions.json"), Qa2: str(FOLDER / "questions_2.
 TASKS: dict[str, Any] = {
     name: kind(QUESTIONS[kind]) if kind in QUESTIONS else kind() for name, kind in tasks_of(PromptTask).items()
 }
-SHORTEST = {"cwe": 2400, "vt": 1100, "pathfinder": 2300}
+SHORTEST = {"cwe": 2400, "vt": 1100, "pathfinder": 2300, "shapes": 2300}
 """Tokens that suffice for every tokenizer; bytes are the longest."""
-FEWEST_WORDS = {"pathfinder": 1100}
+FEWEST_WORDS = {"pathfinder": 1100, "shapes": 1100}
 """Tokens of words that suffice, where 400 do not."""
 DIGESTS: dict[str, str] = json.loads((Path(__file__).parent / "digests.json").read_text(encoding="utf-8"))
 

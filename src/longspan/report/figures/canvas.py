@@ -94,9 +94,9 @@ def drawing(legend: Sequence[str], panels: int = 1) -> tuple[Figure, list[Axes]]
     return figure, axes
 
 
-def wrapped(name: str, letters: int = LETTERS) -> str:
-    """Return a whole name in lines that fit into a legend; a plus stays with the part that it adds."""
-    return "\n".join(wrap(name.replace(" + ", " +\N{NO-BREAK SPACE}"), letters))
+def wrapped(name: str) -> str:
+    """Return a whole name in lines that fit into a legend."""
+    return "\n".join(wrap(name, LETTERS))
 
 
 def put_legend(axes: Axes) -> None:

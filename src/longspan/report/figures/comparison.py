@@ -22,7 +22,7 @@ from longspan.report.figures.canvas import (
     wrapped,
 )
 
-LETTERS = 34
+LETTERS = 32
 """Letters of a name beside the dots, in a line."""
 LINE = 0.155
 """Inches."""
@@ -50,7 +50,9 @@ def _dots(rows: Sequence[Row], name: str, unit: str, looks: Mapping[str, Look]) 
     """A dot with an interval for each row; the folder's name is in the row's where there are several."""
     several = len(looks) > 1
     lengths = len({row.length for row in rows}) > 1
-    names = [wrapped(f"{row.label}: " * several + row.method + f", {row.length}" * lengths, LETTERS) for row in rows]
+    names = [
+        "\n".join(wrap(f"{row.label}: " * several + row.method + f", {row.length}" * lengths, LETTERS)) for row in rows
+    ]
     lines = [label.count("\n") + 1 for label in names]
     places = [sum(lines[:number]) + count / 2 for number, count in enumerate(lines)]
     with mpl.rc_context(STYLE):
