@@ -1,13 +1,18 @@
 """`longspan train` from a file to tables."""
 
 import json
+import os
 import shutil
+import socket
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
 from longspan.cli.main import app
+from longspan.errors import InputError
 from small_runs import MODEL, texts
 
 RUN = CliRunner()
@@ -81,3 +86,35 @@ def test_a_task_is_trained_and_examined_by_length(tmp_path: Path) -> None:
     (row,) = found["exam"]
     assert set(row["outcomes"][0]["whole"]) == {"4", "8"}
     assert found["survey"] is None
+
+
+def test_torchrun_trains_one_model_and_the_first_process_speaks(file: Path, tmp_path: Path) -> None:
+    """The same losses as without it, one line per step, and one result."""
+    file.write_text(file.read_text() + "[parallel]\ncontext = 2\nshards = 2\n")
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    start = ["-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-addr", "127.0.0.1"]
+    start += ["--master-port", str(port), "-m", "longspan", "train", str(file), "--no-measure"]
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo"}
+    found = subprocess.run(
+        [sys.executable, *start, "--out", str(tmp_path / "two")], env=env, capture_output=True, text=True, timeout=240
+    )
+    assert found.returncode == 0, found.stderr
+    assert found.stdout.count("trained: ") == 1
+    assert found.stderr.count("kerple_log, 2 processes") == 1
+    alone = file.with_name("alone.toml")
+    alone.write_text(file.read_text().partition("[parallel]")[0])
+    RUN.invoke(app, ["train", str(alone), "--no-measure", "--out", str(tmp_path / "one")], catch_exceptions=False)
+    two, one = (
+        [json.loads(line)["loss"] for line in (tmp_path / out / "log.jsonl").read_text().splitlines()]
+        for out in ("two", "one")
+    )
+    assert two == pytest.approx(one, rel=2e-5)
+
+
+def test_a_grid_under_torchrun_is_refused(file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file.write_text(file.read_text() + "[grid.designs.one]\nplan = 'nope'\n")
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(InputError, match="trained by one process each"):
+        RUN.invoke(app, ["train", str(file), "--out", str(tmp_path / "out")], catch_exceptions=False)

@@ -1,9 +1,11 @@
 """`longspan train FILE.toml`: train any design at a short length, and measure it far beyond."""
 
 import json
-from collections.abc import Sequence
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from time import monotonic
+from time import monotonic, sleep
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -19,6 +21,9 @@ if TYPE_CHECKING:
     from longspan.train.grid import Cell
     from longspan.train.run import Run
     from longspan.train.settings import Settings
+
+PATIENCE = 10.0
+"""Seconds that a process waits before it reports an error that the first one has reported too."""
 
 
 def train(
@@ -54,18 +59,29 @@ def train(
         steps = 500
 
     With [grid] and [grid.designs.NAME] it trains several designs with several seeds and compares them in one table.
+
+    Several processes, on one GPU each or on CPUs, train one model; [parallel] says what they share:
+
+        torchrun --nproc-per-node 4 -m longspan train FILE.toml
     """
     quiet_libraries()
-    with resumable():
+    with resumable(), _one_voice():
         from longspan.train.grid import read_grid
+        from longspan.train.processes.launch import count_processes
         from longspan.train.settings import read_settings
 
         folder = out or Path(f"longspan-train-{file.stem}")
         if cells := read_grid(file):
+            if count_processes() > 1:
+                raise InputError(
+                    "cells of a grid are trained by one process each: start `longspan train` without torchrun"
+                )
             _grid(cells, folder, as_json)
             return
         settings = read_settings(file)
         run = _trained(settings, folder)
+        if not run.processes.first:
+            return
         survey = _measured(run) if measure else None
     if as_json:
         found = {"steps": run.step, "model": str(folder / "model"), "survey": survey and survey.json()}
@@ -78,6 +94,17 @@ def train(
     elif measure and settings.has_exam:
         _show(_exam_rows(run), settings.lengths)
     answer(f"trained: {(folder / 'model').resolve()}")
+
+
+@contextmanager
+def _one_voice() -> Iterator[None]:
+    """Let the first of several processes say what is wrong: torchrun ends the others while they wait here."""
+    try:
+        yield
+    except Exception:
+        if int(os.environ.get("RANK", "0")):
+            sleep(PATIENCE)
+        raise
 
 
 def _grid(cells: Sequence["Cell"], folder: Path, as_json: bool) -> None:
@@ -150,25 +177,38 @@ def _exam_rows(run: "Run") -> Sequence["Row"]:
 
 def _trained(settings: "Settings", folder: Path) -> "Run":
     """Train, and show the loss, the speed and the time left."""
-    from longspan.cli.progress import duration
+    from longspan.train.processes.launch import joined
     from longspan.train.run import Run
 
-    run = Run(settings, folder)
-    say(f"{run.parameters} parameters, {settings.design.plan}; results in {folder}")
-    training = run.settings.training
+    with joined(settings) as processes:
+        run = Run(settings, folder, processes)
+        if processes.first:
+            several = f", {processes.count} processes" if processes.count > 1 else ""
+            say(f"{run.parameters} parameters, {settings.design.plan}{several}; results in {folder}")
+            _watched(run)
+        else:
+            for _ in run.train():
+                pass
+    return run
+
+
+def _watched(run: "Run") -> None:
+    """Make all steps, and show each."""
+    from longspan.cli.progress import duration
+
+    training, steps = run.settings.training, run.settings.steps
     tokens, first = training.batch * training.length, run.step
     ticker, began = Ticker(), monotonic()
     for step in run.train():
         each = (monotonic() - began) / (step.step - first)
         ticker(
-            f"step {step.step} of {settings.steps} · loss {step.loss:.3f} · {tokens / each:.0f} tokens/s · "
-            f"{duration(each * (settings.steps - step.step))} left"
+            f"step {step.step} of {steps} · loss {step.loss:.3f} · {tokens / each:.0f} tokens/s · "
+            f"{duration(each * (steps - step.step))} left"
         )
     ticker.clear()
     if run.step > first:
         seconds = monotonic() - began
         say(f"{run.step - first} steps in {duration(seconds)}, {(run.step - first) * tokens / seconds:.0f} tokens/s")
-    return run
 
 
 def _measured(run: "Run") -> "Survey | None":
@@ -196,5 +236,6 @@ def _measured(run: "Run") -> "Survey | None":
         texts=tuple(map(Path, settings.data.test)),
         out=run.folder / "measured",
         docs=settings.test.docs,
+        device=settings.training.device,
     )
     return run_survey(request, Stderr(), files)
