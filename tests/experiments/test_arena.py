@@ -6,12 +6,14 @@ import pytest
 import torch
 from torch import Tensor
 
+from longspan.train.data.choosing import answers_of, tokenizer_of
 from longspan.train.data.tokenizers import byte_tokenizer
 from longspan.train.grid import read_grid
 from longspan.train.model import untrained
 
 FOLDER = Path(__file__).parents[2] / "experiments" / "arena"
-FILES = ("listops", "pathfinder", "listops-pretrained", "pathfinder-pretrained")
+TASKS = ("listops", "pathfinder", "opinions", "namesakes", "shapes")
+FILES = (*TASKS, *(f"{task}-pretrained" for task in TASKS))
 BASELINES = ("bag_of_tokens", "bag_of_windows")
 MIXERS = ("gau", "mega", "lru", "mamba", "retnet", "transformer_vq")
 
@@ -36,10 +38,28 @@ def change(baseline: str, ids: Tensor, other: Tensor) -> float:
     return float((first - second).abs().max() / first.std())
 
 
-def test_grids_compare_the_same_designs_on_both_tasks() -> None:
+def test_grids_compare_the_same_designs_on_all_tasks() -> None:
     for ending in ("", "-pretrained"):
-        plans = [[c.settings.design for c in read_grid(FOLDER / f"{task}{ending}.toml")] for task in FILES[:2]]
-        assert plans[0] == plans[1]
+        grids = [read_grid(FOLDER / f"{task}{ending}.toml") for task in TASKS]
+        designs = [[(cell.settings.design, cell.settings.model) for cell in cells] for cells in grids]
+        assert all(each == designs[0] for each in designs)
+
+
+@pytest.mark.parametrize("name", ["opinions", "namesakes", "shapes"])
+def test_rows_hold_the_examples_of_a_task(name: str) -> None:
+    settings = read_grid(FOLDER / f"{name}.toml")[0].settings
+    tokenizer = tokenizer_of(settings)
+    answers_of(settings, tokenizer, both=False).check()
+    assert answers_of(settings, tokenizer, both=True).batch(0, 2).asked.any()
+
+
+def test_gated_units_have_about_the_numbers_of_attention() -> None:
+    """The embeddings are counted out: what is compared is what layers learn."""
+    cells = {cell.name: cell.settings for cell in read_grid(FOLDER / "shapes.toml") if cell.seed == 0}
+    layers = {name: untrained(cells[name], byte_tokenizer()).model.layers for name in ("rope", "gau", "transformer_vq")}
+    numbers = {name: sum(parameter.numel() for parameter in each.parameters()) for name, each in layers.items()}
+    assert numbers["gau"] == pytest.approx(numbers["rope"], rel=0.1)
+    assert numbers["transformer_vq"] == pytest.approx(numbers["rope"], rel=0.2)
 
 
 def test_a_bag_of_tokens_has_no_order_and_attention_has() -> None:

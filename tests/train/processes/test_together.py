@@ -78,6 +78,13 @@ def jobs_of(folder: Path) -> dict[str, dict[str, Any]]:
     hidden = tables(folder, training={"objective": "masked"}, design={"plan": "alibi + bidirectional"})
     add("masked", 2, {**hidden, "parallel": {"context": 2}})
     add("tied", 2, tables(folder, model={"tie_word_embeddings": True}, parallel={"shards": 2}))
+    codebook = tables(
+        folder, design={"plan": "transformer_vq(codes=5, decay=0.7, beta=0.1)"}, training={"accumulate": 2}
+    )
+    add("codebook", 2, codebook)
+    add("codebook shards", 2, {**codebook, "parallel": {"shards": 2}})
+    mixers = tables(folder, design={"plan": "tile('AG', A=attention, G=gau)"}, training={"optimizer": "muon"})
+    add("muon mixers", 2, {**mixers, "parallel": {"shards": 2}})
     add("muon", 2, tables(folder, training={"optimizer": "muon"}))
     add("muon shards", 2, tables(folder, training={"optimizer": "muon"}, parallel={"shards": 2}))
     killed = tables(folder, training={"average": 0.9}, parallel={"shards": 2, "context": 2})
@@ -115,7 +122,7 @@ def alone(job: dict[str, Any], tmp_path: Path) -> Run:
 @pytest.mark.parametrize(
     "name",
     [*(f"drawn-{ranks}-{number}" for ranks in (2, 4) for number in range(5)), "sampled", "task", "filled in", "masked",
-     "tied"],
+     "tied", "codebook", "codebook shards"],
 )  # fmt: skip
 def test_losses_and_weights_are_those_of_one_process(jobs, name: str, tmp_path: Path) -> None:
     job = jobs[name]
@@ -135,7 +142,7 @@ def test_losses_and_weights_are_those_of_one_process(jobs, name: str, tmp_path: 
 
 def test_muon_makes_the_losses_of_one_process(jobs, tmp_path: Path) -> None:
     """Its iteration runs in bfloat16, which rounds to 4e-3: a gradient's last bit may move an update by as much."""
-    for name in ("muon", "muon shards"):
+    for name in ("muon", "muon shards", "muon mixers"):
         alone(jobs[name], tmp_path / name)
         found = known(Path(jobs[name]["folder"]), 2)
         assert found[0]["losses"] == pytest.approx(logged(tmp_path / name), rel=1e-3)
