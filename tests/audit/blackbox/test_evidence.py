@@ -190,15 +190,3 @@ def test_an_answer_that_comes_again_resembles_nothing_by_its_repetition() -> Non
         assert found.alike == (0,)
         fitting += found.fits
     assert fitting >= 95
-
-
-@pytest.mark.parametrize("times", [2, 5])
-def test_asking_a_part_again_changes_nothing_that_is_resembled(times: int) -> None:
-    predicted = hypotheses()
-    given = 0.9 * predicted[0] + 0.1 * predicted[1] + 0.05 * np.random.default_rng(3).normal(size=TOKENS)
-    again = np.concatenate([np.tile(np.flatnonzero(REQUEST == 0), times), np.flatnonzero(REQUEST > 0)])
-    request = np.concatenate([np.repeat(np.arange(times), TOKENS // 3), times + REQUEST[REQUEST > 0]])
-    once, more = weigh(given, predicted, REQUEST), weigh(given[again], predicted[:, again], request)
-    assert more.noise == pytest.approx(once.noise, rel=0.2)
-    assert more.resembling == pytest.approx(once.resembling, rel=0.05)
-    assert once.resembling > 0.5
