@@ -10,8 +10,6 @@ from settings import BROKEN, CORRECT, LLAMA_CPP, TRANSFORMERS, WRITING
 HERE = Path(__file__).parent
 RESULTS = HERE / "results" / "servers.jsonl"
 PAGES = (HERE.parents[1] / "docs" / "audit.md", HERE / "README.md")
-EARLIER = "llama.cpp in process"
-"""Records of the same settings by llama-cpp-python without a server."""
 BEGIN, END = "<!-- servers -->", "<!-- end -->"
 
 
@@ -55,7 +53,6 @@ def page(found: Sequence[dict[str, Any]]) -> str:
     for server, note, planned in (
         (LLAMA_CPP, ", over HTTP", (*BROKEN, *CORRECT)),
         (TRANSFORMERS, ", over HTTP, which gives no log-probabilities", WRITING),
-        (EARLIER, ", with 160 log-probabilities of the prompt", (*BROKEN, *CORRECT)),
     ):
         own = [record for record in found if record["key"].startswith(server)]
         broken = [record for record in own if record["truth"]]
