@@ -105,6 +105,24 @@ def test_near_ties_do_not_count_as_mistakes() -> None:
     assert found.alike == (found.ranking[0].index, found.ranking[1].index)
 
 
+def test_one_choice_that_is_no_tie_does_not_excuse_all_others() -> None:
+    """96 tokens that a server wrote, one of them odd: what chooses otherwise every fourth time is ruled out still."""
+    numbers = np.random.default_rng(5)
+    away = -2.0 * (numbers.random((2, 96)) < 0.25)
+    away[0] = 0.0
+    away[0, 40] = -0.6
+    found = weigh(np.zeros(96), away, np.repeat(np.arange(3), 32), chosen=True)
+    assert found.alike == (0,)
+    assert found.fits
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_a_few_near_ties_rule_nothing_out(seed: int) -> None:
+    numbers = np.random.default_rng(seed)
+    away = -0.05 * numbers.random((2, 96)) * (numbers.random((2, 96)) < 0.03)
+    assert len(weigh(np.zeros(96), away, np.repeat(np.arange(3), 32), chosen=True).alike) == 2
+
+
 def test_tokens_that_were_not_read_each_count() -> None:
     """A cut to 16 tokens more or less differs in those tokens only."""
     values = -np.abs(np.random.default_rng(3).normal(3, 2, 160))

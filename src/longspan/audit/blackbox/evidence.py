@@ -127,9 +127,11 @@ def weigh(
     off = _differences(given, predicted)
     sizes = np.abs(off)
     noise = FLOOR
+    # Most chosen tokens are the most likely ones, and say nothing of the noise: one that is not must not decide alone.
+    few = np.full(2 if chosen else 0, FLOOR)
     for _ in range(3):  # the scale depends on which is best, and that hardly on the scale
         best = int(_log_likelihood(off, noise).mean(1).argmax()) if noise > FLOOR else int(sizes.mean(1).argmin())
-        noise = max(FLOOR, 1.4826 * _median(sizes[best][sizes[best] > 0]))
+        noise = max(FLOOR, 1.4826 * _median(np.concatenate([few, sizes[best][sizes[best] > 0]])))
     likelihood = _log_likelihood(off, noise)
     best = int(likelihood.mean(1).argmax())
     ahead = likelihood[best] - likelihood

@@ -77,9 +77,11 @@ class Verdict:
         """Return the verdict, a sentence each."""
         if not self.fits:
             return [self._nothing_fits(), f"The nearest is: {self.considered[0].name}.", *self._limits()]
-        found = [f"{self._head()} It is ahead of the next by {self.ahead:.3g} nats per token."]
-        others = [name for name in self.alike if name != (self.asked if self.as_asked else self.alike[0])]
-        if others:
+        found = [self._head()]
+        first = self.asked if self.as_asked else self.alike[0]
+        if first == self.alike[0]:
+            found[0] += f" It is ahead of the next by {self.ahead:.3g} nats per token."
+        if others := [name for name in self.alike if name != first]:
             found.append(f"These texts cannot tell it apart from: {'; '.join(others)}.")
         if not self.chosen:
             found.append(f"Single tokens are {self.noise:.2g} nats off, over {self.tokens} tokens.")
@@ -91,8 +93,10 @@ class Verdict:
         return {**asdict(self), **derived, "verdict": self.sentences()}
 
     def _head(self) -> str:
-        if self.as_asked:
+        if self.as_asked and self.asked == self.alike[0]:
             return f"The server does what was asked: {self.asked}."
+        if self.as_asked:
+            return f"The server may do what was asked ({self.asked}). Its answers are nearer to: {self.alike[0]}."
         return f"The server does not do what was asked ({self.asked}). It does: {self.alike[0]}."
 
     def _limits(self) -> Iterator[str]:
