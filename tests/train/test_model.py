@@ -1,65 +1,62 @@
-"""Untrained models: `linear` in the table [model]."""
+"""Architectures that designs are trained on: those that need care, and those that are refused in one line."""
 
-import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
-from torch import nn
 
 from longspan.errors import LongspanError
-from longspan.pretrained.linear import StructuredLinear
+from longspan.measure.models.model import LoadedModel
 from longspan.pretrained.storing.save import load
 from longspan.train.run import Run
-from small_runs import settings
+from longspan.train.settings import settings_of
+from small_runs import MODEL, texts
 
-PLANS = ("rope", "kerple_log", "tile('MA', M=retnet, A=rope)")
+SIZES = {"hidden_size": 16, "intermediate_size": 24, "num_hidden_layers": 4, "num_attention_heads": 2}
+ARCHITECTURES: dict[str, dict[str, Any]] = {
+    "smollm3": {**SIZES, "num_key_value_heads": 1},  # one of four layers does not rotate
+    "gpt_neox": SIZES,  # a part of the channels rotates
+    "modernbert-decoder": {**SIZES, "local_attention": 8},  # no special token of its config may be None; two ropes
+}
+"""Fields by architecture."""
 
 
-@pytest.mark.parametrize("plan", PLANS)
-def test_monarch_projections_are_trained_killed_and_loaded_as_they_are(tmp_path: Path, plan: str) -> None:
-    wanted = settings(tmp_path, plan, model_linear="monarch", steps=40, batch=4, rate=2e-2)
-    dense = Run(settings(tmp_path, plan), tmp_path / "dense")
-    whole = Run(wanted, tmp_path / "whole")
-    assert whole.parameters < 0.9 * dense.parameters
-    steps = [step.loss for step in whole.train()]
-    assert sum(steps[-5:]) < 0.9 * sum(steps[:5])
-    killed = Run(wanted, tmp_path / "killed").train()
-    for _ in range(22):
-        next(killed)
-    killed.close()
-    again = Run(wanted, tmp_path / "killed")
-    for _ in again.train():
+def run(folder: Path, architecture: str, fields: dict[str, Any], plan: str = "kerple_log", **training: Any) -> Run:
+    given = {"length": 16, "steps": 2, "batch": 2, **training}
+    data = {"train": [str(texts(folder / "texts"))]}
+    tables = {"model": {"architecture": architecture, **fields}, "design": {"plan": plan}, "data": data}
+    return Run(settings_of({**tables, "training": given}), folder / "run")
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_an_architecture_is_trained_and_loads_back(tmp_path: Path, architecture: str) -> None:
+    made = run(tmp_path, architecture, ARCHITECTURES[architecture])
+    for _ in made.train():
         pass
     ids = torch.arange(1, 30)[None]
     with torch.no_grad():
-        logits = whole.model(input_ids=ids).logits
-        assert torch.equal(again.model(input_ids=ids).logits, logits)
-        loaded = load(tmp_path / "whole" / "model")
-        assert torch.equal(loaded(input_ids=ids).logits, logits)
-    said = json.loads((tmp_path / "whole" / "run.json").read_text())["settings"]["model"]
-    assert said["linear"] == "monarch"
-    assert any(isinstance(module, StructuredLinear) for module in loaded.modules())
-
-
-def test_all_projections_inside_the_layers_are_structured_and_the_head_is_not(tmp_path: Path) -> None:
-    model = Run(settings(tmp_path, "rope", model_linear="monarch(blocks=2)"), tmp_path / "run").model
-    assert not any(type(module) is nn.Linear for module in model.model.modules())
-    assert sum(isinstance(module, StructuredLinear) for module in model.model.modules()) == 2 * 7
-    assert type(model.lm_head) is nn.Linear
+        wanted = made.model(input_ids=ids).logits
+        assert torch.equal(load(tmp_path / "run" / "model")(input_ids=ids).logits, wanted)
 
 
 @pytest.mark.parametrize(
-    ("linear", "why"),
+    ("architecture", "why"),
     [
-        ("monarch(blocks=5)", "5 blocks do not divide a layer of 16 inputs"),
-        ("monarch(blocks=0)", "blocks must be at least 1, got 0"),
-        ("butterfly", "unknown projection beside dense 'butterfly'"),
-        (3, "model.linear must be str, got 3"),
+        ("modernbert", "no causal language model of 'modernbert'; an encoder is a causal architecture with a plan"),
+        ("t5", "no causal language model of 't5'"),
+        ("bert", "has no rotary position embedding"),
     ],
 )
-def test_what_cannot_be_a_projection_is_refused_before_the_first_step(tmp_path: Path, linear: str, why: str) -> None:
-    with pytest.raises(LongspanError, match=why.replace("(", r"\(")) as error:
-        Run(settings(tmp_path, "rope", model_linear=linear), tmp_path / "run")
-    assert "\n" not in str(error.value)
-    assert not (tmp_path / "run").exists()
+def test_an_architecture_that_cannot_be_trained_is_one_line(tmp_path: Path, architecture: str, why: str) -> None:
+    with pytest.raises(LongspanError, match=why) as found:
+        run(tmp_path, architecture, {})
+    assert "\n" not in str(found.value)
+
+
+def test_a_model_that_sees_later_tokens_is_not_measured_as_one_that_predicts_them(tmp_path: Path) -> None:
+    made = run(tmp_path, "llama", MODEL, "rope + bidirectional", objective="masked")
+    for _ in made.train():
+        pass
+    with pytest.raises(LongspanError, match="sees the tokens that it would have to predict"):
+        LoadedModel.load(str(tmp_path / "run" / "model"), "float32")

@@ -171,6 +171,13 @@ def has_design(model: nn.Module) -> bool:
     return present is not None and present.target.design is not None
 
 
+def sees_later_tokens(model: nn.Module) -> bool:
+    """Return whether a model was trained with a design whose tokens see those after them."""
+    present = attachment_of(model)
+    layers = () if present is None else present.plan.layers
+    return any(isinstance(layer, Scheme) and not layer.direction.causal for layer in layers)
+
+
 def _install_design(model: nn.Module, anatomy: Anatomy, target: Target, backend: str) -> None:
     assert target.design is not None
     work = divide(anatomy, target.design.attention(num_mixers(model) + len(anatomy.layers)))

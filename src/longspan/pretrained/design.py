@@ -91,13 +91,14 @@ def read_absolute(text: str) -> Absolute:
 def add_learned(anatomy: Anatomy, plan: Plan, absolute: Absolute | None, seed: int) -> None:
     """Register what a design learns: a scheme on its attention module, positions on the first layer."""
     generator = torch.Generator().manual_seed(seed)
+    rotating = next(layer.layout for layer in anatomy.layers if layer.layout is not None)  # the probe found one
     for index, layer in enumerate(anatomy.layers):
         scheme = plan.at(index, len(anatomy.layers))
         if isinstance(scheme, Mixer):
             put_mixer(anatomy, layer, index, scheme, generator)
             continue
-        assert layer.layout is not None
-        if weights := scheme.initial_weights(layer.num_heads, layer.layout.head_dim, generator):
+        layout = layer.layout or rotating  # a layer that does not rotate has heads as wide as those that do
+        if weights := scheme.initial_weights(layer.num_heads, layout.head_dim, generator):
             layer.module.add_module(LEARNED, Learned(weights))
     if absolute is not None:
         width = anatomy.base.config.get_text_config(decoder=True).hidden_size

@@ -1,15 +1,21 @@
 """From settings to an untrained model: an architecture of transformers with a design on it."""
 
+from contextlib import suppress
 from typing import Any
 
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedConfig
+from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING
 
 from longspan.errors import InputError, nearest
 from longspan.pretrained.attach import design
 from longspan.pretrained.storing.checkpoint import refusing
 from longspan.train.settings import Settings
 from longspan.train.tables import ModelTable
+
+END = "eos_token_id"
+SPECIAL = ("bos_token_id", END, "pad_token_id")
+"""Tokens that a config names; the tokenizer's own end of a text takes the place of those of the architecture."""
 
 FILLED = ("vocab_size", "max_position_embeddings")
 """Fields that the tokenizer and the length of training decide."""
@@ -36,14 +42,17 @@ def config_of(table: ModelTable, vocabulary: int, length: int, end: int | None) 
     for name in given:
         if name not in names:
             raise InputError(f"model.{name} is no field of {type(plain).__name__}{nearest(name, names)}")
-    special = {
-        name: end if name == "eos_token_id" else None for name in ("bos_token_id", "eos_token_id", "pad_token_id")
-    }
-    with refusing(f"the table [model] makes no config of {table.architecture}"):
-        return AutoConfig.for_model(
-            table.architecture,
-            **{**special, **given, "vocab_size": vocabulary, "max_position_embeddings": length},
+    if type(plain) not in MODEL_FOR_CAUSAL_LM_MAPPING:
+        raise InputError(
+            f"model.architecture: transformers has no causal language model of {table.architecture!r}; an encoder is a "
+            "causal architecture with a plan that is bidirectional, as in plan = 'rope + bidirectional' on 'llama'"
         )
+    sizes = {**given, "vocab_size": vocabulary, "max_position_embeddings": length}
+    bare = {name: end if name == END else None for name in SPECIAL}
+    with suppress(Exception):  # some architectures cannot be without a token that others can be without
+        return AutoConfig.for_model(table.architecture, **{**bare, **sizes})
+    with refusing(f"the table [model] makes no config of {table.architecture}"):
+        return AutoConfig.for_model(table.architecture, **{**dict.fromkeys(SPECIAL, end), **sizes})
 
 
 def untrained(settings: Settings, tokenizer: Any) -> Any:

@@ -5,12 +5,12 @@ from typing import Any
 
 import torch
 
-from longspan.errors import InputError
+from longspan.errors import InputError, RefusalError
 from longspan.measure.corpus.documents import opening
 from longspan.measure.hardware.device import AUTO, device_named, placed
 from longspan.measure.models.loading import SAMPLE, load, load_tokenizer
 from longspan.measure.reading.reader import Reader
-from longspan.pretrained.attach import detach, extend, has_design
+from longspan.pretrained.attach import detach, extend, has_design, sees_later_tokens
 
 PLAIN = "plain"
 """The name of the method that changes nothing."""
@@ -43,8 +43,13 @@ class LoadedModel:
 
         Errors: InputError and RefusalError where there is no such model or device, or they cannot be used.
         """
-        chosen = device_named(device)
-        return cls(load(name, dtype), load_tokenizer(name), chosen)
+        chosen, model = device_named(device), load(name, dtype)
+        if sees_later_tokens(model):
+            raise RefusalError(
+                f"{name} sees the tokens that it would have to predict, as encoders do: `longspan train` measures such "
+                "a model on hidden tokens and answers"
+            )
+        return cls(model, load_tokenizer(name), chosen)
 
     def attach(self, method: str) -> None:
         """Put a method on the model, in place of the one that is on it.
