@@ -10,6 +10,8 @@ from settings import BROKEN, CORRECT, LLAMA_CPP, TRANSFORMERS, WRITING
 HERE = Path(__file__).parent
 RESULTS = HERE / "results" / "servers.jsonl"
 PAGES = (HERE.parents[1] / "docs" / "audit.md", HERE / "README.md")
+SHOWN = 3
+"""Hypotheses that a cell names."""
 BEGIN, END = "<!-- servers -->", "<!-- end -->"
 
 
@@ -26,7 +28,8 @@ def said(record: dict[str, Any]) -> str:
     """What the audit says of a server, in a table's cell."""
     if not record["fits"]:
         return "nothing fits"
-    return " or ".join(record["alike"])
+    first, more = record["alike"][:SHOWN], len(record["alike"]) - SHOWN
+    return " or ".join([*first, *([f"{more} others"] if more > 0 else [])])
 
 
 def rows(found: Sequence[dict[str, Any]]) -> Iterator[str]:
