@@ -12,6 +12,7 @@ import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from longspan.catalogue import Method, methods
 from longspan.descriptions import Description, descriptions
@@ -115,7 +116,7 @@ PART = re.compile(r"<!-- (results|models) -->\n.*?<!-- end -->", re.DOTALL)
 
 def generated() -> dict[Path, str]:
     """Every generated file and what it must hold."""
-    paths = sorted(RESULTS.glob("*/summary.json"))
+    paths = sorted(RESULTS.glob("extend-*/summary.json"))
     summaries = {path.parent.name: Summary.of(json.loads(path.read_text())) for path in paths}
     shown = summaries[README_STUDY]
     results = _study(README_STUDY, shown, "docs/", ["position"])
@@ -128,7 +129,14 @@ def generated() -> dict[Path, str]:
         for kind in _figures(summary)
     }
     docs = ROOT / "docs"
-    pages = {"results.md": _results(summaries), "methods.md": _methods(), "measure.md": _measure()}
+    searches = {
+        path.parent.name: json.loads(path.read_text()) for path in sorted(RESULTS.glob("search-*/summary.json"))
+    }
+    pages = {
+        "results.md": _results(summaries) + _searches(searches),
+        "methods.md": _methods(),
+        "measure.md": _measure(),
+    }
     return {readme: text, **{docs / name: page for name, page in pages.items()}, **figures}
 
 
@@ -156,6 +164,54 @@ def _results(summaries: dict[str, Summary]) -> str:
         if summary.left_out:
             text += f"- Left out, to keep to the budget: {'; '.join(summary.left_out)}.\n"
     return text
+
+
+def _searches(searches: Mapping[str, Mapping[str, Any]]) -> str:
+    """Every committed search, whichever way it ended."""
+    if not searches:
+        return ""
+    text = "\n# What `longspan search` found\n\n[docs/search.md](search.md) says what is searched and who judges.\n"
+    return text + "".join(f"\n## {name}\n\n{_search(found)}" for name, found in searches.items())
+
+
+def _search(found: Mapping[str, Any]) -> str:
+    """Verdict, the documents of the search, and the judgement."""
+    setting, judged = found["setting"], found["judgement"]
+    ratings = sorted(found["known"], key=lambda rating: (rating["failed"] is not None, rating["cost"]))
+    lines = [
+        f"**{found['sentence']}** (`{setting['command']}`: {setting['model']}, trained on {setting['trained_length']} "
+        f"tokens; {found['trajectory']['candidates']} candidates; {setting['dtype']}, {setting['hardware']}, torch "
+        f"{setting['versions']['torch']})",
+        "",
+        f"| on the {len(setting['documents'])} documents of the search | loss − facts, nats | loss, nats | facts | "
+        "cost on short texts, nats |",
+        "| --- | --- | --- | --- | --- |",
+        _rating("**found**", found["found"]),
+        *(_rating(f"`{rating['method']}`", rating) for rating in ratings),
+        "",
+    ]
+    if judged["difference"] is not None:
+        facts = {name: 100 * judged["facts"][name] for name in ("value", "low", "high")}
+        lines += [
+            f"| found − `{found['rival']['method']}` on {len(judged['documents'])} unseen documents | difference |",
+            "| --- | --- |",
+            f"| loss − facts, nats | {_interval(judged['difference'], '+.3f')} |",
+            f"| loss, nats | {_interval(judged['loss'], '+.3f')} |",
+            f"| facts, points | {_interval(facts, '+.1f')} |",
+            "",
+        ]
+    return "\n".join([*lines, f"Found: `{found['found']['method']}`.", ""])
+
+
+def _rating(name: str, rating: Mapping[str, Any]) -> str:
+    if rating["failed"] is not None:
+        return f"| {name} | failed: {rating['failed']} | | | |"
+    numbers = f"{rating['loss'] - rating['facts']:.3f} | {rating['loss']:.3f} | {rating['facts']:.0%}"
+    return f"| {name} | {numbers} | {rating['price']:+.3f} |"
+
+
+def _interval(found: Mapping[str, float], form: str) -> str:
+    return "{} [{}, {}]".format(*(format(found[key], form) for key in ("value", "low", "high"))).replace("-", "−")
 
 
 def _study(name: str, summary: Summary, folder: str, figures: list[str]) -> str:

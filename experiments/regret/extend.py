@@ -22,13 +22,14 @@ from longspan.measure.corpus.documents import Document
 from longspan.measure.reading.feeding import tail_length
 from longspan.measure.statistics.racing import Race, Score
 from longspan.pretrained.storing.runtimes import runtime_flags
-from longspan.study.decision import Field, Scores, decide, plain_is_decided
+from longspan.study.decision import Field, Scores, decide, leader, plain_is_decided
 from longspan.study.planning.budget import plan_within
 from longspan.study.planning.cells import measurements
 from longspan.study.planning.division import RACE_DOCUMENTS
 from longspan.study.planning.plan import StudyPlan
 from longspan.study.planning.subject import Subject
 from longspan.study.race import entrants, finalists
+from longspan.study.summary import few_documents
 
 TOLERANCE = 0.02
 
@@ -82,14 +83,16 @@ class Extend:
             asked += measurements(plan.race_cells(number, [cell.candidate for cell in wanted]))
             for cell in wanted:
                 field.add(*cell, _score(table, cell.candidate, order[JUDGED + number]))
-        judged = [name for name in finalists(field, plan.finalists, plan.exportable) if name not in table.failed]
+        chosen = finalists(field, plan.finalists, plan.exportable, plan.reserved)
+        judged, few = [name for name in chosen if name not in table.failed], few_documents(len(plan.judge))
         found = _field(table, plan, judged, order)
-        if not plain_is_decided(found):
+        if not few and not plain_is_decided(found):
             plan = replace(plan, whole=plan.judge)
             found = _field(table, plan, judged, order)
         asked += measurements(plan.judgement_cells(judged))
         decision = decide(found)
-        return Choice(decision.winner or decision.advice, sum(map(self.pace.seconds, asked)))
+        method = leader(found) if few else decision.winner or decision.advice
+        return Choice(method, sum(map(self.pace.seconds, asked)))
 
     def _entrants(self, document: int) -> tuple[str, ...]:
         """The candidates as a shorter text orders them."""
@@ -130,8 +133,8 @@ def _field(table: Table, plan: StudyPlan, judged: Sequence[str], order: Sequence
         at = table.row(name), list(order[:count])
         return Scores(table.loss[at].tolist(), table.price[at].tolist(), table.facts[at].tolist())
 
-    whole = len(plan.whole)
-    methods = {name: scores(name, JUDGED if place < plan.finalists else whole) for place, name in enumerate(judged)}
-    plain = replace(scores(PLAIN, whole), short=[0.0] * JUDGED)
+    whole, count = len(plan.whole), len(plan.judge)
+    methods = {name: scores(name, count if place < plan.finalists else whole) for place, name in enumerate(judged)}
+    plain = replace(scores(PLAIN, whole), short=[0.0] * count)
     in_order = {name: methods[name] for name in table.candidates if name in methods}
-    return Field(in_order, plain, scores(TRUNCATION, JUDGED), plan.exportable, TOLERANCE)
+    return Field(in_order, plain, scores(TRUNCATION, count), plan.exportable, TOLERANCE)

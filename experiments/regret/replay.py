@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 from extend import Extend
-from rules import TOLERANCE, Choice, Plan, cells_within, cost, costs, of_2026, plan, racing, verdict
+from rules import JUDGED, TOLERANCE, Choice, Plan, cells_within, cost, costs, of_2026, plan, racing, verdict
 from table import TRUNCATION, Table, means, read, tables
 
 from longspan.study.planning.plan import StudyPlan
@@ -39,7 +39,8 @@ points of facts weigh as much as 0.02 nats) among those that cost at most 0.02 n
 
 Budgets are minutes on a machine where the plain model reads a whole document in {pace:g} seconds, as SmolLM2-135M reads
 12288 tokens on two cores; the processor seconds of the records are scaled to that. `missed` is the share of draws in
-which the choice loses more than 0.02 nats or more than 2 points of facts. Written by `{command}`.
+which the choice loses more than 0.02 nats or more than 2 points of facts. `judged` is on how many documents; below 8
+there is no verdict, and the choice is what `longspan extend` says is ahead so far. Written by `{command}`.
 
 | file | what it does |
 |---|---|
@@ -141,10 +142,13 @@ def _planned(name: str, extend: Extend, ours: StudyPlan, made: Plan, cells: floa
     if name == "longspan extend":
         parts = {
             key: getattr(ours, key)
-            for key in ("readings", "entry_length", "race_length", "finalists", "contexts", "lengths")
+            for key in ("readings", "entry_length", "race_length", "finalists", "reserved", "contexts", "lengths")
         }
-        return {"plan": {**parts, "whole": len(ours.whole)}, "planned": ours.seconds(extend.pace)}
-    return {"plan": vars(made), "planned": cost(made, extend.table)} if name == "rule of 2026" else {"cells": cells}
+        counts = {"whole": len(ours.whole), "judge": len(ours.judge)}
+        return {"plan": {**parts, **counts}, "planned": ours.seconds(extend.pace)}
+    if name == "rule of 2026":
+        return {"plan": {**vars(made), "judge": JUDGED}, "planned": cost(made, extend.table)}
+    return {"cells": cells}
 
 
 def page(found: dict[str, Any], command: str) -> str:
@@ -178,14 +182,16 @@ def _section(name: str, found: dict[str, Any]) -> list[str]:
 
 def _replayed(rows: Sequence[dict[str, Any]]) -> list[str]:
     lines = [
-        "| budget | rule | minutes used | loss, nats | facts, points | both, nats | 90 % of draws below | missed |",
-        "|---|---|---|---|---|---|---|---|",
+        "| budget | rule | judged | minutes used | loss, nats | facts, points | both, nats | 90 % of draws below "
+        "| missed |",
+        "|---|---|---|---|---|---|---|---|---|",
     ]
     for row in rows:
         each = row["against_costs"]
         budget = "none" if row["budget"] is None else f"{row['budget']:g}"
         lines.append(
-            f"| {budget} | {row['rule']} | {each['minutes']:.0f} | {each['loss']:+.3f} | {each['facts']:+.1f} | "
+            f"| {budget} | {row['rule']} | {row['plan']['judge'] if 'plan' in row else ''} | {each['minutes']:.0f} | "
+            f"{each['loss']:+.3f} | {each['facts']:+.1f} | "
             f"{each['together']:+.3f} | {each['together_90']:+.3f} | {each['missed']:.0%} |"
         )
     return lines if rows else []

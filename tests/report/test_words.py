@@ -224,6 +224,20 @@ def test_few_documents_give_no_verdict() -> None:
     assert shown(headline, found) == "No full verdict: 7 documents were judged, at least 8 are needed."
 
 
+@pytest.mark.parametrize(
+    ("leading", "words"),
+    [
+        ("rerope(window=256)", "So far rerope(window=256) is ahead, which may be chance."),
+        ("truncation", "So far nothing is ahead of truncation."),
+        ("plain", "So far nothing is ahead of the plain model."),
+    ],
+)
+def test_what_is_ahead_is_said_where_there_is_no_verdict(leading: str, words: str) -> None:
+    verdict = {"advice": "none", "obstacle": "1 document was judged, at least 8 are needed", "leading": leading}
+    found = new(compared(truncation=contrast(-0.3), plain=contrast(-0.3)), winner=None, **verdict)
+    assert shown(headline, found) == f"No full verdict: 1 document was judged, at least 8 are needed. {words}"
+
+
 def test_one_document_has_no_interval() -> None:
     alone = Estimate.of({"value": 0.5, "low": None, "high": None, "documents": 1})
     assert nats(alone) == "+0.500 [∞, ∞]"

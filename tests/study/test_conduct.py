@@ -17,7 +17,7 @@ from longspan.measure.corpus.documents import Document
 from longspan.measure.measurement import Measurement
 from longspan.measure.reading.loss import BINS
 from longspan.study.candidates import candidates
-from longspan.study.planning.budget import full_plan, plan_within
+from longspan.study.planning.budget import full_plan, plan_within, shortest_verdict
 from longspan.study.planning.cells import Cell
 from longspan.study.planning.plan import StudyPlan
 from longspan.study.planning.subject import Subject
@@ -123,9 +123,12 @@ def test_the_same_plan_gives_the_same_summary() -> None:
 
 def test_what_the_budget_cut_is_named() -> None:
     """Every candidate is judged, surely out, tied or undecided; none is forgotten."""
-    for minutes in (0.1, 0.5, 1.0, 2.0, 100.0):
+    for minutes in (0.1, 0.2, 0.5, 1.0, 2.0, 100.0):
         found = conducted(planned(minutes, PACE))
-        assert found.winner is not None
+        verdict = len(found.setting.documents) == 8
+        assert verdict == (minutes > 0.2)
+        assert (found.winner is not None) == verdict
+        assert (found.verdict.leading in METHODS) == (not verdict)
         judged = {row.method for row in found.methods}
         sure = {each.candidate for each in found.race.eliminated if each.reason != "budget"}
         behind = {row.method for row in found.race.rows} - set(found.tied)
@@ -134,7 +137,7 @@ def test_what_the_budget_cut_is_named() -> None:
 
 def test_the_plain_model_reads_all_documents_where_it_is_not_surely_behind(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(TRUE, "plain", (4.70, 0.87, 0.0))
-    plan = planned(0.5, PACE)
+    plan = shortest_verdict(full_plan(SUBJECT, METHODS, DOCUMENTS[8:], DOCUMENTS[:8], STOCK))
     assert len(plan.whole) == 3
     found = conducted(plan)
     plain = found.row("plain")
@@ -144,9 +147,11 @@ def test_the_plain_model_reads_all_documents_where_it_is_not_surely_behind(monke
     assert found.winner is None
 
 
-def test_the_best_for_stock_runtimes_is_always_judged() -> None:
-    for minutes in (0.1, 1.0, 2.0, 100.0):
-        found = conducted(planned(minutes, PACE))
+def test_the_best_for_stock_runtimes_is_judged_where_it_has_a_place() -> None:
+    for minutes in (1.0, 2.0, 100.0):
+        plan = planned(minutes, PACE)
+        assert plan.reserved
+        found = conducted(plan)
         assert found.verdict.exportable in STOCK
         row = found.row(found.verdict.exportable)
         assert row is not None

@@ -17,6 +17,7 @@ from longspan.study.decision import (
     best_exportable,
     contrast,
     decide,
+    leader,
     plain_is_decided,
 )
 
@@ -204,6 +205,28 @@ def test_the_best_exportable_is_affordable_whole_and_cheap() -> None:
     assert best_exportable(judged(rerope=scores(2.0))) is None
     methods["ntk"] = Scores(methods["ntk"].loss[:3], methods["ntk"].short[:3], methods["ntk"].beyond[:3])
     assert best_exportable(judged(exportable=names, **methods)) == "linear"
+
+
+def test_the_leader_has_the_lowest_mean_cost_of_those_that_cost_short_texts_little() -> None:
+    dear, rerope, ntk = scores(2.85, short=3.03), scores(2.9), scores(2.8, beyond=0.1)
+    assert leader(judged(yarn=dear, rerope=rerope, ntk=ntk)) == "rerope"
+    assert leader(judged(yarn=dear)) == "yarn"  # 0.15 nats ahead, and 0.1 for 0.01 nats too many
+    assert leader(judged(yarn=scores(2.85, short=3.036))) == "truncation"
+    assert leader(judged(yarn=dear, rerope=rerope, ntk=ntk, window=scores(2.89))) == "window"
+    assert leader(judged(ntk=scores(3.1))) == "truncation"
+    assert leader(judged(scores(2.8), rerope=scores(2.9))) == "plain"
+    assert leader(replace(judged(rerope=scores(5.1)), truncation=None)) == "plain"
+    assert leader(replace(judged(rerope=scores(4.9)), truncation=None)) == "rerope"
+
+
+@given(fields())
+def test_a_verdict_of_one_method_is_that_of_the_leader(field: Field) -> None:
+    """What is surely better than every baseline is ahead of them."""
+    found = decide(field)
+    if found.advice == "method" and len(field.methods) == 1:
+        assert leader(field) == found.winner
+    elif found.winner is None and found.advice == "plain":
+        assert leader(field) != "truncation"
 
 
 def test_a_contrast_compares_criterion_by_criterion() -> None:

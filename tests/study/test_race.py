@@ -87,17 +87,16 @@ def test_a_race_never_reads_more_than_its_budget(plan: StudyPlan) -> None:
     race = raced(plan, make)
     assert len(asked) == len(set(asked)) <= plan.readings
     assert len(entered) == len(set(entered)) == (len(plan.candidates) if plan.entry_length else 0)
-    assert len(race.entry) == (1 + len(entered) if entered else 0)
+    assert len(race.entry) == len(entered)
     assert race.entry_length == plan.entry_length
     assert summary.Race.of(json.loads(json.dumps(race.json())), 1) == race
     assert set(race.finalists) <= set(plan.candidates)
     if plan.races:
-        read = sum(len(row.costs) for row in race.rows if isinstance(row, RaceRow) and row.method != PLAIN)
+        read = sum(len(row.costs) for row in race.rows if isinstance(row, RaceRow))
         assert read == len(asked)
         assert len(measurements(plan.whole_race())) >= len(asked) + len(entered)
-        assert {each.candidate for each in race.eliminated if each.documents == 0} == (
-            set(plan.candidates) - {row.method for row in race.rows}
-        )
+        unread = {each.candidate for each in race.eliminated if each.documents == 0}
+        assert unread == (set(plan.candidates) - {row.method for row in race.rows} if plan.readings else set())
         assert len(race.documents) == max((len(row.costs) for row in race.rows if isinstance(row, RaceRow)), default=0)
 
 
@@ -135,8 +134,8 @@ SHORT = {name: 4.0 - i / 100 for i, name in enumerate(FOURTEEN)}
 
 def test_who_looks_best_on_the_shorter_text_races() -> None:
     race = raced(cut(), said(SHORT, {FOURTEEN[11]: 1.0}))
-    assert [row.method for row in race.entry] == [PLAIN, *reversed(FOURTEEN)]
-    assert {row.method for row in race.rows} == {PLAIN, *FOURTEEN[10:]}
+    assert [row.method for row in race.entry] == [*reversed(FOURTEEN)]
+    assert {row.method for row in race.rows} == {*FOURTEEN[10:]}
     assert race.finalists == (FOURTEEN[11],)
     assert {each.candidate for each in race.eliminated if each.documents == 0} == set(FOURTEEN[:10])
 
@@ -151,7 +150,7 @@ def test_the_first_text_is_the_end_of_the_race() -> None:
 def test_what_fails_on_the_shorter_text_does_not_race() -> None:
     race = raced(cut(), said(SHORT, {}, failing={FOURTEEN[13]}))
     assert race.entry[-1] == FailedRow(FOURTEEN[13], "NaN")
-    assert {row.method for row in race.rows} == {PLAIN, *FOURTEEN[9:13]}
+    assert {row.method for row in race.rows} == {*FOURTEEN[9:13]}
 
 
 def test_the_best_for_stock_runtimes_is_judged_even_if_it_did_not_race() -> None:
@@ -159,6 +158,17 @@ def test_the_best_for_stock_runtimes_is_judged_even_if_it_did_not_race() -> None
     assert race.finalists == (FOURTEEN[12], FOURTEEN[5])
     race = raced(cut({FOURTEEN[2], FOURTEEN[10]}), said(SHORT, {FOURTEEN[12]: 1.0}))
     assert race.finalists == (FOURTEEN[12], FOURTEEN[10])
+
+
+def test_without_a_race_who_looks_best_on_the_shorter_text_is_judged() -> None:
+    race = raced(replace(cut(), readings=0, finalists=2, reserved=0), said(SHORT, {}, failing={FOURTEEN[13]}))
+    assert race.finalists == (FOURTEEN[12], FOURTEEN[11])
+    assert race.rows == ()
+    assert race.documents == ()
+
+
+def test_no_place_is_kept_where_the_budget_has_none() -> None:
+    assert finalists(field(FOUR), 2, {"a", "dddd"}, 0) == ("ccc", "bb")
 
 
 def test_what_is_measured_next_is_said() -> None:

@@ -41,7 +41,7 @@ def headline(summary: Summary) -> str:
             assert summary.winner is not None
             return " ".join([f"Use {summary.name(summary.winner)} to read {length} tokens.", *trade(summary)])
         case "none":
-            return f"No full verdict: {summary.verdict.obstacle}."
+            return " ".join([f"No full verdict: {summary.verdict.obstacle}.", *_leading(summary)])
         case "plain" if within:
             return f"Nothing beats the plain model within its trained length of {trained} tokens: leave it as it is."
         case "plain":
@@ -49,6 +49,16 @@ def headline(summary: Summary) -> str:
         case "truncation":
             what = "is worth its cost on short texts" if _too_expensive(summary) else "beats truncation"
             return f"Nothing {what} here: keep the last {trained} tokens."
+
+
+def _leading(summary: Summary) -> list[str]:
+    """What looks best where too few documents were judged for a verdict."""
+    name = summary.verdict.leading
+    if name is None:
+        return []
+    if name in CALLED:
+        return [f"So far nothing is ahead of {CALLED[name]}."]
+    return [f"So far {summary.name(name)} is ahead, which may be chance."]
 
 
 def trade(summary: Summary) -> list[str]:
@@ -214,7 +224,8 @@ def _undecided(summary: Summary) -> list[str]:
     if not names:
         return []
     if (length := summary.race.entry_length) is not None:
-        return [f"Set aside after one text of {length} tokens, because the budget let only some race: {_and(names)}."]
+        what = "race" if summary.race.rows else "be judged"
+        return [f"Set aside after one text of {length} tokens, because the budget let only some {what}: {_and(names)}."]
     return [f"Not decided, because the budget left no time to read a text with them: {_and(names)}."]
 
 

@@ -16,10 +16,7 @@ from math import inf, sqrt
 from statistics import fmean, stdev
 from typing import Any
 
-from longspan.measure.statistics.racing import EXCHANGE, Score
-
-PENALTY = 10.0
-"""What a nat beyond the tolerance costs, nats."""
+from longspan.measure.statistics.racing import EXCHANGE, PENALTY, Score
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from math import exp, log, sqrt
 from statistics import fmean, stdev
 
 from longspan.measure.statistics.interval import Estimate, mean, paired
-from longspan.measure.statistics.racing import EXCHANGE
+from longspan.measure.statistics.racing import EXCHANGE, PENALTY
 from longspan.notation import parts
 from longspan.study.contrast import Contrast
 from longspan.study.verdict import Advice, ChosenBy, Tie
@@ -178,6 +178,22 @@ def best_exportable(judged: Field) -> str | None:
         return not judged.affordable(name), len(scores.loss) < judged.documents, difference(scores, plain).value
 
     return min(found, key=rank, default=None)
+
+
+def leader(judged: Field) -> str:
+    """Return the row of the lowest mean cost, where the documents are too few for a decision: a guess.
+
+    What a method costs on short texts beyond the tolerance counts `PENALTY` times. It does not disqualify: on one
+    document, half of the methods that cost about as much as the tolerance are beyond it.
+    """
+    ahead = judged.truncation is None or difference(judged.plain, judged.truncation).value < 0
+    best, lead = "plain" if ahead else "truncation", 0.0
+    for name, scores in judged.methods.items():
+        excess = _paired(scores.short, judged.plain.short).value - judged.tolerance
+        gap = max(difference(scores, base).value for base in judged.baselines) + PENALTY * max(0.0, excess)
+        if gap < lead:
+            best, lead = name, gap
+    return best
 
 
 def difference(method: Scores, other: Scores) -> Estimate:

@@ -12,7 +12,7 @@ from longspan.measure.models.model import PLAIN
 from longspan.measure.reading.loss import BINS
 from longspan.measure.statistics.interval import Estimate, mean, paired, share
 from longspan.study.contrast import Contrast, assess
-from longspan.study.decision import Decision, Field, Scores, best_exportable, contrast, decide
+from longspan.study.decision import Decision, Field, Scores, best_exportable, contrast, decide, leader
 from longspan.study.doubts import Doubts, doubts
 from longspan.study.planning.cells import TRUNCATION, Quantity
 from longspan.study.planning.plan import StudyPlan
@@ -82,6 +82,7 @@ def summarize(plan: StudyPlan, race: Race, results: Results, setting: Setting, v
             ties,
             _undecided(race),
             _exportable(field, decision) if field else None,
+            leader(field) if field and few_documents(len(plan.judge)) else None,
         ),
         doubted.warnings,
     )
@@ -97,10 +98,12 @@ def _doubts(plan: StudyPlan, field: Field | None, vocabulary: int) -> Doubts:
 
 
 def _undecided(race: Race) -> tuple[str, ...]:
-    """Candidates that the budget did not let race, but for those that failed on the shorter text."""
-    failed = {row.method for row in race.entry if isinstance(row, FailedRow)}
-    cut = (each.candidate for each in race.eliminated if each.reason == "budget" and each.documents == 0)
-    return tuple(name for name in cut if name not in failed)
+    """Candidates that the budget did not let race, but for those that are judged or failed on the shorter text."""
+    known = {*race.finalists, *(row.method for row in race.entry if isinstance(row, FailedRow))}
+    raced = {row.method for row in race.rows}
+    cut = [each.candidate for each in race.eliminated if each.reason == "budget" and each.documents == 0]
+    cut += [row.method for row in race.entry if row.method not in raced]
+    return tuple(name for name in dict.fromkeys(cut) if name not in known)
 
 
 def _exportable(field: Field, decision: Decision) -> str | None:

@@ -62,12 +62,12 @@ class Heats:
     def _read(
         results: Results, length: int, columns: dict[str, Column], field: racing.Race, cells: Sequence[racing.Cell]
     ) -> None:
-        column = {row: results.column(row, Quantity.WHOLE, length) for row in (PLAIN, *_names(cells))}
-        plain = column[PLAIN][0]
-        for row, (outcome,) in column.items():
+        (plain,) = next(iter(results.columns(PLAIN, Quantity.SHORT).values()))
+        columns.setdefault(PLAIN, []).append(plain)
+        for row in _names(cells):
+            (outcome,) = results.column(row, Quantity.WHOLE, length)
             columns.setdefault(row, []).append(outcome)
-            if row != PLAIN:
-                field.add(row, cells[0].document, _score(outcome, plain))
+            field.add(row, cells[0].document, _score(outcome, plain))
 
     def summary(self) -> Race:
         """Return how the race ended."""
@@ -75,25 +75,22 @@ class Heats:
         if self.field is None:
             return Race((), plan.race_length, (), plan.candidates)
         documents = tuple(plan.race[int(number)].name for number in dict.fromkeys(c.document for c in self._used()))
-        places = finalists(self.field, plan.finalists, plan.exportable)
-        standing = [name for name in (*self.field.standing, PLAIN) if name in self._columns]
-        rows = [_row(name, self._columns) for name in standing]
-        plain = rows.pop()
-        failed = [_row(name, self._columns) for name in self._columns if name not in standing]
-        entry = [_row(name, self._entered) for name in (PLAIN, *entrants(self._entry))] if self._entry else []
-        return Race(
-            documents,
-            plan.race_length,
-            (*rows, plain, *failed),
-            places,
-            self.field.eliminated,
-            tuple(entry),
-            plan.entry_length,
-        )
+        places = finalists(self.field, plan.finalists, plan.exportable, plan.reserved)
+        entry = _rows(entrants(self._entry), self._entered) if self._entry else ()
+        rows = _rows(self.field.standing, self._columns)
+        return Race(documents, plan.race_length, rows, places, self.field.eliminated, entry, plan.entry_length)
 
     def _used(self) -> tuple[racing.Cell, ...]:
         assert self.field is not None
         return self.field.ranking.used
+
+
+def _rows(standing: Sequence[str], columns: Mapping[str, Column]) -> tuple[RaceRow | FailedRow, ...]:
+    """The rows of everybody that was read, those that failed last."""
+    rows = [_row(name, columns) for name in dict.fromkeys((*standing, *columns)) if name in columns and name != PLAIN]
+    if any(outcome.failure for outcome in columns.get(PLAIN, ())):
+        rows.append(_row(PLAIN, columns))
+    return tuple(rows)
 
 
 def _row(method: str, columns: Mapping[str, Column]) -> RaceRow | FailedRow:
@@ -122,18 +119,22 @@ def entrants(entry: racing.Race) -> tuple[str, ...]:
     return tuple(dict.fromkeys((*entry.standing, *entry.candidates)))
 
 
-def finalists(field: racing.Race, count: int, exportable: Collection[str]) -> tuple[str, ...]:
+def finalists(field: racing.Race, count: int, exportable: Collection[str], reserved: int = 1) -> tuple[str, ...]:
     """Return who is judged: the first `count` that may be the best, and the best that stock runtimes express.
 
-    Where all candidates are too expensive on short texts, or fail, the most promising one is judged to show it.
+    Where all candidates are too expensive on short texts, or fail, the most promising one is judged to show it. Where
+    nobody raced, the order of the candidates decides.
+
+    Arguments:
+        reserved: how many places are kept for methods that stock runtimes express.
     """
     left = {each.candidate for each in field.eliminated if each.reason in ("worse", "price")}
     failed = {each.candidate for each in field.eliminated if each.reason == "failed"}
     promising = [name for name in field.standing if name not in left] or list(field.standing[:1])
-    chosen = promising[:count] or list(field.candidates[:1])
+    chosen = promising[:count] or list(field.candidates[: 1 if field.ranking.used else count])
     others = [name for name in field.candidates if name not in failed]  # did not race, the most promising first
-    reserved = [name for name in (*field.standing, *others) if name in exportable][:1]
-    return tuple(chosen if any(name in exportable for name in chosen) else [*chosen, *reserved])
+    stock = [name for name in (*field.standing, *others) if name in exportable][:reserved]
+    return tuple(chosen if any(name in exportable for name in chosen) else [*chosen, *stock])
 
 
 def _score(outcome: Outcome, plain: Outcome) -> racing.Score | None:

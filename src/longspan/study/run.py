@@ -7,6 +7,7 @@ import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from math import ceil
 from typing import Any
 
 from longspan.errors import InputError, LongspanError
@@ -29,7 +30,7 @@ from longspan.pretrained.storing.runtimes import runtime_flags
 from longspan.study.candidates import candidates, named, recipes
 from longspan.study.decision import plain_is_decided
 from longspan.study.judgement import field_of, summarize
-from longspan.study.planning.budget import plan_within
+from longspan.study.planning.budget import OVERRUN, full_plan, plan_within, shortest_verdict
 from longspan.study.planning.cells import Cell, measurements
 from longspan.study.planning.division import Division, divide, wanted
 from longspan.study.planning.plan import FINALISTS, StudyPlan
@@ -39,7 +40,7 @@ from longspan.study.request import Request
 from longspan.study.results import Results
 from longspan.study.storing.folder import StudyFolder
 from longspan.study.storing.model import write_model
-from longspan.study.summary import Setting, Summary
+from longspan.study.summary import Setting, Summary, few_documents
 
 DROPPED_SHOWN = 10
 """How many dropped texts are named one by one."""
@@ -87,7 +88,7 @@ def _run(request: Request, observer: Observer, page: Callable[[Summary], str]) -
         study = _Study(subject, workers, folder, observer)
         pace = study.pace(division.judge[0]).shared(workers.count)
         plan = _plan(request, subject, methods, division, pace, observer, exportable)
-        setting = _setting(request, subject, texts, division)
+        setting = _setting(request, subject, texts, plan, division.files)
         summary = conduct(plan, setting, model.reader.vocabulary, partial(study.results, pace=pace), observer)
         summary = replace(summary, names=names)
         chosen = summary.winner or (_best_named(summary) if request.methods else None)
@@ -133,7 +134,7 @@ def conduct(
     race = heats.summary()
     found = results("judgement", plan.judgement_cells(race.finalists))
     field = field_of(plan, race, found, setting.tolerance)
-    if field is not None and not plain_is_decided(field):
+    if field is not None and not few_documents(len(plan.judge)) and not plain_is_decided(field):
         observer.say(
             f"the plain model is not surely behind after {len(plan.whole)} documents: it reads all {len(plan.judge)}"
         )
@@ -227,27 +228,38 @@ def _plan(
     exportable: frozenset[str],
 ) -> StudyPlan:
     """What the budget allows."""
-    plan = plan_within(60 * request.budget, pace, subject, methods, division.race, division.judge, exportable)
+    asked = subject, methods, division.race, division.judge, exportable
+    plan, full = plan_within(60 * request.budget, pace, *asked), full_plan(*asked)
     minutes = plan.seconds(pace) / 60
+    observer.say(f"planned, about {_minutes(minutes)}: {plan.outline}")
     if plan.left_out:
         observer.say(f"left out, to keep to --budget {request.budget:g}: {'; '.join(plan.left_out)}")
     if minutes > request.budget:
+        one = pace.seconds(subject.ask(Reading, division.judge[0]))
         observer.say(
-            f"the shortest plan for {request.docs} documents takes about {minutes:.0f} minutes, more than --budget"
+            f"that is more than --budget {request.budget:g}: to read {subject.length} tokens once takes about "
+            f"{one:.2g} seconds, and no study is shorter"
         )
+    if len(plan.judge) < len(full.judge):
+        least = shortest_verdict(full).seconds(pace) / 60
+        observer.say(f"a verdict takes about {_minutes(least)}: give --budget {ceil(least / OVERRUN):g} or more")
     return plan
 
 
-def _setting(request: Request, subject: Subject, texts: Library, division: Division) -> Setting:
+def _minutes(minutes: float) -> str:
+    return "1 minute" if round(minutes) == 1 else f"{minutes:.0f} minutes" if minutes > 1 else f"{60 * minutes:.0f} s"
+
+
+def _setting(request: Request, subject: Subject, texts: Library, plan: StudyPlan, files: int) -> Setting:
     return Setting.of_this_machine(
         request,
         subject,
-        division.judge,
+        plan.judge,
         length=subject.length,
         tail=subject.tail,
         contexts=tuple(subject.contexts()),
         dropped=texts.dropped,
-        files=division.files,
+        files=files,
         seed=subject.seed,
         tolerance=request.tolerance,
     )

@@ -49,6 +49,7 @@ class Verdict:
         ties: what cannot be told apart from the winner, the lowest difference first.
         undecided: candidates that the budget did not let race; they have read a shorter text, or none.
         exportable: the best of the judged methods that stock runtimes express; None where none of them is.
+        leading: the row of the lowest mean cost where too few documents were judged for a verdict: a guess.
     """
 
     advice: Advice
@@ -57,6 +58,7 @@ class Verdict:
     ties: tuple[Tie, ...] = ()
     undecided: tuple[str, ...] = ()
     exportable: str | None = None
+    leading: str | None = None
 
     def json(self) -> dict[str, Any]:
         """Return it as JSON."""
@@ -67,6 +69,7 @@ class Verdict:
             "ties": [tie.json() for tie in self.ties],
             "undecided": list(self.undecided),
             "exportable": self.exportable,
+            "leading": self.leading,
         }
 
     @classmethod
@@ -79,4 +82,5 @@ class Verdict:
             tuple(map(Tie.of, found["ties"])),
             tuple(found["undecided"]),
             found["exportable"],
+            found.get("leading"),
         )

@@ -13,7 +13,15 @@ from longspan.measure.kinds.retrieval import Retrieval
 from longspan.measure.kinds.short import Short
 from longspan.measure.kinds.truncation import Truncation
 from longspan.measure.measurement import Measurement
-from longspan.study.planning.budget import FEWEST_CANDIDATES, FEWEST_WHOLE, RESERVE, full_plan, plan_within
+from longspan.study.planning.budget import (
+    FEWEST_CANDIDATES,
+    FEWEST_WHOLE,
+    OVERRUN,
+    RESERVE,
+    full_plan,
+    plan_within,
+    shortest_verdict,
+)
 from longspan.study.planning.cells import measurements
 from longspan.study.planning.plan import StudyPlan
 from longspan.study.planning.subject import Subject
@@ -38,8 +46,8 @@ def judgement(plan: StudyPlan, finalists: int) -> list[Measurement]:
 
 
 def least() -> StudyPlan:
-    """What a second allows."""
-    return plan_within(1.0, PACE, SUBJECT, METHODS, DOCUMENTS[:3], DOCUMENTS[3:])
+    """The shortest study with a verdict."""
+    return shortest_verdict(full_plan(SUBJECT, METHODS, DOCUMENTS[:3], DOCUMENTS[3:]))
 
 
 def test_without_a_limit_everything_is_measured() -> None:
@@ -93,17 +101,54 @@ def test_nothing_is_measured_twice(share: float) -> None:
     assert len(set(keys)) == len(keys)
 
 
-def test_a_verdict_is_always_possible() -> None:
-    """However small the budget: the judged documents, the trained and the wanted length, and a race stay."""
+def test_what_a_verdict_needs() -> None:
+    """The judged documents, the wanted length, and a race stay; the plain model's beginning is the base of a price."""
     found = least()
     assert found.candidates == METHODS
     assert found.readings == FEWEST_CANDIDATES
-    assert [asked.length for asked in race(found)] == [1024] * (1 + len(METHODS)) + [2304] * (1 + FEWEST_CANDIDATES)
+    lengths = [1024] * (1 + len(METHODS)) + [2304] * (1 + FEWEST_CANDIDATES)
+    assert [asked.length for asked in race(found)] == lengths
+    assert [asked.length for asked in race(found) if isinstance(asked, Short)] == [1024, 2304]
     assert found.finalists == 1
     assert len(judgement(found, 1)) < len(judgement(found, 2))
     assert found.judge == DOCUMENTS[3:]
     assert found.contexts == (4096,)
     assert found.lengths == (4096,)
+
+
+@pytest.mark.parametrize("length", [400, 700, 4096])
+def test_a_budget_is_kept_or_nothing_shorter_exists(length: int) -> None:
+    """At most `OVERRUN` times the budget, from the time of the shortest study on; fewer documents, less time."""
+    subject = replace(SUBJECT, length=length)
+    asked = subject, METHODS, DOCUMENTS[:3], DOCUMENTS[3:], frozenset(METHODS[9:])
+    shortest, verdict = plan_within(1e-9, PACE, *asked), shortest_verdict(full_plan(*asked)).seconds(PACE)
+    assert len(shortest.judge) == 1
+    assert shortest.reserved == 0
+    least = shortest.seconds(PACE)
+    assert least < verdict / 1.5
+    counts = []
+    for share in (1 / OVERRUN, 1.2, 1.5, 3.0):
+        found = plan_within(share * least, PACE, *asked)
+        assert found.seconds(PACE) <= max(OVERRUN * share, 1.0) * least + 1e-6
+        assert (len(found.judge) == 8) == (verdict <= OVERRUN * share * least)
+        assert any("no full verdict" in words for words in found.left_out) == (len(found.judge) < 8)
+        counts.append(len(found.judge))
+    assert counts == sorted(counts)
+    assert plan_within(verdict / OVERRUN + 1e-6, PACE, *asked).judge == DOCUMENTS[3:]
+
+
+def test_the_shortest_study_reads_a_text_with_all_and_a_document_with_two() -> None:
+    """Reading one document with two methods that look best misses less than with one (experiments/regret)."""
+    found = plan_within(1.0, PACE, SUBJECT, METHODS, DOCUMENTS[:3], DOCUMENTS[3:], frozenset(METHODS[5:]))
+    assert [(asked.length, asked.method) for asked in race(found)] == [(1024, each) for each in ("plain", *METHODS)]
+    asked = judgement(found, found.finalists)
+    assert [(each.kind, each.method) for each in asked] == [
+        ("truncation", "plain"), ("reading", "plain"), ("reading", METHODS[0]), ("reading", METHODS[1]),
+    ]  # fmt: skip
+    assert {each.document for each in asked} == {DOCUMENTS[3]}
+    assert found.outline == (
+        "all 12 candidates on one text of 1024 tokens, then the best 2 on 1 document of 4096 tokens"
+    )
 
 
 @given(plans())
@@ -118,13 +163,14 @@ def test_every_candidate_reads_a_text_whatever_the_budget(plan: StudyPlan) -> No
         own = plan.subject
         assert 2 * own.trained_length == plan.entry_length <= own.length / 2 < plan.race_length
         assert sum(each.length == plan.entry_length for each in asked) == 1 + len(plan.candidates)
-        assert FEWEST_CANDIDATES <= plan.readings < len(plan.candidates)
+        assert (plan.readings or FEWEST_CANDIDATES) >= FEWEST_CANDIDATES
+        assert plan.readings < len(plan.candidates)
 
 
-@pytest.mark.parametrize(("length", "readings"), [(1024, 12), (2047, 12), (2048, 4), (4096, 4)])
+@pytest.mark.parametrize(("length", "readings"), [(1024, 12), (2047, 12), (2048, 3), (4096, 3)])
 def test_where_no_text_is_much_shorter_all_race(length: int, readings: int) -> None:
     subject = replace(SUBJECT, length=length)
-    found = plan_within(1.0, PACE, subject, METHODS, DOCUMENTS[:3], DOCUMENTS[3:])
+    found = shortest_verdict(full_plan(subject, METHODS, DOCUMENTS[:3], DOCUMENTS[3:]))
     assert (found.readings, found.entry_length is None) == (readings, readings == len(METHODS))
 
 

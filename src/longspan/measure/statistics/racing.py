@@ -36,6 +36,9 @@ EXCHANGE = 1.0
 TOLERANCE = 0.02
 """Nats that a method may cost on short texts."""
 
+PENALTY = 10.0
+"""What a nat of price beyond the tolerance costs where few documents leave open whether it is beyond it, nats."""
+
 Reason = Literal["worse", "price", "failed", "budget"]
 
 

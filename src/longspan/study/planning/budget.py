@@ -10,8 +10,11 @@ from longspan.measure.corpus.documents import Document
 from longspan.study.planning.plan import StudyPlan, entry_length
 from longspan.study.planning.subject import Subject
 
-FEWEST_CANDIDATES = 4
+FEWEST_CANDIDATES = 3
 """How many candidates race where a shorter text decides which, at the very least; where there is none, all of them."""
+
+FEWEST_FINALISTS = 2
+"""How many are judged without a race, on fewer documents than a verdict needs (experiments/regret)."""
 
 ROUNDS = 3
 """How many documents' worth of readings a race keeps while the judgement is still whole."""
@@ -21,6 +24,9 @@ FEWEST_WHOLE = 3
 
 RESERVE = 0.1
 """Share of a budget that nothing is planned for: methods take up to a tenth longer than the plain model."""
+
+OVERRUN = 1.2
+"""How many times the budget a study may take that judges all documents; beyond that it judges fewer."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +53,10 @@ def plan_within(
     judge: Sequence[Document],
     exportable: AbstractSet[str] = frozenset(),
 ) -> StudyPlan:
-    """Return the fullest plan that takes at most so many seconds at this pace, or else the leanest one."""
+    """Return the fullest plan that takes at most so many seconds at this pace.
+
+    Where no plan with a verdict comes near to that, it is one that judges fewer documents, and if need be the shortest.
+    """
     full = full_plan(subject, candidates, race, judge, exportable)
     possible = _omissions(full)
 
@@ -59,7 +68,25 @@ def plan_within(
         for omission in reversed(made):
             others = [other for other in made if other is not omission]
             made = others if fits(others) else made
+    elif (brief := _brief(full, possible)) and _without(full, made).seconds(pace) > OVERRUN * seconds:
+        made = next((omissions for omissions in brief if fits(omissions)), brief[-1])
     return _without(full, made)
+
+
+def _brief(full: StudyPlan, possible: Sequence[Omission]) -> list[list[Omission]]:
+    """Studies without a race that judge fewer documents, the fewest last."""
+    found = []
+    for count in range(len(full.judge) - 1, 0, -1):
+        judge = full.judge[:count]
+        words = f"all but {count} of the {len(full.judge)} documents to judge on, so that there is no full verdict"
+        whole = judge if full.subject.within else judge[:FEWEST_WHOLE]
+        made = [*possible, Omission("judge", judge, words), Omission("whole", whole, "")]
+        made += [Omission("reserved", 0, "")]
+        if full.races:
+            made += [Omission("finalists", FEWEST_FINALISTS, "")]
+            made += [Omission("readings", 0, "")] if entry_length(full.subject) else []
+        found.append(made)
+    return found
 
 
 def full_plan(
@@ -74,6 +101,11 @@ def full_plan(
         subject, tuple(candidates), tuple(race), tuple(judge), len(candidates) * len(race), subject.length,
         tuple(judge), tuple(subject.contexts()), tuple(subject.lengths()), exportable=exportable,
     )  # fmt: skip
+
+
+def shortest_verdict(full: StudyPlan) -> StudyPlan:
+    """Return the leanest plan that judges as many documents as the full one."""
+    return _without(full, _omissions(full))
 
 
 def _without(full: StudyPlan, omissions: Sequence[Omission]) -> StudyPlan:
@@ -95,6 +127,9 @@ def _omissions(full: StudyPlan) -> list[Omission]:
     finalists = [Omission("finalists", 2, ""), *map(readings, range(2 * count - 1, count - 1, -1))]
     fewest = FEWEST_CANDIDATES if entry_length(full.subject) else count
     fewer = [Omission("finalists", 1, ""), *map(readings, range(count - 1, fewest - 1, -1))]
+    fewer += [Omission("reserved", 0, "the place of the best method that stock runtimes express")][
+        : len(full.exportable)
+    ]
     shorter = [Omission("race_length", between, f"what lies beyond {between} tokens in the race")]
     if full.subject.within:
         contexts = Omission("contexts", (length,), f"the context of {length // 2} tokens")
@@ -116,6 +151,6 @@ def _omissions(full: StudyPlan) -> list[Omission]:
         omission
         for omission in found
         if omission.value != getattr(full, omission.part)
-        if omission.part not in ("readings", "finalists")
+        if omission.part not in ("readings", "finalists", "reserved")
         or (full.races and omission.value < getattr(full, omission.part))
     ]

@@ -43,7 +43,8 @@ class StudyPlan:
             method reads these too.
         contexts, lengths: of the judgement: contexts of the loss, lengths of texts with facts; both end with N.
         finalists: how many methods of the race are judged.
-        exportable: methods that stock runtimes express; the best of them has a reserved place among the judged.
+        reserved: how many places among the judged are kept for the best method that stock runtimes express, 0 or 1.
+        exportable: methods that stock runtimes express.
         left_out: in plain words, what the budget does not allow.
     """
 
@@ -57,6 +58,7 @@ class StudyPlan:
     contexts: tuple[int, ...]
     lengths: tuple[int, ...]
     finalists: int = FINALISTS
+    reserved: int = 1
     exportable: AbstractSet[str] = frozenset()
     left_out: tuple[str, ...] = ()
 
@@ -75,6 +77,20 @@ class StudyPlan:
         """Rows that need no method; within the trained length nothing has to be cut."""
         return (PLAIN,) if self.subject.within else (TRUNCATION, PLAIN)
 
+    @property
+    def outline(self) -> str:
+        """Who reads what, in a few words."""
+        judged = f"{len(self.judge)} document{'' if len(self.judge) == 1 else 's'} of {self.subject.length} tokens"
+        count = len(self.candidates)
+        if not self.races:
+            return f"{count} method{'' if count == 1 else 's'} on {judged}"
+        entry = self.entry_length
+        raced = f"all {count} candidates in a race of {self.readings} readings at most"
+        if entry is not None:
+            raced = f"all {count} candidates on one text of {entry} tokens"
+            raced += f", {self.readings} of them in a race" if self.readings else ""
+        return f"{raced}, then the best {'one' if self.finalists == 1 else self.finalists} on {judged}"
+
     def field(self, tolerance: float, candidates: Sequence[str] = ()) -> Race:
         """Return the race of the candidates before anything was read; its documents are numbers of `race`.
 
@@ -85,7 +101,7 @@ class StudyPlan:
         return Race(candidates or self.candidates, documents, self.readings, tolerance=tolerance)
 
     def race_cells(self, number: int, methods: Iterable[str]) -> list[Cell]:
-        """Return the cells of one document of the race: it is read once by the plain model and by each method."""
+        """Return the cells of one document of the race: each method reads it once, the plain model its beginning."""
         return self._read(self.race[number], self.race_length, methods)
 
     def entry_cells(self) -> list[Cell]:
@@ -95,7 +111,8 @@ class StudyPlan:
 
     def _read(self, document: Document, length: int, methods: Iterable[str]) -> list[Cell]:
         subject = replace(self.subject, length=length)
-        return [cell for method in (PLAIN, *methods) for cell in race_cells(subject, method, document)]
+        price = short_cell(subject, PLAIN, document, Short)
+        return [price, *(cell for method in methods for cell in race_cells(subject, method, document))]
 
     def whole_race(self) -> list[Cell]:
         """Return the cells of a race that no candidate leaves before the budget makes it, the shorter text's with them.
@@ -134,7 +151,7 @@ class StudyPlan:
     def seconds(self, pace: Pace) -> float:
         """Return what it will take at most; whichever methods are judged take the same."""
         finalists = self.candidates[: self.finalists]
-        reserved = [name for name in self.candidates[self.finalists :] if name in self.exportable][:1]
+        reserved = [name for name in self.candidates[self.finalists :] if name in self.exportable][: self.reserved]
         cells = (self.whole_race(), self.judgement_cells([*finalists, *reserved]))
         return sum(map(pace.seconds, (asked for each in cells for asked in measurements(each))))
 
