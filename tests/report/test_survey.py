@@ -1,11 +1,13 @@
 """The short text of `longspan measure` says what was measured, and marks what was not."""
 
 from dataclasses import replace
+from pathlib import Path
 from xml.etree import ElementTree
 
 from hypothesis import given
 from hypothesis import strategies as st
 
+import longspan
 from longspan.measure.statistics.effective import Threshold, certify
 from longspan.measure.statistics.interval import Estimate, mean
 from longspan.report.figures.length import several_lengths
@@ -36,6 +38,7 @@ PLAIN = TaskRow(
     {"question_alone": mean([0.25, 0.0]), "shuffled": mean([0.0, 0.0])},
     CERTIFICATE,
     None,
+    0.25,
 )
 FAILED = TaskRow("niah_single_1", "ntk(factor=16.0)", {}, {}, {}, None, "the model returned NaN")
 BEGUN = TaskRow("vt", "plain", {512: mean([0.5])}, {}, {}, None, None)
@@ -43,19 +46,26 @@ LOSS = NumberRow("last_k", "plain", "nats", {512: Estimate(3.25, 3.0, 3.5, 8), 1
 SURVEY = Survey(SETTING, (PLAIN, FAILED, BEGUN), (LOSS, replace(LOSS, method="yarn", values={}, failed="NaN")))
 
 
+def first_line(path: str) -> str:
+    """What a file says that it is."""
+    return (Path(longspan.__file__).parent / path).read_text(encoding="utf-8").splitlines()[0].strip('"')
+
+
 def test_the_whole_text() -> None:
     """Whatever the width of its columns, which `aligned` makes."""
     assert [" ".join(line.split()) for line in share_text(SURVEY).splitlines()] == [
         "bundled, trained on 512 tokens, float32",
         "",
-        "score (documents) 512 1024",
-        "niah_single_1, plain 1.00 (40) 0.00 (40)",
+        "score, 0 to 1 (documents) 512 1024 guessing",
+        "niah_single_1, plain 1.00 (40) 0.00 (40) 0.25",
         "niah_single_1, ntk(factor=16.0) failed failed",
         "vt, plain 0.50 (1)",
         "",
         f"niah_single_1, plain: {PLAIN.sentence}.",
         "niah_single_1, ntk(factor=16.0): failed: the model returned NaN.",
         "vt, plain: not measured at every length yet; run the same command again.",
+        "The short score is the plain model's at 512 tokens; at 95%: of a hundred such sentences, five may be wrong, "
+        "however often one looks.",
         "",
         "Scores by where the answer is, from 0, the text's start, to 1:",
         "niah_single_1, plain at 1024: 0.5: 0.38, 1: 1.00",
@@ -66,6 +76,10 @@ def test_the_whole_text() -> None:
         "loss ± half the 95 % interval 512 1024",
         "last_k, plain 3.250 ± 0.250 4.000 ± 0.100 nats",
         "last_k, yarn failed failed nats",
+        "",
+        "niah_single_1: One number of one key, hidden in five sentences that repeat.",
+        "vt: " + first_line("tasks/vt.py"),
+        "last_k: " + first_line("measure/reductions/last_k.py"),
         "",
         "a processor, 2 threads; python 3.11.7, torch 2.13.0",
         "longspan measure --task niah_single_1",

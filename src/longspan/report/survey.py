@@ -1,12 +1,17 @@
 """A survey in a short plain text, to read on a terminal and to paste somewhere."""
 
+import inspect
 from collections.abc import Mapping, Sequence
+from typing import Any
 
+from longspan.measure.diagnostic import diagnostic_of
+from longspan.measure.reduction import reduction_of
 from longspan.measure.statistics.interval import Estimate
 from longspan.report.figures.length import scores_by_length, several_lengths
 from longspan.report.palette import standalone
 from longspan.report.text import aligned, value
 from longspan.survey.summary import Survey, TaskRow
+from longspan.task import task_of
 
 
 def files(survey: Survey) -> dict[str, str]:
@@ -24,9 +29,18 @@ def share_text(survey: Survey) -> str:
     if survey.tasks:
         lines += [
             "",
-            *aligned([["score (documents)", *lengths], *(_scores(row, setting.lengths) for row in survey.tasks)]),
+            *aligned(
+                [
+                    ["score, 0 to 1 (documents)", *lengths, "guessing"],
+                    *(_scores(row, setting.lengths) for row in survey.tasks),
+                ]
+            ),
         ]
         lines += ["", *(f"{row.task}, {row.method}: {row.sentence}." for row in survey.tasks)]
+        lines.append(
+            f"The short score is the plain model's at {lengths[0]} tokens; at 95%: of a hundred such sentences, five "
+            "may be wrong, however often one looks."
+        )
     if by_depth := [(row, n, found) for row in survey.tasks for n, found in row.depths.items()]:
         lines += ["", "Scores by where the answer is, from 0, the text's start, to 1:"]
         lines += [f"{row.task}, {row.method} at {n}: {depths_of(found)}" for row, n, found in by_depth]
@@ -39,7 +53,17 @@ def share_text(survey: Survey) -> str:
             for row in found
         ]
         lines += ["", *aligned([[f"{what} ± half the 95 % interval", *lengths, ""], *rows])] if rows else []
+    lines += ["", *_explained(survey)]
     return "\n".join([*lines, "", f"{setting.hardware}; {versions}", setting.command]) + "\n"
+
+
+def _explained(survey: Survey) -> list[str]:
+    """What each name stands for, in the first words of its file."""
+    named: dict[str, Any] = {row.task: task_of(row.task) for row in survey.tasks}
+    named |= {row.name: reduction_of(row.name) for row in survey.losses}
+    named |= {row.name: diagnostic_of(row.name) for row in survey.diagnostics}
+    words = {name: (inspect.getdoc(inspect.getmodule(type(found))) or "") for name, found in named.items()}
+    return [f"{name}: {text.partition(chr(10))[0]}" for name, text in words.items()]
 
 
 def controls_of(row: TaskRow) -> str:
@@ -58,4 +82,5 @@ def score(found: Estimate | None, failed: str | None = None) -> str:
 
 
 def _scores(row: TaskRow, lengths: Sequence[int]) -> list[str]:
-    return [f"{row.task}, {row.method}", *(score(row.scores.get(n), row.failed) for n in lengths)]
+    guessing = "" if row.guessing is None else f"{row.guessing:.2f}"
+    return [f"{row.task}, {row.method}", *(score(row.scores.get(n), row.failed) for n in lengths), guessing]

@@ -1,7 +1,8 @@
 """The summary of a survey: scores by length, controls, certificates and losses, as frozen values and as JSON."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from statistics import fmean
 from typing import Any
 
 from longspan.grid import setting as grid
@@ -39,6 +40,7 @@ class TaskRow:
         controls: by name, means over the first documents, at the longest length.
         certificate: what is known; None where nothing is.
         failed: why there is no number; None where there are.
+        guessing: the score of somebody who guesses among the choices; None where answers are not chosen.
     """
 
     task: str
@@ -48,6 +50,7 @@ class TaskRow:
     controls: dict[str, Estimate]
     certificate: Certificate | None
     failed: str | None
+    guessing: float | None = None
 
     @property
     def sentence(self) -> str:
@@ -81,6 +84,7 @@ class TaskRow:
             "findings": [asdict(each) for each in certificate.findings] if certificate else [],
             "sentence": self.sentence,
             "failed": self.failed,
+            "guessing": self.guessing,
         }
 
 
@@ -146,8 +150,15 @@ def _task(plan: SurveyPlan, record: Record, task: str, method: str) -> TaskRow:
             controls[name] = mean(known)
     certificate = plan.certificate(method, task, record)
     means = {n: mean(values) for n, values in scores.items()}
-    depths = {n: found for n in plan.lengths if (found := _by_depth(plan.results(method, task, n, record)))}
-    return TaskRow(task, method, means, depths, controls, certificate, None)
+    results = {n: plan.results(method, task, n, record) for n in plan.lengths}
+    depths = {n: found for n in plan.lengths if (found := _by_depth(results[n]))}
+    return TaskRow(task, method, means, depths, controls, certificate, None, _guessing(results.values()))
+
+
+def _guessing(results: Iterable[Sequence[Mapping[str, Any]]]) -> float | None:
+    """The mean over questions of one in as many choices as each has."""
+    asked = [question for some in results for result in some for question in result.get("questions", ())]
+    return fmean(1 / len(question["scores"]) for question in asked) if asked else None
 
 
 def _by_depth(results: Sequence[Mapping[str, Any]]) -> dict[float, Estimate]:
