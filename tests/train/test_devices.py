@@ -49,10 +49,9 @@ CASES: dict[str, dict[str, Any]] = {
     "rope": {"plan": "rope", "accumulate": 2, "average": 0.9},
     "kerple": {"plan": "kerple_log", "save_every": 5},
     "muon": {"plan": "rope", "optimizer": "muon", "checkpointing": True},
-    "sampled": {"plan": "rope", "design_positions": "random(span=64)"},
-    "absolute": {"plan": "nope", "design_absolute": "learned"},
+    "sampled": {"plan": "nope", "design_absolute": "sinusoidal", "design_positions": "random(span=64)"},
 }
-COUNTED = ("rope", "muon", "sampled")
+COUNTED = ("rope", "muon")
 """Those whose attention is one call of PyTorch. Blocks, which compute the others here, wait by themselves."""
 
 

@@ -65,6 +65,8 @@ def train(
         torchrun --nproc-per-node 4 -m longspan train FILE.toml
     """
     quiet_libraries()
+    if "RANK" in os.environ:  # PyTorch warns of parameters that might be unused, in every process
+        os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
     with resumable(), _one_voice():
         from longspan.train.grid import read_grid
         from longspan.train.processes.launch import count_processes

@@ -38,7 +38,7 @@ def config_of(table: ModelTable, vocabulary: int, length: int, end: int | None) 
         plain = AutoConfig.for_model(table.architecture)
     except ValueError:
         raise InputError(f"model.architecture: transformers has no {table.architecture!r}") from None
-    names = [name for name in plain.to_dict() if not name.startswith("_")]
+    names = [*(name for name in plain.to_dict() if not name.startswith("_")), *plain.attribute_map]
     for name in given:
         if name not in names:
             raise InputError(f"model.{name} is no field of {type(plain).__name__}{nearest(name, names)}")

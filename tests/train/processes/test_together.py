@@ -18,9 +18,12 @@ from longspan.train.settings import settings_of
 from small_runs import MODEL, texts
 from training_processes import known, train_together
 
-BOUND = 2e-5
+BOUND = 2e-6
 """The relative difference of losses that another order of sums may make in six steps. float32 rounds a sum to 6e-8 of
-itself; AdamW divides each gradient by its own size, so that a small one passes its relative difference on whole."""
+itself; AdamW divides each gradient by its own size, so that a small one passes its relative difference on whole. What
+was seen is 2e-7."""
+NORM_BOUND = 1e-5
+"""The same for the norm of the gradient, which shows what AdamW hides: a gradient that is too large everywhere."""
 STEPS, LENGTH, BATCH = 6, 16, 8
 SCHEMES = ("rope", "alibi", "kerple_log", "rope + window(5, sinks=1)", "rerope(window=3)", "rope + key_norm", "xpos")
 
@@ -46,7 +49,7 @@ def drawn(folder: Path, ranks: int) -> list[dict[str, Any]]:
     """Runs of other schemes, each with a division of its own."""
     draw = random.Random(ranks)
     jobs = []
-    for number, scheme in enumerate(draw.sample(SCHEMES, 5)):
+    for number, scheme in enumerate(draw.sample(SCHEMES, 4)):
         training = {
             "accumulate": draw.choice([1, 2]),
             "average": draw.choice([0.0, 0.8]),
@@ -107,8 +110,8 @@ def jobs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any]]:
     return found
 
 
-def logged(folder: Path) -> list[float]:
-    return [json.loads(line)["loss"] for line in (folder / "log.jsonl").read_text().splitlines()]
+def logged(folder: Path, name: str = "loss") -> list[float]:
+    return [json.loads(line)[name] for line in (folder / "log.jsonl").read_text().splitlines()]
 
 
 def alone(job: dict[str, Any], tmp_path: Path) -> Run:
@@ -121,7 +124,7 @@ def alone(job: dict[str, Any], tmp_path: Path) -> Run:
 
 @pytest.mark.parametrize(
     "name",
-    [*(f"drawn-{ranks}-{number}" for ranks in (2, 4) for number in range(5)), "sampled", "task", "filled in", "masked",
+    [*(f"drawn-{ranks}-{number}" for ranks in (2, 4) for number in range(4)), "sampled", "task", "filled in", "masked",
      "tied", "codebook", "codebook shards"],
 )  # fmt: skip
 def test_losses_and_weights_are_those_of_one_process(jobs, name: str, tmp_path: Path) -> None:
@@ -131,6 +134,7 @@ def test_losses_and_weights_are_those_of_one_process(jobs, name: str, tmp_path: 
     assert logged(folder) == found[0]["losses"]
     assert all(each["losses"] == found[0]["losses"] for each in found)  # to the bit: they stop together, if they must
     assert found[0]["losses"] == pytest.approx(logged(tmp_path), rel=BOUND)
+    assert logged(folder, "norm") == pytest.approx(logged(tmp_path, "norm"), rel=NORM_BOUND)
     ids = torch.arange(1, 30)[None]
     with torch.no_grad():
         wanted, made = (load(place / "model")(input_ids=ids).logits for place in (tmp_path, folder))
@@ -151,7 +155,7 @@ def test_muon_makes_the_losses_of_one_process(jobs, tmp_path: Path) -> None:
 def test_a_process_sends_what_its_neighbors_see_and_nothing_else(jobs, tmp_path: Path) -> None:
     """Keys and values forward; these again and their gradients backward: as much as the formula says, per layer."""
     seen = 0
-    for name in (f"drawn-{ranks}-{number}" for ranks in (2, 4) for number in range(5)):
+    for name in (f"drawn-{ranks}-{number}" for ranks in (2, 4) for number in range(4)):
         job, context = jobs[name], jobs[name]["tables"]["parallel"]["context"]
         packed, again = "short" in job["tables"]["data"]["train"][0], job["tables"]["training"]["checkpointing"]
         if context == 1 or packed:

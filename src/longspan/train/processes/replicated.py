@@ -1,6 +1,5 @@
 """Every process holds all weights: DistributedDataParallel adds up gradients while the backward pass still runs."""
 
-import warnings
 from contextlib import nullcontext
 
 from jaxtyping import Float, Shaped
@@ -24,14 +23,13 @@ class Replicated(Engine):
         super().__init__(objective)
         self.count = processes.count
         # A weight may have no part in some rows, as those of an expert that no token goes to.
-        self.wrapped = DistributedDataParallel(objective, broadcast_buffers=False, find_unused_parameters=True)
+        self.wrapped = DistributedDataParallel(objective, forward_sync_buffers=False, find_unused_parameters=True)
 
     def add_gradients(
         self, part: Batch, positions: Shaped[Tensor, "_ tokens"] | None, asked: int, *, last: bool
     ) -> Float[Tensor, ""]:
         """Run one part of a step; gradients are exchanged in the last one."""
-        with nullcontext() if last else self.wrapped.no_sync(), warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message="find_unused_parameters=True was specified")
+        with nullcontext() if last else self.wrapped.no_sync():
             loss = self.wrapped(part, positions, asked)
             (loss * self.count).backward()  # the wrapper averages gradients, and a loss is a share of the sum already
         return loss.detach()
