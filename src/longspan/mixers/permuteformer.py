@@ -17,7 +17,7 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-from longspan.compute.recurrence.chunks import chunk_recurrence
+from longspan.compute.recurrence.chunks import STRIP, chunk_recurrence
 from longspan.compute.recurrence.feature_attention import with_one
 from longspan.compute.recurrence.heads import from_heads, summing, to_heads
 from longspan.memo import remember
@@ -25,8 +25,6 @@ from longspan.slots import HeadsMixer, State, Weights
 
 NAMES = ("query", "key", "value")
 SMALL = 1e-3
-TOGETHER = 16
-"""Chunks whose permutations are in one table, which stays in the caches of the processor however long the text is."""
 
 
 @dataclass(frozen=True)
@@ -69,17 +67,18 @@ class PermuteFormer(HeadsMixer):
         self, x: Float[Tensor, "batch tokens hidden"], weights: Weights, state: State, chunk: int
     ) -> tuple[Float[Tensor, "batch tokens hidden"], State]:
         """Both sides are permuted by their place in a strip of chunks; after it the frame of the state moves on."""
-        query, key, value = self._read(x, weights)
-        strip = chunk * TOGETHER
-        permuted = self._powers(query, min(strip, x.shape[1]) + 1)
+        heads, width, _ = weights["key"].shape
+        permuted = powers(heads, width, self.seed, min(chunk * STRIP, x.shape[1]) + 1).to(x.device)
         total, outputs = state["sum"], []
-        for q, k, v in zip(*(each.split(strip, 2) for each in (query, key, value)), strict=True):
-            index = permuted[None, :, 1 : q.shape[2] + 1].expand(len(x), -1, -1, -1)
-            y, total = chunk_recurrence(q.gather(3, index), k.gather(3, index), v, ratios(q), total, chunk)
-            back = permuted[:, q.shape[2]].argsort(-1)
+        for strip in x.split(chunk * STRIP, 1):
+            query, key, value = self._read(strip, weights)
+            index = permuted[None, :, 1 : strip.shape[1] + 1].expand(len(x), -1, -1, -1)
+            query, key = query.gather(3, index), key.gather(3, index)
+            y, total = chunk_recurrence(query, key, value, ratios(query), total, chunk)
+            back = permuted[:, strip.shape[1]].argsort(-1)
             total = total.gather(2, back[None, :, :, None].expand_as(total))
-            outputs.append(y)
-        return from_heads(self._divided(torch.cat(outputs, 2)), weights["out"]), {"sum": total}
+            outputs.append(from_heads(self._divided(y), weights["out"]))
+        return torch.cat(outputs, 1), {"sum": total}
 
     def parallel(
         self, x: Float[Tensor, "batch tokens hidden"], weights: Weights

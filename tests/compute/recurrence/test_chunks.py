@@ -1,12 +1,19 @@
 """Chunks of any size are the loop over S_t = γ S_{t−1} + k_tᵀ v_t."""
 
+from typing import Any
+
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from torch.utils._python_dispatch import TorchDispatchMode
 
-from longspan.compute.recurrence.chunks import chunk_recurrence
+from longspan.catalogue import mixers
+from longspan.compute.mix import mix
+from longspan.compute.recurrence.chunks import STRIP, chunk_recurrence
 from longspan.errors import ShapeError
+from longspan.geometry import Geometry
+from longspan.slots import Mixer
 
 
 @given(tokens=st.integers(1, 20), chunk=st.integers(1, 24), seed=st.integers(0, 2**31))
@@ -26,3 +33,31 @@ def test_a_chunk_of_nothing_is_refused() -> None:
     x = torch.ones(1, 1, 2, 1)
     with pytest.raises(ShapeError, match="a chunk must have at least 1 token, got 0"):
         chunk_recurrence(x, x, x, torch.ones(1), torch.ones(1, 1, 1, 1), 0)
+
+
+class Largest(TorchDispatchMode):
+    """The most numbers of a tensor that any operation makes, those of the length of the text left out."""
+
+    def __init__(self, tokens: int) -> None:
+        super().__init__()
+        self.tokens, self.numbers = tokens, 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        out = func(*args, **(kwargs or {}))
+        for each in out if isinstance(out, tuple | list) else (out,):
+            if isinstance(each, torch.Tensor) and each.shape[:2] != (1, self.tokens):
+                self.numbers = max(self.numbers, each.numel())
+        return out
+
+
+@pytest.mark.parametrize("name", ["linear_attention", "performer", "cosformer", "retnet", "permuteformer"])
+def test_nothing_but_the_output_grows_with_the_text(name: str) -> None:
+    """Queries, keys and permutations are made strip by strip, so that they stay in the caches of the processor."""
+    mixer = mixers()[name]().fill(Geometry(2, 2, 8, trained_length=64), 64)
+    assert isinstance(mixer, Mixer)
+    weights, found = mixer.initial_weights(2, 8), []
+    for tokens in (4 * STRIP, 20 * STRIP):
+        with Largest(tokens) as largest:
+            mix(torch.randn(1, tokens, 16), mixer, weights, mode="chunk", chunk=2)
+        found.append(largest.numbers)
+    assert found[0] == found[1]

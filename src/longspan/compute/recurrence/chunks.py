@@ -19,6 +19,8 @@ from torch import Tensor
 from longspan.compute.recurrence.scan import associative_scan
 from longspan.errors import ShapeError
 
+STRIP = 16
+"""Chunks whose queries, keys and values a mixer makes at once, for the same reason."""
 TOGETHER = 64
 """Chunks computed at once: what lies between them stays in the caches of the processor, however long the text is."""
 

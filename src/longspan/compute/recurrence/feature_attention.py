@@ -13,7 +13,7 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-from longspan.compute.recurrence.chunks import chunk_recurrence
+from longspan.compute.recurrence.chunks import STRIP, chunk_recurrence
 from longspan.compute.recurrence.heads import from_heads, summing, to_heads
 from longspan.slots import HeadsMixer, State, Weights
 
@@ -59,17 +59,21 @@ class FeatureAttention(HeadsMixer):
         query, key, value = self._read(x, weights, place[:, None])
         total = state["sum"] + key[..., None] * value[..., None, :]
         y = self.normalized((query[..., None, :] @ total)[..., 0, :])
-        return from_heads(y, weights["out"]), self._after(total, place, 1)
+        return from_heads(y, weights["out"]), self._after(total, place + 1)
 
     def chunked(
         self, x: Float[Tensor, "batch tokens hidden"], weights: Weights, state: State, chunk: int
     ) -> tuple[Float[Tensor, "batch tokens hidden"], State]:
         """Products of whole chunks, and S between them."""
-        start = state["place"] if self.sees_place else x.new_zeros(len(x), dtype=torch.int64)
-        place = start[:, None] + torch.arange(x.shape[1], device=x.device)
-        query, key, value = self._read(x, weights, place[:, None])
-        y, total = chunk_recurrence(query, key, value, query.new_ones(query.shape[1]), state["sum"], chunk)
-        return from_heads(self.normalized(y), weights["out"]), self._after(total, start, x.shape[1])
+        place = state["place"] if self.sees_place else x.new_zeros(len(x), dtype=torch.int64)
+        total, outputs = state["sum"], []
+        for strip in x.split(chunk * STRIP, 1):
+            places = place[:, None] + torch.arange(strip.shape[1], device=x.device)
+            query, key, value = self._read(strip, weights, places[:, None])
+            y, total = chunk_recurrence(query, key, value, query.new_ones(query.shape[1]), total, chunk)
+            outputs.append(from_heads(self.normalized(y), weights["out"]))
+            place = place + strip.shape[1]
+        return torch.cat(outputs, 1), self._after(total, place)
 
     def parallel(
         self, x: Float[Tensor, "batch tokens hidden"], weights: Weights
@@ -93,8 +97,8 @@ class FeatureAttention(HeadsMixer):
         query, key, value = (to_heads(x, weights[name]) for name in ("query", "key", "value"))
         return self.features(query, place), self.features(key, place), with_one(value)
 
-    def _after(self, total: Tensor, place: Tensor, tokens: int) -> State:
-        return {"sum": total, "place": place + tokens} if self.sees_place else {"sum": total}
+    def _after(self, total: Tensor, place: Tensor) -> State:
+        return {"sum": total, "place": place} if self.sees_place else {"sum": total}
 
 
 def with_one(value: Float[Tensor, "*axes width"]) -> Float[Tensor, "*axes more"]:
