@@ -62,8 +62,10 @@ def test_matrices_start_with_the_spread_of_the_dense_ones() -> None:
         assert float(made.weight.detach().std()) == pytest.approx(spread, rel=0.15)
 
 
-def test_a_folder_returns_the_model_and_others_refuse_it(tmp_path: Path) -> None:
-    model = longspan.design(untrained(), "rope", linear="monarch(blocks=2)")
+@pytest.mark.parametrize("plan", ["rope", "linear(factor=2)"])
+def test_a_folder_returns_the_model_and_others_refuse_it(plan: str, tmp_path: Path) -> None:
+    """Stock loaders could read the frequencies of the second plan, and not the matrices."""
+    model = longspan.design(untrained(), plan, linear="monarch(blocks=2)")
     longspan.save(model, tmp_path / "model")
     assert not any("proj" in name for name in load_file(tmp_path / "model" / "model.safetensors"))
     loaded = longspan.load(tmp_path / "model")
