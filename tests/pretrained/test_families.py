@@ -125,6 +125,7 @@ def test_a_turning_that_is_not_understood_stays_where_it_is():
         ("deepseek_v4", "rope(theta=1e6)", "none of the known layouts"),
         ("falcon", "linear(factor=2)", "does not call attention through"),
         ("gptj", "linear(factor=2)", "no rotary position embedding"),
+        ("kimi_linear", "rerope(window=6)", "without any positions it reads longer texts as it is"),
     ],
 )
 def test_a_family_is_refused_with_the_reason(family, scheme, reason):

@@ -23,7 +23,10 @@ def probe(model: nn.Module) -> Anatomy:
     rotation that none of the known layouts explains.
     """
     if not any(rotary_modules(model)):
-        raise RefusalError(f"{type(model).__name__} has no rotary position embedding: there is nothing to extend")
+        raise RefusalError(
+            f"{type(model).__name__} has no rotary position embedding: there is nothing to extend; without any "
+            "positions it reads longer texts as it is, and learned positions end where its config says"
+        )
     try:
         return _anatomy(model, IMPLEMENTATION)
     except RefusalError:
