@@ -51,6 +51,14 @@ class Elsewhere(Tensor):
         """The numbers, which have to come to the CPU first."""
         return self.cpu().tolist()
 
+    def untyped_storage(self) -> torch.UntypedStorage:
+        """Where the numbers lie, which says whether tensors share memory; a device's address is as good."""
+        return self.numbers.untyped_storage()
+
+    def data_ptr(self) -> int:
+        """The address of the first number."""
+        return self.numbers.data_ptr()
+
     @classmethod
     def __torch_dispatch__(cls, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         raise AssertionError(f"{function} on the imitated device outside of `with ImitatedDevice()`")

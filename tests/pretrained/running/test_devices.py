@@ -1,6 +1,7 @@
 """Extended models on a device that is not the CPU: the same logits and losses, and how often a step waits for it."""
 
 import copy
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -76,3 +77,21 @@ def test_losses_and_texts_are_those_of_the_cpu(method: str) -> None:
             generated = here(moved.generate(words.to(DEVICE), **options))
     assert torch.equal(generated, text)
     torch.testing.assert_close(here(found), losses, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("method", ["yarn(factor=4)", "rerope(window=8)"])
+def test_a_saved_model_is_that_of_the_cpu(method: str, tmp_path: Path) -> None:
+    """Byte by byte in every file; embeddings that are tied on the device are written once."""
+    model = tiny_llama(tie_word_embeddings=True)
+    with ImitatedDevice():
+        moved = copy.deepcopy(model).to(DEVICE)
+        moved.tie_weights()
+        with longspan.attached(moved, method, length=LENGTH):
+            longspan.save(moved, tmp_path / "there")
+    with longspan.attached(model, method, length=LENGTH):
+        longspan.save(model, tmp_path / "here")
+    names = sorted(path.name for path in (tmp_path / "here").iterdir())
+    assert "model.safetensors" in names
+    assert sorted(path.name for path in (tmp_path / "there").iterdir()) == names
+    for name in names:
+        assert (tmp_path / "there" / name).read_bytes() == (tmp_path / "here" / name).read_bytes(), name
