@@ -1,6 +1,7 @@
 """What the Triton kernels compile to, found without a GPU: registers, spills, shared memory, instructions of the loops.
 
-python benchmarks/gpu_compiled.py              every kernel for every target; writes results/gpu-compiled.json
+python benchmarks/gpu_compiled.py              every kernel for every target whose code has changed since it was
+                                               compiled; writes results/gpu-compiled.json after each of them
 python benchmarks/gpu_compiled.py --few        a few of them, for the tests: fails where one spills or does not fit
 """
 
@@ -13,9 +14,11 @@ import sys
 import tempfile
 from collections import Counter
 from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
+from multiprocessing import get_context
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 os.environ.pop("TRITON_INTERPRET", None)
 
@@ -71,6 +74,7 @@ KERNELS = {
     "query gradient": (backward.query_gradient, QUERY_GRADIENT),
     "key gradient": (backward.key_gradient, KEY_GRADIENT),
 }
+PLAIN = "plain causal attention"
 NUMBERS = {"query", "key", "value", "out", "grad", "value_grad"}
 WHOLE = {
     "seen", "blocks", "rows_of_keys", "copies", "diagonal", "query_origin", "sweep_origin", "partner", "first_angles",
@@ -83,6 +87,7 @@ class Compiled:
     """One kernel for one target.
 
     Arguments:
+        code: hash of the code of the kernel and of all that it calls.
         whole: instructions of the loop over blocks of keys that every row sees, by kind; empty where not read.
         wgmma: whether Hopper's matrix instructions of a whole warp group are used.
     """
@@ -97,6 +102,7 @@ class Compiled:
     spilled: int | None
     shared: int
     wgmma: bool
+    code: str
     whole: dict[str, int]
 
 
@@ -135,16 +141,31 @@ def source(kernel: Any, channels: int, dtype: str, config: Config, options: tupl
     return ASTSource(kernel, types, known, attributes)
 
 
-def compile_for(
-    name: str, kernel: Any, config: Config, variant: str, options: tuple[str, ...], channels: int, dtype: str,
-    target: int | str,
-) -> Compiled:  # fmt: skip
+class Job(NamedTuple):
+    """One kernel for one target.
+
+    Arguments:
+        name: of the kernel, in `KERNELS` or `PLAIN`.
+        target: compute capability, or AMD's name of an architecture.
+    """
+
+    name: str
+    config: Config
+    variant: str
+    options: tuple[str, ...]
+    channels: int
+    dtype: str
+    target: int | str
+
+
+def compiled(job: Job) -> Compiled:
     """Compile one kernel and read what came out."""
+    name, config, variant, options, channels, dtype, target = job
+    kernel = gpu_plain.attend if name == PLAIN else KERNELS[name][0]
     cuda = isinstance(target, int)
     where = GPUTarget("cuda", target, 32) if cuda else GPUTarget("hip", target, 64)
     sizes = {"num_warps": config.warps, "num_stages": config.stages, "enable_fp_fusion": True}
-    given = source(kernel, channels, dtype, config, options, name == "step")
-    made = triton.compile(given, target=where, options=sizes)
+    made = triton.compile(source(kernel, channels, dtype, config, options, name == "step"), target=where, options=sizes)
     registers = spilled = None
     whole: dict[str, int] = {}
     if cuda:
@@ -153,8 +174,24 @@ def compile_for(
     label = f"sm_{target}" if cuda else target
     wgmma = cuda and "wgmma.mma_async" in made.asm["ptx"]
     return Compiled(
-        name, variant, label, dtype, channels, config, registers, spilled, made.metadata.shared, wgmma, whole
+        name,
+        variant,
+        label,
+        dtype,
+        channels,
+        config,
+        registers,
+        spilled,
+        made.metadata.shared,
+        wgmma,
+        code(name),
+        whole,
     )
+
+
+def code(name: str) -> str:
+    """The hash of a kernel's code."""
+    return (gpu_plain.attend if name == PLAIN else KERNELS[name][0]).cache_key[:12]
 
 
 def allocation(ptx: str, target: int) -> tuple[int, int]:
@@ -211,19 +248,14 @@ def _loops(lines: list[tuple[str, str]], labels: dict[str, int]) -> Iterator[tup
             yield labels[target[1]], index
 
 
-def plain(channels: int, dtype: str, config: Config, target: int) -> Compiled:
-    """Plain causal attention with the same sizes."""
-    return compile_for("plain causal attention", gpu_plain.attend, config, "", (), channels, dtype, target)
-
-
-def every() -> Iterator[Compiled]:
+def every() -> Iterator[Job]:
     """Every variant for Ampere and Hopper, the plain ones for other targets; in bfloat16, the last one in float32.
 
-    The plain ones of 128 channels in float16 too.
+    The plain ones of 128 channels for Ampere and Hopper in float16 too, and plain causal attention with the same sizes.
     """
     for target in (80, 90, 120, 100, "gfx942"):
         for channels in (64, 128, 256):
-            for name, (kernel, sizes) in KERNELS.items():
+            for name, (_, sizes) in KERNELS.items():
                 for variant, (kind, options) in (STEPS if name == "step" else VARIANTS).items():
                     if target not in (80, 90) and (kind != "plain" or options not in ((), ("angles",))):
                         continue
@@ -231,60 +263,84 @@ def every() -> Iterator[Compiled]:
                     if name == "query gradient" and "bias" in some:
                         some = (*some, "bias_grad")
                     dtype = "fp32" if kind == "float32" else "bf16"
-                    config = chosen(sizes, kind, channels)
-                    if name == "step":  # of one token, and of as many as fit
-                        small = config._replace(rows=16)
-                        yield compile_for(name, kernel, small, variant, some, channels, dtype, target)
-                        if variant == "keys as they lie":
-                            continue
-                    yield compile_for(name, kernel, config, variant, some, channels, dtype, target)
-                    if channels == 128 and (kind, options) == ("plain", ()):
-                        yield compile_for(name, kernel, config, variant, some, channels, "fp16", target)
+                    job = Job(name, chosen(sizes, kind, channels), variant, some, channels, dtype, target)
+                    if name == "step":  # of one token; and, where keys rotate, of as many as fit
+                        yield job._replace(config=job.config._replace(rows=16))
+                    if name != "step" or variant != "keys as they lie":
+                        yield job
+                    if channels == 128 and target in (80, 90) and (kind, options) == ("plain", ()):
+                        yield job._replace(dtype="fp16")
             if isinstance(target, int):
-                yield plain(channels, "bf16", chosen(FORWARD, "plain", channels), target)
+                yield Job(PLAIN, chosen(FORWARD, "plain", channels), "", (), channels, "bf16", target)
 
 
 def _takes(name: str, option: str) -> bool:
     return option != "logit" or name == "forward"
 
 
-def faults(some: list[Compiled]) -> list[str]:
+def faults(rows: list[dict[str, Any]]) -> list[str]:
     """What must not be: spills, too much shared memory, or Hopper's matrix instructions left unused in the forward."""
     found = []
-    for x in some:
-        label = f"{x.kernel}, {x.variant}, {x.channels} channels, {x.dtype}, {x.target}"
-        if x.spilled:
-            found.append(f"{label}: spills {x.spilled} bytes")
-        if x.registers is not None and x.shared > SHARED[int(x.target[3:])]:
-            found.append(f"{label}: {x.shared} bytes of shared memory")
-        if x.target == "sm_90" and x.kernel == "forward" and x.config.rows >= 64 and x.dtype != "fp32" and not x.wgmma:
-            found.append(f"{label}: no wgmma")
+    for x in rows:
+        label, target = f"{x['kernel']}, {x['variant']}, {x['channels']} channels, {x['dtype']}", x["target"]
+        if x["spilled"]:
+            found.append(f"{label}, {target}: spills {x['spilled']} bytes")
+        if x["registers"] is not None and x["shared"] > SHARED[int(target[3:])]:
+            found.append(f"{label}, {target}: {x['shared']} bytes of shared memory")
+        wide = x["kernel"] == "forward" and x["config"][0] >= 64 and x["dtype"] != "fp32"
+        if target == "sm_90" and wide and not x["wgmma"]:
+            found.append(f"{label}, {target}: no wgmma")
     return found
 
 
-def write(some: list[Compiled]) -> None:
-    """Keep the results so far."""
-    rows = [{**asdict(x), "config": list(x.config)} for x in some]
-    text = ",\n".join(json.dumps(row, ensure_ascii=False) for row in rows)
-    RESULTS.write_text(f'{{"triton": "{triton.__version__}", "rows": [\n{text}\n]}}\n')
+def row_of(one: Compiled) -> dict[str, Any]:
+    """A result as it is kept."""
+    return {**asdict(one), "config": list(one.config)}
+
+
+def key_of(row: dict[str, Any]) -> tuple[Any, ...]:
+    """What tells the rows of the results apart."""
+    return tuple(row[name] for name in ("kernel", "variant", "target", "dtype", "channels")) + tuple(row["config"])
+
+
+def key_of_job(job: Job) -> tuple[Any, ...]:
+    """The key of a job's result."""
+    label = f"sm_{job.target}" if isinstance(job.target, int) else job.target
+    return job.name, job.variant, label, job.dtype, job.channels, *job.config
+
+
+def compile_missing(processes: int) -> list[dict[str, Any]]:
+    """Compile what is not known of the present code; the rows of the results, in the order of the jobs."""
+    jobs = list(every())
+    known = {key_of(row): row for row in json.loads(RESULTS.read_text())["rows"]}
+    codes = {name: code(name) for name in (*KERNELS, PLAIN)}
+    missing = [job for job in jobs if known.get(key_of_job(job), {}).get("code") != codes[job.name]]
+    with ProcessPoolExecutor(processes, get_context("spawn")) as pool:
+        for number, one in enumerate(pool.map(compiled, missing), 1):
+            row = row_of(one)
+            known[key_of(row)] = row
+            rows = [known[key] for job in jobs if (key := key_of_job(job)) in known]
+            text = ",\n".join(json.dumps(row, ensure_ascii=False) for row in rows)
+            head = f'"triton": "{triton.__version__}", "code": {json.dumps(codes)}'
+            RESULTS.write_text(f'{{{head}, "rows": [\n{text}\n]}}\n')
+            print(f"{number} of {len(missing)}: {', '.join(map(str, key_of(row)))}", *faults([row]), flush=True)
+    return [known[key_of_job(job)] for job in jobs]
 
 
 def main() -> None:
     """Compile, and write or check."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--few", action="store_true", help="compile a few kernels and write nothing")
-    if parser.parse_args().few:
+    parser.add_argument("--processes", type=int, default=1, help="compile in so many processes")
+    given = parser.parse_args()
+    if given.few:
         few = ("forward", 90, ()), ("forward", "gfx942", ()), ("key gradient", 80, ()), ("step", 90, ("angles",))
-        some = [
-            compile_for(name, KERNELS[name][0], KERNELS[name][1]["plain"][0], "", options, 64, "bf16", target)
-            for name, target, options in few
+        jobs = [
+            Job(name, KERNELS[name][1]["plain"][0], "", options, 64, "bf16", target) for name, target, options in few
         ]
+        some = [row_of(compiled(job)) for job in jobs]
     else:
-        some = []
-        for one in every():
-            some.append(one)
-            write(some)
-            print(len(some), one.kernel, one.variant, one.target, one.channels, *faults([one]), flush=True)
+        some = compile_missing(given.processes)
     found = faults(some)
     print("\n".join(found) or f"{len(some)} kernels: no spills, shared memory within limits")
     sys.exit(bool(found))

@@ -82,7 +82,7 @@ def test_losses_and_texts_are_those_of_the_cpu(method: str) -> None:
 @pytest.mark.parametrize("method", ["yarn(factor=4)", "rerope(window=8)"])
 def test_a_saved_model_is_that_of_the_cpu(method: str, tmp_path: Path) -> None:
     """Byte by byte in every file; embeddings that are tied on the device are written once."""
-    model = tiny_llama(tie_word_embeddings=True)
+    model: Any = tiny_llama(tie_word_embeddings=True)
     with ImitatedDevice():
         moved = copy.deepcopy(model).to(DEVICE)
         moved.tie_weights()

@@ -36,10 +36,10 @@ FORWARD: Sizes = MappingProxyType(
 
 STEP: Sizes = MappingProxyType(
     {
-        "plain": (Config(64, 64, 4, 2), Config(64, 32, 4, 2), Config(64, 16, 4, 1)),
-        "changed": (Config(64, 32, 4, 1), Config(32, 32, 4, 1), Config(32, 16, 4, 1)),
-        "decaying": (Config(64, 64, 4, 2), Config(64, 32, 4, 2), Config(64, 16, 4, 1)),
-        "float32": (Config(32, 32, 4, 1), Config(16, 32, 4, 1), Config(16, 16, 4, 1)),
+        "plain": (Config(64, 64, 8, 2), Config(32, 32, 8, 2), Config(16, 16, 8, 1)),
+        "changed": (Config(64, 32, 8, 1), Config(32, 32, 8, 1), Config(32, 16, 8, 1)),
+        "decaying": (Config(64, 64, 8, 2), Config(32, 32, 8, 2), Config(16, 16, 8, 1)),
+        "float32": (Config(32, 32, 8, 1), Config(16, 16, 8, 1), Config(16, 16, 16, 1)),
     }
 )
 """Of the forward kernel in a decoding step, which has few rows and loads each key once; keys may rotate."""
@@ -58,7 +58,7 @@ KEY_GRADIENT: Sizes = MappingProxyType(
         "plain": (Config(32, 32, 8, 1), Config(32, 32, 8, 1), Config(32, 16, 8, 1)),
         "changed": (Config(32, 32, 4, 1), Config(32, 32, 8, 1), Config(16, 16, 8, 1)),
         "decaying": (Config(32, 32, 8, 1), Config(32, 32, 8, 1), Config(16, 16, 8, 1)),
-        "float32": (Config(32, 32, 8, 1), Config(16, 16, 8, 1), Config(16, 16, 8, 1)),
+        "float32": (Config(32, 32, 8, 2), Config(16, 16, 8, 1), Config(16, 16, 8, 1)),
     }
 )
 
