@@ -50,7 +50,28 @@ class Largest(TorchDispatchMode):
         return out
 
 
-@pytest.mark.parametrize("name", ["linear_attention", "performer", "cosformer", "retnet", "permuteformer"])
+IN_STRIPS = ["linear_attention", "performer", "cosformer", "retnet", "permuteformer"]
+
+
+@pytest.mark.parametrize("name", IN_STRIPS)
+def test_strips_are_the_definition(name: str) -> None:
+    """Three strips and a part of one, after a state."""
+    mixer = mixers()[name]().fill(Geometry(2, 2, 8, trained_length=64), 64)
+    assert isinstance(mixer, Mixer)
+    generator = torch.Generator().manual_seed(0)
+    weights = {key: value.double() for key, value in mixer.initial_weights(2, 8, generator).items()}
+    x = torch.randn(2, 3 * STRIP + 10, 16, dtype=torch.float64, generator=generator)
+    wanted, after = mix(x, mixer, weights, mode="recurrent", output_final_state=True)
+    first, state = mix(x[:, :5], mixer, weights, output_final_state=True)
+    second, state = mix(x[:, 5:], mixer, weights, initial_state=state, mode="chunk", chunk=1, output_final_state=True)
+    torch.testing.assert_close(torch.cat([first, second], 1), wanted, rtol=1e-9, atol=1e-10)
+    assert state is not None
+    assert after is not None
+    for key, value in after.groups[0].tensors.items():
+        torch.testing.assert_close(state.groups[0].tensors[key], value, rtol=1e-9, atol=1e-10)
+
+
+@pytest.mark.parametrize("name", IN_STRIPS)
 def test_nothing_but_the_output_grows_with_the_text(name: str) -> None:
     """Queries, keys and permutations are made strip by strip, so that they stay in the caches of the processor."""
     mixer = mixers()[name]().fill(Geometry(2, 2, 8, trained_length=64), 64)
