@@ -84,10 +84,7 @@ def main() -> int:
 
 def _prepare(copy: Path) -> None:
     """A copy of the tree, and everything in memory that a mutant does not change."""
-    for name in ("src", "tests"):
-        shutil.copytree(ROOT / name, copy / name, ignore=shutil.ignore_patterns("__pycache__", BUNDLED.name))
-    (copy / BUNDLED).symlink_to(ROOT / BUNDLED)
-    shutil.copy(ROOT / "pyproject.toml", copy)
+    copy_tree(copy)
     os.chdir(copy)
     os.environ |= {"OMP_NUM_THREADS": "1", "HYPOTHESIS_PROFILE": "draft", "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
     sys.path[:0] = [str(copy / "src"), str(copy / "tests")]
@@ -103,6 +100,14 @@ def _prepare(copy: Path) -> None:
             for module in _imports(path):
                 if module.partition(".")[0] not in {"longspan", *own}:
                     import_module(module)
+
+
+def copy_tree(copy: Path) -> None:
+    """The library and its tests in another folder."""
+    for name in ("src", "tests"):
+        shutil.copytree(ROOT / name, copy / name, ignore=shutil.ignore_patterns("__pycache__", BUNDLED.name))
+    (copy / BUNDLED).symlink_to(ROOT / BUNDLED)
+    shutil.copy(ROOT / "pyproject.toml", copy)
 
 
 def _imports(path: Path) -> Iterator[str]:
@@ -125,6 +130,18 @@ def _modules(copy: Path) -> dict[str, Path]:
 
 def _is_above(module: str) -> bool:
     return not ABOVE.isdisjoint(module.split(".")[1:2])
+
+
+def stages(tree: Path, path: str) -> dict[str, list[str]]:
+    """Test files of a file below src/longspan, by what to call them in the table."""
+    if path in SUITES:
+        return {name: [f"tests/{name}"] for name in SUITES[path]}
+    file = Path(path)
+    own = f"tests/{file.with_name(f'test_{file.name}')}"
+    found = {"own": [own]} if (tree / own).exists() else {}
+    if file.parts[0] in SLOTS:
+        found["contract"] = [f"tests/contract/test_{suite}.py" for suite in CONTRACT]
+    return found | {"example": [f"{SOURCE}/{path}"]}
 
 
 class _Run:
@@ -192,7 +209,7 @@ class _Run:
 
     def _verdict(self, path: str, text: str) -> str:
         """Which tests kill it; empty where it survives."""
-        for name, tests in self._stages(path).items():
+        for name, tests in stages(self.copy, path).items():
             key, unchanged = self._key(text, path, tests), self._key(self._text(path), path, tests)
             if self.cache.get(key) is None and (key not in self.cache or key == unchanged):
                 limit = 5 + PATIENCE * (self.cache.get(unchanged) or 60)
@@ -203,17 +220,6 @@ class _Run:
             if self.cache[key] is None:
                 return name
         return ""
-
-    def _stages(self, path: str) -> dict[str, list[str]]:
-        """Test files, by what to call them in the table."""
-        if path in SUITES:
-            return {name: [f"tests/{name}"] for name in SUITES[path]}
-        file = Path(path)
-        own = f"tests/{file.with_name(f'test_{file.name}')}"
-        stages = {"own": [own]} if (self.copy / own).exists() else {}
-        if file.parts[0] in SLOTS:
-            stages["contract"] = [f"tests/contract/test_{suite}.py" for suite in CONTRACT]
-        return stages | {"example": [f"{SOURCE}/{path}"]}
 
     def _key(self, text: str, path: str, tests: list[str]) -> str:
         files = [file for test in tests for file in ([test] if test.endswith(".py") else sorted(_below(test)))]

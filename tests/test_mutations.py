@@ -1,7 +1,12 @@
 """What `make mutants` changes, and what it leaves alone."""
 
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 
+from mutants import ROOT, copy_tree, stages
 from mutations import mutants
 
 
@@ -55,3 +60,35 @@ def test_it_says_where() -> None:
     (mutant,) = mutants("class A:\n    def f(self):\n        return self < (  # < is\n            2j)\n")
     assert (mutant.where, mutant.number) == ("A.f", 3)
     assert mutant.text == "class A:\n    def f(self):\n        return self <= (  # < is\n            2j)\n"
+
+
+@pytest.mark.parametrize(
+    ("path", "first", "count"),
+    [
+        ("rotation/yarn.py", "tests/rotation/test_yarn.py", 3),
+        ("measure/statistics/racing.py", "tests/measure/statistics/test_racing.py", 2),
+        ("study/decision.py", "tests/study/test_decision.py", 2),
+        ("errors.py", "src/longspan/errors.py", 1),
+    ],
+)
+def test_a_file_meets_its_mirrored_test_first(path: str, first: str, count: int) -> None:
+    """What is no method meets no contract suite."""
+    found = list(stages(ROOT, path).values())
+    assert found[0] == [first]
+    assert len(found) == count
+    assert all((ROOT / test).exists() for tests in found for test in tests)
+
+
+def test_the_copy_that_mutants_live_in_has_the_bundled_data(tmp_path: Path) -> None:
+    copy_tree(tmp_path)
+    program = "from longspan import bundled; print(len(bundled.documents()), bundled.__file__)"
+    ran = subprocess.run(
+        [sys.executable, "-c", program],
+        env={"PYTHONPATH": str(tmp_path / "src")},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    count, file = ran.stdout.split()
+    assert int(count) > 0
+    assert file.startswith(str(tmp_path))
