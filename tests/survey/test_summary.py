@@ -1,0 +1,47 @@
+"""What a survey's rows say of their records."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pytest
+
+from longspan.measure.statistics.effective import Share
+from longspan.survey.plan import SurveyPlan
+from longspan.survey.probes import Probe, TaskProbe
+from longspan.survey.summary import Setting, TaskRow, summarize
+
+LENGTHS = (64, 128)
+
+
+def rows(results: Mapping[int, Mapping[str, Any]]) -> Sequence[TaskRow]:
+    """The row of the plain model, whose two documents got these results, by length."""
+    documents = dict.fromkeys(LENGTHS, (None,) * 2)
+    named = ("plain",), ("retrieval",), ()
+    plan = SurveyPlan("m", "float32", "0", 64, *named, LENGTHS, documents, Share(0.85))
+    setting = Setting(
+        model="m", trained_length=64, dtype="float32", fingerprint="0", documents=(), hardware="none", versions={},
+        command="longspan measure", lengths=LENGTHS, claim="", out_of_time=False,
+    )  # fmt: skip
+
+    def record(probe: Probe) -> Mapping[str, Any] | None:
+        known = isinstance(probe, TaskProbe) and not probe.control
+        return {"result": results[probe.length]} if known else None
+
+    return summarize(plan, record, setting).tasks
+
+
+def asked(*choices: int) -> dict[str, Any]:
+    """A result with questions of so many choices each."""
+    questions = [{"depth": 0.5, "right": True, "scores": [0.0] * count} for count in choices]
+    return {"score": 1.0, "questions": questions}
+
+
+@pytest.mark.parametrize(
+    ("short", "long", "guessing"),
+    [(asked(4), asked(4), 0.25), (asked(2, 4), asked(4), 1 / 3), ({"score": 1.0}, {"score": 1.0}, None)],
+)
+def test_guessing_is_right_once_in_as_many_choices(short: dict, long: dict, guessing: float | None) -> None:
+    """A mean over questions; an answer in writing is not guessed."""
+    (row,) = rows({64: short, 128: long})
+    assert row.guessing == (None if guessing is None else pytest.approx(guessing))
+    assert row.json()["guessing"] == row.guessing
