@@ -10,7 +10,7 @@ from longspan.survey.plan import SurveyPlan
 from longspan.survey.probes import Probe, TaskProbe
 from longspan.survey.summary import Setting, TaskRow, summarize
 
-LENGTHS = (64, 128)
+LENGTHS: tuple[int, ...] = (64, 128)
 
 
 def rows(results: Mapping[int, Mapping[str, Any]]) -> Sequence[TaskRow]:
@@ -34,6 +34,13 @@ def asked(*choices: int) -> dict[str, Any]:
     """A result with questions of so many choices each."""
     questions = [{"depth": 0.5, "right": True, "scores": [0.0] * count} for count in choices]
     return {"score": 1.0, "questions": questions}
+
+
+def test_where_nothing_is_right_there_is_no_effective_length_to_look_for() -> None:
+    (row,) = rows({64: {"score": 0.0}, 128: {"score": 0.0}})
+    assert row.sentence == "no right answer at any length: how far it reads does not show in this task"
+    (row,) = rows({64: {"score": 0.0}, 128: {"score": 0.5}})
+    assert row.sentence.startswith("at least 85% of the short score at no tested length")
 
 
 @pytest.mark.parametrize(

@@ -114,20 +114,21 @@ def show(survey: "Survey") -> None:
     from rich.table import Table
 
     from longspan.report.printable import printable
-    from longspan.report.survey import controls_of, score
+    from longspan.report.survey import controls_of, guessing_of, legend, score
     from longspan.report.text import value
 
     console = Console(highlight=False, markup=False)
     lengths = survey.setting.lengths
     if survey.tasks:
-        names = [*(str(n) for n in lengths), f"controls at {lengths[-1]}"]
+        names = [*(str(n) for n in lengths), "guessing", f"controls at {lengths[-1]}"]
         table = Table("task", "method", *names, box=None)
         for row in survey.tasks:
             scores = [score(row.scores.get(n), row.failed) for n in lengths]
-            table.add_row(row.task, printable(row.method), *scores, controls_of(row))
+            table.add_row(row.task, printable(row.method), *scores, guessing_of(row), controls_of(row))
         console.print(table)
         for row in survey.tasks:
             answer(f"{row.task}, {row.method}: {row.sentence}.")
+        answer(legend(survey))
     for what, rows in (("loss", survey.losses), ("diagnostic", survey.diagnostics)):
         table = Table(what, "method", *(str(n) for n in lengths), "unit", box=None)
         for row in rows:

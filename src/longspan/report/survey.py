@@ -37,10 +37,7 @@ def share_text(survey: Survey) -> str:
             ),
         ]
         lines += ["", *(f"{row.task}, {row.method}: {row.sentence}." for row in survey.tasks)]
-        lines.append(
-            f"The short score is the plain model's at {lengths[0]} tokens; at 95%: of a hundred such sentences, five "
-            "may be wrong, however often one looks."
-        )
+        lines.append(legend(survey))
     if by_depth := [(row, n, found) for row in survey.tasks for n, found in row.depths.items()]:
         lines += ["", "Scores by where the answer is, from 0, the text's start, to 1:"]
         lines += [f"{row.task}, {row.method} at {n}: {depths_of(found)}" for row, n, found in by_depth]
@@ -55,6 +52,19 @@ def share_text(survey: Survey) -> str:
         lines += ["", *aligned([[f"{what} ± half the 95 % interval", *lengths, ""], *rows])] if rows else []
     lines += ["", *_explained(survey)]
     return "\n".join([*lines, "", f"{setting.hardware}; {versions}", setting.command]) + "\n"
+
+
+def legend(survey: Survey) -> str:
+    """Return what the sentences about tasks rest on."""
+    return (
+        f"The short score is the plain model's at {survey.setting.lengths[0]} tokens; at 95%: of a hundred such "
+        "sentences, five may be wrong, however often one looks."
+    )
+
+
+def guessing_of(row: TaskRow) -> str:
+    """Return what guessing among the choices would score."""
+    return "" if row.guessing is None else f"{row.guessing:.2f}"
 
 
 def _explained(survey: Survey) -> list[str]:
@@ -82,5 +92,5 @@ def score(found: Estimate | None, failed: str | None = None) -> str:
 
 
 def _scores(row: TaskRow, lengths: Sequence[int]) -> list[str]:
-    guessing = "" if row.guessing is None else f"{row.guessing:.2f}"
-    return [f"{row.task}, {row.method}", *(score(row.scores.get(n), row.failed) for n in lengths), guessing]
+    scores = (score(row.scores.get(n), row.failed) for n in lengths)
+    return [f"{row.task}, {row.method}", *scores, guessing_of(row)]

@@ -59,6 +59,8 @@ class TaskRow:
             return f"failed: {self.failed}"
         if self.certificate is None:
             return "not measured at every length yet; run the same command again"
+        if not any(found.value for found in self.scores.values()):
+            return "no right answer at any length: how far it reads does not show in this task"
         found = str(self.certificate)
         first = next((each for each in self.certificate.findings if each.verdict != "holds"), None)
         if first is None or first.verdict == "fails":
