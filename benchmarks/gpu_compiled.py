@@ -264,9 +264,11 @@ def every() -> Iterator[Job]:
                         some = (*some, "bias_grad")
                     dtype = "fp32" if kind == "float32" else "bf16"
                     job = Job(name, chosen(sizes, kind, channels), variant, some, channels, dtype, target)
-                    if name == "step":  # of one token; and, where keys rotate, of as many as fit
+                    if (
+                        name == "step" and job.config.rows > 16
+                    ):  # of one token; and, where keys rotate, of as many as fit
                         yield job._replace(config=job.config._replace(rows=16))
-                    if name != "step" or variant != "keys as they lie":
+                    if name != "step" or variant != "keys as they lie" or job.config.rows == 16:
                         yield job
                     if channels == 128 and target in (80, 90) and (kind, options) == ("plain", ()):
                         yield job._replace(dtype="fp16")
@@ -319,12 +321,18 @@ def compile_missing(processes: int) -> list[dict[str, Any]]:
         for number, one in enumerate(pool.map(compiled, missing), 1):
             row = row_of(one)
             known[key_of(row)] = row
-            rows = [known[key] for job in jobs if (key := key_of_job(job)) in known]
-            text = ",\n".join(json.dumps(row, ensure_ascii=False) for row in rows)
-            head = f'"triton": "{triton.__version__}", "code": {json.dumps(codes)}'
-            RESULTS.write_text(f'{{{head}, "rows": [\n{text}\n]}}\n')
+            write([known[key] for job in jobs if (key := key_of_job(job)) in known], codes)
             print(f"{number} of {len(missing)}: {', '.join(map(str, key_of(row)))}", *faults([row]), flush=True)
-    return [known[key_of_job(job)] for job in jobs]
+    rows = [known[key_of_job(job)] for job in jobs]
+    write(rows, codes)
+    return rows
+
+
+def write(rows: list[dict[str, Any]], codes: dict[str, str]) -> None:
+    """Keep results."""
+    text = ",\n".join(json.dumps(row, ensure_ascii=False) for row in rows)
+    head = f'"triton": "{triton.__version__}", "code": {json.dumps(codes)}'
+    RESULTS.write_text(f'{{{head}, "rows": [\n{text}\n]}}\n')
 
 
 def main() -> None:

@@ -73,12 +73,19 @@ def _gpu_section() -> str:
         same = beside if beside is not None and row["dtype"] == beside["dtype"] else None
         cells = [
             row["target"], row["kernel"], row["variant"], row["channels"], row["dtype"],
-            f"{size} × {keys}, {warps}, {stages}", row["registers"], row["spilled"], row["shared"] // 1024,
+            f"{size} × {keys}, {warps}, {stages}", row["registers"], _spilled(row), row["shared"] // 1024,
             round(1000 * _clocks(row)) if whole else None,
             f"{_clocks(row) / _clocks(same):.2f}" if same and whole else None, _share(row),
         ]  # fmt: skip
         lines.append(f"| {' | '.join('' if cell is None else str(cell) for cell in cells)} |")
     return "\n".join(lines) + "\n"
+
+
+def _spilled(row: dict[str, Any]) -> str | None:
+    """Bytes that are spilled, and whether the loop touches them."""
+    if not row["spilled"] or not row["whole"]:
+        return None if row["spilled"] is None else str(row["spilled"])
+    return f"{row['spilled']}, {'some' if row['whole']['local memory'] else 'none'} in the loop"
 
 
 def _clocks(row: dict[str, Any]) -> float:
