@@ -32,7 +32,9 @@ def tables(folder: Path, **given: dict[str, Any]) -> dict[str, Any]:
     """Six steps of eight rows."""
     training = {"length": LENGTH, "steps": STEPS, "batch": BATCH, "warmup": 2, "save_every": 2, "rate": 1e-2}
     data = {"train": [str(texts(folder / "texts"))]}
-    found = {"model": MODEL, "training": training, "data": data}
+    found = {"model": dict(MODEL), "training": training, "data": data}
+    if "architecture" in given.get("model", {}):
+        del found["model"]["head_dim"]  # not every architecture has it
     return {name: {**found.get(name, {}), **given.get(name, {})} for name in {**found, **given}}
 
 
@@ -72,7 +74,7 @@ def jobs_of(folder: Path) -> dict[str, dict[str, Any]]:
             "ranks": ranks, "tables": given, "folder": str(folder / name), **more,
         }  # fmt: skip
 
-    sampled = {"plan": "rope", "positions": "random(span=64)"}
+    sampled = {"plan": "rope", "positions": "random(span=64)", "absolute": "sinusoidal"}
     add("sampled", 4, tables(folder, design=sampled, parallel={"context": 2}))
     task = {"task": "copy", "tokenizer": "symbols", "longest": 6, "train": []}
     task_run = tables(folder, data=task, training={"length": 32}, parallel={"context": 2})
@@ -97,6 +99,9 @@ def jobs_of(folder: Path) -> dict[str, dict[str, Any]]:
     add("moved", 2, killed, dies=[0, 4])
     add("moved", 4, {**killed, "parallel": {"shards": 4}}, again=" again")
     add("mixer", 2, tables(folder, design={"plan": "lru"}, parallel={"context": 2}))
+    hybrid = {"architecture": "lfm2", "layer_types": ["conv", "full_attention"], "block_auto_adjust_ff_dim": False}
+    add("convolution", 2, tables(folder, model=hybrid, parallel={"context": 2}))
+    add("several softmaxes", 2, tables(folder, design={"plan": "shaw"}, parallel={"context": 2}))
     add("uneven", 2, tables(folder, training={"length": 18}, parallel={"context": 2}))
     return every
 
@@ -195,8 +200,14 @@ def test_a_run_whose_process_was_killed_goes_on(jobs, name: str) -> None:
 
 
 def test_what_cannot_share_a_sequence_is_refused_in_every_process(jobs) -> None:
-    for name, why in {"mixer": "lru reads its tokens one after the other", "uneven": "must be a multiple of 4"}.items():
-        assert all(why in each["refused"] for each in known(Path(jobs[name]["folder"]), 2))
+    reasons = {
+        "mixer": "lru reads its tokens one after the other",
+        "convolution": "Lfm2ForCausalLM lets tokens see each other outside of plain attention",
+        "several softmaxes": "shaw is more than one softmax",
+        "uneven": "must be a multiple of 4",
+    }
+    for name, why in reasons.items():
+        assert all(why in each["refused"] for each in known(Path(jobs[name]["folder"]), 2)), name
 
 
 def test_division_needs_the_processes_that_it_divides(tmp_path: Path) -> None:

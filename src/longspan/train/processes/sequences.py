@@ -30,8 +30,9 @@ from longspan.train.processes.group import Processes
 
 TRIED = 4
 """Tokens of each chunk of the text that an architecture is tried on."""
-ALLOWED = 1e-3
-"""The difference that rounding may make there, in standard deviations of the hidden states."""
+ALLOWED = 3e-5
+"""The difference that rounding may make there, in standard deviations of the hidden states: an untrained layer changes
+them little, and the trial runs in float32 on the CPU."""
 
 
 class Sequences:
