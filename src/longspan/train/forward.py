@@ -29,7 +29,9 @@ def hidden_states(
         arguments = {"attention_mask": torch.ones_like(batch.inputs), **arguments, "position_ids": positions}
     elif batch.positions is not None:
         arguments["position_ids"] = batch.positions
-    return model.base_model(input_ids=batch.inputs, use_cache=False, **arguments).last_hidden_state
+    own = model.base_model
+    base = model.get_decoder() if own is model else own  # some architectures call their text model by another name
+    return base(input_ids=batch.inputs, use_cache=False, **arguments).last_hidden_state
 
 
 class Objective(nn.Module):

@@ -10,12 +10,19 @@ from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING
 from longspan.errors import InputError, nearest
 from longspan.pretrained.attach import design
 from longspan.pretrained.storing.checkpoint import refusing
+from longspan.train.data.batch import Batch
+from longspan.train.forward import hidden_states
 from longspan.train.settings import Settings
 from longspan.train.tables import ModelTable
 
 END = "eos_token_id"
 SPECIAL = ("bos_token_id", END, "pad_token_id")
 """Tokens that a config names; the tokenizer's own end of a text takes the place of those of the architecture."""
+
+TRIED = 8
+"""Tokens of the text that a fresh model is tried on."""
+ALLOWED = 1e-3
+"""The difference of logits that a cap far above them may make there, in standard deviations."""
 
 FILLED = ("vocab_size", "max_position_embeddings")
 """Fields that the tokenizer and the length of training decide."""
@@ -70,6 +77,28 @@ def untrained(settings: Settings, tokenizer: Any) -> Any:
         model.activation_checkpointing_enable(activation_checkpointing_kwargs={"use_reentrant": False})
     own = settings.design.seed
     seed = training.seed if own is None else own
-    return design(
-        model, settings.design.plan, absolute=settings.design.absolute, linear=settings.model.linear, seed=seed
-    )
+    design(model, settings.design.plan, absolute=settings.design.absolute, linear=settings.model.linear, seed=seed)
+    _check_head(model, settings.model.architecture)
+    return model
+
+
+@torch.no_grad()
+def _check_head(model: Any, architecture: str) -> None:
+    """Refuse a model whose logits are more than its head gives: the loss is made of the head's, slice by slice.
+
+    Errors: InputError.
+    """
+    ids = (torch.arange(TRIED) % model.config.get_text_config(decoder=True).vocab_size)[None]
+    training = model.training
+    model.eval()
+    with refusing(f"a model of {architecture} cannot read a text"):
+        logits = model(input_ids=ids, use_cache=False).logits
+    head = model.get_output_embeddings()
+    made = head(hidden_states(model, Batch(ids, ids, torch.ones_like(ids, dtype=torch.bool))))
+    model.train(training)
+    if not (logits - made).abs().max() <= ALLOWED * made.std():
+        raise InputError(
+            f"model.architecture: {architecture} has more between its layers and its logits than a head (a scale, "
+            "a cap, a layer), which training would leave out: let its config say that it changes nothing, as in "
+            "logit_scale = 1.0, or take another architecture"
+        )
