@@ -150,7 +150,8 @@ def _documents(request: Request, model: LoadedModel, length: int, observer: Obse
         observer.say(f"the texts give {len(chosen)} documents of {length} tokens, fewer than --docs {request.docs}")
     files = len({document.path for document in chosen})
     if len(chosen) > files:
-        observer.say(f"{len(chosen)} documents are parts of {files} files: certificates may claim too much")
+        parts = "one file" if files == 1 else f"{files} files"
+        observer.say(f"{len(chosen)} documents are parts of {parts}: certificates may claim too much")
     return chosen
 
 
