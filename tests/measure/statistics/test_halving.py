@@ -37,3 +37,24 @@ def test_who_left_for_another_reason_leaves_room() -> None:
     halving = Halving(8, 10, 30)
     assert halving.places(read=0, alive=8, used=0) == 8
     assert halving.places(read=1, alive=2, used=8) == 2
+
+
+def test_each_stage_gets_its_share_of_the_budget() -> None:
+    """Karnin et al., algorithm 1, by hand: three stages of 16 readings for 8, 4 and 2 candidates."""
+    assert reads(8, 100, 48)[:15] == [8] * 2 + [4] * 4 + [2] * 8 + [0]
+
+
+def test_a_budget_that_suffices_to_the_last_reading_halves_nothing() -> None:
+    assert reads(4, 3, 12) == [4, 4, 4]
+    assert reads(4, 3, 11) == [4, 2, 2]
+
+
+def test_nobody_reads_where_nobody_is_left_and_nothing_either() -> None:
+    assert Halving(4, 10, 2).places(read=0, alive=0, used=3) == 0
+
+
+def test_nobody_is_halved_once_what_is_left_suffices() -> None:
+    """Two of eight left by themselves, and 12 readings are enough for six candidates and two documents."""
+    halving = Halving(8, 3, 20)
+    assert halving.places(read=0, alive=8, used=0) == 8
+    assert halving.places(read=1, alive=6, used=8) == 6
