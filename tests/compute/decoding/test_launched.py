@@ -19,6 +19,7 @@ from longspan.compute import rotate
 from longspan.compute.decoding import launched as launched_module
 from longspan.compute.decoding.launched import LaunchedStep
 from longspan.compute.fused import attention as fused_module
+from longspan.compute.kernels.triton import forward
 from longspan.compute.kernels.triton import launch as launch_module
 from longspan.memo import forget
 
@@ -188,10 +189,25 @@ def test_auto_launches_steps_on_a_device_that_passes_the_self_test(
 
 @pytest.mark.parametrize("parts", [2, 3, 7])
 def test_programs_share_the_blocks_of_all_sweeps(parts: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """However many share them, the output is the same."""
+    """However many share them, the output is the same, and none visits two blocks more than another."""
+    visited: list[int] = []
+    bounds, visit = forward.shared_blocks, forward.attend_block
+
+    def begun(*given: Any) -> Any:
+        visited.append(0)
+        return bounds(*given)
+
+    def counted(*given: Any) -> Any:
+        visited[-1] += 1
+        return visit(*given)
+
+    monkeypatch.setattr(forward, "shared_blocks", begun)
+    monkeypatch.setattr(forward, "attend_block", counted)
     generator = torch.Generator().manual_seed(0)
     query, key, value = (torch.randn(1, heads, 400, 16, generator=generator) for heads in (4, 2, 2))
     wanted = attend(query[:, :, -2:], key, value, "rerope(100) + softmax_plus_one", backend="reference")
     monkeypatch.setattr(launch_module, "splits", lambda *_: parts)
     found = attend(query[:, :, -2:], key, value, "rerope(100) + softmax_plus_one", backend="triton")
     torch.testing.assert_close(found, wanted, rtol=0, atol=1e-5)
+    assert len(visited) == 2 * parts  # for two key heads
+    assert max(visited) - min(visited) <= 1, visited
