@@ -11,6 +11,7 @@ import json
 import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -177,7 +178,9 @@ def _searches(searches: Mapping[str, Mapping[str, Any]]) -> str:
 def _search(found: Mapping[str, Any]) -> str:
     """Verdict, the documents of the search, and the judgement."""
     setting, judged = found["setting"], found["judgement"]
-    ratings = sorted(found["known"], key=lambda rating: (rating["failed"] is not None, rating["cost"]))
+    ratings = sorted(
+        found["known"], key=lambda rating: rating["loss"] - rating["facts"] if rating["failed"] is None else inf
+    )
     lines = [
         f"**{found['sentence']}** (`{setting['command']}`: {setting['model']}, trained on {setting['trained_length']} "
         f"tokens; {found['trajectory']['candidates']} candidates; {setting['dtype']}, {setting['hardware']}, torch "

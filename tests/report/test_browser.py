@@ -19,7 +19,7 @@ from report.browser import DESK, FAINT, FIGURES, MISSING, PHONE, WIDER, launched
 from report.comparison.folders import METHODS, study, survey
 from report.summaries import decided, judged, nothing, shown, summary, within
 
-RESULTS = sorted((Path(__file__).parents[2] / "experiments" / "results").glob("*/summary.json"))
+RESULTS = sorted((Path(__file__).parents[2] / "experiments" / "results").glob("extend-*/summary.json"))
 SCHEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
 
 

@@ -6,11 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from longspan.grid.pace import Pace
 from longspan.measure.corpus.documents import Document
 from longspan.measure.measurement import Measurement
 from longspan.study.judgement import summarize
-from longspan.study.planning.budget import plan_within
+from longspan.study.planning.budget import full_plan, shortest_verdict
 from longspan.study.planning.cells import measurements
 from longspan.study.planning.subject import Subject
 from longspan.study.results import Results
@@ -18,7 +17,7 @@ from longspan.study.storing.folder import StudyFolder
 from longspan.study.summary import Race, Setting, Summary
 
 STORED = Path(__file__).parent / "stored"
-COMMITTED = sorted((Path(__file__).parents[2] / "experiments" / "results").glob("*/summary.json"))
+COMMITTED = sorted((Path(__file__).parents[2] / "experiments" / "results").glob("extend-*/summary.json"))
 
 
 def documents(asked: Iterable[Measurement]) -> dict[str, Document]:
@@ -28,7 +27,8 @@ def documents(asked: Iterable[Measurement]) -> dict[str, Document]:
 def test_stored_results_are_resumed_and_give_the_same_summary(tmp_path: Path) -> None:
     """A folder that version 0.1 wrote before plans had cells: no number has changed, and nothing is measured again.
 
-    What is missing are the shorter texts that decide who races, which version 0.1 did not read.
+    What is missing are the shorter texts that decide who races, which version 0.1 did not read, and the plain model on
+    the beginning of the race's text, of which it read all.
     """
     for name in ("run.json", "results.jsonl"):
         (tmp_path / name).write_bytes((STORED / name).read_bytes())
@@ -42,9 +42,10 @@ def test_stored_results_are_resumed_and_give_the_same_summary(tmp_path: Path) ->
         methods = list(dict.fromkeys(each.method for each in asked if each.method != "plain"))
         judge, race = ([by_name[name] for name in stored[part]["documents"]] for part in ("setting", "race"))
         more = [f"rerope(window={w})" for w in range(20, 29)]
-        plan = plan_within(0.01, Pace(1.0), subject, [*methods, *more], race, judge)
+        plan = shortest_verdict(full_plan(subject, [*methods, *more], race, judge))
         cells = plan.judgement_cells(stored["race"]["finalists"])
-        assert folder.missing(measurements([*plan.whole_race(), *cells])) == measurements(plan.entry_cells())
+        unread = measurements([*plan.entry_cells(), *plan.race_cells(0, ())])
+        assert folder.missing(measurements([*plan.whole_race(), *cells])) == unread
         raced = Race.of(stored["race"], subject.length)
         found = summarize(plan, raced, Results(cells, folder.record), Setting.of(stored["setting"]), 10**6)
     rows = [{name: value for name, value in row.items() if name != "against"} for row in found.json()["methods"]]

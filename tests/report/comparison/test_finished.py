@@ -44,7 +44,7 @@ def test_the_values_of_documents_average_to_the_summary(plan: StudyPlan) -> None
             assert sum(values) / len(values) == pytest.approx(number.estimate.value)
 
 
-@pytest.mark.parametrize("name", sorted(path.parent.name for path in RESULTS.glob("*/summary.json")))
+@pytest.mark.parametrize("name", sorted(path.parent.name for path in RESULTS.glob("extend-*/summary.json")))
 def test_committed_studies_are_read(name: str) -> None:
     (found,) = read([RESULTS / name])
     assert found.label == name
