@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor
+from torch.utils._device import _device_constructors
 from torch.utils._python_dispatch import TorchDispatchMode, return_and_correct_aliasing
 from torch.utils._pytree import tree_flatten, tree_map, tree_unflatten
 
@@ -86,6 +87,7 @@ class ImitatedDevice(TorchDispatchMode):
     def __enter__(self) -> "ImitatedDevice":
         # Gradient checkpointing looks for the module of the device; `torch.tensor` hides from dispatch modes.
         self._patch.setattr(torch, "lazy", SimpleNamespace(is_available=lambda: False), raising=False)
+        _device_constructors()  # kept from the first call on; `with torch.device(…)` is to know the functions themselves
         for name in ("tensor", "as_tensor"):
             self._patch.setattr(torch, name, _moved(getattr(torch, name)))
         return super().__enter__()
