@@ -33,7 +33,9 @@ its factors or its frequencies depend on them.
 
 The table is that of the CPU. On a GPU `auto` takes the Triton kernel, or tiles through CUDA's own kernels
 (FlashAttention-2 in 16 bits, the memory-efficient kernel in float32), only after a self-test on that GPU: outputs and
-gradients of a small call of the same kind have to agree with blocks of float64. Otherwise it takes *blocks* and warns.
+gradients of a small call of the same kind, and its last token as a decoding step, have to agree with blocks of float64.
+Otherwise it takes *blocks* and warns. Decoding steps take the Triton kernel after that test (decision 0032), and are
+written out in PyTorch otherwise.
 `longspan doctor` runs all self-tests and shows what is taken. The kernels are checked by interpretation, by compilation
 for several cards, and against imitations of CUDA's kernels and devices, but **no GPU has run them yet**; with a GPU
 present, `make test` runs the contract suite on it as well. ROCm is "cuda" to PyTorch and goes the same way. Apple's mps

@@ -87,7 +87,7 @@ class ImitatedDevice(TorchDispatchMode):
     def __enter__(self) -> "ImitatedDevice":
         # Gradient checkpointing looks for the module of the device; `torch.tensor` hides from dispatch modes.
         self._patch.setattr(torch, "lazy", SimpleNamespace(is_available=lambda: False), raising=False)
-        _device_constructors()  # kept from the first call on; `with torch.device(…)` is to know the functions themselves
+        _device_constructors()  # `with torch.device(…)` keeps the first it sees, which are to be PyTorch's own
         for name in ("tensor", "as_tensor"):
             self._patch.setattr(torch, name, _moved(getattr(torch, name)))
         return super().__enter__()
