@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from longspan.cli import audit, bench, check, doctor, export, extend, measure, methods, report, search, train
-from longspan.cli.help import help_text
+from longspan.cli.help import Verb
 from longspan.cli.terminal import print_anything, say
 
 app = typer.Typer(
@@ -28,7 +28,7 @@ for verb in (
     search.search,
     train.train,
 ):
-    app.command(verb.__name__, help=help_text(verb))(verb)
+    app.command(verb.__name__, cls=Verb)(verb)
 
 
 def _version(wanted: bool) -> bool:

@@ -9,7 +9,6 @@ from time import monotonic, sleep
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.markup import escape
 
 from longspan.cli.measure import show
 from longspan.cli.terminal import Ticker, answer, quiet_libraries, resumable, say
@@ -28,7 +27,7 @@ PATIENCE = 10.0
 
 def train(
     file: Annotated[
-        Path, typer.Argument(help=escape("A TOML file with [model], [design], [data], [training], [test]."))
+        Path, typer.Argument(help="A TOML file with \\[model], \\[design], \\[data], \\[training], \\[test].")
     ],
     out: Annotated[
         Path | None, typer.Option("--out", help="Folder of the run; a second call resumes. By default FILE's name.")
