@@ -26,7 +26,6 @@ from torch.nn.functional import silu
 
 from longspan.compute.recurrence.heads import summing
 from longspan.compute.rotate import rotate
-from longspan.errors import SchemeError
 from longspan.rotation.rope import RoPE
 from longspan.slots import GatedUnit, Matrices, State, Weights, projection
 
@@ -65,8 +64,7 @@ class FLASH(GatedUnit):
 
         Errors: SchemeError for an odd head dimension.
         """
-        if head_dim % 2:
-            raise SchemeError(f"{self.name} rotates pairs of channels: head_dim must be even, got {head_dim}")
+        self.require_pairs(head_dim)
         hidden, wide = num_heads * head_dim, self.expansion * num_heads * head_dim
         sizes = {"gate": (wide, hidden), "value": (wide, hidden), "shared": (head_dim, hidden), "out": (hidden, wide)}
         found = {name: projection(*shape, generator=generator) for name, shape in sizes.items()}

@@ -18,7 +18,6 @@ from torch import Tensor
 
 from longspan.compute.recurrence.chunks import STRIP, chunk_recurrence
 from longspan.compute.recurrence.heads import from_heads, summing, to_heads
-from longspan.errors import SchemeError
 from longspan.slots import Matrices, Mixer, State, Weights, projection
 
 EPSILON = 1e-6
@@ -52,8 +51,7 @@ class RetNet(Mixer):
 
         Errors: SchemeError for an odd head dimension.
         """
-        if head_dim % 2:
-            raise SchemeError(f"{self.name} rotates pairs of channels: head_dim must be even, got {head_dim}")
+        self.require_pairs(head_dim)
         hidden, wide = num_heads * head_dim, self.expand * head_dim
         shapes = {"query": head_dim, "key": head_dim, "value": wide, "gate": wide}
         found = {name: projection(num_heads, size, hidden, generator=generator) for name, size in shapes.items()}

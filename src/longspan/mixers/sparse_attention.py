@@ -25,7 +25,7 @@ from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
 from longspan.compute.rotate import rotate
-from longspan.errors import SchemeError, ShapeError
+from longspan.errors import ShapeError
 from longspan.rotation.rope import RoPE
 from longspan.slots import HeadsMixer, State, Weights
 
@@ -65,8 +65,7 @@ class SparseAttention(HeadsMixer):
 
         Errors: SchemeError for an odd head dimension.
         """
-        if head_dim % 2:
-            raise SchemeError(f"{self.name} rotates pairs of channels: head_dim must be even, got {head_dim}")
+        self.require_pairs(head_dim)
         return super().initial_weights(num_heads, head_dim, generator)
 
     def initial_state(self, batch: int, weights: Weights) -> State:

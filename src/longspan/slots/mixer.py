@@ -18,7 +18,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from longspan.errors import RefusalError
+from longspan.errors import RefusalError, SchemeError
 from longspan.slots.part import Part, Weights
 
 State = dict[str, Tensor]
@@ -85,6 +85,14 @@ class Mixer(Part):
         Errors: RefusalError for a mixer without such a form.
         """
         raise RefusalError(f"{self.name} has no bidirectional form: leave out causal=False")
+
+    def require_pairs(self, head_dim: int) -> None:
+        """Refuse heads whose channels are no pairs that rotate.
+
+        Errors: SchemeError for an odd head dimension.
+        """
+        if head_dim % 2:
+            raise SchemeError(f"{self.name} rotates pairs of channels: head_dim must be even, got {head_dim}")
 
     @property
     def modes(self) -> tuple[str, ...]:

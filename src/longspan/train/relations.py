@@ -25,7 +25,7 @@ whose designs were not trained, or not measured at 8 L, says so: it neither held
 Source: Su 2023 and 2024, kexue.fm/archives/ and the number of the article.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from longspan.errors import LongspanError
@@ -95,13 +95,12 @@ class Results:
         Errors: MissingError.
         """
         tokens = int(self.length * times)
-        for row in self.rows:
-            if same(self.plans.get(row.design, ""), plan) and same(row.method, method):
-                if not row.learned:
-                    raise MissingError(f"{row.design} was not trained: its loss at L is not below that at L/4")
-                found = {each.seed: each.loss[tokens] for each in row.outcomes if tokens in each.loss}
-                if found and len(found) == len(row.outcomes):
-                    return found
+        for row in self._rows(plan, method):
+            if not row.learned:
+                raise MissingError(f"{row.design} was not trained: its loss at L is not below that at L/4")
+            found = {each.seed: each.loss[tokens] for each in row.outcomes if tokens in each.loss}
+            if found and len(found) == len(row.outcomes):
+                return found
         raise MissingError(f"{plan} under {method} was not measured at {tokens} tokens")
 
     def above_chance(self, plan: str, method: str) -> list[float]:
@@ -109,11 +108,10 @@ class Results:
 
         Errors: MissingError.
         """
-        for row in self.rows:
-            if same(self.plans.get(row.design, ""), plan) and same(row.method, method):
-                found = [each.whole[self.length].value for each in row.outcomes if self.length in each.whole]
-                if found and len(found) == len(row.outcomes):
-                    return [share - self.chance for share in found]
+        for row in self._rows(plan, method):
+            found = [each.whole[self.length].value for each in row.outcomes if self.length in each.whole]
+            if found and len(found) == len(row.outcomes):
+                return [share - self.chance for share in found]
         raise MissingError(f"{plan} under {method} was not asked at {self.length} symbols")
 
     def rise(self, plan: str, method: str, times: float = FAR) -> list[float]:
@@ -125,6 +123,12 @@ class Results:
         """Return for each seed by how much the first loss is above the second."""
         one, other = self.losses(*first, times), self.losses(*second, times)
         return [one[seed] - other[seed] for seed in one if seed in other]
+
+    def _rows(self, plan: str, method: str) -> Iterator[Row]:
+        """The rows of all designs that have a plan, under a method."""
+        for row in self.rows:
+            if same(self.plans.get(row.design, ""), plan) and same(row.method, method):
+                yield row
 
 
 def same(text: str, other: str) -> bool:
