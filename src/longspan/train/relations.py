@@ -26,11 +26,12 @@ Source: Su 2023 and 2024, kexue.fm/archives/ and the number of the article.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 from longspan.errors import LongspanError
 from longspan.measure.models.model import PLAIN
 from longspan.notation import parse
+from longspan.slots import Part
 from longspan.train.comparison import Row
 from longspan.train.data.choosing import chance
 from longspan.train.grid import Cell
@@ -127,18 +128,28 @@ class Results:
     def _rows(self, plan: str, method: str) -> Iterator[Row]:
         """The rows of all designs that have a plan, under a method."""
         for row in self.rows:
-            if same(self.plans.get(row.design, ""), plan) and same(row.method, method):
+            if agrees(self.plans.get(row.design, ""), plan) and agrees(row.method, method):
                 yield row
 
 
-def same(text: str, other: str) -> bool:
-    """Return whether two texts name one scheme."""
-    if text == other or PLAIN in (text, other):
-        return text == other
+def agrees(text: str, wanted: str) -> bool:
+    """Return whether a text names a wanted scheme; numbers that the wanted one leaves open may be any.
+
+    A measurement names the numbers that were filled in, as the theta of `ntk(factor=8, theta=10000)`.
+    """
+    if text == wanted or PLAIN in (text, wanted):
+        return text == wanted
     try:
-        return parse(text) == parse(other)
+        one, other = parse(text), parse(wanted)
     except LongspanError:  # a plan
         return False
+    return all(_fits(getattr(one, slot.name), getattr(other, slot.name)) for slot in fields(one))
+
+
+def _fits(part: Part | None, wanted: Part | None) -> bool:
+    if part is None or type(part) is not type(wanted):
+        return part is wanted
+    return all(getattr(wanted, f.name) in (None, getattr(part, f.name)) for f in fields(part))
 
 
 def verdicts(cells: Iterable[Cell], rows: Sequence[Row]) -> tuple[Verdict, ...]:
