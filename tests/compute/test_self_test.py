@@ -1,6 +1,7 @@
 """The self-test of a backend: it passes what is right, stops what is wrong, and remembers which was which."""
 
 import json
+import shutil
 import warnings
 from collections.abc import Iterator
 from dataclasses import replace
@@ -17,6 +18,7 @@ from longspan.compute import passed as passed_module
 from longspan.compute.attend import choose, plan, run
 from longspan.compute.inputs import Call, GivenPositions, Inputs
 from longspan.compute.kernels import cpu
+from longspan.compute.passed import fingerprint
 from longspan.compute.self_test import TOKENS, Kind, self_test, small, trusted
 from longspan.distance.rerope import ReRoPE
 from longspan.errors import RefusalError
@@ -109,6 +111,30 @@ def test_a_pass_is_on_disk_and_a_failure_warns_once(tmp_path: Path, monkeypatch:
         assert not trusted(bad, "tiles", run)
     with warnings.catch_warnings(action="error"):
         assert not trusted(bad, "tiles", run)
+
+
+def test_other_code_is_tested_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A pass holds until any file of `compute/` is edited, added, renamed or removed."""
+    sources = tmp_path / "compute"
+    shutil.copytree(passed_module.SOURCES, sources, ignore=shutil.ignore_patterns("__pycache__"))
+    monkeypatch.setattr(passed_module, "SOURCES", sources)
+    kernel, known = sources / "kernels" / "triton" / "forward.py", [fingerprint(passed_module.SOURCES)]
+    kind = Kind.of(call("rope"))
+    assert trusted(kind, "tiles", run)
+    for change in (
+        lambda: kernel.write_text(kernel.read_text().replace("grown = tl.maximum(", "grown = tl.minimum(", 1)),
+        lambda: kernel.rename(kernel.with_name("other.py")),
+        lambda: (sources / "new.py").write_text(""),
+        lambda: (sources / "attend.py").unlink(),
+    ):
+        change()
+        forget()
+        known.append(fingerprint(passed_module.SOURCES))
+        with monkeypatch.context() as patch:
+            patch.setattr(cpu, "forward", no_kernel)
+            with pytest.warns(RuntimeWarning, match="is not used"):
+                assert not trusted(kind, "tiles", run)
+    assert len(set(known)) == 5
 
 
 @pytest.mark.parametrize("text", ["", "{", "[1, 2]", '{"a": 1}'])

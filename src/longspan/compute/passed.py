@@ -1,9 +1,11 @@
 """The self-tests that were passed, in a file of the user's cache: a compiled kernel is not tested in every process.
 
-A line of the file names everything that the result may depend on; with another version or another device it is another
-line. A file that cannot be read or written means that a test runs again.
+A line of the file names everything that the result may depend on; with another version, another device or other source
+code of `compute/`, where the kernels and all that leads to them are, it is another line. A file that cannot be read or
+written means that a test runs again.
 """
 
+import hashlib
 import json
 import os
 import platform
@@ -20,13 +22,16 @@ from longspan.memo import remember
 
 FILE = "self-tests.json"
 
+SOURCES = Path(__file__).parent
+"""The folder whose code decides what a backend computes."""
+
 
 @dataclass(frozen=True)
 class Passed:
     """One line of the file.
 
     Arguments:
-        line: versions, device, dtype, channels, backend and scheme.
+        line: versions, source code, device, dtype, channels, backend and scheme.
     """
 
     line: str
@@ -36,7 +41,15 @@ class Passed:
         cls, device: torch.device, dtype: torch.dtype, channels: tuple[int, int], backend: str, scheme: str
     ) -> "Passed":
         """The line for a kind of call on this machine."""
-        about = [*_versions(), _name(device), str(dtype), *map(str, channels), backend, scheme]
+        about = [
+            *_versions(),
+            f"code {fingerprint(SOURCES)}",
+            _name(device),
+            str(dtype),
+            *map(str, channels),
+            backend,
+            scheme,
+        ]
         return cls(" | ".join(about))
 
     def is_known(self) -> bool:
@@ -70,6 +83,16 @@ def _versions() -> tuple[str, ...]:
         with suppress(PackageNotFoundError):
             found.append(f"{package} {version(package)}")
     return tuple(found)
+
+
+@remember(1)
+def fingerprint(folder: Path) -> str:
+    """A hash of the names and the code of all files of a folder: an edit between two releases asks for new tests."""
+    found = hashlib.sha256()
+    for path in sorted(folder.rglob("*.py")):
+        code = path.read_bytes()
+        found.update(f"{path.relative_to(folder).as_posix()} {len(code)}\n".encode() + code)
+    return found.hexdigest()[:16]
 
 
 def _name(device: torch.device) -> str:
