@@ -57,6 +57,10 @@ def test_a_grid_makes_a_table_and_what_is_finished_is_not_made_again(file: Path,
     assert "two" in first.stdout
     table = (tmp_path / "out" / "table.md").read_text()
     assert table.count("| `one` |") == table.count("| `two` |") == 2
+    found = json.loads((tmp_path / "out" / "grid.json").read_text())
+    assert (found["cells"], found["measured"], len(found["rows"])) == (4, 4, 4)
+    assert [found["designs"][name]["plan"] for name in ("one", "two")] == ["kerple_log", "nope"]
+    assert all(text in table for text in (found["command"], *found["hardware"], "4 of 4 cells"))
     shutil.rmtree(tmp_path / "out" / "two-seed-1")
     log = tmp_path / "out" / "one-seed-0" / "log.jsonl"
     before = log.stat().st_mtime_ns

@@ -2,6 +2,8 @@
 
 import json
 import os
+import shlex
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -141,15 +143,17 @@ def _write(cells: Sequence["Cell"], rows: Sequence["Row"], folder: Path) -> None
     from longspan.report import designs
     from longspan.report.figures.designs import curves
     from longspan.report.palette import standalone
+    from longspan.train.comparison import described
     from longspan.train.relations import verdicts
 
     settings = cells[0].settings
-    text = designs.markdown(rows, settings.lengths)
-    if found := verdicts(cells, rows):
-        text += "\n" + designs.relations(found)
+    found = described(cells, rows, folder, shlex.join(["longspan", *sys.argv[1:]]))
+    text = designs.markdown(rows, settings.lengths) + "\n" + designs.provenance(found)
+    if known := verdicts(cells, rows):
+        text += "\n" + designs.relations(known)
     trained = settings.training.length if settings.data.task is None else settings.data.longest
     write_atomically(folder / "table.md", text)
-    write_atomically(folder / "grid.json", json.dumps([row.json() for row in rows], indent=2) + "\n")
+    write_atomically(folder / "grid.json", json.dumps(found, indent=2) + "\n")
     write_atomically(folder / "curves.svg", standalone(curves(rows, settings.lengths, trained)))
 
 

@@ -1,6 +1,7 @@
 """A grid of trained designs as a table: every seed, and which models did not learn."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from longspan.measure.statistics.interval import Estimate
 from longspan.train.comparison import TRIPLE, Row
@@ -37,6 +38,14 @@ def markdown(rows: Sequence[Row], lengths: Sequence[int]) -> str:
     head, *lines = cells(rows, lengths, _every_seed)
     ruled = [head, ["---"] * len(head), *([f"`{line[0]}`", f"`{line[1]}`", *line[2:]] for line in lines)]
     return "\n".join([EXAM if _examined(rows) else CAPTION, "", *(f"| {' | '.join(line)} |" for line in ruled)]) + "\n"
+
+
+def provenance(found: Mapping[str, Any]) -> str:
+    """Return what made a grid, from its JSON (`longspan.train.comparison.described`), as one line."""
+    training, torch = found["settings"]["training"], sorted({versions["torch"] for versions in found["versions"]})
+    steps = f"{training['steps']} steps of {training['batch']} × {training['length']} tokens"
+    machines = f"{'; '.join(found['hardware'])}; torch {', '.join(torch)}"
+    return f"`{found['command']}`: {found['measured']} of {found['cells']} cells; {steps}; {machines}.\n"
 
 
 def relations(found: Sequence[Verdict]) -> str:

@@ -7,6 +7,7 @@ answers by length; a model of a task counts as trained where its whole answers a
 chance, by a 95 % interval over examples.
 """
 
+import json
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -91,6 +92,29 @@ def compare(cells: Iterable[Cell], folder: Path) -> tuple[Row, ...]:
         folder: of the grid.
     """
     return compared((cell, folder / cell.folder) for cell in cells)
+
+
+def described(cells: Sequence[Cell], rows: Sequence[Row], folder: Path, command: str) -> dict[str, Any]:
+    """Return a grid as JSON: what made it, its settings, its designs and its rows.
+
+    Arguments:
+        cells: all of them.
+        rows: of those that were measured.
+        folder: of the grid.
+        command: what was typed.
+    """
+    runs = [folder / cell.folder / "run.json" for cell in cells]
+    made = [json.loads(path.read_text(encoding="utf-8")) for path in runs if path.exists()]
+    return {
+        "command": command,
+        "hardware": sorted({run["hardware"] for run in made}),
+        "versions": [dict(found) for found in sorted({tuple(run["versions"].items()) for run in made})],
+        "cells": len(cells),
+        "measured": sum((folder / cell.folder / "measured" / RESULTS).exists() for cell in cells),
+        "settings": {name: table for name, table in cells[0].settings.json().items() if name != "design"},
+        "designs": {cell.name: asdict(cell.settings.design) for cell in cells},
+        "rows": [row.json() for row in rows],
+    }
 
 
 def compared(runs: Iterable[tuple[Cell, Path]]) -> tuple[Row, ...]:
