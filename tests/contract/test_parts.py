@@ -8,9 +8,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from contract.drawing import HEAD_DIM, LENGTH, default, names, part
+from longspan.catalogue import methods
 from longspan.errors import SchemeError
+from longspan.geometry import Geometry
 from longspan.mask.bidirectional import Bidirectional
 from longspan.mask.causal import Causal
+from longspan.notation import parse
 from longspan.scheme import Scheme
 from longspan.slots import Distance, Mask, Rotation
 
@@ -36,6 +39,16 @@ def test_exactly_one_branch_holds_and_says_the_distance(name: str, data: st.Data
         mapped = mapped.expand_as(definition)
         torch.testing.assert_close(mapped[holds & pairs], definition[holds & pairs], rtol=0, atol=1e-12)
     assert (held == 1).all()
+
+
+@pytest.mark.parametrize("name", [*names("distance"), *names("rotation")])
+@given(trained=st.integers(16, 2**20), times=st.sampled_from([2, 8, 32]))
+def test_a_method_that_leaves_all_numbers_open_changes_something_beyond_the_trained_length(
+    name: str, trained: int, times: int
+) -> None:
+    own = getattr(parse(name), methods()[name].slot)
+    length = times * trained
+    assert not own.fill(Geometry(4, 4, HEAD_DIM, trained), length).changes_nothing(length)
 
 
 @pytest.mark.parametrize("name", names("distance"))
