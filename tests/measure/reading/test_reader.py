@@ -108,3 +108,18 @@ def test_a_model_that_fails_on_its_first_tokens_is_refused() -> None:
     model.model.norm.variance_epsilon = "x"  # type: ignore[assignment]
     with pytest.raises(RefusalError, match="the model fails on its first tokens: TypeError"):
         Reader(model)
+
+
+@pytest.mark.parametrize("last", [1, 14, 15, 16, 51, 52, 53, 199, 200, 300])
+def test_hidden_states_of_the_last_tokens_alone(last: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In one go and in chunks, of which the last one has 15 tokens."""
+    reader = Reader(llama(60))
+    ids = reader.ids(LONG)
+    whole, _ = reader.read(ids)
+    torch.testing.assert_close(reader.read(ids, last)[0], whole[:, -last:], atol=0, rtol=0)
+    monkeypatch.setattr(module, "WHOLE", 100)
+    monkeypatch.setattr(module, "CHUNK", 37)
+    chunks, _ = reader.read(ids)
+    found, cache = reader.read(ids, last)
+    torch.testing.assert_close(found, chunks[:, -last:], atol=0, rtol=0)
+    assert cache.get_seq_length() == 200

@@ -21,8 +21,8 @@ def needed(model: Any, length: int) -> int:
 def per_token(model: Any) -> int:
     """Return the bytes that each token of a text takes.
 
-    Keys and values of every layer (twice, because a cache grows by copying), and one layer's hidden states, queries
-    and inner activations.
+    Keys and values of every layer and of one more, which is copied when room is reserved, and one layer's hidden
+    states, queries and inner activations.
     """
     config = model.config.get_text_config()
     size = next(model.parameters()).element_size()

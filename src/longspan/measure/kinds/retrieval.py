@@ -23,5 +23,5 @@ class Retrieval(Measurement):
 
 def retrieval(reader: Reader, text: Example, fresh: bool = False) -> dict[str, Any]:
     """Return what `answers` says of a text, and how many tokens were `fed`; `fresh` reads it anew for each choice."""
-    cache = None if fresh else reader.read(reader.ids(text.ids))[1]
+    cache = None if fresh else reader.read(reader.ids(text.ids), 1)[1]
     return {**answers(reader, text, cache), "fed": len(text.ids)}

@@ -43,7 +43,7 @@ def truncation(reader: Reader, text: Example, read: int, tail: int, opening: Seq
         hidden = torch.cat([hidden, reader.after(cache, ids[:, -room:])], 1)
     else:
         hidden = reader.hidden(ids)
-        _, cache = reader.read(reader.ids(text.truncated(read, opening).ids))
+        _, cache = reader.read(reader.ids(text.truncated(read, opening).ids), 1)
     scored = last.stop - last.scored
     found.append(reader.losses(hidden[0, -scored - 1 : -1], ids[0, -scored:]))
     losses = torch.cat(found)

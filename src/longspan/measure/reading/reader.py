@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from longspan.errors import InputError, RefusalError
 from longspan.measure.hardware.memory import device_of
+from longspan.measure.reading.reserved import reserve
 from longspan.pretrained.running.rotary import Source, rotary_modules
 from longspan.pretrained.storing.checkpoint import refusing
 
@@ -69,20 +70,32 @@ class Reader:
         return self.body(input_ids=ids, use_cache=False).last_hidden_state
 
     @torch.no_grad()
-    def read(self, ids: Int[Tensor, "rows positions"]) -> tuple[Float[Tensor, "rows positions width"], Any]:
-        """Return hidden states as `hidden` does, and the cache of the text.
+    def read(
+        self, ids: Int[Tensor, "rows positions"], last: int | None = None
+    ) -> tuple[Float[Tensor, "rows last width"], Any]:
+        """Return hidden states as `hidden` does, and the cache of the text, with room for what is read after it.
 
         A long text is read in chunks, where that gives the same: what one layer makes of all tokens at once takes more
         memory than their keys and values in many layers.
+
+        Arguments:
+            last: of how many last tokens hidden states are wanted; None for all.
         """
         length, fixed = ids.shape[1], self.shared_length()
         size = CHUNK if length > WHOLE and (fixed is None or length <= fixed) else max(1, length)
+        first = 0 if last is None else max(0, length - last)
         output = self.body(input_ids=ids[:, :size], use_cache=True)
-        found, cache = [output.last_hidden_state], output.past_key_values
-        for start in range(size, length, size):
-            hidden, cache = self.append(cache, ids[:, start : start + size])
-            found.append(hidden)
-        return torch.cat(found, 1) if len(found) > 1 else found[0], cache
+        hidden, cache = output.last_hidden_state, output.past_key_values
+        reserve(cache, length)
+        if size >= length:
+            return hidden[:, first:].clone() if first else hidden, cache
+        kept = hidden.new_empty(len(ids), length - first, hidden.shape[-1])
+        for start in range(0, length, size):
+            if start:
+                hidden, cache = self.append(cache, ids[:, start : start + size])
+            skipped = max(0, first - start)
+            kept[:, start + skipped - first : max(0, start + hidden.shape[1] - first)] = hidden[:, skipped:]
+        return kept, cache
 
     @torch.no_grad()
     def append(

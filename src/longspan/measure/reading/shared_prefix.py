@@ -84,7 +84,7 @@ def _walk(reader: Reader, prompts: Prompts, done: int, cache: Any) -> Iterator[R
     hidden = None
     if stop > done:
         some = reader.ids(prompts[0][1][done:stop])
-        hidden, cache = reader.read(some) if cache is None else reader.append(cache, some)
+        hidden, cache = reader.read(some, 1) if cache is None else reader.append(cache, some)
     groups = [list(some) for _, some in groupby(prompts, lambda each: each[1][stop : stop + 1])]
     ended = [[each] for each in groups[0]] if len(groups[0][0][1]) == stop else []
     uses = [*ended, *groups[bool(ended) :]]

@@ -68,7 +68,7 @@ def _together(model: LoadedModel, group: PromptGroup) -> dict[str, Any]:
 
 def _chosen(reader: Reader, example: Example) -> dict[str, Any]:
     shared = can_share(reader, example.length)
-    found = answers(reader, example, reader.read(reader.ids(example.ids))[1] if shared else None)
+    found = answers(reader, example, reader.read(reader.ids(example.ids), 1)[1] if shared else None)
     right = found["right"]
     score = float("nan") if right is None else right / found["asked"]
     return {"score": score, "scored": "likelihood", "fed": len(example.ids), **found}

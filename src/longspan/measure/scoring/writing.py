@@ -17,7 +17,7 @@ def written(reader: Reader, ids: Sequence[int], count: int) -> tuple[list[int], 
 
     The log-likelihood is NaN where the model returned NaN, of which no token is the most likely.
     """
-    hidden, cache = reader.read(reader.ids(ids))
+    hidden, cache = reader.read(reader.ids(ids), 1)
     return written_after(reader, hidden[0, -1:], cache, count)
 
 
