@@ -169,6 +169,70 @@ def test_a_winner_surely_beats_both_and_nobody_surely_beats_it(field: Field) -> 
                 assert gap.value >= -INDIFFERENCE
 
 
+@given(fields())
+def test_the_order_of_candidates_decides_between_equally_simple_ones_alone(field: Field) -> None:
+    first, second = decide(field), decide(replace(field, methods=dict(reversed(list(field.methods.items())))))
+    assert (first.advice, first.winner is None) == (second.advice, second.winner is None)
+    if first.winner == second.winner:
+        assert first.chosen_by == second.chosen_by
+        assert {tie.method for tie in first.ties} == {tie.method for tie in second.ties}
+    else:
+        winners = [name for name in (first.winner, second.winner) if name]
+        assert len({(name in field.exportable, name.count("+")) for name in winners}) == 1
+
+
+@given(fields(), st.lists(st.integers(-8, 8), min_size=8, max_size=8))
+def test_what_makes_a_document_hard_changes_nothing(field: Field, hard: list[int]) -> None:
+    """The same for every row: it cancels."""
+
+    def moved(row: Scores) -> Scores:
+        return replace(row, loss=[loss + more for loss, more in zip(row.loss, hard, strict=False)])
+
+    methods = {name: moved(row) for name, row in field.methods.items()}
+    again = replace(
+        field, methods=methods, plain=moved(field.plain), truncation=field.truncation and moved(field.truncation)
+    )
+    first, second = decide(field), decide(again)
+    assert (first.advice, first.winner, first.chosen_by) == (second.advice, second.winner, second.chosen_by)
+    assert {tie.method for tie in first.ties} == {tie.method for tie in second.ties}
+    assert leader(field) == leader(again)
+    assert plain_is_decided(field) == plain_is_decided(again)
+
+
+@given(fields())
+def test_a_method_that_has_not_read_every_document_does_not_win(field: Field) -> None:
+    winner = decide(field).winner
+    assert winner is None or len(field.methods[winner].loss) == field.documents
+
+
+def test_a_price_of_just_the_tolerance_is_affordable() -> None:
+    base = Scores([4.0] * 8, [3.0] * 8, [0.0] * 8)
+    one = Field({"yarn": replace(base, short=[3.5] * 8)}, base, None, tolerance=0.5)
+    assert one.affordable("yarn")
+    assert not replace(one, tolerance=0.499).affordable("yarn")
+
+
+@pytest.mark.parametrize(("share", "winner"), [(0.999, "rerope"), (1.001, "rerope + log_length")])
+def test_a_mean_and_its_standard_error_have_to_be_within_the_indifference(share: float, winner: str) -> None:
+    """Half of the gaps are m + s and half are m − s: the standard error of eight is s / √7."""
+    mean = 0.004
+    spread = (share * INDIFFERENCE - mean) * 7**0.5
+    whole = [2.7 + n for n in NOISE]
+    simple = replace(PLAIN, loss=[a + mean + (-1) ** i * spread for i, a in enumerate(whole)])
+    field = judged(rerope_AND_log_length=replace(PLAIN, loss=whole), rerope=simple)
+    assert decide(field).winner == winner
+
+
+@pytest.mark.parametrize(
+    ("exportable", "chosen_by"),
+    [((), "simplicity"), (("rerope",), "exportable"), (("rerope", "rerope + log_length"), "simplicity")],
+)
+def test_why_a_tie_was_taken(exportable: tuple[str, ...], chosen_by: str) -> None:
+    """What all of them have did not decide."""
+    field = judged(exportable=exportable, rerope_AND_log_length=scores(2.7), rerope=scores(2.705, wobble=4.0))
+    assert (decide(field).winner, decide(field).chosen_by) == ("rerope", chosen_by)
+
+
 @given(fields(), st.randoms(use_true_random=False))
 def test_the_order_of_documents_changes_nothing(field: Field, random) -> None:
     order = random.sample(range(3), 3) + random.sample(range(3, 8), 5)
@@ -197,6 +261,31 @@ def test_the_plain_model_reads_on_until_it_is_surely_behind() -> None:
     assert not plain_is_decided(judged(near, yarn=scores(3.5)))
 
 
+def test_the_plain_model_need_only_be_behind_the_best_rival() -> None:
+    """It is between two methods that surely beat truncation, about as good as the worse one."""
+    between = Scores(scores(2.7).loss[:3], PLAIN.short, scores(2.7).beyond[:3])
+    assert not plain_is_decided(judged(between, yarn=scores(2.7)))
+    assert plain_is_decided(judged(between, yarn=scores(2.7), rerope=scores(2.2)))
+    assert plain_is_decided(judged(between, rerope=scores(2.2), yarn=scores(2.7)))
+    assert not plain_is_decided(judged(between, yarn=scores(2.7), rerope=scores(2.2, short=3.1)))  # too dear to win
+
+
+def test_within_the_trained_length_the_plain_model_reads_every_document() -> None:
+    """It is the baseline, so that what is missing could change every comparison."""
+    few = Scores(PLAIN.loss[:3], PLAIN.short, PLAIN.beyond[:3])
+    assert not plain_is_decided(replace(judged(few, yarn=scores(2.7)), truncation=None))
+    assert plain_is_decided(replace(judged(yarn=scores(2.7)), truncation=None))
+
+
+def test_exportable_methods_are_compared_on_every_document_that_truncation_has_read() -> None:
+    """The plain model has read three, on which the worse one looks better."""
+    few = Scores(PLAIN.loss[:3], PLAIN.short, PLAIN.beyond[:3])
+    early = replace(PLAIN, loss=[2.0] * 3 + [4.0] * 5)
+    found = judged(few, ("ntk", "yarn"), ntk=early, yarn=scores(2.9))
+    assert best_exportable(found) == "yarn"
+    assert best_exportable(replace(found, truncation=None)) == "ntk"
+
+
 def test_the_best_exportable_is_affordable_whole_and_cheap() -> None:
     names = ("yarn", "ntk", "linear")
     methods = {"rerope": scores(2.0), "yarn": scores(2.5, short=3.1), "ntk": scores(3.2), "linear": scores(3.3)}
@@ -217,6 +306,21 @@ def test_the_leader_has_the_lowest_mean_cost_of_those_that_cost_short_texts_litt
     assert leader(judged(scores(2.8), rerope=scores(2.9))) == "plain"
     assert leader(replace(judged(rerope=scores(5.1)), truncation=None)) == "plain"
     assert leader(replace(judged(rerope=scores(4.9)), truncation=None)) == "rerope"
+
+
+def test_of_equal_leaders_what_costs_nothing_comes_first_then_the_first_candidate() -> None:
+    same = scores(2.9)
+    assert leader(judged(yarn=same, rerope=same)) == "yarn"
+    assert leader(judged(rerope=same, yarn=same)) == "rerope"
+    assert leader(judged(yarn=TRUNCATION)) == "truncation"
+    assert leader(judged(TRUNCATION, yarn=TRUNCATION)) == "truncation"
+    assert leader(replace(judged(yarn=PLAIN), truncation=None)) == "plain"
+
+
+def test_a_price_below_the_tolerance_is_no_advantage() -> None:
+    """Neither does a method that is better on short texts lead by that."""
+    for short in (3.0, 3.019, 2.0):
+        assert leader(judged(yarn=scores(2.9, short=short), rerope=scores(2.85, short=3.0))) == "rerope"
 
 
 @given(fields())
@@ -253,3 +357,19 @@ def test_speed_is_the_geometric_mean_of_ratios() -> None:
     assert found.low * found.high == pytest.approx(1.0)
     assert found.low < exp(0) < found.high
     assert contrast(TRUNCATION, TRUNCATION, PLAIN.short).speed is None
+
+
+@pytest.mark.parametrize("seconds", [[0.0] + [2.0] * 7, [2.0] * 7 + [0.0]])
+def test_a_text_that_took_no_time_gives_no_speed(seconds: list[float]) -> None:
+    """A clock that is too coarse; of either side."""
+    timed, coarse = replace(TRUNCATION, seconds=[1.0] * 8), replace(TRUNCATION, seconds=seconds)
+    assert contrast(timed, coarse, PLAIN.short).speed is None
+    assert contrast(coarse, timed, PLAIN.short).speed is None
+
+
+def test_speed_is_of_the_documents_that_both_have_read() -> None:
+    few, all_of_them = replace(TRUNCATION, seconds=[1.0, 2.0]), replace(TRUNCATION, seconds=[2.0, 4.0] + [99.0] * 6)
+    for first, second, value in ((few, all_of_them, 2.0), (all_of_them, few, 0.5)):
+        found = contrast(first, second, PLAIN.short).speed
+        assert found is not None
+        assert (found.value, found.documents) == (pytest.approx(value), 2)

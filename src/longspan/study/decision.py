@@ -125,7 +125,7 @@ def decide(judged: Field) -> Decision:
     scores = judged.methods
     near = [name for name in worth if not any(difference(scores[name], scores[other]).above_zero for other in worth)]
     best = min(near, key=lambda name: fmean(scores[name].costs))
-    alike = [name for name in near if name == best or _about_as_good(scores[name], scores[best])]
+    alike = [name for name in near if _about_as_good(scores[name], scores[best])]
     winner = min(alike, key=lambda name: (name not in judged.exportable, len(parts(name))))
     ties = sorted(
         (
