@@ -3,12 +3,14 @@ from typing import Any
 import pytest
 import torch
 from torch.nn import functional
+from transformers.cache_utils import DynamicLayer
 
 from longspan.errors import InputError, RefusalError
 from longspan.measure.reading import reader as module
 from longspan.measure.reading.reader import Reader
 from longspan.measure.reading.token_nll import token_nll
 from longspan.pretrained.attach import attached
+from longspan.pretrained.running.reserved import ReservedLayer
 from reading import counting, scaled
 from tiny import gemma2, llama
 
@@ -123,3 +125,37 @@ def test_hidden_states_of_the_last_tokens_alone(last: int, monkeypatch: pytest.M
     found, cache = reader.read(ids, last)
     torch.testing.assert_close(found, chunks[:, -last:], atol=0, rtol=0)
     assert cache.get_seq_length() == 200
+
+
+def test_layers_that_do_not_hold_every_token_stay_as_they_are() -> None:
+    reader = Reader(gemma2(60))
+    _, cache = reader.read(reader.ids([5, 9, 2]))
+    kinds = {type(layer) for layer in cache.layers}
+    assert ReservedLayer in kinds
+    assert all(type(layer) is not DynamicLayer for layer in cache.layers)
+    assert any(layer.is_sliding and type(layer) is not ReservedLayer for layer in cache.layers)
+
+
+def test_a_text_in_chunks_and_questions_after_it_are_written_into_the_same_room(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(module, "WHOLE", 10)
+    monkeypatch.setattr(module, "CHUNK", 7)
+    reader = Reader(llama(60))
+    seen: list[list[int]] = []
+    append = Reader.append
+
+    def appended(self: Reader, cache: Any, ids: Any) -> Any:
+        found = append(self, cache, ids)
+        seen.append(_addresses(found[1]))
+        return found
+
+    monkeypatch.setattr(Reader, "append", appended)
+    _, cache = reader.read(reader.ids(list(range(2, 52))))
+    reader.after(cache, reader.ids([3, 4, 5]))
+    assert len(seen) == 7
+    assert all(each == seen[0] for each in [*seen, _addresses(cache)])
+
+
+def _addresses(cache: Any) -> list[int]:
+    return [x.untyped_storage().data_ptr() for layer in cache.layers for x in (layer.keys, layer.values)]

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from longspan.errors import InputError, RefusalError
 from longspan.measure.hardware.memory import device_of
-from longspan.measure.reading.reserved import reserve
+from longspan.pretrained.running.reserved import reserve
 from longspan.pretrained.running.rotary import Source, rotary_modules
 from longspan.pretrained.storing.checkpoint import refusing
 

@@ -6,13 +6,10 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
-from transformers.cache_utils import DynamicCache, DynamicLayer
+from transformers.cache_utils import DynamicCache
 
-from longspan.measure.reading import reader as module
-from longspan.measure.reading import reserved
-from longspan.measure.reading.reader import Reader
-from longspan.measure.reading.reserved import ReservedLayer, reserve
-from tiny import gemma2, llama
+from longspan.pretrained.running import reserved
+from longspan.pretrained.running.reserved import ReservedLayer, reserve
 
 
 def tokens(count: int, seed: int) -> Tensor:
@@ -91,33 +88,3 @@ def test_within_its_room_nothing_moves(first: int, parts: list[int]) -> None:
         cache.crop(-1)
         add(cache, 1, number)
     assert list(map(address, held(cache))) == before
-
-
-def test_layers_that_do_not_hold_every_token_stay_as_they_are() -> None:
-    reader = Reader(gemma2(60))
-    _, cache = reader.read(reader.ids([5, 9, 2]))
-    kinds = {type(layer) for layer in cache.layers}
-    assert ReservedLayer in kinds
-    assert all(type(layer) is not DynamicLayer for layer in cache.layers)
-    assert any(layer.is_sliding and type(layer) is not ReservedLayer for layer in cache.layers)
-
-
-def test_a_text_in_chunks_and_questions_after_it_are_written_into_the_same_room(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(module, "WHOLE", 10)
-    monkeypatch.setattr(module, "CHUNK", 7)
-    reader = Reader(llama(60))
-    seen: list[list[int]] = []
-    append = Reader.append
-
-    def appended(self: Reader, cache: Any, ids: Any) -> Any:
-        found = append(self, cache, ids)
-        seen.append(list(map(address, held(found[1]))))
-        return found
-
-    monkeypatch.setattr(Reader, "append", appended)
-    _, cache = reader.read(reader.ids(list(range(2, 52))))
-    reader.after(cache, reader.ids([3, 4, 5]))
-    assert len(seen) == 7
-    assert all(each == seen[0] for each in [*seen, list(map(address, held(cache)))])
