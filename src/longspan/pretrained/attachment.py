@@ -16,7 +16,7 @@ from longspan.pretrained.division import Work, rotates, without_rotation
 from longspan.pretrained.latents.layer import InstalledHold, OnLatents
 from longspan.pretrained.mixing import mixer_modules, num_mixers
 from longspan.pretrained.running import temperature
-from longspan.pretrained.running.attention import IMPLEMENTATION, LAYER, Extended, Stock
+from longspan.pretrained.running.attention import IMPLEMENTATION, LAYER, WATCHING, Extended, Stock
 from longspan.pretrained.running.forward_pass import ForwardPasses
 from longspan.pretrained.running.hooks import RotaryHook, TextModelHooks, WrapperHooks
 from longspan.pretrained.running.rotary import InstalledRotation
@@ -139,12 +139,14 @@ class Attachment:
             mixer.passes = self.passes
         if not self.work.changes_attention(self.anatomy) and not self.plan.mixers:
             return
-        self.anatomy.base.config._attn_implementation_internal = IMPLEMENTATION
+        own_masks = self.anatomy.own_masks
+        implementation = WATCHING if own_masks else IMPLEMENTATION
+        self.anatomy.base.config._attn_implementation_internal = implementation
         shared: dict[object, Extended] = {}
         for layer, remaining in zip(self.anatomy.layers, self.work.remaining, strict=True):
-            layer.config._attn_implementation_internal = IMPLEMENTATION
+            layer.config._attn_implementation_internal = implementation
             extended = None
-            if remaining is not None or layer.masks_band:
+            if remaining is not None or (layer.masks_band and not own_masks):
                 scheme = remaining or without_rotation(layer)
                 layout, frame = (layer.layout, self.work.mapped_position(layer)) if rotates(scheme) else (None, None)
                 extended = Extended(scheme, layout, frame, self.passes, self.backend)

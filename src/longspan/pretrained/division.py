@@ -62,8 +62,8 @@ class Work:
 
     def changes_attention(self, anatomy: Anatomy) -> bool:
         """Return whether a layer does more than call its own function with its own mask."""
-        faster = any(layer.masks_band or layer.absorbs for layer in anatomy.layers)
-        return not self.stock or (faster and not anatomy.own_masks)
+        faster = any(layer.absorbs or (layer.masks_band and not anatomy.own_masks) for layer in anatomy.layers)
+        return not self.stock or faster
 
 
 def divide(anatomy: Anatomy, plan: Plan) -> Work:

@@ -11,20 +11,34 @@ from typing import Any
 
 import pytest
 import torch
+import transformers
 from transformers import DeepseekV3Config, PreTrainedModel, StaticCache
+from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 from transformers.models.mistral4 import Mistral4Config, Mistral4ForCausalLM
 
 import longspan
+from longspan.errors import RefusalError
 from longspan.measure.reading.reader import Reader
 from longspan.measure.watching import watch
 from longspan.pretrained.attachment import attachment_of
 from longspan.pretrained.latents.expansion import EXPAND, latent_widths
 from longspan.pretrained.latents.layer import OnLatents
-from longspan.pretrained.running.attention import LAYER
+from longspan.pretrained.running.attention import LAYER, Stock
 from pretrained.families import SMALL, matter, model_of, small_model
 from pretrained.models import in_parts, logits
 
 FAMILIES = ["axk1", "bailing_hybrid", "deepseek_v2", "deepseek_v3", "glm4_moe_lite", "minicpm3", "youtu"]
+INDEXED = ["axk2", "deepseek_v32", "dots3_note_text", "glm_moe_dsa"]
+"""Families whose indexer chooses the keys of each query."""
+ALONE = {"longcat_flash", "mistral4"}
+"""Families that have a test of their own."""
+OTHERS = {
+    "glm5_next": "no class for causal language models",
+    "mistral_large4": "no class for causal language models",
+    "hy_v4": "attention sinks beside an indexer, which transformers computes in eager attention only",
+    "kimi_linear": "no rotary position embedding",
+}
+"""Families that expand their latents as ever, and why."""
 TESTS = Path(__file__).parents[2]
 WORDS = torch.randint(3, 119, (1, 40), generator=torch.Generator().manual_seed(0))
 PARTS = [30, 4, *[1] * 6]
@@ -67,7 +81,56 @@ def wide_deepseek() -> PreTrainedModel:
     return model_of(config, torch.float64)
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+def test_every_family_of_latent_attention_is_known() -> None:
+    """A release of transformers that brings another one makes this fail."""
+    models = Path(transformers.models.__path__[0])
+    found = {path.parent.name for path in models.glob("*/modeling_*.py") if f"def {EXPAND}(" in path.read_text("utf-8")}
+    known = {name.removesuffix("_text") for name in (*FAMILIES, *INDEXED, *ALONE)}
+    assert found == known | OTHERS.keys()
+    assert not known & OTHERS.keys()
+
+
+def test_what_expands_as_ever_says_why() -> None:
+    with pytest.raises(RefusalError, match="no rotary position embedding"):
+        longspan.extend(small_model("kimi_linear"), "rope")
+    for name in ("glm5_next", "mistral_large4"):
+        assert name not in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
+    model: Any = small_model("hy_v4")
+    assert model.config._attn_implementation == "eager"
+    wanted = in_parts(model, WORDS, PARTS)
+    with longspan.attached(model, "rope"), expansions(model) as seen:
+        assert torch.equal(in_parts(model, WORDS, PARTS), wanted)
+    assert seen[-1] == WORDS.shape[1]
+
+
+@pytest.mark.parametrize("scheme", ["rope", "linear(factor=4)"])
+def test_an_indexers_choice_is_kept(scheme: str) -> None:
+    """With padding, and with other frequencies, which the indexer reads too; the choice hides most keys here."""
+    model: Any = small_model("deepseek_v32", torch.float64)
+    words, mask = WORDS.repeat(2, 1), torch.ones(2, 40, dtype=torch.long)
+    mask[1, :7] = 0
+    everything: Any = small_model("deepseek_v32", torch.float64)
+    everything.config.index_topk = 64
+    for module in everything.modules():
+        if hasattr(module, "index_topk"):
+            module.index_topk = 64
+    with longspan.attached(model, scheme):
+        with expansions(model) as seen:
+            found = in_parts(model, words, PARTS, mask=mask)
+        for layer in model.model.layers:
+            layer.self_attn.__dict__[LAYER] = Stock("sdpa")
+            layer.self_attn.__dict__.pop(EXPAND)
+        model.config._attn_implementation_internal = "sdpa"
+        wanted = in_parts(model, words, PARTS, mask=mask)
+    assert seen == []
+    real = mask.bool()
+    torch.testing.assert_close(found[real], wanted[real], rtol=0, atol=1e-5 * float(wanted[real].std()))
+    with longspan.attached(everything, scheme):
+        others = in_parts(everything, words, PARTS, mask=mask)
+    assert (others[real] - wanted[real]).abs().max() > 0.01 * wanted[real].std()
+
+
+@pytest.mark.parametrize("family", [*FAMILIES, *INDEXED])
 def test_logits_stay_and_nothing_is_expanded(family: str) -> None:
     model: Any = small_model(family)
     plain = logits(model, WORDS)
@@ -84,7 +147,7 @@ def test_logits_stay_and_nothing_is_expanded(family: str) -> None:
     with expansions(model) as seen:
         in_parts(model, WORDS, PARTS)
     assert len(seen) == layers * len(PARTS)  # the model by itself expands all that it holds, in each call
-    assert seen[-1] == WORDS.shape[1]
+    assert max(seen[-layers:]) == WORDS.shape[1]
     assert torch.equal(logits(model, WORDS), plain)
 
 

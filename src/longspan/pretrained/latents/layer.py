@@ -30,6 +30,11 @@ class Latents(NamedTuple):
     latent: Tensor
     rotary: Tensor
 
+    @property
+    def shape(self) -> torch.Size:
+        """The shape of the latents: models with an indexer read off it how many tokens are cached."""
+        return self.latent.shape
+
 
 def hold(latent: Tensor, rotary: Tensor) -> tuple[Latents, None]:
     """Take the place of `expand_kv`: hand the latents through as keys, without values."""
@@ -77,6 +82,7 @@ class OnLatents:
         self, module: nn.Module, query: Tensor, key: Latents, value: None, attention_mask: Any, **kwargs: Any
     ) -> AttentionOutput:
         """Attend on latents where that costs less and means the same, else on keys and values."""
+        attention_mask, kwargs = _chosen(attention_mask, **kwargs)
         expansion = expansion_of(getattr(module, PROJECTION), self.widths)
         if expansion is not None and self.widths.absorbs(query.shape[2], key.latent.shape[2]):
             if self.absorbed is not None:
@@ -132,6 +138,21 @@ def _widened(extended: Extended, widths: LatentWidths) -> Extended | None:
         return None
     wider = replace(layout, head_dim=widths.rotary + widths.latent, last=False)
     return replace(extended, scheme=replace(scheme, rotation=wider.fit(scheme.rotation)), layout=wider)
+
+
+def _chosen(mask: Any, indices: Tensor | None = None, **kwargs: Any) -> tuple[Any, dict[str, Any]]:
+    """Return the mask with the keys that an indexer chose for each query, and the other arguments.
+
+    Models with an indexer hide the other keys in the mask of transformers' own functions, and hand all others the
+    indices, (batch, new, chosen).
+    """
+    if indices is None or not isinstance(mask, Tensor):
+        return mask, kwargs if indices is None else {**kwargs, "indices": indices}
+    hidden = torch.ones(*indices.shape[:2], mask.shape[-1], dtype=torch.bool, device=mask.device)
+    hidden = hidden.scatter(-1, indices.long(), False)[:, None]
+    if mask.dtype == torch.bool:
+        return mask & ~hidden, kwargs
+    return mask.masked_fill(hidden, torch.finfo(mask.dtype).min), kwargs
 
 
 class _Mask(NamedTuple):
