@@ -34,7 +34,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 SOURCE = "src/longspan"
 SLOTS = (
-    "rotation", "distance", "qk_norm", "scale", "sharpness", "cap", "bias", "mask", "normalizer", "reweight",
+    "rotation", "distance", "qk_norm", "scale", "sharpness", "cap", "bias", "mask", "normalizer", "reweight", "memory",
 )  # fmt: skip
 ABOVE = {
     "pretrained", "prompts", "task", "tasks", "measure", "grid", "study", "survey", "search", "train", "audit", "bench",

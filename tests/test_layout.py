@@ -10,7 +10,7 @@ import longspan
 TESTS = Path(__file__).parent
 SOURCE = TESTS.parent / "src" / "longspan"
 SLOTS = (
-    "rotation", "distance", "qk_norm", "scale", "sharpness", "cap", "bias", "mask", "normalizer", "reweight",
+    "rotation", "distance", "qk_norm", "scale", "sharpness", "cap", "bias", "mask", "normalizer", "reweight", "memory",
 )  # fmt: skip
 BESIDE = ("absolute", "positions")
 FOLDERS = (*SLOTS, "mixers", *BESIDE)

@@ -10,7 +10,7 @@ from pathlib import Path
 from longspan.errors import LongspanError
 
 SLOT_FOLDERS = (
-    "rotation", "distance", "qk_norm", "scale", "sharpness", "cap", "bias", "mask", "normalizer", "reweight",
+    "rotation", "distance", "qk_norm", "scale", "sharpness", "cap", "bias", "mask", "normalizer", "reweight", "memory",
 )  # fmt: skip
 RECIPES = "recipes"
 MIXERS = "mixers"

@@ -11,6 +11,7 @@ import torch
 from jaxtyping import Float64, Int64
 from torch import Tensor
 
+from longspan.distance.rerope import ReRoPE
 from longspan.distance.true import TrueDistance
 from longspan.errors import SchemeError
 from longspan.geometry import Geometry
@@ -26,6 +27,7 @@ from longspan.slots import (
     Direction,
     Distance,
     Mask,
+    Memory,
     Normalizer,
     Part,
     QKNorm,
@@ -59,6 +61,7 @@ class Scheme:
     mask: Mask = All()
     normalizer: Normalizer = Softmax()
     reweight: Reweight | None = None
+    memory: Memory | None = None
 
     def __post_init__(self) -> None:
         if self.scale is None:
@@ -81,6 +84,26 @@ class Scheme:
                 part = self.bias or self.reweight
                 raise SchemeError(f"{part.name} sees one axis, {self.rotation.name} has {self.rotation.num_axes}")  # type: ignore[union-attr]
 
+        if self.memory is not None:
+            self._check_memory(self.memory)
+
+    def _check_memory(self, memory: Memory) -> None:
+        """Raise unless far keys are all read alike, by one softmax over all that came before."""
+        if not self.distance.far_alike:
+            raise SchemeError(
+                f"{memory.name} reads all far keys at one distance: write rerope(window=...) beside it, not "
+                f"{self.distance.name}"
+            )
+        others = (self.qk_norm, self.bias, self.reweight, self.mask if self.mask != All() else None)
+        if part := next((part for part in others if part is not None), None):
+            raise SchemeError(f"{memory.name} keeps no far key for {part.name}: leave out one of them")
+        if self.normalizer.order != 1:
+            raise SchemeError(f"{memory.name} counts keys in a softmax, not in {self.normalizer.name}")
+        if not self.direction.causal or self.rotation.decays or self.rotation.num_axes > 1:
+            raise SchemeError(
+                f"{memory.name} reads on along one axis, causally, and with a rotation that does not decay"
+            )
+
     @property
     def default_scale(self) -> Scale:
         """The scale where none is named: what the q/k normalization or the bias brings, else 1/√head_dim."""
@@ -88,7 +111,7 @@ class Scheme:
 
     @classmethod
     def of(cls, *parts: Part) -> "Scheme":
-        """A scheme from its parts; a distance without a rotation means RoPE.
+        """A scheme from its parts; a distance without a rotation means RoPE, a memory without a distance ReRoPE.
 
         Errors: SchemeError where two parts answer one slot.
         """
@@ -97,6 +120,8 @@ class Scheme:
             if other := answers.get(part.slot):
                 raise SchemeError(f"{other.name} and {part.name} both answer {part.slot!r}: keep one")
             answers[part.slot] = part
+        if "memory" in answers:
+            answers.setdefault("distance", ReRoPE())
         if "distance" in answers:
             answers.setdefault("rotation", RoPE())
         return cls(**answers)  # type: ignore[arg-type]

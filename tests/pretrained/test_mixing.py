@@ -144,7 +144,7 @@ def test_extensions_are_refused_in_one_line(model: Any) -> None:
 
 def test_what_holds_no_state_is_refused() -> None:
     model = longspan.design(untrained(), "retnet")
-    with pytest.raises(RefusalError, match="keeps its state in a DynamicCache, not in a StaticCache"):
+    with pytest.raises(RefusalError, match="a mixer's state lies in a DynamicCache, not in a StaticCache"):
         logits(model, past_key_values=StaticCache(config=model.config, max_cache_len=16))
     with pytest.raises(RefusalError, match="has no pairs of tokens"):
         logits(model, attention_mask=torch.zeros(2, 1, 12, 12).double())

@@ -42,6 +42,17 @@ def text_of(html: str) -> str:
     return " ".join(re.sub(r"<[^>]*>", " ", html).replace("\u200b", "").split())
 
 
+def test_a_memory_says_what_it_keeps_and_loses() -> None:
+    found = summary()
+    found["methods"][2] |= {"cache_bytes": 5 * 2**19, "lost": [0.118, 0.4]}
+    assert shown(lambda read: read.json(), found)["methods"][2]["lost"] == [0.118, 0.4]
+    text = text_of(shown(page, found))
+    assert "cache at the end" in text
+    assert "2.5 MiB" in text
+    assert "which lose 12 % of their keys and 40 % of their values" in text
+    assert "keeps codes" not in text_of(shown(page, summary()))
+
+
 def test_the_page_says_it_all() -> None:
     html = shown(page, summary())
     text = text_of(html)

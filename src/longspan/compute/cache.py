@@ -59,6 +59,8 @@ class Cache:
             raise RefusalError("a cache reads on, but bidirectional queries see what comes after them: use attend()")
         if scheme.rotation.num_axes > 1:
             raise RefusalError(f"{scheme.rotation.name} has several positions per token, a cache one: use attend()")
+        if scheme.memory:
+            raise RefusalError(f"{scheme.memory.name} does not keep all keys, as a cache does: use CompressedCache")
         self.scheme, self.weights, self.scale, self.backend = scheme, dict(weights), scale, backend
         self.length = 0
         self._content = replace(scheme, qk_norm=None)

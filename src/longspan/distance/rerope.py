@@ -9,6 +9,7 @@ Differs from the paper: the article's code multiplies queries by max(1, log_L n)
 
 from dataclasses import dataclass, replace
 from math import inf
+from typing import ClassVar
 
 from torch import Tensor
 
@@ -28,6 +29,8 @@ class ReRoPE(Distance):
     >>> ReRoPE(window=4)(torch.tensor([3, 4, 9]), torch.tensor(0)).tolist()
     [3, 4, 4]
     """
+
+    far_alike: ClassVar[bool] = True
 
     window: int | None = None
 

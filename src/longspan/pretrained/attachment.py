@@ -21,6 +21,7 @@ from longspan.pretrained.running.forward_pass import ForwardPasses
 from longspan.pretrained.running.hooks import RotaryHook, TextModelHooks, WrapperHooks
 from longspan.pretrained.running.rotary import InstalledRotation
 from longspan.pretrained.running.temperature import Scaling
+from longspan.pretrained.states.compressing import CacheHook, Compressing
 from longspan.pretrained.target import Target
 from longspan.rotation.rope import RoPE
 
@@ -153,9 +154,14 @@ class Attachment:
                 extended = shared.setdefault((scheme, layout, frame), extended)
             does = Stock(layer.implementation, extended) if remaining is None else extended
             assert does is not None  # what remains is done by an extended layer
-            layer.module.__dict__[LAYER] = self._on_latents(layer, does) if layer.absorbs else does
+            layer.module.__dict__[LAYER] = self._on_its_cache(layer, does)
 
-    def _on_latents(self, layer: Layer, does: Stock | Extended) -> OnLatents:
+    def _on_its_cache(self, layer: Layer, does: Stock | Extended) -> Stock | Extended | Compressing | OnLatents:
+        if isinstance(does, Extended) and does.scheme.memory:
+            self._hooks += CacheHook(layer.module, does.scheme, self.passes).install(layer.module)
+            return Compressing(does)
+        if not layer.absorbs:
+            return does
         assert layer.latent is not None
         self._installed.append(InstalledHold(layer.module).install())
         return OnLatents.of(does, layer.latent)

@@ -93,6 +93,8 @@ def divide(anatomy: Anatomy, plan: Plan) -> Work:
         for layer, scheme in zip(anatomy.layers, schemes, strict=True)
     )
     work = Work(frames, remaining)
+    if any(scheme.memory and layer.latent for layer, scheme in zip(anatomy.layers, schemes, strict=True)):
+        raise RefusalError("this model caches latents, which are small already: a memory is for keys and values")
     if anatomy.own_masks and not work.stock:
         raise RefusalError(
             "this model works on its masks itself (sparse attention), which hides the places of tokens: "
@@ -146,7 +148,7 @@ def _scheme_of(layer: Layer, resolved: Scheme) -> Scheme:
     if layer.local_size is not None:
         return own_scheme(layer)
     if spectrum is None or layer.layout is None or resolved.rotation == NoPE():
-        return replace(resolved, rotation=NoPE(), distance=TrueDistance())
+        return replace(resolved, rotation=NoPE(), distance=TrueDistance(), memory=None)
     rotation = layer.layout.fit(resolved.rotation) if names_rotation(resolved) else spectrum
     return replace(resolved, rotation=rotation)
 

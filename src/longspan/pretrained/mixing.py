@@ -5,64 +5,25 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from transformers.cache_utils import Cache, DynamicCache, DynamicLayer
+from transformers.cache_utils import Cache
 
-from longspan.compute.mix import SavedState, mix
+from longspan.compute.mix import mix
 from longspan.compute.places import PADDING, Places
 from longspan.errors import RefusalError
 from longspan.pretrained.running.forward_pass import ForwardPasses
 from longspan.pretrained.running.learned import LEARNED, Learned
 from longspan.pretrained.running.mask import LazyMask
+from longspan.pretrained.states.state_layer import StateLayer, state_layer
 from longspan.slots import FollowingMixer, Mixer
 
 FEED_FORWARD = "mlp"
 """The name that transformers gives to the feed-forward network of a layer."""
 
 
-class StateLayer(DynamicLayer):
-    """One layer of a cache: a mixer's state, and keys without channels, which count the tokens read."""
+class MixerLayer(StateLayer):
+    """One layer of a cache that holds a mixer's state."""
 
-    is_croppable = False
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.state: SavedState | None = None
-
-    def get_seq_length(self) -> int:
-        """Return the tokens read; transformers would take keys without channels for an empty layer."""
-        return 0 if self.keys is None else self.keys.shape[-2]
-
-    def reset(self) -> None:
-        """Forget all tokens."""
-        self.keys, self.values, self.state, self.is_initialized = None, None, None, False
-
-    def crop(self, tokens_to_remove: int) -> None:
-        """A state cannot be taken back.
-
-        Errors: RefusalError where tokens are to be removed.
-        """
-        if tokens_to_remove:
-            raise RefusalError("a mixer's state cannot forget its last tokens: decode without assistance")
-
-    def reorder_cache(self, beam_idx: Tensor) -> None:
-        """Take the rows of a batch in another order."""
-        self._select(beam_idx)
-
-    def batch_repeat_interleave(self, repeats: int) -> None:
-        """Repeat each row."""
-        self._select(torch.arange(len(self._counted())).repeat_interleave(repeats))
-
-    def batch_select_indices(self, indices: Tensor) -> None:
-        """Keep some rows."""
-        self._select(indices)
-
-    def _counted(self) -> Tensor:
-        return torch.empty(0) if self.keys is None else self.keys
-
-    def _select(self, rows: Tensor) -> None:
-        if self.keys is not None and self.values is not None:
-            self.keys, self.values = self.keys[rows.to(self.keys.device)], self.values[rows.to(self.values.device)]
-        self.state = None if self.state is None else self.state.select(rows)
+    holds = "a mixer's state"
 
 
 class MixerModule(nn.Module):
@@ -135,16 +96,9 @@ class MixerModule(nn.Module):
             layer.state = state
         return y.to(hidden_states.dtype), None
 
-    def _layer_of(self, cache: Cache, x: Tensor) -> StateLayer:
+    def _layer_of(self, cache: Cache, x: Tensor) -> "MixerLayer":
         """Count the new tokens in the cache, and return its layer."""
-        held = cache.layers
-        if len(held) == self.layer_idx and isinstance(cache, DynamicCache):
-            held.append(StateLayer())
-        elif len(held) > self.layer_idx and type(held[self.layer_idx]) is DynamicLayer:
-            held[self.layer_idx] = StateLayer()
-        found = held[self.layer_idx] if len(held) > self.layer_idx else None
-        if not isinstance(found, StateLayer):
-            raise RefusalError(f"a mixer keeps its state in a DynamicCache, not in a {type(cache).__name__}")
+        found = state_layer(cache, self.layer_idx, MixerLayer)
         count = x.new_zeros(len(x), 1, x.shape[1], 0)
         found.update(count, count)
         return found
@@ -183,6 +137,11 @@ def penalties(model: nn.Module) -> Tensor | float:
     """Return what the last forward pass in training adds to the loss: the sum over layers and tokens."""
     found = [module.penalty for module in mixer_modules(model) if module.penalty is not None]
     return torch.stack(found).sum() if found else 0.0
+
+
+def follows(model: nn.Module) -> bool:
+    """Return whether a layer has numbers that follow what it reads."""
+    return any(isinstance(module.mixer, FollowingMixer) for module in mixer_modules(model))
 
 
 def num_mixers(model: nn.Module) -> int:

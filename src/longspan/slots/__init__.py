@@ -7,13 +7,15 @@
 
 A token has an *order* and a *position*. Its order counts the tokens before it in its document: 0, 1, 2 …. Its position
 is the number, or one number for each axis, that rotations are functions of: usually the order, but positions may jump,
-repeat or be fractions. `mask` and `sharpness` see orders; `rotation`, `distance`, `bias` and `reweight` see positions.
+repeat or be fractions. `mask`, `memory` and `sharpness` see orders; `rotation`, `distance`, `bias` and `reweight` see
+positions. Where a `memory` is named, far keys and values are not those of the tokens but what it keeps of them.
 """
 
 from longspan.slots.bias import Bias, ScoreBias, VectorBias
 from longspan.slots.cap import Cap
 from longspan.slots.distance import EVERYWHERE, TRUE_BRANCHES, Band, Branch, Distance
 from longspan.slots.mask import Direction, Mask
+from longspan.slots.memory import Memory
 from longspan.slots.mixer import (
     BlockMixer,
     FollowingMixer,
@@ -60,6 +62,7 @@ __all__ = [
     "Layout",
     "Mask",
     "Matrices",
+    "Memory",
     "Mixer",
     "Normalizer",
     "Part",

@@ -66,6 +66,8 @@ class Distance(Part):
 
     slot: ClassVar[str] = "distance"
     causal_only: ClassVar[bool] = False
+    far_alike: ClassVar[bool] = False
+    """Whether all pairs that are far enough apart have one distance, so that far keys need no positions."""
     by_section: ClassVar[bool] = False
     """Whether sections of the channel pairs have distances of their own."""
 

@@ -192,7 +192,10 @@ def _found(column: Column) -> Found:
 def _whole(column: Column, tokens_per_second: float) -> WholeTexts:
     parts = [[outcome.result["positions"][part] for outcome in column] for part in range(BINS)]
     peak = max(outcome.peak_bytes for outcome in column)
-    return WholeTexts(tuple(map(_mean_of_scored, parts)), tokens_per_second, peak)
+    caches = [outcome.result["cache_bytes"] for outcome in column if "cache_bytes" in outcome.result]
+    shares = [outcome.result["lost"] for outcome in column if "lost" in outcome.result]
+    lost = None if not shares else (fmean(keys for keys, _ in shares), fmean(values for _, values in shares))
+    return WholeTexts(tuple(map(_mean_of_scored, parts)), tokens_per_second, peak, max(caches, default=None), lost)
 
 
 def _mean_of_scored(values: Sequence[float | None]) -> float | None:

@@ -219,11 +219,29 @@ class WholeTexts:
         positions: mean loss in equal parts of the texts, nats; None for a part without a scored token.
         tokens_per_second: of the median reading.
         peak_bytes: the most that the process held.
+        cache_bytes: what the cache held in the end, the most of all texts; None in older summaries.
+        lost: the shares of far keys and of far values, in squared numbers, that codes did not keep, means over texts;
+            None where all keys were kept.
     """
 
     positions: tuple[float | None, ...]
     tokens_per_second: float
     peak_bytes: int
+    cache_bytes: int | None = None
+    lost: tuple[float, float] | None = None
+
+    def json(self) -> dict[str, Any]:
+        """Return what it costs as JSON."""
+        found = {"tokens_per_second": self.tokens_per_second, "peak_bytes": self.peak_bytes}
+        more = {"cache_bytes": self.cache_bytes, "lost": None if self.lost is None else list(self.lost)}
+        return {**found, **{name: value for name, value in more.items() if value is not None}}
+
+    @classmethod
+    def of(cls, found: Mapping[str, Any]) -> "WholeTexts":
+        """Read them from the JSON of a row."""
+        lost = found.get("lost")
+        speed = found["tokens_per_second"], found["peak_bytes"], found.get("cache_bytes")
+        return cls(tuple(found["positions"]), *speed, None if lost is None else (lost[0], lost[1]))
 
 
 @dataclass(frozen=True)
@@ -276,8 +294,7 @@ class MethodRow:
         else:
             row["positions"] = list(self.whole.positions)
             row["seconds"] = self.seconds
-            row["tokens_per_second"] = self.whole.tokens_per_second
-            row["peak_bytes"] = self.whole.peak_bytes
+            row |= self.whole.json()
         if self.against:
             row["against"] = {name: contrast.json() for name, contrast in self.against.items()}
         return row if self.assessment is None else {**row, **self.assessment.json()}
@@ -295,9 +312,7 @@ class MethodRow:
             Estimate.of(found["beyond"]),
             tuple(FoundAt(**cell) for cell in found["heat"]),
             found["seconds"],
-            WholeTexts(tuple(found["positions"]), found["tokens_per_second"], found["peak_bytes"])
-            if "positions" in found
-            else None,
+            WholeTexts.of(found) if "positions" in found else None,
             Assessment.of(found) if "price" in found else None,
             {name: Contrast.of(each) for name, each in found.get("against", {}).items()},
         )

@@ -56,6 +56,8 @@ UNROTATED = Frame(None, ZERO)
 
 def shared_frame(schemes: list[Scheme]) -> Frame:
     """The frame for layers that share one set of frequencies: the one that leaves most of their keys as they lie."""
+    if any(scheme.memory for scheme in schemes):  # keys are compared before rotation
+        return UNROTATED
     rotations = {scheme.rotation for scheme in schemes}
     if len(rotations) > 1 or any(len(rotation.segments(LATE)) > 1 for rotation in rotations):
         return UNROTATED

@@ -109,7 +109,7 @@ def _is_one_softmax(request: Request) -> bool:
     scheme = request.scheme
     same_width = request.value.shape[3] == request.query.shape[3]
     scores_only = scheme.bias is None or isinstance(scheme.bias, ScoreBias)
-    plain = not scheme.qk_norm and not scheme.cap and not scheme.reweight
+    plain = not scheme.qk_norm and not scheme.cap and not scheme.reweight and not scheme.memory
     return same_width and scores_only and plain and scheme.rotation.num_axes == 1 and scheme.normalizer.order == 1
 
 

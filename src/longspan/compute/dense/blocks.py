@@ -8,6 +8,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
+from longspan.compute.dense import memory
 from longspan.compute.dense.reference import reference
 from longspan.compute.inputs import Inputs
 
@@ -17,6 +18,8 @@ PAIRS = 2**22
 
 def blocks(inputs: Inputs) -> Float[Tensor, "batch heads queries value_dim"]:
     """Compute as many rows at a time as `PAIRS` allows, on the keys that these rows can see."""
+    if inputs.scheme.memory:
+        return memory.attention(inputs)[0]
     parts = [_block(inputs, start, stop) for start, stop in _spans(inputs)]
     return torch.cat(parts, 2) if len(parts) > 1 else parts[0]
 

@@ -4,6 +4,7 @@ import torch
 from jaxtyping import Bool, Float, Int64, Shaped
 from torch import Tensor
 
+from longspan.compute.dense import memory
 from longspan.compute.inputs import Inputs, residual
 from longspan.compute.places import visible
 from longspan.compute.rotate import rotate
@@ -13,6 +14,8 @@ from longspan.slots import EVERYWHERE, Band, ScoreBias, Spectrum, VectorBias
 def reference(inputs: Inputs) -> Float[Tensor, "batch heads queries value_dim"]:
     """Attention with every n × n tensor written out, computed in float32 at least."""
     x = inputs
+    if x.scheme.memory:
+        return memory.attention(x)[0]
     scores_, exists = scores(x)
     weights = x.scheme.normalizer(scores_, x.weights_of(x.scheme.normalizer))
     if x.scheme.reweight:

@@ -39,6 +39,8 @@ DTYPES = (torch.float16, torch.bfloat16, torch.float32)
 @remember(None)
 def scheme_refusal(scheme: Scheme) -> str | None:
     """Why one launch cannot compute a scheme; None where it can."""
+    if scheme.memory:
+        return f"{scheme.memory.name} finds codes block by block"
     if scheme.normalizer.order != 1:
         return f"{scheme.normalizer.name} is not one softmax"
     if scheme.reweight:

@@ -21,6 +21,8 @@ from longspan.slots import EVERYWHERE, UNBOUNDED, Band, ScoreBias, Spectrum, Vec
 @remember(None)
 def refusal(scheme: Scheme) -> str | None:
     """Why tiles cannot compute a scheme; None where they can."""
+    if scheme.memory:
+        return f"{scheme.memory.name} finds codes block by block"
     if scheme.normalizer.order is None:
         return f"{scheme.normalizer.name} does not stream over keys"
     if scheme.cap:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from longspan.measure.measurement import Measurement
+from longspan.measure.reading.kept import kept
 from longspan.measure.reading.loss import loss_by_position
 from longspan.measure.reading.reader import Reader
 from longspan.measure.scoring.answers import answers
@@ -26,9 +27,10 @@ class Reading(Measurement):
 
 
 def reading(reader: Reader, text: Example, trained_length: int, tail: int) -> dict[str, Any]:
-    """Return what `loss_by_position` and `answers` say of a text, and how many tokens were `fed`."""
+    """Return what `loss_by_position`, `kept` and `answers` say of a text, and how many tokens were `fed`."""
     ids = reader.ids(text.ids)
     hidden, cache = reader.read(ids)
+    memory = kept(cache)
     losses = reader.losses(hidden[0, :-1], ids[0, 1:])
     found = loss_by_position(losses, text.own, trained_length, tail)
-    return {**found, **answers(reader, text, cache), "fed": len(text.ids)}
+    return {**found, **memory, **answers(reader, text, cache), "fed": len(text.ids)}

@@ -60,6 +60,8 @@ class ForwardPass:
         self.cached, self.pairwise, self.given, self.made_up = cached, pairwise, given, made_up
         self.counting = counting
         self.positions: Tensor | None = None
+        self.states: dict[Any, Any] = {}
+        """What the cache holds in the place of keys, for the attention modules that are about to be called."""
         self._written = False
 
     def note(self, given: Tensor) -> Tensor:
