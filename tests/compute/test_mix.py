@@ -66,7 +66,7 @@ def test_a_form_that_is_missing_is_refused() -> None:
 def test_documents_of_like_length_are_read_in_one_call() -> None:
     """Eight documents, of 5 to 8 tokens, are one call; no document is padded to twice its length."""
     weights = Noted(WEIGHTS)
-    lengths = [5, 6, 7, 8, 5, 6, 7, 8, 1, 1]
+    lengths = [1, 8, 5, 6, 7, 8, 5, 6, 7, 1]  # a shorter one lies before one of another call
     documents = torch.repeat_interleave(torch.arange(len(lengths)), torch.tensor(lengths))[None]
     x = torch.randn(1, sum(lengths), 8)
     found, _ = mix(x, Counting(), weights, documents=documents, chunk=4)

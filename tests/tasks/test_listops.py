@@ -1,3 +1,4 @@
+import hashlib
 from collections import Counter
 
 import pytest
@@ -6,6 +7,9 @@ from hypothesis import given, settings
 from longspan.prompts.example import PromptExample
 from longspan.tasks.listops import ListOps, Node
 from prompting import between, example, examples
+
+PINNED = "4156383e2e68d1620a0c923ca0014c0cab9214010055c9957e679b3296959dc5"
+"""SHA-256 of three prompts; a change of one is a new task."""
 
 
 def value(text: str) -> tuple[int, int, set[int]]:
@@ -62,3 +66,8 @@ def test_no_answer_is_right_more_often_than_a_third() -> None:
     answers = Counter(example(ListOps(), 500, index, "words").draft.answers for index in range(40))
     assert len(answers) == 10
     assert max(answers.values()) < 16
+
+
+def test_every_machine_draws_the_same() -> None:
+    prompts = "\n".join(example(ListOps(), 300, index, "words").prompt.text for index in range(3))
+    assert hashlib.sha256(prompts.encode()).hexdigest() == PINNED
