@@ -10,7 +10,9 @@ from torch import Tensor
 from longspan.mixers.transformer_vq import TransformerVQ, book_of
 from longspan.pretrained.mixing import MixerModule, mixer_modules, penalties
 from longspan.pretrained.storing.save import load
+from longspan.train.data.batch import Batch
 from longspan.train.following import Following
+from longspan.train.forward import hidden_states
 from longspan.train.run import Run
 from small_runs import settings
 
@@ -109,6 +111,22 @@ def test_padding_is_not_followed_and_neither_is_what_is_read_after_training(tmp_
     first.observed = None
     run.model.eval()(input_ids=ids)
     assert first.observed is None
+
+
+def test_filler_behind_an_answer_is_not_followed(tmp_path: Path) -> None:
+    """Rows of a task are filled up: together they move a codebook by the keys that each of them has alone."""
+    run = Run(settings(tmp_path, "transformer_vq(codes=5)"), tmp_path / "run")
+    model, ids = run.model.train(), torch.arange(1, 13).view(2, 6)
+    real = torch.tensor([[1, 1, 1, 1, 0, 0], [1, 1, 1, 1, 1, 1]]).bool()
+    rows = [Batch(ids, ids, real, real=real, unseen=True)]
+    rows += [Batch(each, each, torch.ones_like(each).bool()) for each in (ids[:1, :4], ids[1:])]
+    first, seen = next(iter(mixer_modules(model))), list[Tensor]()
+    for each in rows:
+        hidden_states(model, each)
+        assert first.observed is not None
+        seen.append(first.observed)
+    torch.testing.assert_close(seen[0], torch.cat(seen[1:]))
+    assert rows[0].read == len(seen[0])
 
 
 def test_a_model_without_codebooks_is_trained_as_before(tmp_path: Path) -> None:

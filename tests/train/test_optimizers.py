@@ -9,6 +9,7 @@ from transformers import LlamaConfig, LlamaForCausalLM
 
 import longspan
 from longspan.catalogue import mixers
+from longspan.pretrained.linear import StructuredLinear
 from longspan.pretrained.mixing import mixer_modules
 from longspan.train.optimizers import optimizers_of
 from longspan.train.settings import TrainingTable
@@ -41,7 +42,7 @@ OTHERS = {"mamba": {"convolution"}}
 """What decays and is no matrix."""
 
 
-def untrained(plan: str, kv_heads: int = 4) -> Any:
+def untrained(plan: str, kv_heads: int = 4, linear: str = "dense") -> Any:
     torch.manual_seed(0)
     config = LlamaConfig(
         vocab_size=30,
@@ -52,7 +53,7 @@ def untrained(plan: str, kv_heads: int = 4) -> Any:
         num_key_value_heads=kv_heads,
         max_position_embeddings=64,
     )
-    return longspan.design(LlamaForCausalLM(config), plan)
+    return longspan.design(LlamaForCausalLM(config), plan, linear=linear)
 
 
 def own(model: Any) -> dict[str, nn.Parameter]:
@@ -102,6 +103,33 @@ def test_muon_takes_the_same_matrices(name: str) -> None:
             sizes = torch.linalg.svdvals(flat) / (0.2 * max(flat.shape) ** 0.5)
             assert sizes.max() < 1.3
             assert sizes.median() > 0.6
+
+
+def test_blocks_of_a_monarch_matrix_are_matrices_of_their_own() -> None:
+    """Muon of PyTorch on the blocks of both factors, each written out as the formula of Monarch has it."""
+    model = untrained("rope", linear="monarch(blocks=2)")
+    layer = next(module for module in model.modules() if isinstance(module, StructuredLinear))
+    factors = {name.rpartition(".")[2]: parameter for name, parameter in layer.named_parameters()}
+    alone = {
+        "first": [nn.Parameter(block.detach().flatten(0, 1).clone()) for block in factors["first"]],
+        "second": [nn.Parameter(block.detach().flatten(1).clone()) for block in factors["second"]],
+    }
+    settings: dict[str, Any] = {"lr": 0.1, "weight_decay": 0.3, "adjust_lr_fn": "match_rms_adamw"}
+    muon = torch.optim.Muon([block for blocks in alone.values() for block in blocks], **settings)
+    optimizers = optimizers_of(model, TrainingTable(optimizer="muon", rate=0.1, weight_decay=0.3))
+    generator = torch.Generator().manual_seed(1)
+    for _ in range(2):
+        for name, blocks in alone.items():
+            gradient = torch.randn(factors[name].shape, generator=generator)
+            factors[name].grad = gradient
+            for block, grad in zip(blocks, gradient, strict=True):
+                block.grad = grad.reshape(block.shape).clone()
+        for each in (muon, *optimizers):
+            each.step()
+            each.zero_grad(set_to_none=True)
+    for name, blocks in alone.items():
+        for block, found in zip(blocks, factors[name], strict=True):
+            torch.testing.assert_close(found.reshape(block.shape), block)
 
 
 @pytest.mark.parametrize("optimizer", ["adamw", "muon"])

@@ -65,9 +65,11 @@ class StructuredLinear(nn.Module):
         self.bias = layer.bias
 
     @property
-    def matrices(self) -> dict[nn.Parameter, int]:
-        """Its parameters, which decay; none of them is one matrix."""
-        return {self.get_parameter(f"{LEARNED}.{SLOT}.{name}"): 0 for name in ("first", "second")}
+    def stacks(self) -> dict[nn.Parameter, int]:
+        """Its parameters, which decay: each is a block-diagonal matrix, with so many axes of a block's rows after the
+        first axis, which numbers the blocks.
+        """
+        return {self.get_parameter(f"{LEARNED}.{SLOT}.{name}"): axes for name, axes in (("first", 2), ("second", 1))}
 
     @property
     def weight(self) -> Tensor:

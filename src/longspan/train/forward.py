@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 
-from longspan.pretrained.mixing import penalties
+from longspan.pretrained.mixing import follows, penalties
 from longspan.train.data.batch import Batch, moved
 from longspan.train.loss import Loss, summed_loss
 
@@ -22,7 +22,7 @@ def hidden_states(
         positions: that all rows are given; None to count their tokens.
     """
     arguments: dict[str, Any] = {}
-    if batch.real is not None:
+    if batch.real is not None and (not batch.unseen or follows(model)):
         arguments["attention_mask"] = batch.real.long()
     if positions is not None:
         # A mask, also without padding: transformers would take positions that jump for packed documents.

@@ -6,7 +6,9 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.distributed.tensor import DTensor
 
+from longspan.errors import RefusalError
 from longspan.pretrained.linear import StructuredLinear
 from longspan.pretrained.mixing import MixerModule
 from longspan.pretrained.running.learned import LEARNED
@@ -19,16 +21,19 @@ def optimizers_of(model: nn.Module, training: TrainingTable) -> list[torch.optim
     """Return the optimizers of all parameters; each parameter belongs to one.
 
     Matrices decay, those of mixers and structured ones as well; vectors, embeddings and what else a design learns do
-    not. Muon takes the matrices inside the layers, with steps as large as AdamW's.
+    not. Muon takes the matrices inside the layers, block by block where they are block-diagonal, with steps as large as
+    AdamW's.
     """
     head: Any = model.get_output_embeddings()  # pyright: ignore[reportCallIssue]
     embeddings = {p for module in model.modules() if isinstance(module, nn.Embedding) for p in module.parameters()}
     embeddings |= set(head.parameters())
-    own = (module for module in model.modules() if isinstance(module, MixerModule | StructuredLinear))
-    of_design = {p: axes for module in own for p, axes in module.matrices.items()}
+    mixing = (module for module in model.modules() if isinstance(module, MixerModule))
+    structured = (module for module in model.modules() if isinstance(module, StructuredLinear))
+    of_design = {p: axes for module in mixing for p, axes in module.matrices.items()}
+    stacks = {p: axes for module in structured for p, axes in module.stacks.items() if p.requires_grad}
     inside, groups = dict[nn.Parameter, int](), dict[str, list[nn.Parameter]](embedding=[], vector=[])
     for name, parameter in model.named_parameters():
-        if not parameter.requires_grad:
+        if not parameter.requires_grad or parameter in stacks:
             continue
         if parameter in embeddings:
             groups["embedding"].append(parameter)
@@ -42,9 +47,10 @@ def optimizers_of(model: nn.Module, training: TrainingTable) -> list[torch.optim
     if training.optimizer == "muon":
         matrices = {parameter: axes for parameter, axes in inside.items() if axes}
         inside = {parameter: axes for parameter, axes in inside.items() if not axes}
-        optimizers.append(FlatMuon(matrices, lr=rate, weight_decay=decay, adjust_lr_fn="match_rms_adamw"))
+        optimizers.append(FlatMuon(matrices, stacks, lr=rate, weight_decay=decay, adjust_lr_fn="match_rms_adamw"))
+        stacks = {}
     plain = [
-        {"params": list(inside), "weight_decay": decay},
+        {"params": [*inside, *stacks], "weight_decay": decay},
         {"params": groups["embedding"], "weight_decay": 0.0},
         {"params": groups["vector"], "weight_decay": 0.0},
     ]
@@ -54,22 +60,45 @@ def optimizers_of(model: nn.Module, training: TrainingTable) -> list[torch.optim
 class FlatMuon(torch.optim.Muon):
     """Muon for matrices whose rows or columns are several axes, such as heads and their channels.
 
+    Of a block-diagonal matrix each block is a matrix of its own: the orthogonal matrix that is nearest to it has the
+    blocks that are nearest to its blocks.
+
     Arguments:
         matrices: parameters, each with the number of its axes, from the first on, that are rows.
+        stacks: parameters whose first axis numbers the blocks of one, each with the number of axes after it that are
+            rows.
         settings: of Muon.
+
+    Errors: RefusalError for blocks that processes share: a process would have to hold each of them whole.
     """
 
-    def __init__(self, matrices: Mapping[nn.Parameter, int], **settings: Any) -> None:
+    def __init__(
+        self, matrices: Mapping[nn.Parameter, int], stacks: Mapping[nn.Parameter, int] | None = None, **settings: Any
+    ) -> None:
         # A flat parameter lies in the memory of the one that it stands for: steps and loading reach both.
-        self._flat = {p: p if p.ndim == 2 else nn.Parameter(_rows(p, axes)) for p, axes in matrices.items()}
+        self._flat = {
+            p: [p] if p.ndim == 2 else [nn.Parameter(_rows(p.detach(), axes))] for p, axes in matrices.items()
+        }
         self._axes = dict(matrices)
-        super().__init__(list(self._flat.values()), **settings)
+        self._stacks = dict(stacks or {})
+        if any(isinstance(p, DTensor) for p in self._stacks):
+            raise RefusalError(
+                "Muon takes each block of a Monarch matrix whole, and these processes share weights: leave out "
+                'parallel.shards, or use training.optimizer = "adamw"'
+            )
+        for p, axes in self._stacks.items():
+            self._flat[p] = [nn.Parameter(_rows(block, axes)) for block in p.detach()]
+        super().__init__([flat for each in self._flat.values() for flat in each], **settings)
 
     def step(self, closure: Any = None) -> Any:
         """Make a step from the gradients of the parameters."""
-        for parameter, flat in self._flat.items():
-            if flat is not parameter:
-                flat.grad = None if parameter.grad is None else _rows(parameter.grad, self._axes[parameter])
+        for parameter, flats in self._flat.items():
+            grad = None if parameter.grad is None else parameter.grad.detach()
+            if parameter in self._stacks:
+                for number, flat in enumerate(flats):
+                    flat.grad = None if grad is None else _rows(grad[number], self._stacks[parameter])
+            elif flats[0] is not parameter:
+                flats[0].grad = None if grad is None else _rows(grad, self._axes[parameter])
         return super().step(closure)
 
     def zero_grad(self, set_to_none: bool = True) -> None:
@@ -80,7 +109,7 @@ class FlatMuon(torch.optim.Muon):
 
 
 def _rows(values: Tensor, axes: int) -> Tensor:
-    return values.detach().view(values.shape[:axes].numel(), -1)
+    return values.view(values.shape[:axes].numel(), -1)
 
 
 def rate_at(step: int, training: TrainingTable) -> float:

@@ -81,12 +81,12 @@ class Written(Answers):
         """Return prompt and answer; the answer and the end of the text are asked for."""
         longest = max(len(each.prompt) + len(each.answer) for each in examples)
         ids = torch.full((len(examples), longest + 1), self.end)
-        asked = torch.zeros_like(ids, dtype=torch.bool)
+        asked, real = torch.zeros_like(ids, dtype=torch.bool), torch.zeros_like(ids, dtype=torch.bool)
         for row, each in enumerate(examples):
             whole = (*each.prompt, *each.answer)
-            ids[row, : len(whole)] = torch.tensor(whole)
+            ids[row, : len(whole)], real[row, : len(whole)] = torch.tensor(whole), True
             asked[row, len(each.prompt) : len(whole) + 1] = True
-        return Batch(ids[:, :-1], ids[:, 1:], asked[:, 1:])
+        return Batch(ids[:, :-1], ids[:, 1:], asked[:, 1:], real=real[:, :-1], unseen=True)
 
 
 @dataclass(frozen=True)

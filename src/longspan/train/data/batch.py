@@ -19,7 +19,9 @@ class Batch:
         targets: the right token at each place.
         asked: the places whose right token is to be predicted.
         positions: where each document of a row begins anew, 0, 1, 2 …; None where each row is one document.
-        real: the places that are no padding; None where padding cannot be seen or there is none.
+        real: the places that are no padding; None where there is none.
+        unseen: whether padding lies behind all that is asked, where no causal token sees it: only layers that follow
+            what they read need to know of it.
     """
 
     inputs: Int64[Tensor, "rows tokens"]
@@ -27,6 +29,7 @@ class Batch:
     asked: Bool[Tensor, "rows tokens"]
     positions: Int64[Tensor, "rows tokens"] | None = None
     real: Bool[Tensor, "rows tokens"] | None = None
+    unseen: bool = False
 
     @property
     def read(self) -> int:
@@ -50,7 +53,7 @@ class Batch:
         assert inputs is not None
         assert targets is not None
         assert asked is not None
-        return Batch(inputs, targets, asked, positions, real)
+        return Batch(inputs, targets, asked, positions, real, self.unseen)
 
 
 def moved(x: Tensor, device: torch.device) -> Tensor:
