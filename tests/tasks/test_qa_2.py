@@ -78,3 +78,8 @@ def test_other_files_are_refused(tmp_path: Path, content: str | None, problem: s
         path.write_text(content, encoding="utf-8")
     with pytest.raises(InputError, match=problem):
         Qa2(str(path)).example(material("words"), 500, "0")
+
+
+def test_a_task_without_a_file_asks_for_one() -> None:
+    with pytest.raises(InputError, match="no file of questions is given: set path to a file in HotpotQA's format"):
+        Qa2().example(material("words"), 500, "0")

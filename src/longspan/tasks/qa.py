@@ -95,8 +95,10 @@ def reading(path: str, form: str) -> Iterator[None]:
     Arguments:
         form: the format that it must have, as in "SQuAD's format".
 
-    Errors: InputError for a file that cannot be read, or has another format.
+    Errors: InputError where no file is given, for a file that cannot be read, and for one of another format.
     """
+    if not path:
+        raise InputError(f"no file of questions is given: set path to a file in {form}, as in path='questions.json'")
     try:
         yield
     except OSError as error:
