@@ -23,6 +23,7 @@ from longspan.measure.models.method import filled
 from longspan.measure.models.model import PLAIN, LoadedModel
 from longspan.measure.models.source import geometry_of
 from longspan.measure.reduction import Text, reduction_of
+from longspan.measure.scoring.examining import check_known
 from longspan.survey.folder import SurveyFolder
 from longspan.survey.harness.files import write_tasks
 from longspan.survey.plan import SurveyPlan
@@ -165,8 +166,8 @@ def _first(document: Document | None, model: LoadedModel, length: int) -> Docume
 def _check(plan: SurveyPlan, model: LoadedModel) -> None:
     """Make the first example of every task and the first pieces of every loss at every length; try each diagnostic.
 
-    Errors: InputError where one cannot be made, in one line with the reason; RefusalError where a model cannot be
-    looked at.
+    Errors: InputError where one cannot be made or asked, in one line with the reason; RefusalError where a model cannot
+    be looked at.
     """
     whole = material_of(model, plan.documents[plan.lengths[-1]][0])
     text = Text(whole.document, plan.trained_length, model.tokenizer.decode, model.opening)
@@ -174,7 +175,7 @@ def _check(plan: SurveyPlan, model: LoadedModel) -> None:
         material = material_of(model, plan.documents[length][0])
         for name in plan.tasks:
             try:
-                task_of(name).example(material, length, "0")
+                check_known(model.reader, task_of(name).example(material, length, "0"))
             except InputError as error:
                 raise InputError(f"task {name} cannot be asked at --length {length}: {error}") from None
         for name in plan.losses:

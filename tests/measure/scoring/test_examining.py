@@ -6,11 +6,11 @@ from typing import Any
 import pytest
 import torch
 
-from longspan.errors import LongspanError
+from longspan.errors import InputError, LongspanError
 from longspan.measure.models.model import LoadedModel
 from longspan.measure.reading.reader import Reader
 from longspan.measure.reading.shared_prefix import nodes
-from longspan.measure.scoring.examining import examined
+from longspan.measure.scoring.examining import check_known, examined
 from longspan.prompts.example import Draft, PromptExample, PromptGroup
 from longspan.prompts.prompt import Prompt
 from longspan.prompts.scoring import AllOf
@@ -134,3 +134,13 @@ def test_nan_is_no_wrong_answer() -> None:
 def test_what_is_no_example_is_refused(counter: LoadedModel) -> None:
     with pytest.raises(LongspanError, match="an example of SimpleNamespace cannot be asked of a model"):
         examined(counter, SimpleNamespace())
+
+
+def test_a_sequence_of_tokens_that_the_model_does_not_have_is_refused(counter: LoadedModel) -> None:
+    last, beyond = (SequenceExample((0, token, 1), {1: 2}) for token in (PERIOD - 1, PERIOD))
+    check_known(counter.reader, last)
+    assert examined(counter, last)["fed"] == 3
+    message = "its sequences hold token 7 and the model has 7 tokens: set vocabulary=7 or less"
+    for ask in (lambda: check_known(counter.reader, beyond), lambda: examined(counter, beyond)):
+        with pytest.raises(InputError, match=message):
+            ask()

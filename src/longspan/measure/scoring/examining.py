@@ -8,7 +8,7 @@ a sequence of ids         the most likely token at each target
 
 from typing import Any
 
-from longspan.errors import LongspanError
+from longspan.errors import InputError, LongspanError
 from longspan.measure.models.model import LoadedModel
 from longspan.measure.reading.reader import Reader
 from longspan.measure.reading.shared_prefix import can_share, nodes, read_together
@@ -38,6 +38,19 @@ def examined(model: LoadedModel, example: Any) -> dict[str, Any]:
     if isinstance(example, SequenceExample):
         return _predicted(reader, example)
     raise LongspanError(f"an example of {type(example).__name__} cannot be asked of a model")
+
+
+def check_known(reader: Reader, example: Any) -> None:
+    """Check that a model has the tokens of a sequence; text has those that its tokenizer makes.
+
+    Errors: InputError where it has not.
+    """
+    largest = max(example.ids) if isinstance(example, SequenceExample) else 0
+    if largest >= reader.num_embeddings:
+        raise InputError(
+            f"its sequences hold token {largest} and the model has {reader.num_embeddings} tokens: set "
+            f"vocabulary={reader.num_embeddings} or less"
+        )
 
 
 def _answered(model: LoadedModel, example: PromptExample, ids: list[int], likelihood: float) -> dict[str, Any]:
@@ -75,6 +88,7 @@ def _chosen(reader: Reader, example: Example) -> dict[str, Any]:
 
 
 def _predicted(reader: Reader, example: SequenceExample) -> dict[str, Any]:
+    check_known(reader, example)
     positions = list(example.targets)
     likely = reader.logits(reader.hidden(reader.ids(example.ids))[0, positions]).log_softmax(-1)
     best = likely.max(-1)
