@@ -3,9 +3,10 @@
 PyTorch's "lazy" device has no kernels of its own, and its autograd needs no GPU. While an `ImitatedDevice` is entered,
 tensors can be made on it or moved to it; every operation on them runs on the CPU, after the checks that CUDA makes: all
 tensors of an operation are on one device, except numbers without a dimension and indices. What would make the CPU wait
-for a GPU, because numbers have to come back, is counted in `waits`.
+for a GPU, because numbers have to come back, is counted in `waits`, and in `waits_of` by the library that asked.
 """
 
+import sys
 from collections import Counter
 from collections.abc import Callable
 from types import SimpleNamespace
@@ -77,12 +78,13 @@ def _moved(make: Callable[..., Tensor]) -> Callable[..., Tensor]:
 
 
 class ImitatedDevice(TorchDispatchMode):
-    """The device; `waits` counts by operation what the CPU waited for."""
+    """The device; `waits` counts by operation what the CPU waited for, `waits_of` by library."""
 
     def __init__(self) -> None:
         super().__init__()
         self._patch = pytest.MonkeyPatch()
         self.waits: Counter[str] = Counter()
+        self.waits_of: Counter[str] = Counter()
 
     def __enter__(self) -> "ImitatedDevice":
         # Gradient checkpointing looks for the module of the device; `torch.tensor` hides from dispatch modes.
@@ -107,11 +109,13 @@ class ImitatedDevice(TorchDispatchMode):
         if elsewhere and not moves and packet not in ANYWHERE:
             here = [x for x in tensors if not isinstance(x, Elsewhere) and x.ndim]
             assert not here, f"{function} mixes devices: {[tuple(x.shape) for x in here]} are on the CPU"
-        leaves = wanted is not None and wanted.type == "cpu"
+        # A copy that does not block arrives at some time, for which this device takes no time at all.
+        leaves = wanted is not None and wanted.type == "cpu" and not kwargs.get("non_blocking")
         back = packet is aten.copy_ and not isinstance(args[0], Elsewhere)
         masks = packet in ANYWHERE and any(x.dtype in (torch.bool, torch.uint8) for x in tensors[1:])
         if elsewhere and (packet in WAITING or leaves or back or masks):
             self.waits[str(packet)] += 1
+            self.waits_of[_library()] += 1
         if wanted is not None and wanted.type == DEVICE.type:
             kwargs["device"] = torch.device("cpu")
         flat, _ = tree_flatten((args, kwargs))
@@ -121,6 +125,17 @@ class ImitatedDevice(TorchDispatchMode):
             return args[0] if back else out
         out = tree_map(lambda x: Elsewhere(x) if isinstance(x, Tensor) else x, out)
         return return_and_correct_aliasing(function, args, kwargs, out)
+
+
+def _library() -> str:
+    """The library whose code asked: longspan or transformers, whichever is nearest."""
+    frame = sys._getframe(1)
+    while frame is not None:
+        name = str(frame.f_globals.get("__name__", "")).partition(".")[0]
+        if name in ("longspan", "transformers"):
+            return name
+        frame = frame.f_back
+    return ""
 
 
 def there(x: Tensor) -> Tensor:

@@ -137,8 +137,9 @@ class Extended:
             )  # fmt: skip
         if prepared is None:
             inputs = self.inputs(given, value, attention_mask)
-            return run(inputs, self.backend).transpose(1, 2).contiguous(), None
-        return prepared(given.query, given.key, value, given.weights).transpose(1, 2).contiguous(), None
+            return self._spoiled(run(inputs, self.backend).transpose(1, 2).contiguous()), None
+        out = prepared(given.query, given.key, value, given.weights).transpose(1, 2).contiguous()
+        return self._spoiled(out), None
 
     def call(
         self,
@@ -175,6 +176,10 @@ class Extended:
             scheme = _with_the_models_own(scheme, softcap, s_aux is not None)
         base_scale = query.shape[-1] ** -0.5 if scaling is None else float(scaling)
         return LayerCall(query, key, weights, scheme, base_scale)
+
+    def _spoiled(self, out: Tensor) -> Tensor:
+        """NaN in rows whose padding or positions are not those that were foreseen."""
+        return out if self.passes.current is None else self.passes.current.spoil(out)
 
     def inputs(self, given: "LayerCall", value: Tensor, attention_mask: LazyMask) -> Inputs:
         """Return a call as the inputs of a backend, at the places of the pass that the model is in."""

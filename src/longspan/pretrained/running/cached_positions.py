@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from longspan.errors import RefusalError
+from longspan.pretrained.running.foresight import Foresight
 
 ATTRIBUTE = "longspan_cached_positions"
 """The attribute of a cache that holds its `CachedPositions`."""
@@ -24,10 +25,12 @@ class CachedPositions:
     Arguments:
         frame: how the keys were rotated; None where they are rotated as the plain model rotates them.
         positions: (1 or batch, slots), those that were written so far; None before the first write.
+        foresight: what is known of the steps that filled the cache.
     """
 
     frame: Any
     positions: Tensor | None = None
+    foresight: Foresight = Foresight()
 
     def written(self, offset: int | Tensor, positions: Tensor) -> "CachedPositions":
         """Write the positions of the tokens in slots offset, offset + 1, …; what these and later slots held is lost.

@@ -5,13 +5,15 @@ masks ask them where queries and keys are (`mask.py`).
 """
 
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from longspan.errors import RefusalError
 from longspan.pretrained.running.cached_positions import CachedPositions, is_known, put_back, take
+from longspan.pretrained.running.foresight import DEVICES, Law, one_further, same
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,9 +39,11 @@ class Counting:
     Arguments:
         seen: whether the model, given no positions, was seen to count on from the slots of a cache. From then on its
             positions are not read off a GPU, for which every step would wait.
+        surprised: whether a step was given something else than was foreseen, and it mattered: nothing is foreseen then.
     """
 
     seen: bool = False
+    surprised: bool = False
 
 
 class ForwardPass:
@@ -51,18 +55,60 @@ class ForwardPass:
         given: what the caller gave.
         counting: what was seen of the model.
         made_up: whether a wrapper of the text model made up positions that its caller did not give.
+        slots: of the cache that are filled; None where only the device knows, and where the pass is compiled.
     """
 
     def __init__(
         self, cached: CachedPositions, pairwise: bool, given: CallerArguments, counting: Counting,
-        *, made_up: bool = False,
+        *, made_up: bool = False, slots: int | None = None,
     ) -> None:  # fmt: skip
         self.cached, self.pairwise, self.given, self.made_up = cached, pairwise, given, made_up
-        self.counting = counting
+        self.counting, self.slots = counting, slots
         self.positions: Tensor | None = None
         self.states: dict[Any, Any] = {}
         """What the cache holds in the place of keys, for the attention modules that are about to be called."""
-        self._written = False
+        self._written = self._begun = False
+        self._spoiled: Tensor | None = None
+
+    def begin(self, slots: int | Tensor, more: int) -> None:
+        """Begin to read so many tokens behind so many filled slots of the cache, once, whoever says so first.
+
+        Errors: RefusalError where an earlier step was given something else than was foreseen.
+        """
+        if self._begun:
+            return
+        self._begun = True
+        known = slots if isinstance(slots, int) and not self.counting.surprised else None
+        try:
+            foresight = self.cached.foresight.begun(known, more)
+        except RefusalError:
+            self.counting.surprised = True
+            raise
+        self.cached = replace(self.cached, foresight=foresight)
+
+    def read(self, name: str, given: Tensor, law: Law) -> Tensor:
+        """Return the numbers of a tensor that the pass was given on the CPU, foreseen by its law or read."""
+        if given.device.type not in DEVICES:
+            return given.cpu()
+        padding = self.given.padding
+        real = None if padding is None else (padding[:, -1] != 0).to(given.device)
+        here, foresight = self.cached.foresight.read(name, given, law, real)
+        self.cached = replace(self.cached, foresight=foresight)
+        return here
+
+    def spoil(self, out: Tensor) -> Tensor:
+        """Return an output with NaN in rows that were given something else than was foreseen.
+
+        Arguments:
+            out: (batch, …), of a layer; what layers get from it is NaN as well.
+        """
+        doubtful = self.cached.foresight.doubtful
+        if doubtful is None or doubtful is self._spoiled:
+            return out
+        self._spoiled, padding = doubtful, self.given.padding
+        if padding is not None:
+            doubtful = doubtful & (padding[:, -1] != 0).to(doubtful.device)
+        return out.masked_fill(doubtful.reshape(-1, *[1] * (out.ndim - 1)), torch.nan)
 
     def note(self, given: Tensor) -> Tensor:
         """Note the positions that a rotary module was given; return the true ones in the same shape.
@@ -70,7 +116,11 @@ class ForwardPass:
         Errors: RefusalError where the positions differ between axes (image or video tokens).
         """
         if given.ndim == 3:
-            if (given != given[:1]).any():
+            differ = (given != given[:1]).any(0).any(1)
+            if self.slots is not None:
+                self.begin(self.slots, given.shape[2])
+                differ = self.read("axes", differ, same)
+            if differ.any():
                 raise RefusalError(
                     "positions on several axes (image or video tokens) are not extended: give text alone"
                 )
@@ -126,7 +176,7 @@ class ForwardPass:
         itself = not self.given.explicit and not self.made_up and isinstance(offset, int) and offset > 0
         if itself and self.counting.seen:
             return counted
-        found = self.positions.cpu()
+        found = self.read("positions", self.positions, one_further)
         self.counting.seen |= itself and bool((found == counted).all())
         return found
 
@@ -168,11 +218,12 @@ class ForwardPasses(threading.local):
         """
         self._open.append(None)  # before anything can fail: `end` follows also then
         cached = take(cache, self.frame, self.pairwise)
-        caller = self._caller
+        caller, slots = self._caller, _filled_slots(cache)
         if explicit and caller is not None and not caller.explicit:
-            started = ForwardPass(cached, self.pairwise, caller, self.counting, made_up=True)
+            started = ForwardPass(cached, self.pairwise, caller, self.counting, made_up=True, slots=slots)
         else:
-            started = ForwardPass(cached, self.pairwise, CallerArguments(explicit, padding), self.counting)
+            given = CallerArguments(explicit, padding)
+            started = ForwardPass(cached, self.pairwise, given, self.counting, slots=slots)
         self._open[-1] = started, cache
         self.current = started
 
@@ -187,3 +238,11 @@ class ForwardPasses(threading.local):
                 put_back(returned, done.cached)
         if self._open and self._open[-1] is not None:
             self.current = self._open[-1][0]
+
+
+def _filled_slots(cache: Any) -> int | None:
+    """The number of filled slots; None where a static cache counts them on the device."""
+    if torch.compiler.is_compiling():
+        return None
+    found = 0 if cache is None else cache.get_seq_length()
+    return found if isinstance(found, int) else None

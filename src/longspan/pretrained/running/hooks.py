@@ -15,6 +15,7 @@ from torch.utils.hooks import RemovableHandle
 from longspan.errors import RefusalError
 from longspan.position_map import PositionMap
 from longspan.pretrained.running.arguments import Arguments
+from longspan.pretrained.running.foresight import one_token_more
 from longspan.pretrained.running.forward_pass import ForwardPasses
 from longspan.pretrained.running.mask import padding_of
 
@@ -105,6 +106,10 @@ class TextModelHooks:
         """transformers counts a window in slots: padding between tokens takes the place of tokens there."""
         if self.window is None or padding is None or padding.shape[1] <= self.window:
             return
+        current = self.passes.current
+        if current is not None and current.slots is not None:
+            current.begin(current.slots, padding.shape[1] - current.slots)
+            padding = current.read("padding of the caller", padding, one_token_more)
         real = padding.bool()
         runs = (real[:, 1:] & ~real[:, :-1]).sum(1) + real[:, 0]
         between = (runs > 1).any()

@@ -20,6 +20,7 @@ from longspan.compute.places import PADDING, Places, visible
 from longspan.errors import RefusalError
 from longspan.mask.all import All
 from longspan.mask.window import Window
+from longspan.pretrained.running.foresight import function_here, one_token_more, same
 from longspan.pretrained.running.forward_pass import ForwardPass
 
 ROWS = 256
@@ -43,6 +44,8 @@ class LazyMask:
         self._places: tuple[Places, Places] | None = None
         self._is_band: bool | None = None
         self._positions: dict[int, KnownPositions] = {}
+        self._padding: Tensor | None = None
+        self._here = self.arguments
 
     @property
     def shape(self) -> torch.Size:
@@ -117,7 +120,9 @@ class LazyMask:
     def _find_places(self, current: ForwardPass) -> tuple[Places, Places]:
         asked = self.arguments
         offset = asked["q_offset"]
+        current.begin(offset, asked["q_length"])
         offset = offset.cpu() if isinstance(offset, Tensor) else offset
+        self._padding, self._here = self._read(current, offset)
         slots = torch.arange(asked["kv_length"]) + asked["kv_offset"]
         rows = torch.arange(asked["q_length"]) + offset
         counted, document = self._counted(slots)
@@ -132,19 +137,35 @@ class LazyMask:
             self._check(queries, keys)
         return queries, keys
 
+    def _read(self, current: ForwardPass, offset: int | Tensor) -> tuple[Tensor | None, dict[str, Any]]:
+        """Return the padding on the CPU, and the arguments there; where their function cannot move, as they are.
+
+        Tensors of several masks of a pass are told apart by their windows.
+        """
+        asked, name = self.arguments, f"in {self.local_size}"
+        padding = asked["attention_mask"]
+        if isinstance(padding, Tensor):
+            padding = current.read(f"padding {name}", padding, one_token_more)
+        if torch.device(asked.get("device", "cpu")).type == "cpu" or asked["mask_function"] is causal_mask_function:
+            return padding, asked
+        function = function_here(asked["mask_function"], lambda part, x: current.read(f"{part} {name}", x, same))
+        if function is None:
+            return padding, asked
+        here = {"attention_mask": padding, "mask_function": function, "q_offset": offset, "device": "cpu"}
+        return padding, {**asked, **here}
+
     def _counted(self, slots: Tensor) -> tuple[Tensor, Tensor]:
         """Count the real tokens before each slot, and find the slots that are padding."""
         asked = self.arguments
-        padding = prepare_padding_mask(asked["attention_mask"], asked["kv_length"], asked["kv_offset"])
+        padding = prepare_padding_mask(self._padding, asked["kv_length"], asked["kv_offset"])
         if padding is None:
             return slots[None], torch.zeros_like(slots)[None]
-        padding = padding.cpu()
         before = padding.long().cumsum(1) - padding.long()
         return before[:, slots], torch.where(padding[:, slots], 0, PADDING)
 
     def _split(self, slots: Tensor, order: Tensor, document: Tensor) -> tuple[Tensor, Tensor]:
         """Start a document (packing, chunks) at each token that does not see the one before it."""
-        asked = self.arguments
+        asked = self._here
         if asked["mask_function"] is causal_mask_function or asked.get("use_vmap"):
             return order, document
         device = asked.get("device", "cpu")  # where the numbers lie that the function compares
@@ -160,10 +181,10 @@ class LazyMask:
     def _check(self, queries: Places, keys: Places) -> None:
         """Raise unless the places say all that the model's own mask says."""
         local = Window(size=self.local_size) if self.local_size else All()
-        wanted = {**self.arguments, "allow_is_causal_skip": False, "allow_is_bidirectional_skip": False}
+        wanted = {**self._here, "allow_is_causal_skip": False, "allow_is_bidirectional_skip": False}
         for start in range(0, self.arguments["q_length"], ROWS):
             rows = min(ROWS, self.arguments["q_length"] - start)
-            model = sdpa_mask(**{**wanted, "q_length": rows, "q_offset": self.arguments["q_offset"] + start})
+            model = sdpa_mask(**{**wanted, "q_length": rows, "q_offset": self._here["q_offset"] + start})
             some = queries.slice(start, start + rows)
             assert model is not None  # asked not to skip
             model = model.cpu()
