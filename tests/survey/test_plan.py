@@ -1,6 +1,8 @@
 """What is asked, in which order, and when a row is decided: on records that are made up."""
 
+import json
 from collections.abc import Callable, Mapping
+from dataclasses import asdict, replace
 from typing import Any
 
 import pytest
@@ -64,6 +66,15 @@ def test_documents_come_one_after_the_other_and_the_plain_model_first() -> None:
     assert [probe.method for probe in probes if probe.index == 5] == ["plain"] * 6 + [METHOD] * 6
     assert len({probe.key for probe in probes}) == len(probes)
     assert {probe.index for probe in probes if isinstance(probe, TaskProbe) and probe.control} == set(range(CONTROLLED))
+
+
+def test_arguments_are_all_fields_as_json() -> None:
+    """Records of older surveys are found by them."""
+    document = Document("a.txt", 3, 256, "0")
+    of = replace(plan(3, ("last_k",)), documents=dict.fromkeys(LENGTHS, (None, document, document)))
+    for probe in [*of.probes(), of.diagnostic(METHOD, "sink_mass", 64, 1)]:
+        assert probe.arguments == json.loads(json.dumps({"kind": probe.kind, **asdict(probe)}))
+        assert list(probe.arguments) == ["kind", *asdict(probe)]
 
 
 def test_a_row_stops_when_its_certificate_is_decided() -> None:
