@@ -40,6 +40,15 @@ def test_speed_is_a_multiple() -> None:
         assert found.outcome(Criterion.SPEED) == outcome
 
 
+@pytest.mark.parametrize("criterion", list(Criterion))
+def test_an_interval_that_ends_at_no_difference_is_not_sure(criterion: Criterion) -> None:
+    """As `below_zero` and `above_zero` of an estimate, by which methods win."""
+    neutral = 1.0 if criterion is Criterion.SPEED else 0.0
+    for low, high in ((neutral, neutral + 0.5), (neutral - 0.5, neutral), (neutral, neutral)):
+        found = replace(Contrast(UNSURE, UNSURE, UNSURE), **{criterion.value: Estimate((low + high) / 2, low, high, 8)})
+        assert found.outcome(criterion) == "the same"
+
+
 @given(CONTRASTS)
 def test_every_criterion_has_one_outcome_and_json_is_read_back(contrast: Contrast) -> None:
     outcomes = [contrast.which(each) for each in ("better", "worse", "the same")]

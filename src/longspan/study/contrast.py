@@ -50,10 +50,11 @@ class Contrast:
         found: Estimate | None = getattr(self, criterion.value)
         if found is None:
             return "the same"
-        neutral, sign = (1.0, 1) if criterion is Criterion.SPEED else (0.0, 1 if criterion is Criterion.FACTS else -1)
-        if not found.low <= neutral <= found.high:
-            return "better" if (found.value > neutral) == (sign > 0) else "worse"
-        return "the same"
+        neutral = 1.0 if criterion is Criterion.SPEED else 0.0
+        above, below = found.low > neutral, found.high < neutral
+        if not (above or below):
+            return "the same"
+        return "better" if above == (criterion in (Criterion.FACTS, Criterion.SPEED)) else "worse"
 
     def which(self, outcome: Outcome) -> tuple[Criterion, ...]:
         """Return the criteria that have an outcome."""
