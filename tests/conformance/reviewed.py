@@ -33,7 +33,7 @@ REASONS = {
     "no rotary module": NO_ROTATION,
     "attention of its own": "does not call attention through",
     "unknown rotation": "none of the known layouts|takes no position_ids",
-    "works on its masks": "works on its masks itself|more than causality|a ready mask tensor",
+    "works on its masks": "works on its masks itself|more than causality|more than a direction|a ready mask tensor",
     "far layers do not rotate": "do not rotate with position",
     "only sliding layers": "every attention layer of this model has a sliding window",
     "follows the length": "changes its own frequencies with the length",

@@ -7,13 +7,15 @@ from typing import Any, TypeVar
 
 import torch
 from torch import nn
+from transformers import PreTrainedConfig
 
 from longspan.errors import InputError, RefusalError, shown
 from longspan.plan import Plan
+from longspan.pretrained.anatomy.config import is_encoder
 from longspan.pretrained.anatomy.layers import Anatomy
 from longspan.pretrained.anatomy.probe import probe
 from longspan.pretrained.attachment import Attachment, attachment_of
-from longspan.pretrained.design import add_learned, resolve_absolute, resolve_design
+from longspan.pretrained.design import add_learned, check_direction, resolve_absolute, resolve_design
 from longspan.pretrained.division import divide
 from longspan.pretrained.linear import DENSE, put_structured, read_linear
 from longspan.pretrained.mixing import num_mixers
@@ -38,7 +40,7 @@ def extend(
     """Let a model attend under a scheme until `detach`; return the same model.
 
     Arguments:
-        model: a causal language model of transformers, or a wrapper of one (peft).
+        model: a causal language model or an encoder of transformers, or a wrapper of one (peft).
         scheme: as in "rerope(window=1024) + log_length". A rotation that is not named is the model's own. A `Plan`
             gives layers different schemes.
         length: tokens to read. It fills in what the scheme leaves open, such as yarn's factor. Until `detach`, the
@@ -117,7 +119,8 @@ def design(
     A text means what it says: without a rotation term there is no rotation.
 
     Arguments:
-        model: a causal language model of transformers with rotary positions, made from its config.
+        model: a language model of transformers with rotary positions, made from its config; a masked one is an encoder,
+            whose plan is bidirectional.
         plan: as in "alibi", "rope + key_norm", "hwfa" or "kerple_log", or with mixers in place of attention, as in
             "retnet" or "tile('MMA', M=mamba, A=rope)".
         absolute: what is added to embeddings for their positions: "sinusoidal" or "learned"; None for nothing. A plan
@@ -135,6 +138,7 @@ def design(
     target = target_of(anatomy, None)
     depth = len(anatomy.layers)
     resolved = resolve_design(plan, target, depth)
+    check_direction(anatomy, resolved)
     whole = replace(resolved, layers=tuple(Scheme() if isinstance(e, Mixer) else e for e in resolved.layers))
     check_plain_rotation(model, anatomy, target, divide(anatomy, whole), backend)
     added = resolve_absolute(absolute, anatomy, target.geometry.trained_length)
@@ -172,10 +176,11 @@ def has_design(model: nn.Module) -> bool:
 
 
 def sees_later_tokens(model: nn.Module) -> bool:
-    """Return whether a model was trained with a design whose tokens see those after them."""
-    present = attachment_of(model)
+    """Return whether tokens of a model see those after them: it is an encoder, or was trained with such a design."""
+    present, config = attachment_of(model), getattr(model, "config", None)
     layers = () if present is None else present.plan.layers
-    return any(isinstance(layer, Scheme) and not layer.direction.causal for layer in layers)
+    both = any(isinstance(layer, Scheme) and not layer.direction.causal for layer in layers)
+    return both or (isinstance(config, PreTrainedConfig) and is_encoder(config))
 
 
 def _install_design(model: nn.Module, anatomy: Anatomy, target: Target, backend: str) -> None:

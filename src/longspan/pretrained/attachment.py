@@ -129,7 +129,8 @@ class Attachment:
         if self.model is not base:
             self._hooks += WrapperHooks(self.model, self.passes).install(self.model)
         windows = [layer.local_size for layer in self.anatomy.layers if layer.local_size]
-        self._hooks += TextModelHooks(base, self.passes, min(windows, default=None)).install(base)
+        packs = not self.anatomy.causal
+        self._hooks += TextModelHooks(base, self.passes, min(windows, default=None), packs=packs).install(base)
         if self.target.absolute is not None:
             block = first_block(self.anatomy)
             self._hooks += AbsoluteHook(block, self.target.absolute, self.passes).install(block)
@@ -152,7 +153,8 @@ class Attachment:
                 layout, frame = (layer.layout, self.work.mapped_position(layer)) if rotates(scheme) else (None, None)
                 extended = Extended(scheme, layout, frame, self.passes, self.backend)
                 extended = shared.setdefault((scheme, layout, frame), extended)
-            does = Stock(layer.implementation, extended) if remaining is None else extended
+            passes = None if layer.causal else self.passes
+            does = Stock(layer.implementation, extended, passes) if remaining is None else extended
             assert does is not None  # what remains is done by an extended layer
             layer.module.__dict__[LAYER] = self._on_its_cache(layer, does)
 

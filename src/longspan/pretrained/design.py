@@ -57,6 +57,26 @@ def resolve_design(wanted: Plan | Scheme | Mixer | str, target: Target, num_laye
     return replace(plan, layers=tuple(layers))
 
 
+def check_direction(anatomy: Anatomy, plan: Plan) -> None:
+    """Refuse a plan whose layers see less than the architecture's own.
+
+    Errors: RefusalError for a mixer or a causal scheme in an encoder.
+    """
+    for index, layer in enumerate(anatomy.layers):
+        answer = plan.at(index, len(anatomy.layers))
+        if layer.causal:
+            continue
+        if isinstance(answer, Mixer):
+            raise RefusalError(
+                f"{answer.name} reads from left to right, and {type(anatomy.base).__name__} sees later tokens: take a "
+                "causal architecture, such as llama"
+            )
+        if answer.direction.causal:
+            raise RefusalError(
+                f"{type(anatomy.base).__name__} sees later tokens, as encoders do: add ' + bidirectional' to the plan"
+            )
+
+
 def _own_rotation(scheme: Scheme, target: Target) -> Scheme:
     """Let `RoPE()` be the model's own rotation, and rotate its channels alone."""
     rotation = scheme.rotation

@@ -8,6 +8,7 @@ from longspan.compute.decoding.frame import UNROTATED, Frame, shared_frame
 from longspan.distance.true import TrueDistance
 from longspan.errors import RefusalError
 from longspan.mask.all import All
+from longspan.mask.bidirectional import Bidirectional
 from longspan.mask.window import Window
 from longspan.plan import Plan
 from longspan.position_map import Identity, PositionMap
@@ -61,9 +62,14 @@ class Work:
         return tuple(self.frames.get(source) for source in sources) if self.frames else None
 
     def changes_attention(self, anatomy: Anatomy) -> bool:
-        """Return whether a layer does more than call its own function with its own mask."""
-        faster = any(layer.absorbs or (layer.masks_band and not anatomy.own_masks) for layer in anatomy.layers)
-        return not self.stock or faster
+        """Return whether a layer does more than call its own function with its own mask.
+
+        It does where that is faster, and in encoders: transformers keeps packed documents apart in causal models alone.
+        """
+        if not self.stock or any(layer.absorbs for layer in anatomy.layers):
+            return True
+        banded = any(layer.masks_band for layer in anatomy.layers)
+        return not anatomy.own_masks and (banded or not anatomy.causal)
 
 
 def divide(anatomy: Anatomy, plan: Plan) -> Work:
@@ -134,7 +140,7 @@ def sees_positions(remaining: Scheme) -> bool:
 def own_scheme(layer: Layer) -> Scheme:
     """Return the scheme of what a layer does by itself."""
     mask = Window(size=layer.local_size) if layer.local_size else All()
-    return Scheme(rotation=layer.spectrum() or NoPE(), mask=mask)
+    return Scheme(rotation=layer.spectrum() or NoPE(), direction=layer.direction, mask=mask)
 
 
 def without_rotation(layer: Layer) -> Scheme:
@@ -147,10 +153,19 @@ def _scheme_of(layer: Layer, resolved: Scheme) -> Scheme:
     spectrum = layer.spectrum()
     if layer.local_size is not None:
         return own_scheme(layer)
+    if not layer.causal and resolved.direction.causal:
+        resolved = _in_both_directions(resolved)
     if spectrum is None or layer.layout is None or resolved.rotation == NoPE():
         return replace(resolved, rotation=NoPE(), distance=TrueDistance(), memory=None)
     rotation = layer.layout.fit(resolved.rotation) if names_rotation(resolved) else spectrum
     return replace(resolved, rotation=rotation)
+
+
+def _in_both_directions(scheme: Scheme) -> Scheme:
+    for part in (scheme.rotation, scheme.distance):
+        if part.causal_only:
+            raise RefusalError(f"{part.name} is causal only, and this model sees later tokens: leave it out")
+    return replace(scheme, direction=Bidirectional())
 
 
 def _remaining(layer: Layer, scheme: Scheme, frame: Frame | None) -> Scheme | None:

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from longspan.pretrained.mixing import follows, penalties
 from longspan.train.data.batch import Batch, moved
+from longspan.train.head import head_of, text_model
 from longspan.train.loss import Loss, summed_loss
 
 
@@ -18,7 +19,7 @@ def hidden_states(
     """Return the last hidden states of a batch.
 
     Arguments:
-        model: a causal language model of transformers.
+        model: a language model of transformers.
         positions: that all rows are given; None to count their tokens.
     """
     arguments: dict[str, Any] = {}
@@ -29,9 +30,7 @@ def hidden_states(
         arguments = {"attention_mask": torch.ones_like(batch.inputs), **arguments, "position_ids": positions}
     elif batch.positions is not None:
         arguments["position_ids"] = batch.positions
-    own = model.base_model
-    base = model.get_decoder() if own is model else own  # some architectures call their text model by another name
-    return base(input_ids=batch.inputs, use_cache=False, **arguments).last_hidden_state
+    return text_model(model)(input_ids=batch.inputs, use_cache=False, **arguments).last_hidden_state
 
 
 class Objective(nn.Module):
@@ -47,7 +46,7 @@ class Objective(nn.Module):
 
     def __init__(self, model: Any, loss: Loss, dtype: torch.dtype) -> None:
         super().__init__()
-        self.model, self.loss, self.dtype = model, loss, dtype
+        self.model, self.loss, self.dtype, self.head = model, loss, dtype, head_of(model)
         self.read = 1
 
     def forward(self, batch: Batch, positions: Shaped[Tensor, "1 tokens"] | None, asked: int) -> Float[Tensor, ""]:
@@ -63,9 +62,9 @@ class Objective(nn.Module):
         which = moved(batch.asked.flatten().nonzero()[:, 0], device)
         there, given = batch.to(device), None if positions is None else moved(positions, device)
         with self._autocast(device):
-            hidden, head = hidden_states(self.model, there, given), self.model.get_output_embeddings()
+            hidden, rows = hidden_states(self.model, there, given), self.model.get_output_embeddings().weight
             chosen, targets = hidden.flatten(0, 1)[which], there.targets.flatten()[which]
-            loss = summed_loss(self.loss, chosen, targets, head, head.weight) / asked
+            loss = summed_loss(self.loss, chosen, targets, self.head, rows) / asked
         return loss + _gradient_alone(penalties(self.model) / self.read)
 
     def _autocast(self, device: torch.device) -> AbstractContextManager[Any]:

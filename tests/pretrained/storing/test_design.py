@@ -42,6 +42,19 @@ def test_a_design_comes_back_to_the_bit(tmp_path: Path, text: str) -> None:
     assert attachment_of(again).text == attachment_of(model).text  # type: ignore[union-attr]
 
 
+def test_transformers_loads_the_design_of_an_architecture_and_refuses_others(tmp_path: Path) -> None:
+    """Frequencies that its config does not name are no exception."""
+    own, other = trained("rope"), trained("linear(factor=2)")
+    save(own, tmp_path / "own")
+    assert torch.equal(logits(AutoModelForCausalLM.from_pretrained(tmp_path / "own").eval()), logits(own))
+    assert "runs the model; longspan is not needed" in (tmp_path / "own" / "README.md").read_text()
+    save(other, tmp_path / "other")
+    theirs = AutoModelForCausalLM.from_pretrained(tmp_path / "other").eval()
+    with pytest.raises(RefusalError, match="LlamaAttention has no extension"):
+        logits(theirs)
+    assert torch.equal(logits(load(tmp_path / "other")), logits(other))
+
+
 def test_an_extension_of_a_design_comes_back_too(tmp_path: Path) -> None:
     model = extend(trained("kerple_log"), "window(16)", length=128)
     save(model, tmp_path / "model")

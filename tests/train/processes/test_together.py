@@ -25,6 +25,11 @@ was seen is 2e-7."""
 NORM_BOUND = 1e-5
 """The same for the norm of the gradient, which shows what AdamW hides: a gradient that is too large everywhere."""
 STEPS, LENGTH, BATCH = 6, 16, 8
+ENCODER = {
+    "architecture": "modernbert", "hidden_size": 16, "intermediate_size": 24, "num_hidden_layers": 2,
+    "num_attention_heads": 2, "local_attention": 6,
+}  # fmt: skip
+"""A layer that sees everything and one that sees three tokens on either side."""
 SCHEMES = ("rope", "alibi", "kerple_log", "rope + window(5, sinks=1)", "rerope(window=3)", "rope + key_norm", "xpos")
 
 
@@ -82,6 +87,10 @@ def jobs_of(folder: Path) -> dict[str, dict[str, Any]]:
     add("filled in", 2, {**task_run, "data": task, "design": {"plan": "rope + bidirectional"}})
     hidden = tables(folder, training={"objective": "masked"}, design={"plan": "alibi + bidirectional"})
     add("masked", 2, {**hidden, "parallel": {"context": 2}})
+    encoder = tables(folder, training={"objective": "masked"}, data=short_documents(folder / "short"))
+    encoder |= {"model": {**ENCODER}, "design": {"plan": "rope + bidirectional"}}
+    add("encoder", 2, {**encoder, "parallel": {"context": 2}})
+    add("encoder shards", 2, {**encoder, "parallel": {"shards": 2}})
     add("tied", 2, tables(folder, model={"tie_word_embeddings": True}, parallel={"shards": 2}))
     codebook = tables(
         folder, design={"plan": "transformer_vq(codes=5, decay=0.7, beta=0.1)"}, training={"accumulate": 2}
@@ -130,7 +139,7 @@ def alone(job: dict[str, Any], tmp_path: Path) -> Run:
 @pytest.mark.parametrize(
     "name",
     [*(f"drawn-{ranks}-{number}" for ranks in (2, 4) for number in range(4)), "sampled", "task", "filled in", "masked",
-     "tied", "codebook", "codebook shards"],
+     "encoder", "encoder shards", "tied", "codebook", "codebook shards"],
 )  # fmt: skip
 def test_losses_and_weights_are_those_of_one_process(jobs, name: str, tmp_path: Path) -> None:
     job = jobs[name]

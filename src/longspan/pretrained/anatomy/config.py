@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from transformers import PreTrainedConfig
+from transformers import AutoModelForCausalLM, AutoModelForMaskedLM, PreTrainedConfig
+from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING, MODEL_FOR_MASKED_LM_MAPPING
 
 from longspan.errors import RefusalError
 from longspan.geometry import Geometry
@@ -25,6 +26,16 @@ def geometry(config: PreTrainedConfig) -> Geometry:
     if heads % kv_heads:
         kv_heads = heads
     return Geometry(heads, kv_heads, head_dim, start.trained_length, theta(config), start.unscaled_length)
+
+
+def is_encoder(config: PreTrainedConfig) -> bool:
+    """Return whether transformers has an architecture as a masked language model and not as a causal one."""
+    return type(config) in MODEL_FOR_MASKED_LM_MAPPING and type(config) not in MODEL_FOR_CAUSAL_LM_MAPPING
+
+
+def auto_class(config: PreTrainedConfig) -> type[AutoModelForCausalLM | AutoModelForMaskedLM]:
+    """Return the class of transformers that makes and loads a language model of a config."""
+    return AutoModelForMaskedLM if is_encoder(config) else AutoModelForCausalLM
 
 
 def trained_length(config: PreTrainedConfig) -> int:

@@ -6,9 +6,12 @@ from torch import nn
 from transformers import PreTrainedConfig, PreTrainedModel
 
 from longspan.compute.latent import LatentWidths
+from longspan.mask.bidirectional import Bidirectional
+from longspan.mask.causal import Causal
 from longspan.pretrained.anatomy.layout import ChannelLayout
 from longspan.pretrained.anatomy.model_spectrum import ModelSpectrum
 from longspan.pretrained.running.rotary import Source
+from longspan.slots import Direction
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,6 +29,7 @@ class Layer:
         steerable: whether it rotates with other frequencies when they are put in the place of its source's.
         gains: whether a gain of its source reaches its scores.
         latent: widths of the latents that it caches and expands in each call; None where it caches keys and values.
+        causal: whether a token sees those before it alone, and not those after it as well, as in an encoder.
     """
 
     module: nn.Module
@@ -39,6 +43,12 @@ class Layer:
     steerable: bool = True
     gains: bool = True
     latent: LatentWidths | None = None
+    causal: bool = True
+
+    @property
+    def direction(self) -> Direction:
+        """Which tokens it sees: those before a token, or those after it as well."""
+        return Causal() if self.causal else Bidirectional()
 
     @property
     def masks_band(self) -> bool:
@@ -75,6 +85,11 @@ class Anatomy:
     base: PreTrainedModel
     layers: tuple[Layer, ...]
     own_masks: bool = False
+
+    @property
+    def causal(self) -> bool:
+        """Whether no layer sees later tokens."""
+        return all(layer.causal for layer in self.layers)
 
     def sources(self) -> tuple[Source, ...]:
         """Return all sets of frequencies that layers rotate with."""

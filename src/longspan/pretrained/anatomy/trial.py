@@ -59,12 +59,14 @@ class Observation:
     Arguments:
         implementation: the attention function that it calls by itself.
         local_size: sliding window or chunk, tokens; None where it sees everything.
+        causal: whether a token sees those before it alone.
         passes: its queries and keys in each pass, (1, heads, tokens, head_dim).
     """
 
     module: nn.Module
     implementation: str
     local_size: int | None
+    causal: bool
     passes: dict[Setting, QueryAndKey] = field(default_factory=dict)
 
 
@@ -128,7 +130,8 @@ class Trial:
         if module not in self.observations:
             local_size = (attention_mask.local_size if lazy else None) or kwargs.get("sliding_window")
             implementation = self._implementations[id(module.config)]
-            self.observations[module] = Observation(module, implementation, local_size)
+            causal = attention_mask.causal if lazy else getattr(module, "is_causal", True)
+            self.observations[module] = Observation(module, implementation, local_size, bool(causal))
         found = self.observations[module]
         found.passes[self.setting] = (query, key)
         stock = Stock(found.implementation if lazy else "eager")  # a real mask here is one for eager attention

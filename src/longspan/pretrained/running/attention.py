@@ -76,10 +76,12 @@ class Stock:
     Arguments:
         implementation: the attention function it always called.
         banded: the same on long texts without a mask of queries × keys; None where its function is given no such mask.
+        passes: of an encoder, which know of packed documents; None for a causal layer.
     """
 
     implementation: str
     banded: "Extended | None" = None
+    passes: ForwardPasses | None = None
 
     def __call__(
         self, module: nn.Module, query: Tensor, key: Tensor, value: Tensor, attention_mask: Any, **kwargs: Any
@@ -91,7 +93,9 @@ class Stock:
             if usual and eager and attention_mask.is_band(self.banded.passes.current):
                 extended: Callable[..., AttentionOutput] = self.banded  # pyright: ignore[reportAssignmentType]
                 return extended(module, query, key, value, attention_mask, **kwargs)
-        mask = attention_mask.stock(self.implementation) if isinstance(attention_mask, LazyMask) else attention_mask
+        mask = attention_mask
+        if isinstance(mask, LazyMask):
+            mask = mask.stock(self.implementation, None if self.passes is None else self.passes.current)
         return stock_attention(self.implementation, module)(module, query, key, value, mask, **kwargs)
 
 
@@ -123,6 +127,8 @@ class Extended:
         Errors: those of `call`.
         """
         given = self.call(module, query, key, attention_mask, **kwargs)
+        if self.scheme.direction.causal:
+            attention_mask.require_causal(self.passes.current)
         prepared = None
         if query.shape[2] <= MOST_QUERIES:
             positions = attention_mask.positions(self.passes.current, len(query))

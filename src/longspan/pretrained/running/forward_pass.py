@@ -25,11 +25,13 @@ class CallerArguments:
             is read as it would be alone.
         padding: (batch, slots), which slots of the cache hold a token; None where all do.
         outer: what the call around this one was given; None where there is none.
+        documents: (batch, tokens), the number of each token's document, where an encoder is given packed ones.
     """
 
     explicit: bool
     padding: Tensor | None
     outer: "CallerArguments | None" = None
+    documents: Tensor | None = None
 
 
 @dataclass
@@ -211,8 +213,11 @@ class ForwardPasses(threading.local):
         """End it, whether it returned or failed."""
         self._caller = None if self._caller is None else self._caller.outer
 
-    def begin(self, cache: Any, explicit: bool, padding: Tensor | None) -> None:
+    def begin(self, cache: Any, explicit: bool, padding: Tensor | None, documents: Tensor | None = None) -> None:
         """Begin a forward pass that reads this cache.
+
+        Arguments:
+            explicit, padding, documents: as of `CallerArguments`.
 
         Errors: RefusalError for a cache that was filled in another frame, or without noting positions.
         """
@@ -222,7 +227,7 @@ class ForwardPasses(threading.local):
         if explicit and caller is not None and not caller.explicit:
             started = ForwardPass(cached, self.pairwise, caller, self.counting, made_up=True, slots=slots)
         else:
-            given = CallerArguments(explicit, padding)
+            given = CallerArguments(explicit, padding, documents=documents)
             started = ForwardPass(cached, self.pairwise, given, self.counting, slots=slots)
         self._open[-1] = started, cache
         self.current = started

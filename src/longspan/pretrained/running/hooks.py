@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
+from transformers.masking_utils import find_packed_sequence_indices
 
 from longspan.errors import RefusalError
 from longspan.position_map import PositionMap
@@ -84,10 +85,12 @@ class TextModelHooks:
 
     Arguments:
         window: tokens that the narrowest sliding layer sees; None where no layer slides.
+        packs: whether positions that begin anew mean packed documents here, as in an encoder: of a causal model
+            transformers itself knows that.
     """
 
-    def __init__(self, base: nn.Module, passes: ForwardPasses, window: int | None) -> None:
-        self.arguments, self.passes, self.window = Arguments(base), passes, window
+    def __init__(self, base: nn.Module, passes: ForwardPasses, window: int | None, *, packs: bool = False) -> None:
+        self.arguments, self.passes, self.window, self.packs = Arguments(base), passes, window, packs
 
     def install(self, base: nn.Module) -> list[RemovableHandle]:
         """Register the hooks."""
@@ -97,9 +100,12 @@ class TextModelHooks:
         ]
 
     def _begin(self, module: nn.Module, args: tuple, kwargs: dict) -> None:
-        explicit = self.arguments.get("position_ids", args, kwargs) is not None
-        padding = padding_of(self.arguments.get("attention_mask", args, kwargs))
-        self.passes.begin(self.arguments.get("past_key_values", args, kwargs), explicit, padding)
+        positions, mask = (self.arguments.get(name, args, kwargs) for name in ("position_ids", "attention_mask"))
+        padding, documents = padding_of(mask), None
+        if self.packs and mask is None and positions is not None and positions.ndim == 2:
+            documents = find_packed_sequence_indices(positions)
+        cache = self.arguments.get("past_key_values", args, kwargs)
+        self.passes.begin(cache, positions is not None, padding, documents)
         self._check_sliding(padding)  # only now: `_end` follows also when this fails
 
     def _check_sliding(self, padding: Tensor | None) -> None:

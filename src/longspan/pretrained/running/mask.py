@@ -10,7 +10,9 @@ import torch
 from torch import Tensor
 from transformers.masking_utils import (
     ALL_MASK_ATTENTION_FUNCTIONS,
+    and_masks,
     causal_mask_function,
+    packed_sequence_mask_function,
     prepare_padding_mask,
     sdpa_mask,
 )
@@ -25,6 +27,9 @@ from longspan.pretrained.running.forward_pass import ForwardPass
 
 ROWS = 256
 """Query rows that are compared at a time with a mask of the model's own."""
+PAIR = 2
+"""Tokens that show whether a mask lets a token see a later one."""
+NO_SKIP = {"allow_is_causal_skip": False, "allow_is_bidirectional_skip": False}
 
 
 class LazyMask:
@@ -43,6 +48,7 @@ class LazyMask:
         self._stock: dict[str, Any] = {}
         self._places: tuple[Places, Places] | None = None
         self._is_band: bool | None = None
+        self._causal = True
         self._positions: dict[int, KnownPositions] = {}
         self._padding: Tensor | None = None
         self._here = self.arguments
@@ -65,11 +71,37 @@ class LazyMask:
         """The sliding window or chunk, tokens; None for a layer that sees everything."""
         return self.arguments.get("local_size")
 
-    def stock(self, implementation: str) -> Any:
-        """Return the mask that an implementation of transformers would have got."""
+    @property
+    def causal(self) -> bool:
+        """Whether the first token does not see the second."""
+        return _is_causal(self.arguments)
+
+    def stock(self, implementation: str, current: ForwardPass | None = None) -> Any:
+        """Return the mask that an implementation of transformers would have got.
+
+        Arguments:
+            current: the pass that the model is in, where it knows of packed documents.
+
+        Errors: RefusalError for packed documents and an implementation that is given no mask of pairs.
+        """
         if implementation not in self._stock:
-            self._stock[implementation] = ALL_MASK_ATTENTION_FUNCTIONS[implementation](**self.arguments)
+            arguments = self._with_documents(current)
+            if arguments is not self.arguments and "flash" in implementation:
+                raise RefusalError(
+                    f"{implementation} cannot keep packed documents apart in an encoder: load the model with "
+                    'attn_implementation="sdpa"'
+                )
+            self._stock[implementation] = ALL_MASK_ATTENTION_FUNCTIONS[implementation](**arguments)
         return self._stock[implementation]
+
+    def _with_documents(self, current: ForwardPass | None) -> dict[str, Any]:
+        """Return what transformers gave, with the packed documents that only the pass knows of."""
+        asked, documents = self.arguments, None if current is None else current.given.documents
+        if documents is None:
+            return asked
+        documents = documents.to(asked.get("device", "cpu")).expand(asked["batch_size"], -1)
+        apart = and_masks(asked["mask_function"], packed_sequence_mask_function(documents))
+        return {**asked, "mask_function": apart, "allow_is_bidirectional_skip": False}
 
     def places(self, current: ForwardPass | None) -> tuple[Places, Places]:
         """Return the places of queries and keys, on the CPU: on a GPU, each question about them would wait for it.
@@ -78,7 +110,7 @@ class LazyMask:
             current: the pass that the model is in. It is asked once: a backward pass that recomputes layers comes when
                 the model is in another one.
 
-        Errors: RefusalError outside a pass, and where the model's own mask is more than causality, padding, packing,
+        Errors: RefusalError outside a pass, and where the model's own mask is more than a direction, padding, packing,
         window and chunk.
         """
         if self._places is None:
@@ -86,6 +118,21 @@ class LazyMask:
                 raise RefusalError("attention ran outside the model's forward pass: call the model itself")
             self._places = self._find_places(current)
         return self._places
+
+    def require_causal(self, current: ForwardPass | None) -> None:
+        """Check that no token sees a later one, before a layer attends under a causal scheme.
+
+        Arguments:
+            current: as of `places`.
+
+        Errors: as of `places`, and RefusalError.
+        """
+        self.places(current)
+        if not self._causal:
+            raise RefusalError(
+                "this call lets tokens see later ones, which the model did not when it was extended: extend it again, "
+                "or call it as before"
+            )
 
     def positions(self, current: ForwardPass | None, batch: int) -> KnownPositions:
         """Return the places as a value, by which layers and steps share what `prepare` finds for few queries.
@@ -134,7 +181,8 @@ class LazyMask:
         keys = Places(order, coordinate[..., None], document)
         queries = Places(order[:, index], positions[..., None], document[:, index])
         if asked["mask_function"] is not causal_mask_function:
-            self._check(queries, keys)
+            self._causal = _is_causal(self._here if current.given.documents is None else asked)
+            self._check(queries, keys, self._causal)
         return queries, keys
 
     def _read(self, current: ForwardPass, offset: int | Tensor) -> tuple[Tensor | None, dict[str, Any]]:
@@ -142,7 +190,7 @@ class LazyMask:
 
         Tensors of several masks of a pass are told apart by their windows.
         """
-        asked, name = self.arguments, f"in {self.local_size}"
+        asked, name = self._with_documents(current), f"in {self.local_size}"
         padding = asked["attention_mask"]
         if isinstance(padding, Tensor):
             padding = current.read(f"padding {name}", padding, one_token_more)
@@ -178,34 +226,42 @@ class LazyMask:
         first = order.expand_as(number).masked_fill(~starts, 0).cummax(1).values
         return order - first, torch.where(document == PADDING, PADDING, number)
 
-    def _check(self, queries: Places, keys: Places) -> None:
+    def _check(self, queries: Places, keys: Places, causal: bool) -> None:
         """Raise unless the places say all that the model's own mask says."""
         local = Window(size=self.local_size) if self.local_size else All()
-        wanted = {**self._here, "allow_is_causal_skip": False, "allow_is_bidirectional_skip": False}
         for start in range(0, self.arguments["q_length"], ROWS):
             rows = min(ROWS, self.arguments["q_length"] - start)
-            model = sdpa_mask(**{**wanted, "q_length": rows, "q_offset": self._here["q_offset"] + start})
+            model = sdpa_mask(**{**self._here, **NO_SKIP, "q_length": rows, "q_offset": self._here["q_offset"] + start})
             some = queries.slice(start, start + rows)
             assert model is not None  # asked not to skip
             model = model.cpu()
             theirs = model & (some.document != PADDING)[:, None, :, None]
-            first, end = local.interval(some.order, causal=True)
+            first, end = local.interval(some.order, causal=causal)
             near = ((keys.order >= first.min()) & (keys.order < end.max())).any(0).nonzero()
             low, high = int(near[0]), int(near[-1]) + 1  # no row sees a slot outside by our rules
-            inside = theirs[..., low:high] != visible(some, keys.slice(low, high), local, causal=True)
+            inside = theirs[..., low:high] != visible(some, keys.slice(low, high), local, causal=causal)
             if not (inside.any() or theirs[..., :low].any() or theirs[..., high:].any()):
                 continue
-            differ = theirs != visible(some, keys, local, causal=True)
-            if (differ & model & (some.order[:, None, :, None] < keys.order[:, None, None, :])).any():
+            differ = theirs != visible(some, keys, local, causal=causal)
+            if causal and (differ & model & (some.order[:, None, :, None] < keys.order[:, None, None, :])).any():
                 raise RefusalError(
-                    "this model sees later tokens (an encoder, or image blocks): its mask is more than causality, and "
-                    "only other fixed frequencies (linear, ntk, yarn, longrope, llama3) can be put on it"
+                    "this model sees some later tokens and not others (image blocks): its mask is more than causality, "
+                    "and only other fixed frequencies (linear, ntk, yarn, longrope, llama3) can be put on it"
                 )
             if differ.any():
                 raise RefusalError(
-                    "the model's own mask is more than causality, padding, packing, window and chunk: "
+                    "the model's own mask is more than a direction, padding, packing, window and chunk: "
                     "this method cannot keep it"
                 )
+
+
+def _is_causal(asked: dict[str, Any]) -> bool:
+    if asked["mask_function"] is causal_mask_function or asked["kv_length"] < PAIR:
+        return True
+    sizes = {"q_length": PAIR, "kv_length": PAIR, "q_offset": 0, "kv_offset": 0, "attention_mask": None}
+    seen = sdpa_mask(**{**asked, **sizes, **NO_SKIP})
+    assert seen is not None  # asked not to skip
+    return not bool(seen[0, 0, 0, 1])
 
 
 def padding_of(given: Any) -> Tensor | None:

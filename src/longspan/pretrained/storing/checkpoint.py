@@ -14,12 +14,13 @@ from typing import Any
 import torch
 from huggingface_hub import get_hf_file_metadata, hf_hub_url, try_to_load_from_cache
 from safetensors import safe_open
-from transformers import AutoModelForCausalLM, PreTrainedConfig, PreTrainedModel
+from transformers import PreTrainedConfig, PreTrainedModel
 from transformers.utils import SAFE_WEIGHTS_INDEX_NAME, SAFE_WEIGHTS_NAME
 from transformers.utils.hub import cached_file
 from transformers.utils.peft_utils import ADAPTER_CONFIG_NAME
 
 from longspan.errors import LongspanError, RefusalError
+from longspan.pretrained.anatomy.config import auto_class
 
 NAMED = 3
 """How many tensors an error names before it counts the others."""
@@ -140,18 +141,22 @@ def _require_inside(source: Path | str, where: str, name: Any, endings: tuple[st
 # --- whether all weights were used ------------------------------------------------------------------------------------
 
 
-def load_weights(folder: Path | str, name: Path | str, **arguments: Any) -> PreTrainedModel:
+def load_weights(
+    folder: Path | str, name: Path | str, *, config: PreTrainedConfig, **arguments: Any
+) -> PreTrainedModel:
     """Load a model with transformers, and check that each of its weights came from the checkpoint.
 
     Arguments:
         folder: the folder or id from which transformers loads.
         name: the name of the checkpoint in errors.
+        config: of the model.
         arguments: of `from_pretrained`.
 
     Errors: RefusalError for weights that are missing, of another size, or unused.
     """
-    loaded: Any = AutoModelForCausalLM.from_pretrained(
+    loaded: Any = auto_class(config).from_pretrained(
         folder,
+        config=config,
         output_loading_info=True,
         ignore_mismatched_sizes=True,  # then the report names them, and they are refused by name
         adapter_kwargs={"local_files_only": True},  # there is none, and the Hub is not asked again

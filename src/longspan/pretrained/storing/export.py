@@ -13,15 +13,18 @@ from longspan.pretrained.storing.runtimes import longrope
 from longspan.slots import Rotation
 
 
+def is_architecture_alone(attachment: Attachment) -> bool:
+    """Return whether a model with a design does what its architecture does without one."""
+    return attachment.work.stock and not attachment.work.frames and not _has_own(attachment)
+
+
 def stock_config(attachment: Attachment) -> dict[str, Any] | None:
     """Return fields of the text model's config under which stock transformers runs the extension; None where none do.
 
     They are checked: a rotary module of the model's own class, made from them, has the extension's frequencies.
     """
     work = attachment.work
-    target = attachment.target
-    own = target.absolute is not None or target.linear is not None or attachment.plan.mixers
-    if not work.stock or not work.rotations or own:
+    if not work.stock or not work.rotations or _has_own(attachment):
         return None
     text = attachment.own_config(attachment.anatomy.base).get_text_config(decoder=True)
     trial = copy.deepcopy(text)
@@ -40,6 +43,12 @@ def stock_config(attachment: Attachment) -> dict[str, Any] | None:
     if not all(_same(source, rotation, trial) for source, rotation in work.rotations.items()):
         return None
     return {"rope_parameters": trial.rope_parameters, "max_position_embeddings": reach}
+
+
+def _has_own(attachment: Attachment) -> bool:
+    """Whether a design has modules of its own."""
+    target = attachment.target
+    return target.absolute is not None or target.linear is not None or bool(attachment.plan.mixers)
 
 
 def _same(source: Source, rotation: Rotation, config: PreTrainedConfig) -> bool:

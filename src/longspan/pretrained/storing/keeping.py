@@ -16,7 +16,7 @@ from longspan.notation import format_value
 from longspan.pretrained.running.attention import IMPLEMENTATION
 from longspan.pretrained.storing.design import FIELD as DESIGN_FIELD
 from longspan.pretrained.storing.design import described, without_learned, write_learned
-from longspan.pretrained.storing.export import stock_config
+from longspan.pretrained.storing.export import is_architecture_alone, stock_config
 
 if TYPE_CHECKING:
     from longspan.pretrained.attachment import Attachment
@@ -80,12 +80,14 @@ def stored_config(attachment: "Attachment", model: PreTrainedModel) -> PreTraine
     design = attachment.target.design
     if design is not None:
         setattr(config, DESIGN_FIELD, described(design, attachment.target.absolute, attachment.target.linear))
+    if attachment.plan == design:
+        if not is_architecture_alone(attachment):
+            config.attn_implementation = IMPLEMENTATION
+        return config
     extension: dict[str, Any] = {"version": VERSION, "scheme": attachment.text, "length": attachment.length}
     stock = stock_config(attachment)
     if stock is None:
         config.attn_implementation = IMPLEMENTATION
-    if attachment.plan == design:
-        return config
     if stock is not None:
         extension["original"] = {name: copy.deepcopy(getattr(text, name)) for name in ORIGINAL}
         for name, value in stock.items():
@@ -98,13 +100,19 @@ def card(attachment: "Attachment") -> str:
     """Return the text of the folder's README: first of all, who can run the extension."""
     length = f" for reading {attachment.length} tokens" if attachment.length else ""
     heading, what, made = HEADING, "extension", f"Extended by `{attachment.text}`{length}."
-    if attachment.plan == attachment.target.design:
+    of_design = attachment.plan == attachment.target.design
+    if of_design:
         absolute = attachment.target.absolute
         beside = f" and {absolute.name} positions added to embeddings" if absolute else ""
         linear = attachment.target.linear
         beside += f" and projections `{format_value(linear, linear.name)}`" if linear else ""
         heading, what, made = TRAINED, "design", f"Trained with `{attachment.text}`{beside}."
-    if stock_config(attachment) is not None:
+    if of_design and is_architecture_alone(attachment):
+        reach = (
+            "The design is the architecture's own: every runtime that has it runs the model; longspan is not needed."
+        )
+        return f"{heading}\n\n{reach}\n\n{made}\n"
+    if not of_design and stock_config(attachment) is not None:
         reach = (
             "Every runtime that reads `rope_parameters` of type `longrope` (transformers, vLLM) runs the "
             "extended model; longspan is not needed."

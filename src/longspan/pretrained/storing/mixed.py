@@ -7,11 +7,12 @@ from typing import Any
 import torch
 from safetensors.torch import load_file
 from torch import Tensor
-from transformers import AutoModelForCausalLM, PreTrainedConfig, PreTrainedModel
+from transformers import PreTrainedConfig, PreTrainedModel
 from transformers.utils import SAFE_WEIGHTS_INDEX_NAME, SAFE_WEIGHTS_NAME
 
 from longspan.errors import RefusalError
 from longspan.notation import parse_plan
+from longspan.pretrained.anatomy.config import auto_class
 from longspan.pretrained.attach import design
 from longspan.pretrained.linear import DENSE
 from longspan.pretrained.running.learned import LEARNED
@@ -42,7 +43,7 @@ def load_mixed(
     """
     tensors = _tensors(source, settings)
     dtype = dtype or next(iter(tensors.values())).dtype
-    model = AutoModelForCausalLM.from_config(config, dtype=dtype)
+    model = auto_class(config).from_config(config, dtype=dtype)
     design(model, trained.plan, absolute=trained.absolute, linear=trained.linear, backend=backend)
     own = model.state_dict()
     if unused := tensors.keys() - own.keys():

@@ -24,6 +24,7 @@ from longspan.pretrained.attach import attached
 from longspan.pretrained.storing.save import load
 from longspan.train.data.batch import Batch, moved
 from longspan.train.forward import hidden_states
+from longspan.train.head import Head, head_of
 from longspan.train.samplers import sampler_of
 from longspan.train.settings import Settings
 
@@ -81,22 +82,21 @@ class Exam(ABC):
         missing = [each for each in asked if json.dumps(each) not in known]
         device = device_named(self.settings.training.device, "training.device")
         model: Any = load(folder / "model").eval() if missing else None
-        if model is not None:
-            model.to(device)
+        head = Head(()) if model is None else head_of(model.to(device))
         with (measured / RESULTS).open("a", encoding="utf-8") as file:
             for done, each in enumerate(missing, start=1):
-                file.write(json.dumps({"arguments": each, **self._answered(model, **each)}) + "\n")
+                file.write(json.dumps({"arguments": each, **self._answered(model, head, **each)}) + "\n")
                 file.flush()
                 yield len(asked) - len(missing) + done, len(asked)
         write_atomically(measured / SUMMARY, json.dumps({"questions": len(asked)}) + "\n")
 
-    def _answered(self, model: Any, method: str, length: int, index: int) -> dict[str, Any]:
+    def _answered(self, model: Any, head: Head, method: str, length: int, index: int) -> dict[str, Any]:
         """Return what came of a question, or why nothing did."""
         question = self.question(length, index)
         tokens = question.batch.inputs.shape[1]
         try:
             with self._under(model, method, tokens):
-                return {"result": self._result(model, question), "failed": None}
+                return {"result": self._result(model, head, question), "failed": None}
         except LongspanError as error:
             return {"result": None, "failed": str(error)}
 
@@ -106,7 +106,7 @@ class Exam(ABC):
         return attached(model, method, length=max(tokens, self.settings.training.length))
 
     @torch.no_grad()
-    def _result(self, model: Any, question: Question) -> dict[str, Any]:
+    def _result(self, model: Any, head: Head, question: Question) -> dict[str, Any]:
         device, batch = model.device, question.batch
         sampler = sampler_of(self.settings.test.positions, batch.inputs.shape[1])
         positions = None
@@ -115,7 +115,7 @@ class Exam(ABC):
         which = moved(batch.asked.flatten().nonzero()[:, 0], device)
         there, given = batch.to(device), None if positions is None else moved(positions, device)
         hidden = hidden_states(model, there, given).flatten(0, 1)[which]
-        logits, targets = model.get_output_embeddings()(hidden).float(), there.targets.flatten()[which]
+        logits, targets = head(hidden).float(), there.targets.flatten()[which]
         losses = functional.cross_entropy(logits, targets, reduction="none").cpu()
         right = (logits.argmax(-1) == targets).cpu()
         return {name: _counted(losses, right, where[batch.asked]) for name, where in question.counted.items()}
