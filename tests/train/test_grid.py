@@ -130,5 +130,6 @@ def test_the_table_shows_every_seed_and_who_did_not_learn(tmp_path: Path) -> Non
     assert rows["a b", "window(size=8)"].outcomes[0].failed == "refused: x"
     text = markdown(tuple(rows.values()), (8, 32, 64))
     assert "2.700 ± 1.271 (2.600, 2.800)" in text  # t of one degree of freedom: 12.706 · 0.1 / √2 · √2 / 2 …
-    assert "| `a b` | `plain` | no | 3.100 |" in text
+    assert "| `a b` | `plain` | no: +0.000 (at most +0.000) | 3.100 |" in text
+    assert "| `baseline` | `plain` | yes: -1.000 (at most -1.000), -1.000 (at most -1.000) |" in text
     assert [line[2] for line in table(tuple(rows.values()), (8, 32, 64))] == ["trained", "yes", "yes", "no", ""]

@@ -10,13 +10,15 @@ from longspan.train.relations import LAWS, Verdict
 EXAM = (
     "Loss in nats, and the share of symbols and of whole answers that are right, by length. A model of a task counts "
     "as trained where its whole answers at the longest trained length are above chance, another one where its loss at "
-    "the trained length L is below its loss at L/4. In brackets: Wilson's 95 % interval of one seed. With several "
-    "seeds: mean, half the 95 % interval over seeds, and each seed."
+    "the trained length L is below its loss at L/4 on the same tokens: beside it stands the difference of each seed "
+    "and its one-sided 95 % bound. In brackets: Wilson's 95 % interval of one seed. With several seeds: mean, half the "
+    "95 % interval over seeds, and each seed."
 )
 CAPTION = (
     "Loss of the last tokens in nats, and the share of tokens predicted rightly at the trained length, on a text that "
     "repeats and on one that does not (Su's triple). With several seeds: mean, half the 95 % interval over seeds, and "
-    "each seed. A model counts as trained where its loss at the trained length L is below its loss at L/4."
+    "each seed. A model counts as trained where its loss with L tokens of context is below that with L/4 on the same "
+    "tokens of the same documents: beside it stands the difference of each seed and its one-sided 95 % bound."
 )
 
 
@@ -76,7 +78,7 @@ def _exam_cells(rows: Sequence[Row], lengths: Sequence[int], number: "Number | N
             found.append([row.design, row.method, "", failed, *[""] * (len(found[0]) - 4)])
             continue
         shown = [(number or _mean)(*_numbers(row, name, n)) for name in wanted for n in lengths]
-        found.append([row.design, row.method, "yes" if row.learned else "no", *shown])
+        found.append([row.design, row.method, _trained(row, number), *shown])
     return found
 
 
@@ -94,7 +96,16 @@ def _line(row: Row, lengths: Sequence[int], number: "Number") -> list[str]:
         return [row.design, row.method, "", failed, *[""] * (len(lengths) + len(TRIPLE) - 1)]
     losses = [number(row.loss(n), [o.loss.get(n) for o in row.outcomes], "{:.3f}") for n in lengths]
     shares = [number(row.accuracy(name), [o.accuracy.get(name) for o in row.outcomes], "{:.1%}") for name in TRIPLE]
-    return [row.design, row.method, "yes" if row.learned else "no", *losses, *shares]
+    return [row.design, row.method, _trained(row, number), *losses, *shares]
+
+
+def _trained(row: Row, number: "Number | None") -> str:
+    """Whether a model counts as trained; with every seed, by how much context helps it."""
+    word = "yes" if row.learned else "no"
+    found = [outcome.context for outcome in row.outcomes if outcome.context is not None]
+    if number is not _every_seed or not found:
+        return word
+    return f"{word}: {', '.join(f'{each.value:+.3f} (at most {each.high:+.3f})' for each in found)}"
 
 
 Number = Callable[[Estimate | None, Sequence[float | None], str], str]

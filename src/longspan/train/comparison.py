@@ -1,26 +1,29 @@
 """What a grid says: for each design and method the losses and accuracies of every seed, and whether the model learned.
 
 Accuracies are Su's triple (kexue.fm/archives/9603): at the trained length, on a text of the longest length that
-repeats, and on one that does not. A model counts as trained where its loss at the trained length is below its loss at a
-quarter of it, by a 95 % interval over documents. Hidden tokens and answers have shares of right symbols and of whole
+repeats, and on one that does not. A model counts as trained where context helps it: the same tokens of each document
+are read with the trained length L and with L/4 before them, and the mean difference is below 0 by a one-sided interval
+of Student's t over documents, at 95 %. Hidden tokens and answers have shares of right symbols and of whole
 answers by length; a model of a task counts as trained where its whole answers at the longest trained length are above
 chance, by a 95 % interval over examples.
 """
 
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from longspan.measure.models.model import PLAIN
-from longspan.measure.statistics.interval import Estimate, mean, paired, share
+from longspan.measure.statistics.interval import LEVEL, Estimate, mean, paired, share
 from longspan.train.data.choosing import chance
 from longspan.train.exams.exam import RESULTS, read_records
 from longspan.train.exams.hidden_tokens import ALL, SAME
 from longspan.train.grid import Cell
 
 TRIPLE = ("short", "repeated", "not_repeated")
+ONE_SIDED = 2 * LEVEL - 1
+"""The level of an interval of two sides whose ends are one-sided ones at `LEVEL`."""
 
 
 @dataclass(frozen=True)
@@ -35,15 +38,18 @@ class Outcome:
         failed: why there are no numbers; None where there are.
         symbols: shares of hidden tokens, or of the symbols of answers, that were predicted, by length.
         whole: shares of whole answers by length.
+        context: the loss at L less that at L/4, nats, paired by document; its upper end is the one-sided one. None for
+            a task, and where it was not measured.
     """
 
     seed: int
     loss: dict[int, float]
     accuracy: dict[str, float]
-    learned: bool
+    learned: bool = False
     failed: str | None = None
     symbols: dict[int, Estimate] = field(default_factory=dict)
     whole: dict[int, Estimate] = field(default_factory=dict)
+    context: Estimate | None = None
 
 
 @dataclass(frozen=True)
@@ -128,32 +134,45 @@ def compared(runs: Iterable[tuple[Cell, Path]]) -> tuple[Row, ...]:
         records = read_records(folder / "measured" / RESULTS)
         for method in dict.fromkeys(record["arguments"]["method"] for record in records):
             own = [record for record in records if record["arguments"]["method"] == method]
-            found.setdefault((cell.name, method), []).append(_outcome(cell, own, _learned(cell, records)))
+            outcome = replace(_outcome(cell, own), **_learning(cell, records))
+            found.setdefault((cell.name, method), []).append(outcome)
     return tuple(Row(design, method, tuple(outcomes)) for (design, method), outcomes in found.items())
 
 
-def _outcome(cell: Cell, records: Sequence[dict[str, Any]], learned: bool) -> Outcome:
+def _outcome(cell: Cell, records: Sequence[dict[str, Any]]) -> Outcome:
     failed = next((record["failed"] for record in records if record["result"] is None), None)
     if failed is not None:
-        return Outcome(cell.seed, {}, {}, learned, failed)
+        return Outcome(cell.seed, {}, {}, failed=failed)
     lengths = cell.settings.lengths
     if cell.settings.has_exam:
-        return _examined(cell, records, learned)
-    loss = {n: mean(_values(records, "last_k", n)).value for n in lengths if _values(records, "last_k", n)}
+        return _examined(cell, records)
+    loss = {n: mean(found).value for n in lengths if (found := _last_losses(records, n))}
     triples = [record["result"] for record in records if _is(record, "repetition", lengths[-1])]
     accuracy = {name: mean([each[name]["all"] for each in triples]).value for name in TRIPLE} if triples else {}
-    return Outcome(cell.seed, loss, accuracy, learned)
+    return Outcome(cell.seed, loss, accuracy)
 
 
-def _learned(cell: Cell, records: Sequence[dict[str, Any]]) -> bool:
-    """Whether the plain model of a cell predicts better with L tokens than with a quarter of them."""
+def context_gain(full: Sequence[float], quarter: Sequence[float]) -> Estimate | None:
+    """Return the loss of the same tokens with L tokens of context less that with L/4, over documents.
+
+    Arguments:
+        full, quarter: one loss per document, in one order.
+
+    The interval is that of two sides at 90 %, so that each end alone is one of 95 %. None for fewer than two documents,
+    and where they are not the same.
+    """
+    return paired(full, quarter, ONE_SIDED) if len(full) == len(quarter) > 1 else None
+
+
+def _learning(cell: Cell, records: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """What is known of the plain model of a cell: whether it counts as trained, and by how much context helps it."""
     length = cell.settings.training.length
     if cell.settings.data.task is not None:
-        return _answers(cell, records)
+        return {"learned": _answers(cell, records)}
     own = [record for record in records if record["arguments"]["method"] == PLAIN and record["result"] is not None]
     values = _losses if cell.settings.has_exam else _last_losses
-    full, short = (values(own, n) for n in (length, length // 4))
-    return len(full) == len(short) > 1 and paired(full, short).below_zero
+    found = context_gain(values(own, length), values(own, length // 4))
+    return {"learned": found is not None and found.below_zero, "context": found}
 
 
 def _answers(cell: Cell, records: Sequence[dict[str, Any]]) -> bool:
@@ -166,7 +185,7 @@ def _answers(cell: Cell, records: Sequence[dict[str, Any]]) -> bool:
     return share([each[ALL]["exact"] for each in own], [1] * len(own)).low > chance(data.task)
 
 
-def _examined(cell: Cell, records: Sequence[dict[str, Any]], learned: bool) -> Outcome:
+def _examined(cell: Cell, records: Sequence[dict[str, Any]]) -> Outcome:
     """What an exam says under one method."""
     task, found = cell.settings.data.task is not None, {n: _results(records, n) for n in cell.settings.lengths}
     symbols, whole, loss = dict[int, Estimate](), dict[int, Estimate](), dict[int, float]()
@@ -176,7 +195,7 @@ def _examined(cell: Cell, records: Sequence[dict[str, Any]], learned: bool) -> O
             if task:
                 whole[length] = share([each["exact"] for each in own], [1] * len(own))
             loss[length] = mean(_losses(records, length)).value
-    return Outcome(cell.seed, loss, {}, learned, symbols=symbols, whole=whole)
+    return Outcome(cell.seed, loss, {}, symbols=symbols, whole=whole)
 
 
 def _results(records: Iterable[dict[str, Any]], length: int) -> list[dict[str, Any]]:
@@ -192,12 +211,8 @@ def _losses(records: Iterable[dict[str, Any]], length: int) -> list[float]:
 
 
 def _last_losses(records: Iterable[dict[str, Any]], length: int) -> list[float]:
-    return _values(records, "last_k", length)
-
-
-def _values(records: Iterable[dict[str, Any]], loss: str, length: int) -> list[float]:
-    """The values of a loss at a length, in the order of the documents."""
-    found = {r["arguments"]["index"]: r["result"]["value"] for r in records if _is(r, loss, length)}
+    """The losses of the last tokens, in the order of the documents: the same tokens at every length."""
+    found = {r["arguments"]["index"]: r["result"]["value"] for r in records if _is(r, "last_k", length)}
     return [found[index] for index in sorted(found)]
 
 

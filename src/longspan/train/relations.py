@@ -98,7 +98,7 @@ class Results:
         tokens = int(self.length * times)
         for row in self._rows(plan, method):
             if not row.learned:
-                raise MissingError(f"{row.design} was not trained: its loss at L is not below that at L/4")
+                raise MissingError(f"{row.design} was not trained: its loss at L is not surely below that at L/4")
             found = {each.seed: each.loss[tokens] for each in row.outcomes if tokens in each.loss}
             if found and len(found) == len(row.outcomes):
                 return found
