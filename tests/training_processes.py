@@ -1,6 +1,7 @@
 """What torchrun does, without its start: processes that train together, forked from one that has imported everything.
 
 Run as a script with a file of jobs; a job is {"ranks", "tables", "folder"} and, for a kill, {"dies": [rank, step]}.
+A job {"ranks", "grid", "folder"} is a whole grid, whose steps are counted over all cells.
 Each process writes what it knows to `rank-N.json` in the job's folder. When one process ends badly the others are
 killed, as torchrun does.
 """
@@ -84,6 +85,8 @@ def _work(job: dict[str, Any], rank: int) -> dict[str, Any]:
     from longspan.train.run import Run
     from longspan.train.settings import settings_of
 
+    if "grid" in job:
+        return _grid(job, rank)
     settings = settings_of(job["tables"])
     try:
         with joined(settings) as processes:
@@ -98,3 +101,23 @@ def _work(job: dict[str, Any], rank: int) -> dict[str, Any]:
     except LongspanError as error:
         return {"refused": str(error)}
     return {"losses": losses, "sent": sent, "held": held}
+
+
+def _grid(job: dict[str, Any], rank: int) -> dict[str, Any]:
+    """Carry out `longspan train GRID`."""
+    from longspan.cli.train import train
+    from longspan.train.run import Run
+
+    made, own = 0, Run.train
+
+    def counted(run: Run) -> Any:
+        nonlocal made
+        for step in own(run):
+            made += 1
+            if job.get("dies") == [rank, made]:
+                os.kill(os.getpid(), signal.SIGKILL)
+            yield step
+
+    Run.train = counted
+    train(Path(job["grid"]), Path(job["folder"]))
+    return {"steps": made}

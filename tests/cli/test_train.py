@@ -12,7 +12,6 @@ import pytest
 from typer.testing import CliRunner
 
 from longspan.cli.main import app
-from longspan.errors import InputError
 from small_runs import MODEL, texts
 
 RUN = CliRunner()
@@ -115,10 +114,3 @@ def test_torchrun_trains_one_model_and_the_first_process_speaks(file: Path, tmp_
         for out in ("two", "one")
     )
     assert two == pytest.approx(one, rel=2e-6)
-
-
-def test_a_grid_under_torchrun_is_refused(file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    file.write_text(file.read_text() + "[grid.designs.one]\nplan = 'nope'\n")
-    monkeypatch.setenv("WORLD_SIZE", "2")
-    with pytest.raises(InputError, match="trained by one process each"):
-        RUN.invoke(app, ["train", str(file), "--out", str(tmp_path / "out")], catch_exceptions=False)

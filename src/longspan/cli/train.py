@@ -5,7 +5,7 @@ import os
 import shlex
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from time import monotonic, sleep
 from typing import TYPE_CHECKING, Annotated
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from longspan.survey.summary import Survey
     from longspan.train.comparison import Row
     from longspan.train.grid import Cell
+    from longspan.train.processes.group import Processes
     from longspan.train.run import Run
     from longspan.train.settings import Settings
 
@@ -61,7 +62,8 @@ def train(
 
     With [grid] and [grid.designs.NAME] it trains several designs with several seeds and compares them in one table.
 
-    Several processes, on one GPU each or on CPUs, train one model; [parallel] says what they share:
+    Several processes, on one GPU each or on CPUs, train one model together, or the cells of a grid one after the other;
+    [parallel] says what they share:
 
         torchrun --nproc-per-node 4 -m longspan train FILE.toml
     """
@@ -70,19 +72,16 @@ def train(
         os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
     with resumable(), _one_voice():
         from longspan.train.grid import read_grid
-        from longspan.train.processes.launch import count_processes
+        from longspan.train.processes.launch import joined
         from longspan.train.settings import read_settings
 
         folder = out or Path(f"longspan-train-{file.stem}")
         if cells := read_grid(file):
-            if count_processes() > 1:
-                raise InputError(
-                    "cells of a grid are trained by one process each: start `longspan train` without torchrun"
-                )
             _grid(cells, folder, as_json)
             return
         settings = read_settings(file)
-        run = _trained(settings, folder)
+        with joined(settings) as processes:
+            run = _trained(settings, folder, processes)
         if not run.processes.first:
             return
         survey = _measured(run) if measure else None
@@ -113,28 +112,46 @@ def _one_voice() -> Iterator[None]:
 def _grid(cells: Sequence["Cell"], folder: Path, as_json: bool) -> None:
     """Train and measure each cell that is not finished, and show the table of what is.
 
-    Several processes may be given the same grid: each cell is made by one of them.
+    Several commands may be given the same grid: each cell is made by one of them. The processes of torchrun make every
+    cell together; the first one measures and writes.
     """
     from longspan.train.comparison import compare
-    from longspan.train.grid import held
+    from longspan.train.processes.launch import joined_for
 
     if not cells[0].settings.data.test and not cells[0].settings.has_exam:
         raise InputError("a grid compares what it measures: give texts in data.test")
-    lengths, rows = cells[0].settings.lengths, ()
-    for number, cell in enumerate(cells, start=1):
-        with held(folder / cell.folder) as mine:
-            if not mine:
-                say(f"cell {number} of {len(cells)}: {cell.name}, seed {cell.seed}, is made by another process")
-            elif not (folder / cell.folder / "measured" / "summary.json").exists():
-                say(f"cell {number} of {len(cells)}: {cell.name}, seed {cell.seed}")
-                _measured(_trained(cell.settings, folder / cell.folder))
-        rows = compare(cells, folder)
-        _write(cells, rows, folder)
+    lengths, rows, first = cells[0].settings.lengths, (), True
+    with joined_for([cell.settings for cell in cells]) as divide:
+        for number, cell in enumerate(cells, start=1):
+            processes = divide(cell.settings)
+            _cell(cell, f"cell {number} of {len(cells)}: {cell.name}, seed {cell.seed}", folder, processes)
+            if first := processes.first:
+                rows = compare(cells, folder)
+                _write(cells, rows, folder)
+    if not first:
+        return
     if as_json:
         print(json.dumps([row.json() for row in rows], indent=2, allow_nan=False))
         return
     _show(rows, lengths)
     answer(f"\ntable: {(folder / 'table.md').resolve()}")
+
+
+def _cell(cell: "Cell", name: str, folder: Path, processes: "Processes") -> None:
+    """Train and measure a cell, unless it is finished or in the hands of another command."""
+    from longspan.train.grid import held
+
+    own = folder / cell.folder
+    with held(own) if processes.first else nullcontext(False) as mine:
+        if processes.first and not mine:
+            say(f"{name}, is made by another process")
+        if not processes.agreed(mine and not (own / "measured" / "summary.json").exists()):
+            return
+        if processes.first:
+            say(name)
+        run = _trained(cell.settings, own, processes)
+        if processes.first:
+            _measured(run)
 
 
 def _write(cells: Sequence["Cell"], rows: Sequence["Row"], folder: Path) -> None:
@@ -180,20 +197,18 @@ def _exam_rows(run: "Run") -> Sequence["Row"]:
     return compared([(Cell(run.settings.design.plan, run.settings.training.seed, run.settings), run.folder)])
 
 
-def _trained(settings: "Settings", folder: Path) -> "Run":
+def _trained(settings: "Settings", folder: Path, processes: "Processes") -> "Run":
     """Train, and show the loss, the speed and the time left."""
-    from longspan.train.processes.launch import joined
     from longspan.train.run import Run
 
-    with joined(settings) as processes:
-        run = Run(settings, folder, processes)
-        if processes.first:
-            several = f", {processes.count} processes" if processes.count > 1 else ""
-            say(f"{run.parameters} parameters, {settings.design.plan}{several}; results in {folder}")
-            _watched(run)
-        else:
-            for _ in run.train():
-                pass
+    run = Run(settings, folder, processes)
+    if processes.first:
+        several = f", {processes.count} processes" if processes.count > 1 else ""
+        say(f"{run.parameters} parameters, {settings.design.plan}{several}; results in {folder}")
+        _watched(run)
+    else:
+        for _ in run.train():
+            pass
     return run
 
 

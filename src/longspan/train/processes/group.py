@@ -64,6 +64,10 @@ class Processes:
             dist.all_reduce(number)
         return number
 
+    def agreed(self, wanted: bool) -> bool:
+        """Return what the first process wants, in all of them."""
+        return bool(self.sum(torch.tensor(int(self.first and wanted), device=self.device)))
+
     def gathered(self, rows: Tensor) -> Tensor:
         """Return the rows of all processes, which may have different numbers of them, in the order of their ranks."""
         if self.count == 1:

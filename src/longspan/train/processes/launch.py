@@ -4,9 +4,10 @@ torchrun --nproc-per-node 4 -m longspan train FILE.toml
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
+from functools import partial
 
 import torch
 import torch.distributed as dist
@@ -19,8 +20,8 @@ from longspan.train.settings import Settings
 
 DATA, WEIGHTS = ("data", "context"), ("replicas", "shards")
 """The names of the two divisions."""
-PATIENCE = timedelta(hours=2)
-"""How long processes wait for each other: the first one reads and tokenizes all texts meanwhile."""
+PATIENCE = timedelta(hours=12)
+"""How long processes wait for each other: the first one tokenizes all texts meanwhile, or measures a cell of a grid."""
 
 
 def count_processes() -> int:
@@ -43,13 +44,24 @@ def joined(settings: Settings) -> Iterator[Processes]:
 
     Errors: InputError as of `alone`, and for a number of processes that does not fit.
     """
+    with joined_for([settings]) as divide:
+        yield divide(settings)
+
+
+@contextmanager
+def joined_for(several: Sequence[Settings]) -> Iterator[Callable[[Settings], Processes]]:
+    """Join the processes that torchrun started for several runs, one after the other; yield what divides them for each.
+
+    Errors: InputError, as of `joined`, for each of the runs.
+    """
     if (count := count_processes()) == 1:
-        yield alone(settings)
+        yield alone
         return
-    _check(settings, count)
-    device = _device(settings.training.device)
+    for settings in several:
+        _check(settings, count)
+    device = _device(several[0].training.device)
     dist.init_process_group("cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo", timeout=PATIENCE)
-    yield divided(settings, device)
+    yield partial(divided, device=device)
     dist.destroy_process_group()  # not after an error: the others may be waiting, and torchrun ends them
 
 
