@@ -1,7 +1,8 @@
 """What torchrun does, without its start: processes that train together, forked from one that has imported everything.
 
 Run as a script with a file of jobs; a job is {"ranks", "tables", "folder"} and, for a kill, {"dies": [rank, step]}.
-A job {"ranks", "grid", "folder"} is a whole grid, whose steps are counted over all cells.
+A job {"ranks", "grid", "folder"} is a whole grid, whose steps are counted over all cells. With {"counted": True} the
+bytes are counted that PyTorch is asked to send.
 Each process writes what it knows to `rank-N.json` in the job's folder. When one process ends badly the others are
 killed, as torchrun does.
 """
@@ -91,6 +92,7 @@ def _work(job: dict[str, Any], rank: int) -> dict[str, Any]:
     try:
         with joined(settings) as processes:
             run = Run(settings, Path(job["folder"]), processes)
+            counted = _counted(run) if job.get("counted") else None
             losses = []
             for step in run.train():
                 losses.append(step.loss)
@@ -100,7 +102,43 @@ def _work(job: dict[str, Any], rank: int) -> dict[str, Any]:
             held = sum(own_part(parameter).numel() for parameter in run.engine.objective.parameters())
     except LongspanError as error:
         return {"refused": str(error)}
-    return {"losses": losses, "sent": sent, "held": held}
+    traffic = vars(run.engine.traffic(settings.training.accumulate))
+    return {"losses": losses, "sent": sent, "held": held, "traffic": traffic, "counted": counted}
+
+
+def _counted(run: Any) -> dict[str, float]:
+    """Count, from now on, what a process sends of weights and gradients: each collective's bytes by its name."""
+    import torch.distributed as dist
+    from torch.distributed.algorithms.ddp_comm_hooks.default_hooks import allreduce_hook
+
+    from longspan.train.processes.replicated import Replicated
+
+    found = {"weights": 0.0, "gradients": 0.0}
+    gather, scatter, reduce = dist.all_gather_single, dist.reduce_scatter_single, dist.all_reduce
+
+    def share(group: Any) -> float:
+        count = dist.get_world_size(group)
+        return (count - 1) / count
+
+    def all_gather_single(output: Any, *args: Any, **kwargs: Any) -> Any:
+        found["weights"] += share(kwargs["group"]) * output.nbytes
+        return gather(output, *args, **kwargs)
+
+    def reduce_scatter_single(**kwargs: Any) -> Any:
+        found["gradients"] += share(kwargs["group"]) * kwargs["input"].nbytes
+        return scatter(**kwargs)
+
+    def all_reduce(tensor: Any, *args: Any, **kwargs: Any) -> Any:
+        if tensor.ndim and kwargs.get("group") is not None:  # the loss and the norm are single numbers
+            found["gradients"] += 2 * share(kwargs["group"]) * tensor.nbytes
+        return reduce(tensor, *args, **kwargs)
+
+    dist.all_gather_single, dist.reduce_scatter_single, dist.all_reduce = (
+        all_gather_single, reduce_scatter_single, all_reduce,
+    )  # fmt: skip
+    if isinstance(run.engine, Replicated):
+        run.engine.wrapped.register_comm_hook(None, allreduce_hook)  # what the wrapper does itself, out of sight
+    return found
 
 
 def _grid(job: dict[str, Any], rank: int) -> dict[str, Any]:
@@ -110,9 +148,9 @@ def _grid(job: dict[str, Any], rank: int) -> dict[str, Any]:
 
     made, own = 0, Run.train
 
-    def counted(run: Run) -> Any:
+    def counted(self: Run) -> Any:
         nonlocal made
-        for step in own(run):
+        for step in own(self):
             made += 1
             if job.get("dies") == [rank, made]:
                 os.kill(os.getpid(), signal.SIGKILL)

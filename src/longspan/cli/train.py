@@ -228,7 +228,19 @@ def _watched(run: "Run") -> None:
     ticker.clear()
     if run.step > first:
         seconds = monotonic() - began
-        say(f"{run.step - first} steps in {duration(seconds)}, {(run.step - first) * tokens / seconds:.0f} tokens/s")
+        made = run.step - first
+        say(f"{made} steps in {duration(seconds)}, {made * tokens / seconds:.0f} tokens/s{_sent(run, made)}")
+
+
+def _sent(run: "Run", steps: int) -> str:
+    """What one of several processes sends to the others."""
+    if run.processes.count == 1:
+        return ""
+    traffic, sequences = run.engine.traffic(run.settings.training.accumulate), run.sequences
+    shared = 0.0 if sequences is None else sum(sequences.bytes_sent.values()) / steps
+    parts = {"weights": traffic.weights, "gradients": traffic.gradients, "keys and values": shared}
+    words = ", ".join(f"{size / 1e6:.2f} MB of {name}" for name, size in parts.items() if size)
+    return f"; each step this process sends {words}"
 
 
 def _measured(run: "Run") -> "Survey | None":

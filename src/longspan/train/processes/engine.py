@@ -15,6 +15,7 @@ from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 
 from longspan.train.data.batch import Batch
 from longspan.train.forward import Objective
+from longspan.train.processes.traffic import Traffic
 
 
 class Engine(ABC):
@@ -37,6 +38,10 @@ class Engine(ABC):
             part, positions, asked: as for `Objective`, of this process.
             last: whether gradients are complete afterwards.
         """
+
+    def traffic(self, parts: int) -> Traffic:
+        """Return what this process sends of weights and gradients in a step that is read in `parts`."""
+        return Traffic()
 
     def clip(self, most: float) -> Float[Tensor, ""]:
         """Scale the gradient of all parameters together to a norm of `most` at most; return its norm before."""

@@ -10,6 +10,7 @@ from longspan.train.data.batch import Batch
 from longspan.train.forward import Objective
 from longspan.train.processes.engine import Engine
 from longspan.train.processes.group import Processes
+from longspan.train.processes.traffic import Traffic, replicated
 
 
 class Replicated(Engine):
@@ -24,6 +25,10 @@ class Replicated(Engine):
         self.count = processes.count
         # A weight may have no part in some rows, as those of an expert that no token goes to.
         self.wrapped = DistributedDataParallel(objective, forward_sync_buffers=False, find_unused_parameters=True)
+
+    def traffic(self, parts: int) -> Traffic:
+        """Return what this process sends: gradients, once a step."""
+        return replicated(self.objective.parameters(), self.count)
 
     def add_gradients(
         self, part: Batch, positions: Shaped[Tensor, "_ tokens"] | None, asked: int, *, last: bool
