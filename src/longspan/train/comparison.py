@@ -17,8 +17,8 @@ from typing import Any
 from longspan.measure.models.model import PLAIN
 from longspan.measure.statistics.interval import LEVEL, Estimate, mean, paired, share
 from longspan.train.data.choosing import chance
-from longspan.train.exams.exam import RESULTS, read_records
-from longspan.train.exams.hidden_tokens import ALL, SAME
+from longspan.train.exams.exam import ALL, RESULTS, read_records
+from longspan.train.exams.hidden_tokens import SAME
 from longspan.train.grid import Cell
 
 TRIPLE = ("short", "repeated", "not_repeated")

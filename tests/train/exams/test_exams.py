@@ -14,8 +14,8 @@ from longspan.train.comparison import compared
 from longspan.train.data.masked import Hiding
 from longspan.train.data.texts import prepared
 from longspan.train.data.tokenizers import MASK, byte_tokenizer
-from longspan.train.exams.exam import RESULTS, read_records
-from longspan.train.exams.hidden_tokens import ALL, SAME, HiddenTokens
+from longspan.train.exams.exam import ALL, RESULTS, read_records
+from longspan.train.exams.hidden_tokens import SAME, HiddenTokens
 from longspan.train.grid import Cell
 from longspan.train.run import Run
 from longspan.train.settings import Settings, settings_of

@@ -20,6 +20,7 @@ from torch.nn import functional
 from longspan.disk import write_atomically
 from longspan.errors import LongspanError
 from longspan.measure.hardware.device import device_named
+from longspan.measure.models.model import PLAIN
 from longspan.pretrained.attach import attached
 from longspan.pretrained.storing.save import load
 from longspan.train.data.batch import Batch, moved
@@ -28,7 +29,8 @@ from longspan.train.head import Head, head_of
 from longspan.train.samplers import sampler_of
 from longspan.train.settings import Settings
 
-PLAIN = "plain"
+ALL = "all"
+"""The name of everything that a question asks."""
 RESULTS, SUMMARY = "results.jsonl", "summary.json"
 
 

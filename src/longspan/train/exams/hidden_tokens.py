@@ -17,10 +17,10 @@ from longspan.errors import InputError
 from longspan.train.data.batch import Batch
 from longspan.train.data.masked import Hiding
 from longspan.train.data.texts import Texts
-from longspan.train.exams.exam import Exam, Question
+from longspan.train.exams.exam import ALL, Exam, Question
 from longspan.train.settings import Settings
 
-ALL, SAME = "all", "same"
+SAME = "same"
 
 
 class HiddenTokens(Exam):

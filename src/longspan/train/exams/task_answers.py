@@ -8,10 +8,8 @@ Source: Ruoss et al. 2023, arXiv:2305.16843; Kazemnejad et al. 2023, arXiv:2305.
 """
 
 from longspan.train.data.answers import Answers
-from longspan.train.exams.exam import Exam, Question
+from longspan.train.exams.exam import ALL, Exam, Question
 from longspan.train.settings import Settings
-
-ALL = "all"
 
 
 class TaskAnswers(Exam):
