@@ -140,6 +140,15 @@ def test_outputs_and_gradients_of_defaults(name: str) -> None:
     check(call(Scheme.of(default(name)), torch.float32))
 
 
+@pytest.mark.parametrize("text", ["rope", "rerope(20) + window(50, sinks=2)"])
+def test_blocks_that_every_row_sees_whole(text: str) -> None:
+    """A text long enough for blocks without a mask in every kernel, also in the middle."""
+    count, generator = 70, torch.Generator().manual_seed(0)
+    query, key, value = (t.float() for t in tensors(Shape(1, 1, 2, count, count), torch.float64, generator))
+    x = Inputs(query, key, value, parse(text), *places(count, count), {}, HEAD_DIM**-0.5)
+    check(on(x, DEVICE))
+
+
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 @pytest.mark.parametrize("text", ["rerope(4) + log_length(8)", "xpos(scale_base=8)", "alibi + softcap(2.0)"])
 def test_outputs_and_gradients_in_low_precision(text: str, dtype: torch.dtype) -> None:

@@ -68,7 +68,9 @@ def kind(work: Work, dtype: torch.dtype) -> Kind:
         return "float32"
     if work.diagonal is not None or work.cap is not None:
         return "changed"
-    return "plain" if work.decay is None else "decaying"
+    if work.decay is not None:
+        return "decaying"
+    return "half" if dtype == torch.float16 else "plain"
 
 
 def width(channels: int) -> int:

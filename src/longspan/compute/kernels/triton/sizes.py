@@ -1,5 +1,5 @@
-"""Sizes of blocks: for each kernel the largest whose loops spill no register on any target of
-`benchmarks/gpu_compiled.py`; two of 215 spill a few bytes outside of them.
+"""Sizes of blocks: for each kernel the largest found that spill no register on NVIDIA's targets of
+`benchmarks/gpu_compiled.py`; `benchmarks/README.md` lists what spills all the same, on AMD's for the most part.
 """
 
 from collections.abc import Mapping
@@ -21,8 +21,9 @@ class Config(NamedTuple):
     stages: int
 
 
-Kind = Literal["plain", "changed", "decaying", "float32"]
-"""What the loop does beside plain attention: nothing; a bias or a cap; decay; or all of it in float32."""
+Kind = Literal["plain", "half", "changed", "decaying", "float32"]
+"""What the loop does beside plain attention: nothing, in bfloat16 or in float16, for which the assembler needs a few
+registers more; a bias or a cap; decay; or all of it in float32."""
 
 Sizes = Mapping[Kind, tuple[Config, Config, Config]]
 """For up to 64, 128 and 256 channels."""
@@ -30,6 +31,7 @@ Sizes = Mapping[Kind, tuple[Config, Config, Config]]
 FORWARD: Sizes = MappingProxyType(
     {
         "plain": (Config(128, 64, 8, 3), Config(128, 32, 8, 2), Config(64, 16, 8, 1)),
+        "half": (Config(128, 64, 8, 3), Config(128, 16, 8, 3), Config(64, 16, 8, 1)),
         "changed": (Config(64, 32, 8, 1), Config(32, 32, 8, 1), Config(32, 32, 8, 1)),
         "decaying": (Config(128, 64, 8, 3), Config(64, 64, 8, 2), Config(32, 16, 8, 1)),
         "float32": (Config(32, 32, 8, 1), Config(16, 16, 8, 1), Config(16, 16, 16, 1)),
@@ -39,7 +41,8 @@ FORWARD: Sizes = MappingProxyType(
 STEP: Sizes = MappingProxyType(
     {
         "plain": (Config(64, 64, 8, 2), Config(32, 32, 8, 2), Config(16, 16, 8, 1)),
-        "changed": (Config(64, 32, 8, 1), Config(32, 32, 8, 1), Config(32, 16, 8, 1)),
+        "half": (Config(64, 64, 8, 2), Config(32, 32, 8, 2), Config(16, 16, 8, 1)),
+        "changed": (Config(64, 32, 8, 1), Config(32, 32, 8, 1), Config(32, 32, 8, 1)),
         "decaying": (Config(64, 64, 8, 2), Config(32, 32, 8, 2), Config(16, 16, 8, 1)),
         "float32": (Config(32, 32, 8, 1), Config(16, 16, 8, 1), Config(16, 16, 16, 1)),
     }
@@ -49,7 +52,8 @@ STEP: Sizes = MappingProxyType(
 QUERY_GRADIENT: Sizes = MappingProxyType(
     {
         "plain": (Config(64, 32, 4, 2), Config(64, 32, 8, 2), Config(32, 32, 8, 1)),
-        "changed": (Config(32, 32, 8, 1), Config(32, 16, 8, 1), Config(32, 16, 8, 1)),
+        "half": (Config(64, 32, 4, 2), Config(64, 32, 8, 2), Config(32, 32, 8, 1)),
+        "changed": (Config(32, 16, 4, 1), Config(32, 16, 8, 1), Config(32, 16, 8, 1)),
         "decaying": (Config(64, 32, 4, 2), Config(32, 32, 4, 1), Config(32, 16, 8, 1)),
         "float32": (Config(32, 32, 8, 1), Config(32, 32, 8, 1), Config(16, 16, 8, 1)),
     }
@@ -58,7 +62,8 @@ QUERY_GRADIENT: Sizes = MappingProxyType(
 KEY_GRADIENT: Sizes = MappingProxyType(
     {
         "plain": (Config(32, 32, 8, 1), Config(32, 32, 8, 1), Config(32, 16, 8, 1)),
-        "changed": (Config(32, 32, 4, 1), Config(32, 32, 8, 1), Config(16, 16, 8, 1)),
+        "half": (Config(32, 32, 8, 1), Config(32, 32, 8, 1), Config(32, 16, 8, 1)),
+        "changed": (Config(32, 32, 8, 1), Config(32, 32, 8, 1), Config(16, 16, 8, 1)),
         "decaying": (Config(32, 32, 8, 1), Config(32, 32, 8, 1), Config(16, 16, 8, 1)),
         "float32": (Config(32, 32, 8, 2), Config(16, 16, 8, 1), Config(16, 16, 8, 1)),
     }
