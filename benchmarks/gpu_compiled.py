@@ -16,12 +16,14 @@ from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
+from itertools import product
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, NamedTuple
 
 os.environ.pop("TRITON_INTERPRET", None)
 
+import torch
 import triton
 from triton.backends.compiler import GPUTarget
 from triton.backends.nvidia.compiler import get_ptxas, sm_arch_from_capability
@@ -32,12 +34,18 @@ sys.path.insert(0, str(Path(__file__).parent))
 import gpu_plain
 
 from longspan.compute.kernels.triton import backward, forward, launch
-from longspan.compute.kernels.triton.sizes import FORWARD, KEY_GRADIENT, QUERY_GRADIENT, STEP, Config, Kind, chosen
+from longspan.compute.kernels.triton.sizes import FORWARD, KEY_GRADIENT, QUERY_GRADIENT, STEP, Config, chosen
+from longspan.disk import write_atomically
 
 RESULTS = Path(__file__).parent / "results" / "gpu-compiled.json"
-SHARED = {80: 166912, 90: 232448, 100: 232448, 120: 101376}
+SHARED = {"sm_80": 166912, "sm_90": 232448, "sm_100": 232448, "sm_120": 101376, "gfx942": 65536}
 """Bytes of shared memory that one block may use. Source: CUDA C++ Programming Guide, compute capabilities, table of
-technical specifications; one KiB of each is the system's."""
+technical specifications; one KiB of each is the system's. AMD CDNA 3 ISA reference guide: LDS of a compute unit."""
+
+TARGETS: tuple[int | str, ...] = (80, 90, 100, 120, "gfx942")
+"""Ampere, Hopper, both kinds of Blackwell by their compute capability, and AMD's MI300."""
+
+DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}
 
 OPTIONS = {
     "factor": ("factor",),
@@ -50,21 +58,19 @@ OPTIONS = {
 }
 """Arguments that a scheme may leave out."""
 
-VARIANTS: dict[str, tuple[Kind, tuple[str, ...]]] = {
-    "branches, windows, documents": ("plain", ()),
-    "log-length, softmax plus one": ("plain", ("factor", "logit")),
-    "softcap": ("changed", ("cap",)),
-    "bias": ("changed", ("bias",)),
-    "decay": ("decaying", ("decay",)),
-    "float32": ("float32", ()),
+VARIANTS: dict[str, tuple[str, ...]] = {
+    "branches, windows, documents": (),
+    "log-length, softmax plus one": ("factor", "logit"),
+    "softcap": ("cap",),
+    "bias": ("bias", "bias_grad"),
+    "decay": ("decay",),
 }
 """What schemes add to the loop: ReRoPE, Self-Extend, dual chunk, windows and sinks add nothing."""
 
-STEPS: dict[str, tuple[Kind, tuple[str, ...]]] = {
-    "keys as they lie": ("plain", ()),
-    "keys rotate": ("plain", ("angles",)),
-    "bias": ("changed", ("bias",)),
-    "float32": ("float32", ("angles",)),
+STEPS: dict[str, tuple[str, ...]] = {
+    "keys as they lie": (),
+    "keys rotate": ("angles",),
+    "bias": ("bias",),
 }
 """The same of decoding steps, whose keys may rotate when they are loaded."""
 
@@ -87,6 +93,11 @@ class Compiled:
     """One kernel for one target.
 
     Arguments:
+        config: sizes of blocks.
+        registers: of a thread; of AMD's, vector registers.
+        spilled: bytes of memory that a thread keeps registers in.
+        in_lanes: scalar registers that AMD's compiler keeps in the lanes of vector registers; None for other targets.
+        shared: bytes of shared memory.
         code: hash of the code of the kernel and of all that it calls.
         whole: instructions of the loop over blocks of keys that every row sees, by kind; empty where not read.
         wgmma: whether Hopper's matrix instructions of a whole warp group are used.
@@ -98,8 +109,9 @@ class Compiled:
     dtype: str
     channels: int
     config: Config
-    registers: int | None
-    spilled: int | None
+    registers: int
+    spilled: int
+    in_lanes: int | None
     shared: int
     wgmma: bool
     code: str
@@ -164,29 +176,23 @@ def compiled(job: Job) -> Compiled:
     kernel = gpu_plain.attend if name == PLAIN else KERNELS[name][0]
     cuda = isinstance(target, int)
     where = GPUTarget("cuda", target, 32) if cuda else GPUTarget("hip", target, 64)
-    sizes = {"num_warps": config.warps, "num_stages": config.stages, "enable_fp_fusion": True}
-    made = triton.compile(source(kernel, channels, dtype, config, options, name == "step"), target=where, options=sizes)
-    registers = spilled = None
-    whole: dict[str, int] = {}
+    ast = source(kernel, channels, dtype, config, options, name == "step")
+    compiler = {"num_warps": config.warps, "num_stages": config.stages, "enable_fp_fusion": True}
+    made = triton.compile(ast, target=where, options=compiler)
+    in_lanes, whole = None, {}
     if cuda:
         registers, spilled = allocation(made.asm["ptx"], target)
         whole = first_loop(made.asm["cubin"])
-    label = f"sm_{target}" if cuda else target
+    else:
+        registers, spilled, in_lanes = amd_allocation(made.asm["amdgcn"])
     wgmma = cuda and "wgmma.mma_async" in made.asm["ptx"]
-    return Compiled(
-        name,
-        variant,
-        label,
-        dtype,
-        channels,
-        config,
-        registers,
-        spilled,
-        made.metadata.shared,
-        wgmma,
-        code(name),
-        whole,
-    )
+    where_from = name, variant, label(target), dtype, channels, config
+    return Compiled(*where_from, registers, spilled, in_lanes, made.metadata.shared, wgmma, code(name), whole)
+
+
+def label(target: int | str) -> str:
+    """A target by the name that its assembler knows it by."""
+    return f"sm_{target}" if isinstance(target, int) else target
 
 
 def code(name: str) -> str:
@@ -207,6 +213,19 @@ def allocation(ptx: str, target: int) -> tuple[int, int]:
     if registers is None or spilled is None:
         raise SystemExit(f"the assembler said nothing of registers: {text}")
     return int(registers[1]), int(spilled[1])
+
+
+def amd_allocation(text: str) -> tuple[int, int, int]:
+    """Vector registers, bytes of a thread's memory that hold registers, and scalar registers kept in vector ones."""
+    found = {
+        name: re.search(rf"\.{name}:\s+(\d+)", text)
+        for name in ("vgpr_count", "private_segment_fixed_size", "vgpr_spill_count", "sgpr_spill_count")
+    }
+    numbers = {name: int(match[1]) for name, match in found.items() if match is not None}
+    if len(numbers) < len(found):
+        raise SystemExit(f"the compiler said nothing of {set(found) - set(numbers)}")
+    spilled = max(numbers["private_segment_fixed_size"], 4 * numbers["vgpr_spill_count"])
+    return numbers["vgpr_count"], spilled, numbers["sgpr_spill_count"]
 
 
 KINDS = {
@@ -249,49 +268,60 @@ def _loops(lines: list[tuple[str, str]], labels: dict[str, int]) -> Iterator[tup
 
 
 def every() -> Iterator[Job]:
-    """Every variant for Ampere and Hopper, the plain ones for other targets; in bfloat16, the last one in float32.
+    """Every kernel with what a scheme may add to it, in every width and for every target.
 
-    The plain ones of 128 channels for Ampere and Hopper in float16 too, and plain causal attention with the same sizes.
+    All of it in bfloat16; the plainest in float16 and float32 too. Steps of one token, and of as many as fit. Plain
+    causal attention with the same sizes.
     """
-    for target in (80, 90, 120, 100, "gfx942"):
-        for channels in (64, 128, 256):
-            for name, (_, sizes) in KERNELS.items():
-                for variant, (kind, options) in (STEPS if name == "step" else VARIANTS).items():
-                    if target not in (80, 90) and (kind != "plain" or options not in ((), ("angles",))):
-                        continue
-                    some = tuple(option for option in options if _takes(name, option))
-                    if name == "query gradient" and "bias" in some:
-                        some = (*some, "bias_grad")
-                    dtype = "fp32" if kind == "float32" else "bf16"
-                    job = Job(name, chosen(sizes, kind, channels), variant, some, channels, dtype, target)
-                    if (
-                        name == "step" and job.config.rows > 16
-                    ):  # of one token; and, where keys rotate, of as many as fit
-                        yield job._replace(config=job.config._replace(rows=16))
-                    if name != "step" or variant != "keys as they lie" or job.config.rows == 16:
-                        yield job
-                    if channels == 128 and target in (80, 90) and (kind, options) == ("plain", ()):
-                        yield job._replace(dtype="fp16")
-            if isinstance(target, int):
-                yield Job(PLAIN, chosen(FORWARD, "plain", channels), "", (), channels, "bf16", target)
+    for target, channels, name in product(TARGETS, (64, 128, 256), KERNELS):
+        for variant, options in (STEPS if name == "step" else VARIANTS).items():
+            some = tuple(option for option in options if takes(name, option))
+            for dtype in dtypes(options):
+                job = Job(name, sizes(name, some, channels, dtype), variant, some, channels, dtype, target)
+                if name == "step" and job.config.rows > 16:
+                    yield job._replace(config=job.config._replace(rows=16))
+                yield job
+        if name == "forward" and isinstance(target, int):
+            yield Job(PLAIN, sizes("forward", (), channels, "bf16"), "", (), channels, "bf16", target)
 
 
-def _takes(name: str, option: str) -> bool:
-    return option != "logit" or name == "forward"
+def dtypes(options: tuple[str, ...]) -> Iterator[str]:
+    """In which numbers a variant is compiled."""
+    yield "bf16"
+    if options in ((), ("angles",)):
+        yield "fp16"
+        yield "fp32"
+
+
+def takes(name: str, option: str) -> bool:
+    """Whether a kernel knows an option; a logit has no part in the backward kernels."""
+    return option in KERNELS[name][0].arg_names
+
+
+def sizes(name: str, options: tuple[str, ...], channels: int, dtype: str) -> Config:
+    """The sizes that a launch with these options has."""
+    nothing = torch.empty(0)
+    work = launch.Work(
+        nothing, nothing, 1.0,
+        cap=1.0 if "cap" in options else None,
+        diagonal=nothing if "bias" in options else None,
+        decay=(nothing, nothing, nothing) if "decay" in options else None,
+    )  # fmt: skip
+    return chosen(KERNELS[name][1], launch.kind(work, DTYPES[dtype]), channels)
 
 
 def faults(rows: list[dict[str, Any]]) -> list[str]:
     """What must not be: spills, too much shared memory, or Hopper's matrix instructions left unused in the forward."""
     found = []
     for x in rows:
-        label, target = f"{x['kernel']}, {x['variant']}, {x['channels']} channels, {x['dtype']}", x["target"]
+        about, target = f"{x['kernel']}, {x['variant']}, {x['channels']} channels, {x['dtype']}", x["target"]
         if x["spilled"]:
-            found.append(f"{label}, {target}: spills {x['spilled']} bytes")
-        if x["registers"] is not None and x["shared"] > SHARED[int(target[3:])]:
-            found.append(f"{label}, {target}: {x['shared']} bytes of shared memory")
+            found.append(f"{about}, {target}: spills {x['spilled']} bytes")
+        if x["shared"] > SHARED[target]:
+            found.append(f"{about}, {target}: {x['shared']} bytes of shared memory")
         wide = x["kernel"] == "forward" and x["config"][0] >= 64 and x["dtype"] != "fp32"
         if target == "sm_90" and wide and not x["wgmma"]:
-            found.append(f"{label}, {target}: no wgmma")
+            found.append(f"{about}, {target}: no wgmma")
     return found
 
 
@@ -307,8 +337,7 @@ def key_of(row: dict[str, Any]) -> tuple[Any, ...]:
 
 def key_of_job(job: Job) -> tuple[Any, ...]:
     """The key of a job's result."""
-    label = f"sm_{job.target}" if isinstance(job.target, int) else job.target
-    return job.name, job.variant, label, job.dtype, job.channels, *job.config
+    return job.name, job.variant, label(job.target), job.dtype, job.channels, *job.config
 
 
 def compile_missing(processes: int) -> list[dict[str, Any]]:
@@ -317,6 +346,7 @@ def compile_missing(processes: int) -> list[dict[str, Any]]:
     known = {key_of(row): row for row in json.loads(RESULTS.read_text())["rows"]}
     codes = {name: code(name) for name in (*KERNELS, PLAIN)}
     missing = [job for job in jobs if known.get(key_of_job(job), {}).get("code") != codes[job.name]]
+    missing.sort(key=lambda job: ("bf16", "fp16", "fp32").index(job.dtype))
     with ProcessPoolExecutor(processes, get_context("spawn")) as pool:
         for number, one in enumerate(pool.map(compiled, missing), 1):
             row = row_of(one)
@@ -332,7 +362,7 @@ def write(rows: list[dict[str, Any]], codes: dict[str, str]) -> None:
     """Keep results."""
     text = ",\n".join(json.dumps(row, ensure_ascii=False) for row in rows)
     head = f'"triton": "{triton.__version__}", "code": {json.dumps(codes)}'
-    RESULTS.write_text(f'{{{head}, "rows": [\n{text}\n]}}\n')
+    write_atomically(RESULTS, f'{{{head}, "rows": [\n{text}\n]}}\n')
 
 
 def main() -> None:
@@ -344,7 +374,8 @@ def main() -> None:
     if given.few:
         few = ("forward", 90, ()), ("forward", "gfx942", ()), ("key gradient", 80, ()), ("step", 90, ("angles",))
         jobs = [
-            Job(name, KERNELS[name][1]["plain"][0], "", options, 64, "bf16", target) for name, target, options in few
+            Job(name, sizes(name, options, 64, "bf16"), "", options, 64, "bf16", target)
+            for name, target, options in few
         ]
         some = [row_of(compiled(job)) for job in jobs]
     else:

@@ -4,9 +4,14 @@ python benchmarks/table.py
 """
 
 import json
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+import gpu_table
 
 FOLDER = Path(__file__).parent
 HEAD = """# What attention costs
@@ -30,84 +35,7 @@ def page() -> str:
         _reading_memory(json.loads(path.read_text())) for path in FOLDER.glob("results/measuring-memory.json")
     )
     measured = attention + _model_section() + _training_section() + _latent_section() + _mixer_section()
-    return HEAD + measured + depths + memory + _gpu_section()
-
-
-MATRIX_RATE = {"sm_80": 2048, "sm_90": 4096}
-"""Operations of 16-bit matrix products per clock and multiprocessor. Source: NVIDIA A100 Tensor Core GPU Architecture,
-2020 (1024 multiply-adds); NVIDIA H100 Tensor Core GPU Architecture, 2022 (twice as many)."""
-
-MEMORY_RATE = {"sm_80": 2039 / 312_000 * 2048, "sm_90": 3350 / 989_400 * 4096}
-"""Bytes from memory per clock and multiprocessor: bandwidth (GB/s) over peak (GFLOP/s) of matrix products, times their
-rate. Source: data sheets of NVIDIA A100 80GB SXM and H100 SXM."""
-
-EXPONENTIALS, ISSUED = 16, 4
-"""Exponentials and instructions of warps per clock and multiprocessor. Source: CUDA C++ Programming Guide, throughput
-of native arithmetic instructions; four schedulers."""
-
-
-def _gpu_section() -> str:
-    """What the Triton kernels compile to."""
-    found = json.loads((FOLDER / "results" / "gpu-compiled.json").read_text())
-    rows = found["rows"]
-    lines = [
-        f"\n## `python benchmarks/gpu_compiled.py`\n\nThe Triton kernels, compiled with triton {found['triton']} and "
-        "never run on a GPU: what the assembler says of registers, spilled bytes and shared memory, and instructions "
-        "of the loop over blocks of keys that every row sees, in all warps, per thousand pairs of a query and a key. "
-        "`over plain` divides them by those of plain causal attention (`gpu_plain.py`) with blocks of the same size, "
-        "where there are such. `at most` is the share of the matrix units' peak that the loop can reach if everything "
-        "overlaps perfectly: it is bound by matrix products, exponentials or the number of instructions, whichever "
-        "takes most clocks. A decoding step (four heads of one token are 16 rows, or as many rows as fit) is bound by "
-        "memory instead: its `at most` is the share of the memory's bandwidth. At 32k tokens plain causal attention "
-        "does 8192 operations per byte of queries, keys, values and output (heads of 128, 16 bits), far above what "
-        "memory limits.\n",
-        "| target | kernel | scheme has | channels | dtype | rows × keys, warps, stages | registers | spilled | "
-        "shared KiB | instructions | over plain | at most |",
-        "|---|---|---|---|---|---|---|---|---|---|---|---|",
-    ]
-    lines[0] += _earlier(rows, found.get("code", {}))
-    plain = {(row["target"], row["channels"], *row["config"]): row for row in rows if not row["variant"]}
-    for row in rows:
-        (size, keys, warps, stages), whole = row["config"], row["whole"]
-        beside = plain.get((row["target"], row["channels"], *row["config"])) if row["kernel"] == "forward" else None
-        same = beside if beside is not None and row["dtype"] == beside["dtype"] else None
-        cells = [
-            row["target"], row["kernel"], row["variant"], row["channels"], row["dtype"],
-            f"{size} × {keys}, {warps}, {stages}", row["registers"], _spilled(row), row["shared"] // 1024,
-            round(1000 * _clocks(row)) if whole else None,
-            f"{_clocks(row) / _clocks(same):.2f}" if same and whole else None, _share(row),
-        ]  # fmt: skip
-        lines.append(f"| {' | '.join('' if cell is None else str(cell) for cell in cells)} |")
-    return "\n".join(lines) + "\n"
-
-
-def _spilled(row: dict[str, Any]) -> str | None:
-    """Bytes that are spilled, and whether the loop touches them."""
-    if not row["spilled"] or not row["whole"]:
-        return None if row["spilled"] is None else str(row["spilled"])
-    return f"{row['spilled']}, {'some' if row['whole']['local memory'] else 'none'} in the loop"
-
-
-def _clocks(row: dict[str, Any]) -> float:
-    """Instructions of all warps per pair."""
-    size, keys, warps, _ = row["config"]
-    return row["whole"]["all"] * warps / (size * keys)
-
-
-def _share(row: dict[str, Any]) -> str | None:
-    """The most of the matrix units' peak that the forward loop can reach, or of the memory's that a step can."""
-    if row["target"] not in MATRIX_RATE or row["dtype"] == "fp32" or not row["whole"] or "gradient" in row["kernel"]:
-        return None
-    bound = 4 * row["channels"] / MATRIX_RATE[row["target"]]
-    if row["kernel"] == "step":  # each key and value of 16 bits is read once for all rows
-        bound = 4 * row["channels"] / row["config"][0] / MEMORY_RATE[row["target"]]
-    return f"{bound / max(bound, 1 / EXPONENTIALS, _clocks(row) / ISSUED):.2f}"
-
-
-def _earlier(rows: list[dict[str, Any]], codes: dict[str, str]) -> str:
-    """How many rows were compiled before the last change of the kernels."""
-    old = sum(row.get("code") != codes.get(row["kernel"]) for row in rows)
-    return f"{old} of the {len(rows)} rows are of the kernels as they were before their last change.\n" if old else ""
+    return HEAD + measured + depths + memory + gpu_table.section()
 
 
 def _grid(found: dict[str, Any]) -> str:
