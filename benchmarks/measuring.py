@@ -1,13 +1,13 @@
-"""What measuring costs: `python benchmarks/measuring.py depths bundled`, `… depths smollm2` and `… memory`.
+"""What measuring costs: `python benchmarks/measuring.py depths bundled`, `… depths smollm2`, `… memory retrieval` and
+`… memory loss`.
 
 `depths`: 11 needles at 11 depths of one text, each asked for by itself. The text is read once, or once for each
 question, turn by turn; seconds are of the processor, which other work on the machine hardly changes. `memory`: the
-peak of a process that reads 32768 tokens, over what it held before.
+peak of a process that reads 32768 tokens, libraries, weights and all.
 """
 
 import json
 import os
-import resource
 import sys
 from pathlib import Path
 from statistics import median
@@ -70,21 +70,19 @@ def depths(which: str) -> dict[str, Any]:
     }
 
 
-def memory() -> dict[str, Any]:
-    """The most that a process holds that measures a loss and a retrieval at 32768 tokens with SmolLM2."""
+def memory(what: str) -> dict[str, Any]:
+    """The most that a process holds that loads SmolLM2 and measures a loss or a retrieval at 32768 tokens with it."""
     model = LoadedModel.load(str(SMOLLM2), "float32")
     model.attach(PLAIN)
     weights = sum(p.numel() * p.element_size() for p in model.model.parameters())
     config = model.model.config
     cache = 2 * config.num_hidden_layers * config.num_key_value_heads * config.head_dim * 4 * LONG
     of, before = material(model), resident()
-    reset()
-    text = Text(of.document[:LONG], 8192, model.tokenizer.decode, model.opening)
-    reduced(model.reader, text, LONG, {"by_position": ByPosition()})
-    of_loss = peak()
-    reset()
-    example = FactRetrieval().example(of, LONG, "0")
-    examined(model, example)
+    if what == "loss":
+        text = Text(of.document[:LONG], 8192, model.tokenizer.decode, model.opening)
+        reduced(model.reader, text, LONG, {"by_position": ByPosition()})
+    else:
+        examined(model, FactRetrieval().example(of, LONG, "0"))
     return {
         "model": SMOLLM2.stem,
         "length": LONG,
@@ -92,9 +90,8 @@ def memory() -> dict[str, Any]:
         "weights": weights,
         "cache": cache,
         "before": before,
-        "peak_of_loss": of_loss,
-        "peak_of_retrieval": peak(),
-        "peak_of_process": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+        "peak": peak(),
+        "processor_seconds": process_time(),
     }
 
 
@@ -104,13 +101,8 @@ def resident() -> int:
 
 
 def peak() -> int:
-    """The most bytes that it held since `reset`."""
+    """The most bytes that this process held since its start."""
     return _status("VmHWM:")
-
-
-def reset() -> None:
-    """Begin to watch for a peak."""
-    Path("/proc/self/clear_refs").write_text("5")
 
 
 def _status(name: str) -> int:
@@ -121,7 +113,7 @@ def _status(name: str) -> int:
 if __name__ == "__main__":
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
     command = " ".join(["python", "benchmarks/measuring.py", *sys.argv[1:]])
-    found = depths(sys.argv[2]) if sys.argv[1] == "depths" else memory()
+    found = depths(sys.argv[2]) if sys.argv[1] == "depths" else memory(sys.argv[2])
     print(json.dumps(found, indent=2))
     path = FOLDER / f"measuring-{'-'.join(sys.argv[1:])}.json"
     machine = {name: conditions()[name] for name in ("hardware", "torch", "python", "load_average")}

@@ -32,7 +32,8 @@ def page() -> str:
     attention = "".join(_section(json.loads(path.read_text())) for path in results)
     depths = "".join(_grid(json.loads(path.read_text())) for path in grids)
     memory = "".join(
-        _reading_memory(json.loads(path.read_text())) for path in FOLDER.glob("results/measuring-memory.json")
+        _reading_memory(json.loads(path.read_text()))
+        for path in sorted(FOLDER.glob("results/measuring-memory-*.json"), reverse=True)
     )
     measured = attention + _model_section() + _training_section() + _latent_section() + _mixer_section()
     return HEAD + measured + depths + memory + gpu_table.section()
@@ -54,14 +55,14 @@ def _grid(found: dict[str, Any]) -> str:
 
 def _reading_memory(found: dict[str, Any]) -> str:
     """What a process holds that reads a long text."""
-    peak = max(found["peak_of_loss"], found["peak_of_retrieval"])
-    rest = peak - found["before"] - found["cache"]
-    mebibytes = {name: f"{found[name] / 2**20:,.0f}" for name in ("weights", "cache", "before")}
+    rest = found["peak"] - found["weights"] - found["cache"]
+    mebibytes = {name: f"{found[name] / 2**20:,.0f}" for name in ("weights", "cache", "before", "peak")}
     return (
-        f"\n## `{found['command']}`\n\nA loss and a retrieval at {found['length']} tokens with {found['model']}, "
-        f"{found['vocabulary']:,} tokens in its vocabulary, float32: the process held {mebibytes['before']} MiB before "
-        f"(weights are {mebibytes['weights']} MiB of it) and {peak / 2**20:,.0f} MiB at most. The cache takes "
-        f"{mebibytes['cache']} MiB; all the rest is {rest / 2**20:,.0f} MiB. {found['hardware']}, torch "
+        f"\n## `{found['command']}`\n\nA {found['command'].split()[-1]} at {found['length']} tokens with "
+        f"{found['model']}, {found['vocabulary']:,} tokens in its vocabulary, float32: the process holds "
+        f"{mebibytes['peak']} MiB at most. Weights take {mebibytes['weights']} MiB of it; keys and values of the text "
+        f"take {mebibytes['cache']} MiB where they are kept. Beside weights and a cache it holds {rest / 1e9:.2f} GB "
+        f"({mebibytes['before']} MiB were held before the text, weights and libraries). {found['hardware']}, torch "
         f"{found['torch']}, Python {found['python']}.\n"
     )
 
