@@ -25,12 +25,13 @@ class CachedPositions:
     Arguments:
         frame: how the keys were rotated; None where they are rotated as the plain model rotates them.
         positions: (1 or batch, slots), those that were written so far; None before the first write.
-        foresight: what is known of the steps that filled the cache.
+        foresight: what is known of the steps that filled the cache; None before the first one. (A compiled model makes
+            this value, and torch.compile knows no default that is an object.)
     """
 
     frame: Any
     positions: Tensor | None = None
-    foresight: Foresight = Foresight()
+    foresight: Foresight | None = None
 
     def written(self, offset: int | Tensor, positions: Tensor) -> "CachedPositions":
         """Write the positions of the tokens in slots offset, offset + 1, …; what these and later slots held is lost.

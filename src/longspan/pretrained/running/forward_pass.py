@@ -13,7 +13,7 @@ from torch import Tensor
 
 from longspan.errors import RefusalError
 from longspan.pretrained.running.cached_positions import CachedPositions, is_known, put_back, take
-from longspan.pretrained.running.foresight import DEVICES, Law, one_further, same
+from longspan.pretrained.running.foresight import DEVICES, Foresight, Law, one_further, same
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,7 +82,7 @@ class ForwardPass:
         self._begun = True
         known = slots if isinstance(slots, int) and not self.counting.surprised else None
         try:
-            foresight = self.cached.foresight.begun(known, more)
+            foresight = (self.cached.foresight or Foresight()).begun(known, more)
         except RefusalError:
             self.counting.surprised = True
             raise
@@ -94,7 +94,7 @@ class ForwardPass:
             return given.cpu()
         padding = self.given.padding
         real = None if padding is None else (padding[:, -1] != 0).to(given.device)
-        here, foresight = self.cached.foresight.read(name, given, law, real)
+        here, foresight = (self.cached.foresight or Foresight()).read(name, given, law, real)
         self.cached = replace(self.cached, foresight=foresight)
         return here
 
@@ -104,7 +104,8 @@ class ForwardPass:
         Arguments:
             out: (batch, …), of a layer; what layers get from it is NaN as well.
         """
-        doubtful = self.cached.foresight.doubtful
+        known = self.cached.foresight
+        doubtful = None if known is None else known.doubtful
         if doubtful is None or doubtful is self._spoiled:
             return out
         self._spoiled, padding = doubtful, self.given.padding
