@@ -59,6 +59,8 @@ def test_a_grid_makes_a_table_and_what_is_finished_is_not_made_again(file: Path,
     found = json.loads((tmp_path / "out" / "grid.json").read_text())
     assert (found["cells"], found["measured"], len(found["rows"])) == (4, 4, 4)
     assert [found["designs"][name]["plan"] for name in ("one", "two")] == ["kerple_log", "nope"]
+    gains = [outcome["context"] for row in found["rows"] for outcome in row["outcomes"]]
+    assert all(gain["documents"] > 2 for gain in gains)  # on more documents than the losses of the table
     assert all(text in table for text in (found["command"], *found["hardware"], "4 of 4 cells"))
     shutil.rmtree(tmp_path / "out" / "two-seed-1")
     log = tmp_path / "out" / "one-seed-0" / "log.jsonl"

@@ -6,6 +6,7 @@ import shlex
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
+from dataclasses import replace
 from pathlib import Path
 from time import monotonic, sleep
 from typing import TYPE_CHECKING, Annotated
@@ -17,6 +18,7 @@ from longspan.cli.terminal import Ticker, answer, quiet_libraries, resumable, sa
 from longspan.errors import InputError
 
 if TYPE_CHECKING:
+    from longspan.survey.request import Request
     from longspan.survey.summary import Survey
     from longspan.train.comparison import Row
     from longspan.train.grid import Cell
@@ -145,13 +147,23 @@ def _cell(cell: "Cell", name: str, folder: Path, processes: "Processes") -> None
     with held(own) if processes.first else nullcontext(False) as mine:
         if processes.first and not mine:
             say(f"{name}, is made by another process")
-        if not processes.agreed(mine and not (own / "measured" / "summary.json").exists()):
+        if not processes.agreed(mine and not _is_finished(cell, own)):
             return
         if processes.first:
             say(name)
         run = _trained(cell.settings, own, processes)
         if processes.first:
             _measured(run)
+            if not cell.settings.has_exam:
+                _survey(_context(run))
+
+
+def _is_finished(cell: "Cell", folder: Path) -> bool:
+    """Whether all of a cell was measured."""
+    from longspan.train.comparison import CONTEXT
+
+    wanted = ["measured"] if cell.settings.has_exam else ["measured", CONTEXT]
+    return all((folder / name / "summary.json").exists() for name in wanted)
 
 
 def _write(cells: Sequence["Cell"], rows: Sequence["Row"], folder: Path) -> None:
@@ -251,15 +263,15 @@ def _measured(run: "Run") -> "Survey | None":
             ticker(f"question {done} of {count}")
         ticker.clear()
         return None
-    if not run.settings.data.test:
-        return None
-    from longspan.cli.progress import Stderr
-    from longspan.report.survey import files
+    return _survey(_request(run)) if run.settings.data.test else None
+
+
+def _request(run: "Run") -> "Request":
+    """What is measured of the trained model on its test texts."""
     from longspan.survey.request import Request
-    from longspan.survey.run import run_survey
 
     settings = run.settings
-    request = Request(
+    return Request(
         model=str(run.folder / "model"),
         command=f"longspan train ({run.folder})",
         methods=settings.test.methods,
@@ -270,4 +282,21 @@ def _measured(run: "Run") -> "Survey | None":
         docs=settings.test.docs,
         device=settings.training.device,
     )
+
+
+def _context(run: "Run") -> "Request":
+    """What says whether context helps the trained model: its losses at L/4 and L, on more documents."""
+    from longspan.train.comparison import CONTEXT, CONTEXT_DOCUMENTS
+    from longspan.train.grid import SHARES
+
+    lengths = tuple(run.settings.training.length // share for share in SHARES)
+    out, docs = run.folder / CONTEXT, CONTEXT_DOCUMENTS
+    return replace(_request(run), methods=(), losses=("last_k",), lengths=lengths, docs=docs, out=out)
+
+
+def _survey(request: "Request") -> "Survey":
+    from longspan.cli.progress import Stderr
+    from longspan.report.survey import files
+    from longspan.survey.run import run_survey
+
     return run_survey(request, Stderr(), files)

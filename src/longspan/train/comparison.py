@@ -3,7 +3,8 @@
 Accuracies are Su's triple (kexue.fm/archives/9603): at the trained length, on a text of the longest length that
 repeats, and on one that does not. A model counts as trained where context helps it: the same tokens of each document
 are read with the trained length L and with L/4 before them, and the mean difference is below 0 by a one-sided interval
-of Student's t over documents, at 95 %. Hidden tokens and answers have shares of right symbols and of whole
+of Student's t over documents, at 95 %. Of texts these are more documents than the losses beyond L are measured on:
+short ones cost little, and the difference is small. Hidden tokens and answers have shares of right symbols and of whole
 answers by length; a model of a task counts as trained where its whole answers at the longest trained length are above
 chance, by a 95 % interval over examples.
 """
@@ -22,6 +23,8 @@ from longspan.train.exams.hidden_tokens import SAME
 from longspan.train.grid import Cell
 
 TRIPLE = ("short", "repeated", "not_repeated")
+CONTEXT, CONTEXT_DOCUMENTS = "context", 128
+"""The folder of the losses at L/4 and L of a cell that reads texts, and on how many documents they are measured."""
 ONE_SIDED = 2 * LEVEL - 1
 """The level of an interval of two sides whose ends are one-sided ones at `LEVEL`."""
 
@@ -132,9 +135,10 @@ def compared(runs: Iterable[tuple[Cell, Path]]) -> tuple[Row, ...]:
     found: dict[tuple[str, str], list[Outcome]] = {}
     for cell, folder in runs:
         records = read_records(folder / "measured" / RESULTS)
+        learning = _learning(cell, read_records(folder / CONTEXT / RESULTS) or records)
         for method in dict.fromkeys(record["arguments"]["method"] for record in records):
             own = [record for record in records if record["arguments"]["method"] == method]
-            outcome = replace(_outcome(cell, own), **_learning(cell, records))
+            outcome = replace(_outcome(cell, own), **learning)
             found.setdefault((cell.name, method), []).append(outcome)
     return tuple(Row(design, method, tuple(outcomes)) for (design, method), outcomes in found.items())
 
