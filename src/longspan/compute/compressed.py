@@ -35,7 +35,7 @@ class CompressedCache:
     >>> for _ in range(10):
     ...     out = cache.attend(token, token, token)
     >>> out.shape, cache.length, cache.nbytes
-    (torch.Size([1, 2, 1, 8]), 10, 1136)
+    (torch.Size([1, 2, 1, 8]), 10, 1104)
     """
 
     def __init__(
