@@ -23,19 +23,20 @@ of native arithmetic instructions; four schedulers."""
 TEXT = """
 ## `python benchmarks/gpu_compiled.py`
 
-The Triton kernels, compiled with triton {version} and never run on a GPU. A cell has one number for each of
-{targets}, or one where all have the same: registers of a thread and bytes of memory that it keeps registers in, as
-the assembler says (AMD's compiler: vector registers), the most shared memory, and instructions of the loop over
-blocks of keys that every row sees, in all warps, per thousand pairs of a query and a key (none is read for gfx942; a
-dash: not compiled yet). `over plain` divides them by those of plain causal attention (`gpu_plain.py`) with blocks of
-the same size, where there are such. `at most` is the share of the matrix units' peak that the loop can reach if
-everything overlaps perfectly, for sm_80 and sm_90: it is bound by matrix products, exponentials or the number of
-instructions, whichever takes most clocks. A decoding step (four heads of one token are 16 rows, or as many rows as
-fit) is bound by memory instead: its `at most` is the share of the memory's bandwidth. At 32k tokens plain causal
-attention does 8192 operations per byte of queries, keys, values and output (heads of 128, 16 bits), far above what
-memory limits.
+The Triton kernels, compiled with triton {version} and never run on a GPU. A cell has one number for each of {targets},
+or one where all have the same: registers of a thread and bytes of memory that it keeps registers in, as the assembler
+says (AMD's compiler: vector registers), the most shared memory, and instructions of the loop over blocks of keys that
+every row sees, in all warps, per thousand pairs of a query and a key (none is read for gfx942; a dash: the target has
+other sizes; AMD's stand in lines of their own). `over plain` divides them by those of plain causal attention
+(`gpu_plain.py`) with blocks of the same size, where there are such. `at most` is the share of the matrix units' peak
+that the loop can reach if everything overlaps perfectly, for sm_80 and sm_90: it is bound by matrix products,
+exponentials or the number of instructions, whichever takes most clocks. A decoding step (four heads of one token are
+16 rows, or as many rows as fit) is bound by memory instead: its `at most` is the share of the memory's bandwidth. At
+32k tokens plain causal attention does 8192 operations per byte of queries, keys, values and output (heads of 128, 16
+bits), far above what memory limits.
 
-{summary}
+{summary} The key gradient under decay with 256 channels spills on sm_80 with every size that was tried
+([decision 0025](../docs/decisions/0025-one-launch-on-a-gpu.md)).
 
 """
 

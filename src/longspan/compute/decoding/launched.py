@@ -65,7 +65,7 @@ class LaunchedStep:
 
 def launched(of: StepBuilder, value_dim: int) -> LaunchedStep | None:
     """The step; None where its rows have different spectra or see nothing."""
-    from longspan.compute.kernels.triton.launch import AS_IT_LIES, Schedule, Work, kind, width
+    from longspan.compute.kernels.triton.launch import AS_IT_LIES, Schedule, Work, kind, maker, width
     from longspan.compute.kernels.triton.sizes import STEP, chosen
 
     found = step_pieces(of.scheme, of.frames, of.span, of.head_dim, of.dtype)
@@ -84,7 +84,7 @@ def launched(of: StepBuilder, value_dim: int) -> LaunchedStep | None:
         diagonal=_diagonal(of),
         angles=_angles(of, found.pieces, AS_IT_LIES, width(of.head_dim)),
     )
-    sizes = chosen(STEP, kind(base, of.dtype), width(max(of.head_dim, value_dim)))
+    sizes = chosen(STEP, maker(), kind(base, of.dtype), width(max(of.head_dim, value_dim)))
     find_operands = partial(_operands, of, base)
     return LaunchedStep(
         rotation=_matrix(of, found),

@@ -10,6 +10,7 @@ from longspan.compute.kernels.triton.launch import (
     differentiate_keys,
     differentiate_queries,
     kind,
+    maker,
     width,
 )
 from longspan.compute.kernels.triton.sizes import FORWARD, KEY_GRADIENT, QUERY_GRADIENT, Config, Sizes, chosen
@@ -59,4 +60,4 @@ class FusedAttention(torch.autograd.Function):
 
 def config(sizes: Sizes, work: Work, query: Tensor, value: Tensor) -> Config:
     """The sizes of one kernel for these tensors."""
-    return chosen(sizes, kind(work, query.dtype), width(max(query.shape[-1], value.shape[-1])))
+    return chosen(sizes, maker(), kind(work, query.dtype), width(max(query.shape[-1], value.shape[-1])))

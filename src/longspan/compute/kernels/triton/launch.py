@@ -10,7 +10,7 @@ from triton import knobs
 
 from longspan.compute.kernels.triton import backward, forward
 from longspan.compute.kernels.triton.bounds import key_bounds, row_bounds
-from longspan.compute.kernels.triton.sizes import Config, Kind
+from longspan.compute.kernels.triton.sizes import Config, Kind, Maker
 
 AS_IT_LIES: int = forward.AS_IT_LIES.value
 """In the place of a row of angles: the keys of a sweep are rotated already."""
@@ -60,6 +60,11 @@ class Work(NamedTuple):
     diagonal: Tensor | None = None
     decay: tuple[Tensor, Tensor, Tensor] | None = None
     angles: KeyAngles | None = None
+
+
+def maker() -> Maker:
+    """Whose GPUs this PyTorch is built for."""
+    return "nvidia" if torch.version.hip is None else "amd"
 
 
 def kind(work: Work, dtype: torch.dtype) -> Kind:

@@ -1,5 +1,9 @@
-"""Sizes of blocks: for each kernel the largest found that spill no register on NVIDIA's targets of
-`benchmarks/gpu_compiled.py`; `benchmarks/README.md` lists what spills all the same, on AMD's for the most part.
+"""Sizes of blocks: for each kernel the largest found that spill no register to memory on the targets of
+`benchmarks/gpu_compiled.py`; `benchmarks/README.md` lists them, and the one kernel that spills at every size.
+
+Where eight warps spill on AMD's GPUs, four do not: each of the four units of a processor runs one of them, and a thread
+may have all of its 512 registers. So AMD has sizes of its own there. Source of the 512: LLVM, `getTotalNumVGPRs` in
+AMDGPUBaseInfo.cpp.
 """
 
 from collections.abc import Mapping
@@ -21,55 +25,88 @@ class Config(NamedTuple):
     stages: int
 
 
+Maker = Literal["nvidia", "amd"]
+"""Whose GPU a kernel runs on."""
+
 Kind = Literal["plain", "half", "changed", "decaying", "float32"]
 """What the loop does beside plain attention: nothing, in bfloat16 or in float16, for which the assembler needs a few
 registers more; a bias or a cap; decay; or all of it in float32."""
 
-Sizes = Mapping[Kind, tuple[Config, Config, Config]]
+Table = Mapping[Kind, tuple[Config, Config, Config]]
 """For up to 64, 128 and 256 channels."""
 
-FORWARD: Sizes = MappingProxyType(
+Sizes = Mapping[Maker, Table]
+"""Of one kernel."""
+
+
+def _sizes(nvidia: Table, amd: Table) -> Sizes:
+    """Sizes of one kernel; AMD's are NVIDIA's but for those that spill there."""
+    return MappingProxyType({"nvidia": MappingProxyType(nvidia), "amd": MappingProxyType({**nvidia, **amd})})
+
+
+FORWARD = _sizes(
     {
         "plain": (Config(128, 64, 8, 3), Config(128, 32, 8, 2), Config(64, 16, 8, 1)),
         "half": (Config(128, 64, 8, 3), Config(128, 16, 8, 3), Config(64, 16, 8, 1)),
         "changed": (Config(64, 32, 8, 1), Config(32, 32, 8, 1), Config(32, 32, 8, 1)),
         "decaying": (Config(128, 64, 8, 3), Config(64, 64, 8, 2), Config(32, 16, 8, 1)),
         "float32": (Config(32, 32, 8, 1), Config(16, 16, 8, 1), Config(16, 16, 16, 1)),
-    }
+    },
+    amd={
+        "changed": (Config(64, 32, 8, 1), Config(32, 32, 8, 1), Config(64, 32, 4, 1)),
+        "decaying": (Config(128, 64, 8, 3), Config(128, 64, 4, 1), Config(32, 16, 8, 1)),
+        "float32": (Config(32, 32, 8, 1), Config(16, 16, 8, 1), Config(16, 16, 4, 1)),
+    },
 )
 
-STEP: Sizes = MappingProxyType(
+STEP = _sizes(
     {
         "plain": (Config(64, 64, 8, 2), Config(32, 32, 8, 2), Config(16, 16, 8, 1)),
         "half": (Config(64, 64, 8, 2), Config(32, 32, 8, 2), Config(16, 16, 8, 1)),
         "changed": (Config(64, 32, 8, 1), Config(32, 32, 8, 1), Config(32, 32, 8, 1)),
         "decaying": (Config(64, 64, 8, 2), Config(32, 32, 8, 2), Config(16, 16, 8, 1)),
         "float32": (Config(32, 32, 8, 1), Config(16, 16, 8, 1), Config(16, 16, 16, 1)),
-    }
+    },
+    amd={
+        "changed": (Config(64, 32, 8, 1), Config(32, 32, 8, 1), Config(64, 32, 4, 1)),
+        "float32": (Config(32, 32, 8, 1), Config(16, 16, 8, 1), Config(16, 16, 4, 1)),
+    },
 )
 """Of the forward kernel in a decoding step, which has few rows and loads each key once; keys may rotate."""
 
-QUERY_GRADIENT: Sizes = MappingProxyType(
+QUERY_GRADIENT = _sizes(
     {
         "plain": (Config(64, 32, 4, 2), Config(64, 32, 8, 2), Config(32, 32, 8, 1)),
         "half": (Config(64, 32, 4, 2), Config(64, 32, 8, 2), Config(32, 32, 8, 1)),
         "changed": (Config(32, 16, 4, 1), Config(32, 16, 8, 1), Config(32, 16, 8, 1)),
         "decaying": (Config(64, 32, 4, 2), Config(32, 32, 4, 1), Config(32, 16, 8, 1)),
-        "float32": (Config(32, 32, 8, 1), Config(32, 32, 8, 1), Config(16, 16, 8, 1)),
-    }
+        "float32": (Config(32, 32, 8, 1), Config(32, 32, 8, 1), Config(16, 16, 8, 2)),
+    },
+    amd={
+        "plain": (Config(64, 32, 4, 2), Config(64, 64, 4, 1), Config(32, 32, 4, 1)),
+        "half": (Config(64, 32, 4, 2), Config(64, 64, 4, 1), Config(32, 32, 4, 1)),
+        "float32": (Config(32, 32, 8, 1), Config(32, 32, 4, 1), Config(16, 16, 4, 1)),
+    },
 )
 
-KEY_GRADIENT: Sizes = MappingProxyType(
+KEY_GRADIENT = _sizes(
     {
         "plain": (Config(32, 32, 8, 1), Config(32, 32, 8, 1), Config(32, 16, 8, 1)),
         "half": (Config(32, 32, 8, 1), Config(32, 32, 8, 1), Config(32, 16, 8, 1)),
         "changed": (Config(32, 32, 8, 1), Config(32, 32, 8, 1), Config(16, 16, 8, 1)),
         "decaying": (Config(32, 32, 8, 1), Config(32, 32, 8, 1), Config(16, 16, 8, 1)),
-        "float32": (Config(32, 32, 8, 2), Config(16, 16, 8, 1), Config(16, 16, 8, 1)),
-    }
+        "float32": (Config(32, 16, 8, 2), Config(16, 16, 8, 1), Config(16, 16, 8, 1)),
+    },
+    amd={
+        "plain": (Config(64, 64, 4, 1), Config(32, 64, 4, 1), Config(32, 16, 4, 1)),
+        "half": (Config(64, 64, 4, 1), Config(32, 64, 4, 1), Config(32, 16, 4, 1)),
+        "changed": (Config(32, 64, 4, 1), Config(32, 32, 4, 1), Config(32, 16, 4, 1)),
+        "decaying": (Config(64, 64, 4, 1), Config(32, 64, 4, 1), Config(32, 16, 4, 1)),
+        "float32": (Config(32, 32, 4, 1), Config(16, 16, 4, 1), Config(16, 16, 4, 1)),
+    },
 )
 
 
-def chosen(sizes: Sizes, kind: Kind, channels: int) -> Config:
+def chosen(sizes: Sizes, maker: Maker, kind: Kind, channels: int) -> Config:
     """The sizes for heads of up to so many channels."""
-    return sizes[kind][0 if channels <= 64 else 1 if channels <= 128 else 2]
+    return sizes[maker][kind][0 if channels <= 64 else 1 if channels <= 128 else 2]
