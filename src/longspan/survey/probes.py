@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from dataclasses import asdict, dataclass, fields
+from functools import cached_property
 from typing import Any, ClassVar
 
 from longspan.errors import InputError
@@ -45,7 +46,7 @@ class Probe(ABC):
         # `asdict` of the whole would copy every field, and a survey asks for thousands of keys.
         return found if self.document is None else {**found, "document": asdict(self.document)}
 
-    @property
+    @cached_property
     def key(self) -> str:
         """The name of its record: equal arguments, equal key."""
         return key_of(self.arguments)

@@ -23,7 +23,7 @@ from longspan.train.exams.hidden_tokens import SAME
 from longspan.train.grid import Cell
 
 TRIPLE = ("short", "repeated", "not_repeated")
-CONTEXT, CONTEXT_DOCUMENTS = "context", 512
+CONTEXT, CONTEXT_DOCUMENTS = "context", 256
 """The folder of the losses at L/4 and L of a cell that reads texts, and on how many documents they are measured."""
 ONE_SIDED = 2 * LEVEL - 1
 """The level of an interval of two sides whose ends are one-sided ones at `LEVEL`."""
