@@ -46,9 +46,14 @@ class Probe(ABC):
         # `asdict` of the whole would copy every field, and a survey asks for thousands of keys.
         return found if self.document is None else {**found, "document": asdict(self.document)}
 
-    @cached_property
+    @property
     def key(self) -> str:
         """The name of its record: equal arguments, equal key."""
+        return self._key
+
+    @cached_property
+    def _key(self) -> str:
+        """Made once: a survey asks for the records of all documents after each of them."""
         return key_of(self.arguments)
 
     def readings(self) -> list[int]:
