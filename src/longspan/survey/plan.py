@@ -7,7 +7,7 @@ more is asked then of this method and task.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cached_property
 from typing import Any
 
 from longspan.measure.corpus.documents import Document
@@ -79,34 +79,28 @@ class SurveyPlan:
 
     def task(self, method: str, name: str, length: int, index: int, control: str = "") -> TaskProbe:
         """Return one example of a task."""
-        return self._tasks(method, name, length, index, control)
+        return TaskProbe(**self._of(method, length, index, length), task=name, control=control)
 
     def loss(self, method: str, name: str, length: int, index: int) -> LossProbe:
         """Return one reduction of a document."""
-        return self._losses(method, name, length, index)
+        return self._losses[method, name, length, index]
 
     def diagnostic(self, method: str, name: str, length: int, index: int) -> DiagnosticProbe:
         """Return one look into the model."""
         return DiagnosticProbe(**self._of(method, length, index, length), diagnostic=name)
 
     @cached_property
-    def _tasks(self) -> Callable[..., TaskProbe]:
-        """Makes each example once: what is decided after every document asks for all of them again."""
-
-        def made(method: str, name: str, length: int, index: int, control: str) -> TaskProbe:
-            return TaskProbe(**self._of(method, length, index, length), task=name, control=control)
-
-        return cache(made)
-
-    @cached_property
-    def _losses(self) -> Callable[..., LossProbe]:
-        """Makes each reduction once, likewise."""
-
-        def made(method: str, name: str, length: int, index: int) -> LossProbe:
-            read = self.lengths[-1] if reduction_of(name).reads_all else length
-            return LossProbe(**self._of(method, length, index, read), loss=name)
-
-        return cache(made)
+    def _losses(self) -> Mapping[tuple[str, str, int, int], LossProbe]:
+        """All reductions: after every document it is asked again what became of each."""
+        return {
+            (method, name, n, index): LossProbe(
+                **self._of(method, n, index, self.lengths[-1] if reduction_of(name).reads_all else n), loss=name
+            )
+            for method in self.methods
+            for name in self.losses
+            for n in self.lengths
+            for index in range(self.count)
+        }
 
     def _of(self, method: str, length: int, index: int, read: int) -> dict[str, Any]:
         of_model = {name: getattr(self, name) for name in ("model", "dtype", "fingerprint", "trained_length")}
