@@ -16,12 +16,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from longspan.compute.recurrence.scan import associative_scan
 from longspan.errors import ShapeError
 
 STRIP = 16
 """Chunks whose queries, keys and values a mixer makes at once, for the same reason."""
-TOGETHER = 64
+TOGETHER = 8
 """Chunks computed at once: what lies between them stays in the caches of the processor, however long the text is."""
 
 
@@ -64,11 +63,11 @@ def _equal_chunks(query: Tensor, key: Tensor, value: Tensor, decay: Tensor, stat
     powers = decay[:, None] ** torch.arange(size + 1, device=query.device)  # (heads, size + 1)
     behind = (place[:, None] - place).clamp(min=0)
     inside = powers[:, behind].tril()[:, None]  # (heads, 1, size, size)
-    y = (query @ key.mT * inside) @ value
     kept = key * powers[:, :size].flip(1)[:, None, :, None]
-    gained = (kept.mT @ value).transpose(1, 2)  # (batch, chunks, heads, features, value_dim)
-    lasting = powers[:, size, None, None].expand_as(gained)
-    after = associative_scan(lasting, gained, state).transpose(1, 2)
-    before = torch.cat([state[:, :, None], after[:, :, :-1]], 2)
-    y = y + (query * powers[:, 1:, None][:, None]) @ before
-    return y, after[:, :, -1]
+    lasting, before = powers[:, size, None, None], []
+    for gained in (kept.mT @ value).unbind(2):  # (batch, heads, features, value_dim), a chunk after the other
+        before.append(state)
+        state = lasting * state + gained
+    y = (query @ key.mT * inside) @ value
+    y = y + (query * powers[:, 1:, None][:, None]) @ torch.stack(before, 2)
+    return y, state
