@@ -103,7 +103,7 @@ def test_a_task_is_trained_and_examined_there(tmp_path: Path) -> None:
             for _ in run.train():
                 pass
             assert run.exam is not None
-            for _ in run.exam.take(run.folder):
+            for _ in run.exam.take(run.folder / "model", run.folder / "measured"):
                 pass
         found[device] = read_records(run.folder / "measured" / "results.jsonl")
     assert len(found["auto"]) == 8

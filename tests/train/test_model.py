@@ -117,7 +117,7 @@ def test_an_exam_of_an_encoder_asks_its_whole_head(tmp_path: Path) -> None:
         pass
     exam = made.exam
     assert exam is not None
-    assert len(list(exam.take(tmp_path / "run"))) == 16
+    assert len(list(exam.take(tmp_path / "run" / "model", tmp_path / "run" / "measured"))) == 16
     theirs: Any = AutoModelForMaskedLM.from_pretrained(tmp_path / "run" / "model").eval()
     for record in read_records(tmp_path / "run" / "measured" / RESULTS):
         assert record["failed"] is None  # a method is put on an encoder as well

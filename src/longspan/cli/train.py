@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from longspan.survey.request import Request
     from longspan.survey.summary import Survey
     from longspan.train.comparison import Row
+    from longspan.train.exams.exam import Exam
     from longspan.train.grid import Cell
     from longspan.train.processes.group import Processes
     from longspan.train.run import Run
@@ -154,15 +155,14 @@ def _cell(cell: "Cell", name: str, folder: Path, processes: "Processes") -> None
         run = _trained(cell.settings, own, processes)
         if processes.first:
             _measured(run)
-            if not cell.settings.has_exam:
-                _survey(_context(run))
+            _measure_context(run)
 
 
 def _is_finished(cell: "Cell", folder: Path) -> bool:
     """Whether all of a cell was measured."""
     from longspan.train.comparison import CONTEXT
 
-    wanted = ["measured"] if cell.settings.has_exam else ["measured", CONTEXT]
+    wanted = ["measured"] if cell.settings.data.task is not None else ["measured", CONTEXT]
     return all((folder / name / "summary.json").exists() for name in wanted)
 
 
@@ -258,19 +258,33 @@ def _sent(run: "Run", steps: int) -> str:
 def _measured(run: "Run") -> "Survey | None":
     """Measure the trained model: on its test texts as `longspan measure` does, or by its exam; None for the latter."""
     if (exam := run.exam) is not None:
-        ticker = Ticker()
-        for done, count in exam.take(run.folder):
-            ticker(f"question {done} of {count}")
-        ticker.clear()
+        _taken(exam, run, "measured")
         return None
-    return _survey(_request(run)) if run.settings.data.test else None
+    return _survey(_request(run, run.settings, "measured")) if run.settings.data.test else None
 
 
-def _request(run: "Run") -> "Request":
+def _measure_context(run: "Run") -> None:
+    """Measure whether context helps the trained model, which no answer of a task says."""
+    from longspan.train.comparison import CONTEXT, context_settings
+
+    if (exam := run.context_exam) is not None:
+        _taken(exam, run, CONTEXT)
+    elif not run.settings.has_exam:
+        _survey(replace(_request(run, context_settings(run.settings), CONTEXT), losses=("last_k",)))
+
+
+def _taken(exam: "Exam", run: "Run", out: str) -> None:
+    """Ask all questions of an exam."""
+    ticker = Ticker()
+    for done, count in exam.take(run.folder / "model", run.folder / out):
+        ticker(f"question {done} of {count}")
+    ticker.clear()
+
+
+def _request(run: "Run", settings: "Settings", out: str) -> "Request":
     """What is measured of the trained model on its test texts."""
     from longspan.survey.request import Request
 
-    settings = run.settings
     return Request(
         model=str(run.folder / "model"),
         command=f"longspan train ({run.folder})",
@@ -278,20 +292,10 @@ def _request(run: "Run") -> "Request":
         losses=settings.test.losses,
         lengths=settings.lengths,
         texts=tuple(map(Path, settings.data.test)),
-        out=run.folder / "measured",
+        out=run.folder / out,
         docs=settings.test.docs,
         device=settings.training.device,
     )
-
-
-def _context(run: "Run") -> "Request":
-    """What says whether context helps the trained model: its losses at L/4 and L, on more documents."""
-    from longspan.train.comparison import CONTEXT, CONTEXT_DOCUMENTS
-    from longspan.train.grid import SHARES
-
-    lengths = tuple(run.settings.training.length // share for share in SHARES)
-    out, docs = run.folder / CONTEXT, CONTEXT_DOCUMENTS
-    return replace(_request(run), methods=(), losses=("last_k",), lengths=lengths, docs=docs, out=out)
 
 
 def _survey(request: "Request") -> "Survey":

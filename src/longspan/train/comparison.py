@@ -3,8 +3,8 @@
 Accuracies are Su's triple (kexue.fm/archives/9603): at the trained length, on a text of the longest length that
 repeats, and on one that does not. A model counts as trained where context helps it: the same tokens of each document
 are read with the trained length L and with L/4 before them, and the mean difference is below 0 by a one-sided interval
-of Student's t over documents, at 95 %. Of texts these are more documents than the losses beyond L are measured on:
-short ones cost little, and the difference is small. Hidden tokens and answers have shares of right symbols and of whole
+of Student's t over documents, at 95 %. These are more documents than the losses beyond L are measured on: short ones
+cost little, and the difference is small. Hidden tokens and answers have shares of right symbols and of whole
 answers by length; a model of a task counts as trained where its whole answers at the longest trained length are above
 chance, by a 95 % interval over examples.
 """
@@ -20,7 +20,8 @@ from longspan.measure.statistics.interval import LEVEL, Estimate, mean, paired, 
 from longspan.train.data.choosing import chance
 from longspan.train.exams.exam import ALL, RESULTS, read_records
 from longspan.train.exams.hidden_tokens import SAME
-from longspan.train.grid import Cell
+from longspan.train.grid import SHARES, Cell
+from longspan.train.settings import Settings
 
 TRIPLE = ("short", "repeated", "not_repeated")
 CONTEXT, CONTEXT_DOCUMENTS = "context", 256
@@ -154,6 +155,12 @@ def _outcome(cell: Cell, records: Sequence[dict[str, Any]]) -> Outcome:
     triples = [record["result"] for record in records if _is(record, "repetition", lengths[-1])]
     accuracy = {name: mean([each[name]["all"] for each in triples]).value for name in TRIPLE} if triples else {}
     return Outcome(cell.seed, loss, accuracy)
+
+
+def context_settings(settings: Settings) -> Settings:
+    """Return what measures whether context helps the plain model: the losses at L/4 and L, on more documents."""
+    lengths = tuple(settings.training.length // share for share in SHARES)
+    return replace(settings, test=replace(settings.test, methods=(), lengths=lengths, docs=CONTEXT_DOCUMENTS))
 
 
 def context_gain(full: Sequence[float], quarter: Sequence[float]) -> Estimate | None:

@@ -29,6 +29,7 @@ from longspan.pretrained.attachment import attachment_of
 from longspan.pretrained.storing.save import overwrite
 from longspan.train.data.batch import Batch
 from longspan.train.data.choosing import reading_of, tokenizer_of
+from longspan.train.comparison import context_settings
 from longspan.train.exams.choosing import exam_of
 from longspan.train.exams.exam import Exam
 from longspan.train.following import Following
@@ -100,9 +101,20 @@ class Run:
 
         Errors: InputError where the test texts are too short.
         """
+        return self._exam(self.settings)
+
+    @property
+    def context_exam(self) -> Exam | None:
+        """The exam that says whether context helps the trained model; None where `longspan measure` does, or a task.
+
+        Errors: as for `exam`.
+        """
+        return None if self.settings.data.task is not None else self._exam(context_settings(self.settings))
+
+    def _exam(self, settings: Settings) -> Exam | None:
         attachment = attachment_of(self.model)
         assert attachment is not None
-        return exam_of(self.settings, self.tokenizer, attachment.plan, attachment.depth, self.folder)
+        return exam_of(settings, self.tokenizer, attachment.plan, attachment.depth, self.folder)
 
     @property
     def parameters(self) -> int:

@@ -10,7 +10,7 @@ from scipy import stats
 
 from longspan.errors import InputError
 from longspan.report.designs import markdown
-from longspan.train.comparison import compared
+from longspan.train.comparison import CONTEXT, CONTEXT_DOCUMENTS, compared
 from longspan.train.data.masked import Hiding
 from longspan.train.data.texts import prepared
 from longspan.train.data.tokenizers import MASK, byte_tokenizer
@@ -45,7 +45,7 @@ def trained(settings: Settings, folder: Path) -> Run:
 
 def take(run: Run) -> list[dict[str, Any]]:
     assert run.exam is not None
-    for _ in run.exam.take(run.folder):
+    for _ in run.exam.take(run.folder / "model", run.folder / "measured"):
         pass
     return read_records(run.folder / "measured" / RESULTS)
 
@@ -85,12 +85,26 @@ def test_a_kill_costs_one_question_and_changes_nothing(tmp_path: Path) -> None:
     path.unlink()
     exam = run.exam
     assert exam is not None
-    steps = exam.take(run.folder)
+    steps = exam.take(run.folder / "model", run.folder / "measured")
     assert list(islice(steps, 5))[-1] == (5, 12)
     steps.close()  # type: ignore[attr-defined]
     with path.open("a") as file:
         file.write('{"arguments": {"meth')
     assert take(run) == whole
+
+
+def test_whether_context_helps_is_asked_of_more_documents_and_of_the_plain_model_only(tmp_path: Path) -> None:
+    run = trained(encoder(tmp_path, methods=["window(4)"]), tmp_path / "run")
+    take(run)
+    exam = run.context_exam
+    assert exam is not None
+    assert len(list(exam.take(run.folder / "model", run.folder / CONTEXT))) == 2 * CONTEXT_DOCUMENTS
+    asked = [record["arguments"] for record in read_records(run.folder / CONTEXT / RESULTS)]
+    assert {(each["method"], each["length"]) for each in asked} == {("plain", 4), ("plain", 16)}
+    rows = compared([(Cell("encoder", 0, run.settings), run.folder)])
+    (found,) = {row.outcomes[0].context for row in rows}  # of the model, whatever the method
+    assert found is not None
+    assert found.documents > len({each["index"] for each in asked}) // 2  # without those that hide nothing
 
 
 def test_a_method_that_cannot_be_is_a_record_and_a_row(tmp_path: Path) -> None:

@@ -1,7 +1,7 @@
 """An exam: questions of several lengths, asked of a trained model under each method, one record per question.
 
-measured/results.jsonl      one line per question, written when it is answered; a second call goes on
-measured/summary.json       written when all are
+results.jsonl      one line per question, written when it is answered; a second call goes on
+summary.json       written when all are
 """
 
 import json
@@ -64,33 +64,33 @@ class Exam(ABC):
         Errors: InputError where there is none of this length.
         """
 
-    def take(self, folder: Path) -> Iterator[tuple[int, int]]:
+    def take(self, trained: Path, out: Path) -> Iterator[tuple[int, int]]:
         """Ask what is missing, and yield how many questions are answered, and of how many.
 
         Arguments:
-            folder: of the run, with the trained model in it.
+            trained: the folder of the model.
+            out: the folder of the answers.
         """
-        measured = folder / "measured"
-        measured.mkdir(exist_ok=True)
+        out.mkdir(exist_ok=True)
         asked = [
             {"method": method, "length": length, "index": index}
             for method in (PLAIN, *self.settings.test.methods)
             for length in self.settings.lengths
             for index in range(self.settings.test.docs)
         ]
-        records = read_records(measured / RESULTS)
-        write_atomically(measured / RESULTS, "".join(json.dumps(record) + "\n" for record in records))
+        records = read_records(out / RESULTS)
+        write_atomically(out / RESULTS, "".join(json.dumps(record) + "\n" for record in records))
         known = {json.dumps(record["arguments"]) for record in records}
         missing = [each for each in asked if json.dumps(each) not in known]
         device = device_named(self.settings.training.device, "training.device")
-        model: Any = load(folder / "model").eval() if missing else None
+        model: Any = load(trained).eval() if missing else None
         head = Head(()) if model is None else head_of(model.to(device))
-        with (measured / RESULTS).open("a", encoding="utf-8") as file:
+        with (out / RESULTS).open("a", encoding="utf-8") as file:
             for done, each in enumerate(missing, start=1):
                 file.write(json.dumps({"arguments": each, **self._answered(model, head, **each)}) + "\n")
                 file.flush()
                 yield len(asked) - len(missing) + done, len(asked)
-        write_atomically(measured / SUMMARY, json.dumps({"questions": len(asked)}) + "\n")
+        write_atomically(out / SUMMARY, json.dumps({"questions": len(asked)}) + "\n")
 
     def _answered(self, model: Any, head: Head, method: str, length: int, index: int) -> dict[str, Any]:
         """Return what came of a question, or why nothing did."""
