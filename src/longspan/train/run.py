@@ -27,9 +27,9 @@ from longspan.errors import InputError
 from longspan.measure.hardware.machine import hardware, versions
 from longspan.pretrained.attachment import attachment_of
 from longspan.pretrained.storing.save import overwrite
+from longspan.train.comparison import context_settings
 from longspan.train.data.batch import Batch
 from longspan.train.data.choosing import reading_of, tokenizer_of
-from longspan.train.comparison import context_settings
 from longspan.train.exams.choosing import exam_of
 from longspan.train.exams.exam import Exam
 from longspan.train.following import Following
