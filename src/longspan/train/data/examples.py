@@ -87,23 +87,35 @@ class Examples:
 def draft_of(task: PromptTask, seed: str, symbols: int) -> Draft:
     """Return a draft of a task whose list has so many symbols; signs inside it count.
 
+    A short expression may have no place for the last symbols: it is drawn again then.
+
     Errors: InputError where it has none of this length.
     """
-    request = Request(seed, symbols, "", "")
+    least = float("inf")
+    for number in range(MOST_DRAWS):
+        request = Request(f"{seed}/again {number}" if number else seed, symbols, "", "")
+        shortest = _size(task, request, Amount())
+        if shortest <= symbols and (draft := _drawn(task, request, symbols, int(shortest))) is not None:
+            return draft
+        least = min(least, shortest)
+    raise InputError(f"{task.name} has no list of {symbols} symbols; its shortest has {least:g}")
 
-    def size(amount: Amount) -> float:
-        found = task.draft(request, amount)
-        return float("inf") if found is None else len(found.prompt.context)
 
-    shortest = size(Amount())
-    draft = task.draft(request, Amount(symbols - int(shortest))) if shortest <= symbols else None
-    if shortest <= symbols and (draft is None or len(draft.prompt.context) != symbols):
-        units = largest(lambda units: size(Amount(units)), symbols)  # a unit has several symbols, a word has one
-        assert units is not None  # none at all fits
-        draft = task.draft(request, Amount(units, symbols - int(size(Amount(units)))))
+def _drawn(task: PromptTask, request: Request, symbols: int, shortest: int) -> Draft | None:
+    """Return the draft of a request that has so many symbols; None where units and words do not add up to them."""
+    draft = task.draft(request, Amount(symbols - shortest))
     if draft is None or len(draft.prompt.context) != symbols:
-        raise InputError(f"{task.name} has no list of {symbols} symbols; its shortest has {shortest:g}")
-    return draft
+        units = largest(
+            lambda units: _size(task, request, Amount(units)), symbols
+        )  # of several symbols, a word has one
+        assert units is not None  # none at all fits
+        draft = task.draft(request, Amount(units, symbols - int(_size(task, request, Amount(units)))))
+    return draft if draft is not None and len(draft.prompt.context) == symbols else None
+
+
+def _size(task: PromptTask, request: Request, amount: Amount) -> float:
+    draft = task.draft(request, amount)
+    return float("inf") if draft is None else len(draft.prompt.context)
 
 
 def is_held_out(draft: Draft) -> bool:
