@@ -138,14 +138,15 @@ def generated() -> dict[Path, str]:
         for kind in _figures(summary)
     }
     docs = ROOT / "docs"
-    grids = sorted(GRIDS.glob("*/grid.json"))
-    figures |= {FIGURES / f"designs-{path.parent.name}.svg": (path.parent / "curves.svg").read_text() for path in grids}
+    figures |= {
+        FIGURES / _figure_of(path): (path.parent / "curves.svg").read_text() for path in GRIDS.rglob("grid.json")
+    }
     searches = {
         path.parent.name: json.loads(path.read_text()) for path in sorted(RESULTS.glob("search-*/summary.json"))
     }
     pages = {
         "results.md": _results(summaries) + _searches(searches),
-        "designs.md": DESIGNS + "".join(map(_grid, grids)),
+        "designs.md": DESIGNS + "".join(_grids(path) for path in sorted(GRIDS.glob("*/notes.md"))),
         "methods.md": _methods(),
         "measure.md": _measure(),
     }
@@ -217,17 +218,30 @@ def _search(found: Mapping[str, Any]) -> str:
     return "\n".join([*lines, f"Found: `{found['found']['method']}`.", ""])
 
 
-def _grid(path: Path) -> str:
-    """A grid of trained designs: its size, its curves, and the table with every seed and every relation."""
-    found, name = json.loads(path.read_text()), path.parent.name
+def _grids(notes: Path) -> str:
+    """An experiment: what its notes say, and each of its grids with its size, its curves and its table of means."""
+    folder = notes.parent
+    title, text = notes.read_text().split("\n", 1)
+    grids = sorted(folder.rglob("grid.json"))
+    parts = [_grid(path, f"### {path.parent.name}\n\n" if len(grids) > 1 else "") for path in grids]
+    return "\n".join([f"\n## {title.removeprefix('# ')}\n{text}", *parts])
+
+
+def _grid(path: Path, heading: str) -> str:
+    found, folder = json.loads(path.read_text()), path.parent
     model, data = found["settings"]["model"], found["settings"]["data"]
     shape = ", ".join(f"{key} {value}" for key, value in model["config"].items())
     texts = data["task"] or ", ".join(Path(text).stem for text in data["train"])
+    name = _figure_of(path)
     return (
-        f"\n## {name}\n\nModel: {model['architecture']} ({shape}). Trained on: {texts}.\n\n"
-        f"![Designs by length](figures/designs-{name}.svg)\n\n{(path.parent / 'notes.md').read_text()}\n"
-        f"{(path.parent / 'table.md').read_text()}"
+        f"{heading}Model: {model['architecture']} ({shape}). Trained on: {texts}. [Every seed]"
+        f"(../{(folder / 'seeds.md').relative_to(ROOT)}).\n\n"
+        f"![Designs by length](figures/{name})\n\n{(folder / 'table.md').read_text()}"
     )
+
+
+def _figure_of(grid: Path) -> str:
+    return f"designs-{'-'.join(grid.parent.relative_to(GRIDS).parts)}.svg"
 
 
 def _rating(name: str, rating: Mapping[str, Any]) -> str:

@@ -6,8 +6,7 @@ from pathlib import Path
 import pytest
 
 from longspan.errors import InputError
-from longspan.report.designs import cells as table
-from longspan.report.designs import markdown
+from longspan.report.designs import means, narrow, seeds
 from longspan.train.comparison import compare
 from longspan.train.grid import Cell, held, read_grid
 from small_runs import MODEL, texts
@@ -128,8 +127,12 @@ def test_the_table_shows_every_seed_and_who_did_not_learn(tmp_path: Path) -> Non
     assert share.value == pytest.approx(0.6)
     assert not rows["a b", "plain"].learned
     assert rows["a b", "window(size=8)"].outcomes[0].failed == "refused: x"
-    text = markdown(tuple(rows.values()), (8, 32, 64))
+    shown = tuple(rows.values())
+    text = seeds(shown, (8, 32, 64))
     assert "2.700 ± 1.271 (2.600, 2.800)" in text  # t of one degree of freedom: 12.706 · 0.1 / √2 · √2 / 2 …
     assert "| `a b` | `plain` | no: +0.000 (at most +0.000) | 3.100 |" in text
     assert "| `baseline` | `plain` | yes: -1.000 (at most -1.000), -1.000 (at most -1.000) |" in text
-    assert [line[2] for line in table(tuple(rows.values()), (8, 32, 64))] == ["trained", "yes", "yes", "no", ""]
+    assert [line[2] for line in narrow(shown, (8, 32, 64))] == ["trained", "yes", "yes", "no", ""]
+    table = means(shown, (8, 32, 64))
+    assert "| 2.700 ± 1.271 |" in table
+    assert "| `a b` | `plain` | no | 3.100 |" in table

@@ -167,7 +167,7 @@ def _is_finished(cell: "Cell", folder: Path) -> bool:
 
 
 def _write(cells: Sequence["Cell"], rows: Sequence["Row"], folder: Path) -> None:
-    """Write what is known of a grid: a table, its numbers, curves, and which relations held."""
+    """Write what is known of a grid: tables, their numbers, curves, and which relations held."""
     from longspan.disk import write_atomically
     from longspan.report import designs
     from longspan.report.figures.designs import curves
@@ -177,11 +177,12 @@ def _write(cells: Sequence["Cell"], rows: Sequence["Row"], folder: Path) -> None
 
     settings = cells[0].settings
     found = described(cells, rows, folder, shlex.join(["longspan", *sys.argv[1:]]))
-    text = designs.markdown(rows, settings.lengths) + "\n" + designs.provenance(found)
+    text = designs.means(rows, settings.lengths) + "\n" + designs.provenance(found)
     if known := verdicts(cells, rows):
         text += "\n" + designs.relations(known)
     trained = settings.training.length if settings.data.task is None else settings.data.longest
     write_atomically(folder / "table.md", text)
+    write_atomically(folder / "seeds.md", designs.seeds(rows, settings.lengths))
     write_atomically(folder / "grid.json", json.dumps(found, indent=2) + "\n")
     write_atomically(folder / "curves.svg", standalone(curves(rows, settings.lengths, trained)))
 
@@ -189,13 +190,13 @@ def _write(cells: Sequence["Cell"], rows: Sequence["Row"], folder: Path) -> None
 def _show(rows: Sequence["Row"], lengths: Sequence[int]) -> None:
     """Print a table of designs."""
     from rich.console import Console
-    from rich.table import Table
+    from rich.table import Column, Table
 
     from longspan.report import designs
     from longspan.report.printable import printable
 
-    head, *lines = designs.cells(rows, lengths)
-    table = Table(*head, box=None)
+    head, *lines = designs.narrow(rows, lengths)
+    table = Table(*(Column(name, overflow="fold") for name in head), box=None)  # a cut number is a wrong one
     for line in lines:
         table.add_row(*map(printable, line))
     Console(highlight=False, markup=False).print(table)

@@ -1,6 +1,7 @@
-"""A grid of trained designs as a table: every seed, and which models did not learn."""
+"""A grid of trained designs as two tables, of means and of every seed, which say which models did not learn."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from longspan.measure.statistics.interval import Estimate
@@ -8,38 +9,30 @@ from longspan.train.comparison import TRIPLE, Row
 from longspan.train.relations import LAWS, Verdict
 
 EXAM = (
-    "Loss in nats, and the share of symbols and of whole answers that are right, by length. A model of a task counts "
-    "as trained where its whole answers at the longest trained length are above chance, another one where its loss at "
-    "the trained length L is below its loss at L/4 on the same tokens: beside it stands the difference of each seed "
-    "and its one-sided 95 % bound. In brackets: Wilson's 95 % interval of one seed. With several seeds: mean, half the "
-    "95 % interval over seeds, and each seed."
+    "Loss in nats, and the share of symbols or of whole answers that are right, by length. A model of a task counts as "
+    "trained where its whole answers at the longest trained length are above chance, another one where its loss at the "
+    "trained length L is below its loss at L/4 on the same tokens."
 )
 CAPTION = (
     "Loss of the last tokens in nats, and the share of tokens predicted rightly at the trained length, on a text that "
-    "repeats and on one that does not (Su's triple). With several seeds: mean, half the 95 % interval over seeds, and "
-    "each seed. A model counts as trained where its loss with L tokens of context is below that with L/4 on the same "
-    "tokens of the same documents: beside it stands the difference of each seed and its one-sided 95 % bound."
+    "repeats and on one that does not (Su's triple). A model counts as trained where its loss with L tokens of context "
+    "is below that with L/4 on the same tokens of the same documents."
 )
 
 
-def cells(rows: Sequence[Row], lengths: Sequence[int], number: "Number | None" = None) -> list[list[str]]:
-    """Return the table as text, its head first.
-
-    Arguments:
-        number: how a number over seeds is written; None for the mean alone.
-    """
-    if _examined(rows):
-        return _exam_cells(rows, lengths, number)
-    names = [name.replace("_", " ") for name in TRIPLE]
-    head = ["design", "at test", "trained", *(f"loss at {n}" for n in lengths), *names]
-    return [head, *(_line(row, lengths, number or _mean) for row in rows)]
+def narrow(rows: Sequence[Row], lengths: Sequence[int]) -> list[list[str]]:
+    """Return a table of means as text for a terminal, its head first."""
+    return _cells(rows, lengths, TERMINAL)
 
 
-def markdown(rows: Sequence[Row], lengths: Sequence[int]) -> str:
-    """Return the table with its caption and every seed, as Markdown."""
-    head, *lines = cells(rows, lengths, _every_seed)
-    ruled = [head, ["---"] * len(head), *([f"`{line[0]}`", f"`{line[1]}`", *line[2:]] for line in lines)]
-    return "\n".join([EXAM if _examined(rows) else CAPTION, "", *(f"| {' | '.join(line)} |" for line in ruled)]) + "\n"
+def means(rows: Sequence[Row], lengths: Sequence[int]) -> str:
+    """Return the table of means with its caption, as Markdown."""
+    return _markdown(rows, lengths, MEANS)
+
+
+def seeds(rows: Sequence[Row], lengths: Sequence[int]) -> str:
+    """Return the table of every seed with its caption, as Markdown."""
+    return _markdown(rows, lengths, SEEDS)
 
 
 def provenance(found: Mapping[str, Any]) -> str:
@@ -67,18 +60,17 @@ def _examined(rows: Sequence[Row]) -> bool:
     return any(outcome.symbols for row in rows for outcome in row.outcomes)
 
 
-def _exam_cells(rows: Sequence[Row], lengths: Sequence[int], number: "Number | None") -> list[list[str]]:
-    """The table of an exam: loss and shares by length; a terminal has room for whole answers, or for symbols."""
+def _exam_cells(rows: Sequence[Row], lengths: Sequence[int], form: "Form") -> list[list[str]]:
+    """The table of an exam: loss and shares by length, as far as there is room."""
     whole = any(outcome.whole for row in rows for outcome in row.outcomes)
-    wanted = ["loss", "symbols", "whole"] if whole else ["loss", "symbols"]
-    wanted = wanted[-1:] if number is None else wanted
+    wanted = (form.answers if whole else form.hidden).split()
     found = [["design", "at test", "trained", *(f"{name} at {n}" for name in wanted for n in lengths)]]
     for row in rows:
         if failed := next((outcome.failed for outcome in row.outcomes if outcome.failed), None):
             found.append([row.design, row.method, "", failed, *[""] * (len(found[0]) - 4)])
             continue
-        shown = [(number or _mean)(*_numbers(row, name, n)) for name in wanted for n in lengths]
-        found.append([row.design, row.method, _trained(row, number), *shown])
+        shown = [form.number(*_numbers(row, name, n)) for name in wanted for n in lengths]
+        found.append([row.design, row.method, _trained(row, form), *shown])
     return found
 
 
@@ -91,36 +83,89 @@ def _numbers(row: Row, name: str, length: int) -> tuple[Estimate | None, list[fl
     return over_seeds, [None if share is None else share.value for share in shares], "{:.1%}"
 
 
-def _line(row: Row, lengths: Sequence[int], number: "Number") -> list[str]:
+def _line(row: Row, lengths: Sequence[int], form: "Form") -> list[str]:
     if failed := next((outcome.failed for outcome in row.outcomes if outcome.failed), None):
         return [row.design, row.method, "", failed, *[""] * (len(lengths) + len(TRIPLE) - 1)]
-    losses = [number(row.loss(n), [o.loss.get(n) for o in row.outcomes], "{:.3f}") for n in lengths]
-    shares = [number(row.accuracy(name), [o.accuracy.get(name) for o in row.outcomes], "{:.1%}") for name in TRIPLE]
-    return [row.design, row.method, _trained(row, number), *losses, *shares]
+    losses = [form.number(row.loss(n), [o.loss.get(n) for o in row.outcomes], "{:.3f}") for n in lengths]
+    shares = [
+        form.number(row.accuracy(name), [o.accuracy.get(name) for o in row.outcomes], "{:.1%}") for name in TRIPLE
+    ]
+    return [row.design, row.method, _trained(row, form), *losses, *shares]
 
 
-def _trained(row: Row, number: "Number | None") -> str:
+def _trained(row: Row, form: "Form") -> str:
     """Whether a model counts as trained; with every seed, by how much context helps it."""
     word = "yes" if row.learned else "no"
     found = [outcome.context for outcome in row.outcomes if outcome.context is not None]
-    if number is not _every_seed or not found:
+    if form is not SEEDS or not found:
         return word
     return f"{word}: {', '.join(f'{each.value:+.3f} (at most {each.high:+.3f})' for each in found)}"
+
+
+def _cells(rows: Sequence[Row], lengths: Sequence[int], form: "Form") -> list[list[str]]:
+    """The table as text, its head first."""
+    if _examined(rows):
+        return _exam_cells(rows, lengths, form)
+    names = [name.replace("_", " ") for name in TRIPLE]
+    head = ["design", "at test", "trained", *(f"loss at {n}" for n in lengths), *names]
+    return [head, *(_line(row, lengths, form) for row in rows)]
+
+
+def _markdown(rows: Sequence[Row], lengths: Sequence[int], form: "Form") -> str:
+    head, *lines = _cells(rows, lengths, form)
+    ruled = [head, ["---"] * len(head), *([f"`{line[0]}`", f"`{line[1]}`", *line[2:]] for line in lines)]
+    caption = f"{EXAM if _examined(rows) else CAPTION} {form.legend}"
+    return "\n".join([caption, "", *(f"| {' | '.join(line)} |" for line in ruled)]) + "\n"
 
 
 Number = Callable[[Estimate | None, Sequence[float | None], str], str]
 """From an estimate, the value of each seed and a format to text."""
 
 
-def _mean(found: Estimate | None, seeds: Sequence[float | None], number: str) -> str:
+@dataclass(frozen=True)
+class Form:
+    """A table for one kind of reader.
+
+    Arguments:
+        number: how a number over seeds is written.
+        hidden, answers: what is shown of hidden tokens, and of answers, by length.
+        legend: how its numbers are to be read.
+    """
+
+    number: Number
+    hidden: str
+    answers: str
+    legend: str
+
+
+def _mean(found: Estimate | None, each: Sequence[float | None], number: str) -> str:
     return "" if found is None else number.format(found.value)
 
 
-def _every_seed(found: Estimate | None, seeds: Sequence[float | None], number: str) -> str:
-    """One number with its interval, if it has one, or a mean with half its interval and every seed."""
+def _spread(found: Estimate | None, each: Sequence[float | None], number: str) -> str:
+    """A number with its interval, if it has one, or a mean with half its interval."""
     if found is None or found.documents == 1:
-        return _mean(found, seeds, number)
-    if len(seeds) == 1:
+        return _mean(found, each, number)
+    if len(each) == 1:
         return f"{number.format(found.value)} [{number.format(found.low)}, {number.format(found.high)}]"
-    each = ", ".join(number.format(value) for value in seeds)
-    return f"{number.format(found.value)} ± {number.format((found.high - found.low) / 2)} ({each})"
+    return f"{number.format(found.value)} ± {number.format((found.high - found.low) / 2)}"
+
+
+def _every_seed(found: Estimate | None, each: Sequence[float | None], number: str) -> str:
+    """The same with every seed."""
+    values = ", ".join("none" if value is None else number.format(value) for value in each)
+    return _spread(found, each, number) + (f" ({values})" if len(each) > 1 else "")
+
+
+INTERVALS = (
+    "In brackets: Wilson's 95 % interval of one seed. With several seeds: mean, and half the 95 % interval over seeds"
+)
+TERMINAL = Form(_mean, "symbols", "whole", "")
+MEANS = Form(_spread, "loss symbols", "whole", f"{INTERVALS}.")
+SEEDS = Form(
+    _every_seed,
+    "loss symbols",
+    "loss symbols whole",
+    f"{INTERVALS}, and each seed. Beside trained stands by how much the loss at L is below that at L/4, for each seed, "
+    "and its one-sided 95 % bound; a task has none.",
+)

@@ -9,7 +9,7 @@ import pytest
 from scipy import stats
 
 from longspan.errors import InputError
-from longspan.report.designs import markdown
+from longspan.report.designs import means
 from longspan.train.comparison import CONTEXT, CONTEXT_DOCUMENTS, compared
 from longspan.train.data.masked import Hiding
 from longspan.train.data.texts import prepared
@@ -113,7 +113,7 @@ def test_a_method_that_cannot_be_is_a_record_and_a_row(tmp_path: Path) -> None:
     assert failed["plain"] is None
     assert "nothing to extend" in failed["rerope(window=4)"]
     rows = compared([(Cell("encoder", 0, run.settings), run.folder)])
-    assert "nothing to extend" in markdown(rows, run.settings.lengths)
+    assert "nothing to extend" in means(rows, run.settings.lengths)
 
 
 def test_shares_have_wilsons_interval_and_a_model_at_chance_did_not_learn(tmp_path: Path) -> None:
@@ -139,7 +139,7 @@ def test_shares_have_wilsons_interval_and_a_model_at_chance_did_not_learn(tmp_pa
     assert whole is not None
     wilson = stats.binomtest(27, 30).proportion_ci(method="wilson")
     assert (whole.low, whole.high) == (pytest.approx(wilson.low), pytest.approx(wilson.high))
-    assert f"90.0% [{wilson.low:.1%}, {wilson.high:.1%}]" in markdown(rows, (20, 40))
+    assert f"90.0% [{wilson.low:.1%}, {wilson.high:.1%}]" in means(rows, (20, 40))
 
 
 def test_a_text_that_is_too_short_is_one_line(tmp_path: Path) -> None:
