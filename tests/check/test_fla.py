@@ -10,6 +10,12 @@ from longspan.errors import InputError
 
 MISTAKES = {
     "the state is forgotten (issue 494)": ("linear_attn", "        S = S + kv_init", "        S = S"),
+    "the delta rule forgets it (issue 494)": (
+        "gated_delta_rule",
+        "        h = initial_state.to(torch.float32)",
+        "        pass",
+    ),
+    "the slots forget their values (issue 494)": ("gsa", "        hv += initial_state[1]", "        pass"),
     "the first chunk's state is left out": ("simple_gla", "        S = initial_state\n", "        pass\n"),
     "the state does not fall inside a chunk": ("simple_gla", "S = S * decay[:, :, i, -1, None, None].exp()", "S = S"),
     "retention's decay starts elsewhere": ("retention", "pow(-5.", "pow(-4."),
@@ -19,14 +25,14 @@ MISTAKES = {
 
 def test_the_installed_operators_obey() -> None:
     found = list(outcomes())
-    assert len(found) == 15
+    assert len(found) == 25
     assert [each for each in found if not each.holds] == []
 
 
 @pytest.mark.parametrize("mistake", MISTAKES)
 def test_a_mistake_is_found(tmp_path: Path, mistake: str) -> None:
     where, old, new = MISTAKES[mistake]
-    for name in ("linear_attn", "simple_gla", "retention"):
+    for name in ("linear_attn", "simple_gla", "retention", "gated_delta_rule", "gsa"):
         (tmp_path / name).mkdir()
         shutil.copy(operators() / name / "naive.py", tmp_path / name / "naive.py")
     path = tmp_path / where / "naive.py"

@@ -11,6 +11,7 @@ import torch
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from torch import Tensor
+from torch.utils.flop_counter import FlopCounterMode
 
 from contract.drawing import GEOMETRY, LENGTH, documents_of, paddings
 from longspan.catalogue import mixers
@@ -19,6 +20,8 @@ from longspan.errors import RefusalError, SchemeError, ShapeError
 from longspan.slots import Mixer
 
 MIXERS = mixers()
+GROWING = ("attention", "gau", "gau_alpha", "mega", "mla", "sparse_attention")
+"""Mixers that keep something of every token; Mega does with chunk=0, its default."""
 EXAMPLES = max(2, settings().max_examples // 12)
 """Examples of each property for each mixer."""
 RTOL, ATOL = 1e-9, 1e-10
@@ -221,6 +224,27 @@ def test_states_of_others_are_refused(name: str) -> None:
     if mixer.initial_state(1, weights):
         with pytest.raises(ShapeError, match="of this state has the shape"):
             mix(x, mixer, weights, initial_state=initial_state(mixer, 2, mixer.initial_weights(3, 6)))
+
+
+@pytest.mark.parametrize("name", MIXERS)
+def test_what_one_more_token_costs(name: str) -> None:
+    """Bytes kept and products computed: the same after 256 tokens and after 512, or more, but never less."""
+    mixer = MIXERS[name]().fill(GEOMETRY, LENGTH)
+    assert isinstance(mixer, Mixer)
+    weights, costs = mixer.initial_weights(2, 4), []
+    for tokens in (256, 512):
+        with torch.no_grad():
+            _, state = mix(torch.randn(1, tokens, 8), mixer, weights, mode="chunk", output_final_state=True)
+            assert state is not None
+            with FlopCounterMode(display=False) as counter:
+                mix(torch.randn(1, 1, 8), mixer, weights, initial_state=state)
+        costs.append((state.nbytes, counter.get_total_flops()))
+    (bytes_before, products_before), (bytes_after, products_after) = costs
+    if name in GROWING:
+        assert bytes_after > 1.5 * bytes_before
+        assert products_after >= products_before > 0
+    else:
+        assert costs[0] == costs[1]
 
 
 @pytest.mark.parametrize("name", MIXERS)

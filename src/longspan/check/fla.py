@@ -71,7 +71,9 @@ def outcomes(folder: Path | None = None) -> Iterator[Outcome]:
     Errors: InputError where the package is not installed, or lacks an operator.
     """
     ops = operators(folder)
-    linear, simple, retention = (_read(ops / name / "naive.py") for name in ("linear_attn", "simple_gla", "retention"))
+    linear, simple, retention = (
+        module_of(ops / name / "naive.py") for name in ("linear_attn", "simple_gla", "retention")
+    )
     query, key, value = torch.randn(
         3, 2, TOKENS, HEADS, WIDTH, generator=torch.Generator().manual_seed(0), dtype=torch.float64
     ).unbind(0)
@@ -95,6 +97,26 @@ def outcomes(folder: Path | None = None) -> Iterator[Outcome]:
     yield _compared("naive_parallel_simple_gla", "is the recurrence", parallel, faded)
     whole = _of(retention, "naive_retention")(*(each.transpose(1, 2) for each in inputs))
     yield _compared("naive_retention", "is the recurrence", whole.transpose(1, 2), faded)
+    yield from _of_issue_494(ops, inputs, gates)
+
+
+def _of_issue_494(ops: Path, inputs: tuple[Tensor, ...], gates: Tensor) -> Iterator[Outcome]:
+    """The operators of the layers that the issue names, a text in two parts against the same text at once."""
+    delta, slots = (module_of(ops / name / "naive.py") for name in ("gated_delta_rule", "gsa"))
+    query, key, value = inputs
+    direction = torch.nn.functional.normalize(key, dim=-1)  # longer keys make the delta rule diverge
+    rate = value[..., 0].sigmoid()
+    recurrent = _of(delta, "naive_recurrent_gated_delta_rule")
+    given = query, direction, value, rate, gates
+    wanted = recurrent(*given)[0].double()
+    yield from _reads_on("naive_recurrent_gated_delta_rule", recurrent, given, wanted)
+    chunk = _of(delta, "naive_chunk_gated_delta_rule")
+    given = query, direction, value, gates, rate
+    yield _compared("naive_chunk_gated_delta_rule", "chunks are the recurrence", chunk(*given)[0], wanted)
+    yield from _reads_on("naive_chunk_gated_delta_rule", chunk, given, wanted)
+    slot = _of(slots, "naive_recurrent_gsa")
+    given = query, key, value, key.sigmoid(), gates[..., None].expand_as(key)
+    yield from _reads_on("naive_recurrent_gsa", slot, given, slot(*given)[0].double())
 
 
 def _reads_on(name: str, function: Callable[..., Any], inputs: tuple[Tensor, ...], wanted: Tensor) -> Iterator[Outcome]:
@@ -117,7 +139,11 @@ def _compared(operator: str, law: str, found: Tensor, wanted: Tensor) -> Outcome
     return Outcome(operator, law, difference if difference == difference else float("inf"))
 
 
-def _read(path: Path) -> ModuleType:
+def module_of(path: Path) -> ModuleType:
+    """Read one file of the operators as a module of its own.
+
+    Errors: InputError where there is no such file.
+    """
     spec = spec_from_file_location(f"{path.parent.name}_naive", path) if path.exists() else None
     if spec is None or spec.loader is None:
         raise InputError(f"flash-linear-attention has no {path}: this check knows version 0.6")

@@ -80,12 +80,15 @@ class TransformerVQ(GatedUnit, FollowingMixer):
         return found | zeros | {"code_count": torch.ones(self.codes), "code_sum": codebook}
 
     def initial_state(self, batch: int, weights: Weights) -> State:
-        """key, value: (batch, tokens, …), the last M tokens; count: (batch, codes); mean: (batch, codes, wide)."""
+        """key, value: (batch, tokens, …), of the last M tokens, and code: (batch, tokens), the codes of those keys;
+        count: (batch, codes); mean: (batch, codes, wide).
+        """
         key, value = weights["key"], weights["value"]
         exact = torch.promote_types(key.dtype, torch.float32)  # float16 stops counting at 2048
         return {
             "key": key.new_zeros(batch, 0, len(key)),
             "value": value.new_zeros(batch, 0, len(value)),
+            "code": torch.zeros(batch, 0, dtype=torch.int64, device=key.device),
             "count": key.new_zeros(batch, len(weights["code_count"]), dtype=exact),
             "mean": value.new_zeros(batch, len(weights["code_count"]), len(value), dtype=exact),
         }
@@ -122,9 +125,11 @@ class TransformerVQ(GatedUnit, FollowingMixer):
     def _block(self, x: Tensor, weights: Weights, state: State) -> tuple[Tensor, State]:
         new, book = x.shape[1], self._quantizer.vectors(book_of(weights))
         query = _normed(x @ weights["query"].mT)
-        key = torch.cat([state["key"], self.observed(x, weights)], 1)
+        observed = self.observed(x, weights)
+        key = torch.cat([state["key"], observed], 1)
         value = torch.cat([state["value"], silu(x @ weights["value"].mT)], 1)
-        tokens, code = key.shape[1], self._quantizer.nearest(key, book_of(weights))
+        code = torch.cat([state["code"], self._quantizer.nearest(observed, book_of(weights))], 1)
+        tokens = key.shape[1]
         place = torch.arange(tokens, device=x.device)
         distance = place[tokens - new :, None] - place
         near, asked = (distance >= 0) & (distance <= self.window), query + weights["content_bias"]
@@ -151,13 +156,13 @@ class TransformerVQ(GatedUnit, FollowingMixer):
         """Keep the last M tokens, and add older ones to their codes."""
         leaving = max(0, key.shape[1] - self.window)
         if not leaving:
-            return state | {"key": key, "value": value}
-        count, mean = state["count"], state["mean"]
-        chosen = torch.nn.functional.one_hot(code[:, :leaving], count.shape[1]).to(count.dtype)
-        grown = count + chosen.sum(1)
-        total = mean * count[..., None] + chosen.mT @ value[:, :leaving].to(mean.dtype)
-        mean = total / grown.clamp(min=1)[..., None]
-        return {"key": key[:, leaving:], "value": value[:, leaving:], "count": grown, "mean": mean}
+            return state | {"key": key, "value": value, "code": code}
+        old, count, mean = code[:, :leaving], state["count"], state["mean"]
+        grown = count.scatter_add(1, old, count.new_ones(old.shape))
+        joining = value[:, :leaving].to(mean.dtype)
+        total = (mean * count[..., None]).scatter_add(1, old[..., None].expand_as(joining), joining)
+        rest = {"key": key[:, leaving:], "value": value[:, leaving:], "code": code[:, leaving:]}
+        return rest | {"count": grown, "mean": total / grown.clamp(min=1)[..., None]}
 
 
 def book_of(weights: Weights) -> dict[str, Tensor]:
