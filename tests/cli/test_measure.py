@@ -54,6 +54,7 @@ def test_the_whole_way(longspan: Any, model: Path, texts: Path, tmp_path: Path) 
     assert "retrieval, plain at 256: 0" in (out / "share.txt").read_text()
     assert "at least a score of 50% " in outcome.out
     assert outcome.err.splitlines()[-1].startswith("survey: ")
+    assert json.loads((out / "summary.json").read_text())["diagnostics"] == []
     assert "Controls at 256 tokens" in (out / "share.txt").read_text()
     before = lines(out)
     outcome = longspan(*command, "--json")
@@ -80,6 +81,26 @@ def test_a_look_into_attention(longspan: Any, model: Path, texts: Path, tmp_path
     assert rows["sink_mass(sinks=1)", "plain"]["256"]["documents"] == 3
     assert "receptive_field, plain" in (out / "share.txt").read_text()
     assert "receptive_field" in outcome.out
+
+
+def test_a_memory_is_shown_with_what_it_saves_and_costs(
+    longspan: Any, model: Path, texts: Path, tmp_path: Path
+) -> None:
+    method = "rerope(window=16) + compressed(codes=4)"
+    command = arguments(model, texts, tmp_path / "out", "--loss", "last_k(k=32)", "--method", method, "--docs", "1")
+    outcome = longspan(*command, "--json")
+    assert outcome.code == 0, outcome.err
+    rows = {(row["diagnostic"], row["method"]): row["values"] for row in json.loads(outcome.out)["diagnostics"]}
+    size, distortion = (
+        {of: {n: found["value"] for n, found in rows[name, of].items()} for of in ("plain", METHOD, method)}
+        for name in ("cache_size", "memory_distortion")
+    )
+    assert size["plain"] == size[METHOD]
+    assert size["plain"]["256"] == 2 * size["plain"]["128"] > 8 * size[method]["256"] == 8 * size[method]["128"]
+    assert distortion["plain"] == distortion[METHOD] == {"128": 0.0, "256": 0.0}
+    assert distortion[method]["256"] > 0
+    share = (tmp_path / "out" / "share.txt").read_text()
+    assert f"cache_size, {method}" in share
 
 
 def test_a_longer_length_measures_nothing_again(longspan: Any, model: Path, texts: Path, tmp_path: Path) -> None:

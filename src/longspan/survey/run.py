@@ -24,6 +24,7 @@ from longspan.measure.models.model import PLAIN, LoadedModel
 from longspan.measure.models.source import geometry_of
 from longspan.measure.reduction import Text, reduction_of
 from longspan.measure.scoring.examining import check_known
+from longspan.notation import parse
 from longspan.survey.folder import SurveyFolder
 from longspan.survey.harness.files import write_tasks
 from longspan.survey.plan import SurveyPlan
@@ -37,6 +38,9 @@ MULTIPLES = (1, 2, 4)
 
 TRIAL = 16
 """Tokens on which each diagnostic is tried before anything is measured."""
+
+OF_A_MEMORY = ("cache_size", "memory_distortion")
+"""Diagnostics that are made without being asked for where a method has a memory: what it saves, and what it costs."""
 
 Pages = Callable[[Survey], dict[str, str]]
 """From a summary to the other files of its folder: text by name."""
@@ -80,9 +84,15 @@ def _planned(request: Request, observer: Observer) -> tuple[LoadedModel, SurveyP
     names, losses = request.asked
     whole = _documents(request, model, lengths[-1], observer)
     documents = {length: tuple(_first(document, model, length) for document in whole) for length in lengths}
+    diagnostics = request.diagnostics
+    if any(parse(method).memory for method in methods[1:]):
+        if whole[0] is None:
+            observer.say("what a memory saves is measured on texts: give --text PATH to see it")
+        else:
+            diagnostics = tuple(dict.fromkeys((*diagnostics, *OF_A_MEMORY)))
     plan = SurveyPlan(
         request.model, dtype, model.fingerprint, trained, methods, names, losses, lengths, documents,
-        request.claim, request.diagnostics,
+        request.claim, diagnostics,
     )  # fmt: skip
     _check(plan, model)
     return model, plan, memory

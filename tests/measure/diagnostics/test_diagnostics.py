@@ -11,13 +11,16 @@ from longspan.errors import NotationError, RefusalError
 from longspan.measure.diagnostic import Diagnostic, Subject, diagnostic_of, diagnostics
 from longspan.measure.diagnostics.attention_concentration import AttentionConcentration
 from longspan.measure.diagnostics.attention_entropy import AttentionEntropy
+from longspan.measure.diagnostics.cache_size import CacheSize
 from longspan.measure.diagnostics.concentration_measure import ConcentrationMeasure
 from longspan.measure.diagnostics.effective_rank import EffectiveRank, effective_rank
 from longspan.measure.diagnostics.largest_logit import LargestLogit
+from longspan.measure.diagnostics.memory_distortion import MemoryDistortion
 from longspan.measure.diagnostics.outside_arc import OutsideArc
 from longspan.measure.diagnostics.receptive_field import ReceptiveField
 from longspan.measure.diagnostics.sink_mass import SinkMass
 from longspan.measure.reading.reader import Reader
+from longspan.pretrained.attach import attached
 from reading import scaled
 from tiny import TRAINED_LENGTH, gemma2, llama
 
@@ -199,3 +202,45 @@ def test_the_effective_rank_counts_directions(rank: int) -> None:
 
 def test_every_query_counts_where_fewer_are_there_than_asked() -> None:
     assert look(EffectiveRank(queries=10**6), llama(60)) == look(EffectiveRank(queries=len(IDS)), llama(60))
+
+
+def compressed(codes: int) -> str:
+    return f"rerope(window=16) + compressed(codes={codes})"
+
+
+@pytest.mark.parametrize("method", ["rope", "rerope(window=16)"])
+def test_the_cache_holds_a_key_and_a_value_of_every_token(method: str) -> None:
+    model = llama(60)
+    layers, heads = model.config.num_hidden_layers, model.config.num_key_value_heads
+    assert heads is not None
+    wanted = layers * 2 * heads * 16 * len(IDS) * 4
+    assert look(CacheSize(), model, method) == {"value": wanted / 2**20, "cache_bytes": wanted}
+    halved = look(CacheSize(), llama(60).bfloat16(), method)["cache_bytes"]
+    assert halved == wanted / 2
+
+
+def test_what_a_memory_saves_and_what_it_costs() -> None:
+    """Its cache stops growing, fewer codes hold less and distort more, and a code for every key distorts nothing."""
+    model = llama(60)
+    sizes = [look(CacheSize(), model, compressed(codes))["cache_bytes"] for codes in (4, 32, 64)]
+    assert sizes == sorted(set(sizes))
+    assert sizes[0] < look(CacheSize(), model)["cache_bytes"] / 4
+    assert look(CacheSize(), model, compressed(4), IDS[:120])["cache_bytes"] == sizes[0]  # five blocks of 16 less
+    found = [look(MemoryDistortion(last=50), model, compressed(codes))["value"] for codes in (4, 32, 64, 400)]
+    assert found == sorted(found, reverse=True)
+    assert found[0] > 0.5
+    assert found[-1] < 1e-5
+    assert look(MemoryDistortion(), model, "rerope(window=16)") == {"value": 0.0, "tokens": 200}
+
+
+def test_the_distortion_is_of_the_last_tokens_against_the_method_without_memory() -> None:
+    model, reader = llama(60), Reader(llama(60))
+    with attached(model, compressed(8)):
+        codes = Reader(model).hidden(reader.ids(IDS))[:, -7:]
+    with attached(model, "rerope(window=16)"):
+        exact = Reader(model).hidden(reader.ids(IDS))[:, -7:]
+    wanted = float(((codes - exact).square().sum() / exact.square().sum()).sqrt())
+    assert look(MemoryDistortion(last=7), model, compressed(8)) == {
+        "value": pytest.approx(wanted, rel=1e-5),
+        "tokens": 7,
+    }
