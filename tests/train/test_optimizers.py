@@ -1,14 +1,18 @@
 """What decays and what Muon takes, by the papers and their authors' code, for every mixer of the catalogue."""
 
+from collections.abc import Iterator
 from typing import Any, Literal
 
 import pytest
 import torch
-from torch import nn
+from torch import distributed, nn
+from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
+from torch.distributed.fsdp import fully_shard
 from transformers import LlamaConfig, LlamaForCausalLM
 
 import longspan
 from longspan.catalogue import mixers
+from longspan.errors import RefusalError
 from longspan.pretrained.linear import StructuredLinear
 from longspan.pretrained.mixing import mixer_modules
 from longspan.train.optimizers import optimizers_of
@@ -130,6 +134,25 @@ def test_blocks_of_a_monarch_matrix_are_matrices_of_their_own() -> None:
     for name, blocks in alone.items():
         for block, found in zip(blocks, factors[name], strict=True):
             torch.testing.assert_close(found.reshape(block.shape), block)
+
+
+@pytest.fixture
+def alone() -> Iterator[DeviceMesh]:
+    """A group of processes of which this is the only one."""
+    distributed.init_process_group("gloo", rank=0, world_size=1, store=distributed.HashStore())
+    yield init_device_mesh("cpu", (1,))
+    distributed.destroy_process_group()
+
+
+def test_muon_refuses_blocks_that_processes_share(alone: DeviceMesh) -> None:
+    """AdamW, and plain matrices, may be shared."""
+    monarch, dense = (
+        fully_shard(untrained("rope", linear=each), mesh=alone) for each in ("monarch(blocks=2)", "dense")
+    )
+    with pytest.raises(RefusalError, match=r"leave out parallel\.shards, or use training\.optimizer"):
+        optimizers_of(monarch, TrainingTable(optimizer="muon"))
+    assert optimizers_of(monarch, TrainingTable())
+    assert optimizers_of(dense, TrainingTable(optimizer="muon"))
 
 
 @pytest.mark.parametrize("optimizer", ["adamw", "muon"])
