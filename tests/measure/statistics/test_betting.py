@@ -61,16 +61,23 @@ def test_more_values_never_take_a_bound_back(values: list[float], more: list[flo
     assert lower_bound([*values, *more], 0.0, 1.0) >= lower_bound(values, 0.0, 1.0)
 
 
-def test_needed_values_are_about_those_that_decide() -> None:
-    """Of constant values the wealth is known in closed form; the estimate pays for sharing among the fractions."""
-    value, mean = 0.95, 0.8
-    alone = log(20) / log(1 + FRACTIONS[-1] * (value - mean) / mean)
-    needed = values_needed([value] * 3, mean, 0.0, 1.0)
+@given(st.floats(0.1, 1), st.floats(0.05, 0.95), st.sampled_from([0.5, 0.8, 0.95, 0.99]))
+def test_of_equal_values_exactly_the_needed_ones_decide(value: float, mean: float, level: float) -> None:
+    """As many as the best fraction alone needs, or more: wealth is shared among the fractions."""
+    needed = values_needed([value] * 3, mean, 0.0, 1.0, level)
+    if value <= mean:
+        assert needed is None
+        return
     assert needed is not None
-    decided = next(n for n in range(1, 1000) if evidence([value] * n, mean, 0.0, 1.0) >= 20)
-    assert alone <= decided <= needed <= 3 * alone
-    assert values_needed([0.5] * 3, mean, 0.0, 1.0) is None
-    assert values_needed([], mean, 0.0, 1.0) is None
+    assert needed >= -log(1 - level) / log(1 + FRACTIONS[-1] * (value - mean) / mean)
+    if needed < 10_000:
+        few, enough = (evidence([value] * count, mean, 0.0, 1.0) for count in (needed - 1, needed))
+        assert few < 1 / (1 - level) * (1 + 1e-9)
+        assert enough >= 1 / (1 - level) * (1 - 1e-9)
+
+
+def test_nothing_says_how_many_values_are_needed() -> None:
+    assert values_needed([], 0.8, 0.0, 1.0) is None
 
 
 def test_values_outside_their_range_are_refused() -> None:

@@ -2,13 +2,22 @@
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from longspan.errors import InputError
-from longspan.measure.statistics.effective import NOLIMA, Certificate, Claim, Share, Threshold, certify
+from longspan.measure.statistics.effective import NOLIMA, Certificate, Claim, Finding, Share, Threshold, certify
 from longspan.measure.statistics.interval import mean
 
 RUNS = 1000
 LENGTHS = (1024, 2048, 4096, 8192)
+pairs = st.lists(st.tuples(*[st.sampled_from([0.0, 0.25, 0.5, 0.75, 1.0])] * 2), min_size=1, max_size=40)
+claims = st.builds(lambda kind, value: kind(value), st.sampled_from([Share, Threshold]), st.floats(0.05, 0.95))
+
+
+def found(drawn: list[tuple[float, float]], claim: Claim, level: float = 0.95) -> Finding:
+    """What is known at one length, from a score and a short score of each document."""
+    return certify({512: [score for score, _ in drawn]}, [short for _, short in drawn], claim, level).findings[0]
 
 
 def run(draw: np.random.Generator, means: tuple[float, ...], documents: int, short: float = 0.95) -> Certificate:
@@ -39,6 +48,76 @@ def test_clear_effects_take_fewer_documents_than_an_interval_of_fixed_size() -> 
         stopped.append(next(decided, planned))
     assert planned == 99
     assert np.median(stopped) <= 0.5 * planned
+
+
+@given(pairs, st.floats(0.05, 0.95))
+def test_a_threshold_is_refuted_as_its_mirror_image_is_proved(drawn: list[tuple[float, float]], value: float) -> None:
+    """A score of at most t is a share of mistakes of at least 1 − t."""
+    mirrored = [(1 - score, short) for score, short in drawn]
+    other = {"holds": "fails", "fails": "holds", "open": "open"}
+    verdict, mirror = found(drawn, Threshold(value)), found(mirrored, Threshold(1 - value))
+    assert mirror.verdict == other[verdict.verdict]
+    assert mirror.needed == verdict.needed
+    assert mirror.score == pytest.approx(1 - verdict.score)
+
+
+@given(pairs, claims, st.sampled_from([0.8, 0.95, 0.99]))
+def test_a_claim_holds_where_it_is_within_its_bound(
+    drawn: list[tuple[float, float]], claim: Claim, level: float
+) -> None:
+    """Two ways to the same verdict; the bound is found to three digits."""
+    finding = found(drawn, claim, level)
+    assert finding.score == pytest.approx(np.mean([score for score, _ in drawn]))
+    assert 0 <= finding.bound <= 1
+    if finding.verdict == "holds":
+        assert finding.bound > claim.value - 0.001
+    else:
+        assert finding.bound < claim.value
+
+
+@given(pairs, claims, st.integers(0, 39), st.sampled_from([0.0, 1.0]))
+def test_a_better_score_takes_no_proof_back(
+    drawn: list[tuple[float, float]], claim: Claim, where: int, better: float
+) -> None:
+    """Of a document with a score of 1, or a short score of 0: nothing that is asked can be exceeded further."""
+    where %= len(drawn)
+    score, short = drawn[where]
+    best = max(score, better), (short if better else 0.0)
+    order = ["fails", "open", "holds"]
+    before, after = found(drawn, claim), found([*drawn[:where], best, *drawn[where + 1 :]], claim)
+    assert order.index(after.verdict) >= order.index(before.verdict)
+    assert after.bound >= before.bound
+
+
+@given(st.sampled_from([(1.0, 1.0), (0.9, 1.0), (0.5, 0.5), (0.25, 1.0), (0.0, 0.5)]), claims)
+def test_of_equal_documents_exactly_the_needed_ones_decide(document: tuple[float, float], claim: Claim) -> None:
+    """For a claim and against it; as many fewer are open."""
+    needed = found([document], claim).needed
+    if needed is None or needed > 300:
+        assert abs(claim.excess(*document)) < 0.03
+        return
+    assert found([document] * needed, claim).verdict == ("holds" if claim.excess(*document) > 0 else "fails")
+    assert needed == 1 or found([document] * (needed - 1), claim).verdict == "open"
+
+
+@given(pairs, claims, st.permutations(LENGTHS))
+def test_the_order_in_which_lengths_are_given_changes_nothing(
+    drawn: list[tuple[float, float]], claim: Claim, order: list[int]
+) -> None:
+    short = [second for _, second in drawn]
+    scores = {length: [max(0.0, first - i / 4) for first, _ in drawn] for i, length in enumerate(LENGTHS)}
+    mixed = certify({length: scores[length] for length in order}, short, claim)
+    assert mixed == certify(scores, short, claim)
+    assert [finding.length for finding in mixed.findings] == list(LENGTHS)
+    proved = [finding.length for finding in mixed.findings if finding.verdict == "holds"]
+    assert mixed.length is None or mixed.length in proved
+    assert (mixed.length is None) == (mixed.findings[0].verdict != "holds")
+
+
+def test_nothing_is_known_of_no_documents() -> None:
+    finding = certify({512: []}, [0.5]).findings[0]
+    assert (finding.verdict, finding.score, finding.bound, finding.documents) == ("open", 0.0, 0.0, 0)
+    assert finding.needed is None
 
 
 def test_the_first_length_that_is_not_proved_ends_the_row() -> None:
@@ -88,3 +167,5 @@ def test_scores_that_mean_nothing_are_refused(scores: dict[int, list[float]], sh
 def test_a_claim_lies_between_0_and_1() -> None:
     with pytest.raises(InputError, match="a share must lie between 0 and 1, got 1"):
         Share(1.0)
+    with pytest.raises(InputError, match="a threshold must lie between 0 and 1, got 0"):
+        Threshold(0.0)

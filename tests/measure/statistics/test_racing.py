@@ -215,6 +215,69 @@ def test_halving_by_hand(budget: int) -> None:
     assert {race.best, *race.tied} == {"a", "b"}
 
 
+@given(tables(), st.integers(0, 80))
+def test_those_that_stand_first_are_the_best_one_and_its_equals(drawn, budget: int) -> None:
+    """Two ways to the same order; everybody who was read and did not fail stands somewhere, the too expensive last."""
+    made, count = drawn
+    race = run(made, names_in(made), count, budget)
+    affordable, standing = race.ranking.affordable, race.standing
+    assert standing[: len(affordable)] == affordable
+    assert sorted(standing) == sorted({cell.candidate for cell in race.ranking.used})
+    dear = [np.mean([score.price for score in race.scores(name)]) > race.tolerance for name in standing]
+    assert dear == sorted(dear)
+
+
+def test_the_whole_order_by_hand() -> None:
+    """Read most, then cut by the budget, then surely worse, then too expensive; a failure stands nowhere."""
+    random, count = np.random.default_rng(0), 40
+    names = ("failed", "dear", "worse", "cut", "best", "equal")
+    losses = {"best": 4.0, "equal": 4.004, "cut": 4.05, "worse": 5.0, "dear": 3.0, "failed": 3.0}
+    hard = random.normal(0, 0.3, count)
+    race = Race(names, documents(count), 90)
+    while cells := race.next():
+        for name, text in cells:
+            place = documents(count).index(text)
+            loss = losses[name] + hard[place] + random.normal(0, 0.2 if name == "cut" else 0.01)
+            price = 0.5 + random.normal(0, 0.01) if name == "dear" else 0.0
+            race.add(name, text, None if name == "failed" else Score(loss, 0.5, price))
+    reasons = {each.candidate: each.reason for each in race.eliminated}
+    assert reasons == {"failed": "failed", "dear": "price", "worse": "worse", "cut": "budget"}
+    assert race.standing == ("best", "equal", "cut", "worse", "dear")
+    assert race.standing[:2] == (race.best, *race.tied)
+
+
+def test_a_price_at_the_tolerance_can_be_afforded() -> None:
+    made = table(np.array([[4.0, 4.1, 4.2], [4.5, 4.6, 4.7]]), price=0.25)
+    race = Race(NAMES[:2], documents(3), tolerance=0.25)
+    for cell, score in made.items():
+        race.add(cell.candidate, cell.document, score)
+    assert race.best == "a"
+    assert race.standing == ("a", "b")
+
+
+@given(st.integers(1, 12), st.sampled_from([0.01, 0.05, 0.5, 0.9]), st.integers(0, 99))
+def test_without_evidence_nobody_leaves_at_any_level(count: int, level: float, seed: int) -> None:
+    """Equal costs, and a price of nothing."""
+    costs = np.random.default_rng(seed).normal(4, 0.4, (1, count)).repeat(3, 0)
+    race = Race(NAMES[:3], documents(count), level=level)
+    for cell, score in table(costs).items():
+        race.add(cell.candidate, cell.document, score)
+    assert race.eliminated == ()
+    assert race.alive == NAMES[:3]
+
+
+@given(tables(), st.sampled_from([0.5, 0.9]))
+def test_a_lower_level_eliminates_sooner_or_as_soon(drawn, level: float) -> None:
+    made, count = drawn
+    races = [Race(names_in(made), documents(count), level=each) for each in (level, 0.99)]
+    for race in races:
+        for cell, score in made.items():
+            race.add(cell.candidate, cell.document, score)
+    bold, careful = ({each.candidate: each.documents for each in race.eliminated} for race in races)
+    first = min(careful.values(), default=count + 1)
+    assert min(bold.values(), default=count + 1) <= first
+
+
 def test_before_the_first_document_nothing_is_best() -> None:
     race = Race(NAMES, documents(2))
     assert race.best is None

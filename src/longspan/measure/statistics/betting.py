@@ -12,6 +12,7 @@ Source: Waudby-Smith & Ramdas 2024, "Estimating means of bounded random variable
 and 4; Ville 1939; Howard et al. 2021, "Time-uniform, nonparametric, nonasymptotic confidence sequences", AoS 49:2.
 """
 
+from bisect import bisect_left
 from collections.abc import Sequence
 from math import ceil, inf, log
 
@@ -60,12 +61,20 @@ def upper_bound(values: Sequence[float], low: float, high: float, level: float =
 
 
 def values_needed(values: Sequence[float], mean: float, low: float, high: float, level: float = 0.95) -> int | None:
-    """About how many values like these refute "the mean is at most `mean`"; None where no number of them would."""
+    """About how many values like these refute "the mean is at most `mean`"; None where no number of them would.
+
+    Exact where all values are equal; else as if every value had the mean rate of growth of these.
+    """
     if not len(values):
         return None
-    rates = np.log1p(_stakes(values, mean, low, high)).mean(0)
+    wanted, rates = -log(1 - level), np.log1p(_stakes(values, mean, low, high)).mean(0)
     best = float(rates.max())
-    return ceil((log(len(FRACTIONS)) - log(1 - level)) / best) if best > 0 else None
+    if best <= 0:
+        return None
+    # The best fraction alone reaches that wealth by then; before, wealth crosses it once, as it is convex in their
+    # number.
+    most = ceil((wanted + log(len(FRACTIONS))) / best)
+    return 1 + bisect_left(range(1, most), wanted, key=lambda count: _log_mean_exp(count * rates))
 
 
 def _log_wealth(values: Sequence[float], mean: float, low: float, high: float) -> np.ndarray:
@@ -74,8 +83,13 @@ def _log_wealth(values: Sequence[float], mean: float, low: float, high: float) -
         return np.zeros(0)
     with np.errstate(divide="ignore"):  # all is lost where a fraction of 1 meets the lowest value
         paths = np.log1p(_stakes(values, mean, low, high)).cumsum(0)
-    top = paths.max(1, keepdims=True)
-    return (top + np.log(np.exp(paths - top).mean(1, keepdims=True)))[:, 0]
+    return _log_mean_exp(paths)
+
+
+def _log_mean_exp(paths: np.ndarray) -> np.ndarray:
+    """ln of the mean of e^path over the last axis."""
+    top = paths.max(-1, keepdims=True)
+    return (top + np.log(np.exp(paths - top).mean(-1, keepdims=True)))[..., 0]
 
 
 def _stakes(values: Sequence[float], mean: float, low: float, high: float) -> np.ndarray:

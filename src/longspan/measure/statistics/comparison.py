@@ -35,7 +35,7 @@ def sign_flip(differences: Sequence[float], seed: int = 0) -> float:
     return float(found.pvalue)
 
 
-def _mean_difference(first: np.ndarray, second: np.ndarray, axis: int = -1) -> np.ndarray | np.float64:
+def _mean_difference(first: np.ndarray, second: np.ndarray, axis: int) -> np.ndarray | np.float64:
     return (first - second).mean(axis)
 
 

@@ -41,7 +41,12 @@ class Claim(ABC):
 
     @abstractmethod
     def excess(self, score: float, short: float) -> float:
-        """By how much one document exceeds what is asked; at least −value and at most 1."""
+        """By how much one document exceeds what is asked; at least −value and at most `most`."""
+
+    @property
+    @abstractmethod
+    def most(self) -> float:
+        """The largest excess that a document can have: the narrower its range, the sooner a bettor is sure."""
 
 
 class Share(Claim):
@@ -50,6 +55,11 @@ class Share(Claim):
     def excess(self, score: float, short: float) -> float:
         """score − r · short."""
         return score - self.value * short
+
+    @property
+    def most(self) -> float:
+        """1, where everything is right at this length and nothing on the short text."""
+        return 1.0
 
     def __str__(self) -> str:
         return f"{self.value:.0%} of the short score"
@@ -61,6 +71,11 @@ class Threshold(Claim):
     def excess(self, score: float, short: float) -> float:
         """score − t."""
         return score - self.value
+
+    @property
+    def most(self) -> float:
+        """1 − t."""
+        return 1 - self.value
 
     def __str__(self) -> str:
         return f"a score of {self.value:.0%}"
@@ -152,12 +167,13 @@ def _finding(length: int, scores: Sequence[float], short: Sequence[float], claim
         raise InputError(f"scores at {length} tokens must lie between 0 and 1, got {min(scores):g} … {max(scores):g}")
     excess = [claim.excess(*pair) for pair in pairs]
     missing = [-value for value in excess]
-    proof, refutation = evidence(excess, 0.0, -claim.value, 1.0), evidence(missing, 0.0, -1.0, claim.value)
+    above, below = (-claim.value, claim.most), (-claim.most, claim.value)
+    proof, refutation = evidence(excess, 0.0, *above), evidence(missing, 0.0, *below)
     wanted = 1 / (1 - level)
     verdict = "holds" if proof >= wanted else "fails" if refutation >= wanted else "open"
-    needed = values_needed(excess, 0.0, -claim.value, 1.0, level)
+    needed = values_needed(excess, 0.0, *above, level)
     if needed is None:
-        needed = values_needed(missing, 0.0, -1.0, claim.value, level)
+        needed = values_needed(missing, 0.0, *below, level)
     mean = sum(scores) / len(scores) if scores else 0.0
     return Finding(length, verdict, mean, _bound(pairs, claim, level), len(pairs), needed)
 
@@ -168,7 +184,7 @@ def _bound(pairs: Sequence[tuple[float, float]], claim: Claim, level: float) -> 
     while high - low > PRECISION:
         middle = replace(claim, value=(low + high) / 2)
         excess = [middle.excess(*pair) for pair in pairs]
-        if evidence(excess, 0.0, -middle.value, 1.0) >= 1 / (1 - level):
+        if evidence(excess, 0.0, -middle.value, middle.most) >= 1 / (1 - level):
             low = middle.value
         else:
             high = middle.value
