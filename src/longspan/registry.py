@@ -21,8 +21,12 @@ def registered(package: str, base: type[_Base]) -> dict[str, type[_Base]]:
 
 def modules(package: str) -> list[ModuleType]:
     """Import every file of a package, in the order of their names."""
-    names = sorted(info.name for info in pkgutil.iter_modules(import_module(package).__path__))
-    return [import_module(f"{package}.{name}") for name in names]
+    return [import_module(f"{package}.{name}") for name in names_in(package)]
+
+
+def names_in(package: str) -> list[str]:
+    """Return the names of a package's files, sorted, without importing them."""
+    return sorted(info.name for info in pkgutil.iter_modules(import_module(package).__path__))
 
 
 def defined_in(module: ModuleType, base: type[_Base]) -> type[_Base]:

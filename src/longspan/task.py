@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar, runtime_checkable
 
-from longspan.errors import InputError
+from longspan.errors import InputError, shown
 from longspan.memo import remember
 from longspan.notation import read_value
 from longspan.registry import name_of, registered
@@ -135,6 +135,22 @@ class Task(ABC, Generic[MeasuredExample]):
     def generator(self, length: int, index: str) -> random.Random:
         """Return the random numbers of one example: they depend on task, length and index, and on nothing else."""
         return random.Random(self.seed(length, index))
+
+    def require(self, holds: bool, name: str, allowed: str) -> None:
+        """Refuse the setting `name` unless `holds`.
+
+        Errors: InputError, which says what is allowed and what was given.
+        """
+        if not holds:
+            raise InputError(f"{self.name}: {name} must be {allowed}, got {shown(getattr(self, name))}")
+
+    def require_between(self, least: float, most: float, *names: str) -> None:
+        """Refuse settings outside least … most.
+
+        Errors: InputError.
+        """
+        for name in names:
+            self.require(least <= getattr(self, name) <= most, name, f"{least:g} … {most:g}")
 
     @abstractmethod
     def example(self, material: Material, length: int, index: str) -> MeasuredExample:

@@ -12,6 +12,9 @@ import pytest
 import typer
 
 from longspan.cli.main import app
+from longspan.measure.diagnostic import diagnostics
+from longspan.measure.reduction import reductions
+from longspan.task import tasks
 
 GROUP: Any = typer.main.get_command(app)
 VERBS: dict[str, Any] = {str(command.name): command.callback for command in app.registered_commands}
@@ -51,6 +54,12 @@ def test_no_option_loses_what_stands_in_brackets(name: str, monkeypatch: pytest.
     for option in GROUP.commands[name].params:
         said = re.sub(r"\\\[", "[", getattr(option, "help", None) or "")
         assert "".join(said.split()) in page
+
+
+def test_measure_names_all_that_can_be_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    paragraphs = [" ".join(text.split()) for text in printed("measure", monkeypatch, 80).split("\n" + " " * 80 + "\n")]
+    for what, known in {"Tasks": tasks(), "Losses": reductions(), "Diagnostics": diagnostics()}.items():
+        assert f"{what}: {', '.join(known)}." in paragraphs
 
 
 @pytest.mark.parametrize("name", VERBS)

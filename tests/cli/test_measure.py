@@ -212,6 +212,16 @@ def test_two_settings_do_not_share_a_folder(longspan: Any, model: Path, texts: P
     assert lines(out) == kept
 
 
+def test_an_example_that_is_longer_than_the_first_one_is_found_before_anything_is_measured(
+    longspan: Any, tmp_path: Path
+) -> None:
+    command = ["measure", "--task", "niah_single_2", "--length", "256", "--docs", "2", "--out", str(tmp_path / "out")]
+    line = refused(longspan, *command)
+    assert "task niah_single_2 cannot be asked at --length 256 in example 2: no example has at most 256 tokens" in line
+    assert "the shortest one has 259: give a longer length" in line
+    assert not (tmp_path / "out").exists()
+
+
 def test_the_bundled_model_writes_an_answer(longspan: Any, tmp_path: Path) -> None:
     out = tmp_path / "out"
     outcome = longspan("measure", "--task", "passkey", "--length", "256", "--docs", "1", "--out", out)

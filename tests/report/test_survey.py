@@ -71,7 +71,7 @@ def test_the_whole_text() -> None:
         "niah_single_1, plain at 1024: 0.5: 0.38, 1: 1.00",
         "",
         "Controls at 1024 tokens, where a high score means that the task proves nothing:",
-        "niah_single_1, plain: question alone 0.12, shuffled 0.00",
+        "niah_single_1, plain: question alone 0.12 (2), shuffled 0.00 (2)",
         "",
         "loss ± half the 95 % interval 512 1024",
         "last_k, plain 3.250 ± 0.250 4.000 ± 0.100 nats",

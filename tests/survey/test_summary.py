@@ -5,22 +5,22 @@ from typing import Any
 
 import pytest
 
-from longspan.measure.statistics.effective import Share
+from longspan.measure.statistics.effective import NOLIMA, Claim, Threshold
 from longspan.survey.plan import SurveyPlan
 from longspan.survey.probes import Probe, TaskProbe
 from longspan.survey.summary import Setting, TaskRow, summarize
 
-LENGTHS: tuple[int, ...] = (64, 128)
 
-
-def rows(results: Mapping[int, Mapping[str, Any]]) -> Sequence[TaskRow]:
-    """The row of the plain model, whose two documents got these results, by length."""
-    documents = dict.fromkeys(LENGTHS, (None,) * 2)
-    named = ("plain",), ("retrieval",), ()
-    plan = SurveyPlan("m", "float32", "0", 64, *named, LENGTHS, documents, Share(0.85))
+def rows(
+    results: Mapping[int, Mapping[str, Any]], claim: Claim = NOLIMA, methods: tuple[str, ...] = ("plain",)
+) -> Sequence[TaskRow]:
+    """The rows of methods, whose two documents got these results, by length."""
+    lengths = tuple(results)
+    documents = dict.fromkeys(lengths, (None,) * 2)
+    plan = SurveyPlan("m", "float32", "0", 64, methods, ("retrieval",), (), lengths, documents, claim)
     setting = Setting(
         model="m", trained_length=64, dtype="float32", fingerprint="0", documents=(), hardware="none", versions={},
-        command="longspan measure", lengths=LENGTHS, claim="", out_of_time=False,
+        command="longspan measure", lengths=lengths, claim="", out_of_time=False,
     )  # fmt: skip
 
     def record(probe: Probe) -> Mapping[str, Any] | None:
@@ -41,6 +41,16 @@ def test_where_nothing_is_right_there_is_no_effective_length_to_look_for() -> No
     assert row.sentence == "no right answer at any length: how far it reads does not show in this task"
     (row,) = rows({64: {"score": 0.0}, 128: {"score": 0.5}})
     assert row.sentence.startswith("at least 85% of the short score at no tested length")
+
+
+def test_a_share_of_the_only_score_says_nothing_and_is_not_said() -> None:
+    """A threshold says something of one length, and so does a share of another method's score."""
+    plain, method = rows({64: {"score": 0.5}}, methods=("plain", "yarn"))
+    assert plain.sentence == "the short score; give a second --length to see how far it reads, or --threshold"
+    assert plain.certificate is None
+    assert method.sentence.startswith("at least 85% of the short score")
+    (plain,) = rows({64: {"score": 0.5}}, Threshold(0.4))
+    assert plain.sentence.startswith("at least a score of 40%")
 
 
 @pytest.mark.parametrize(

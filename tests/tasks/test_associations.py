@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from longspan.errors import InputError
 from longspan.prompts.needles import Document, Noise
 from longspan.tasks.associations import NEEDLE, QUESTION, SIGHTS, Associations
-from prompting import between, example, material
+from prompting import between, example
 
 GRAMMAR = {"a", "and", "of", "the", "has", "with", "in", "which"}
 """Words without content."""
@@ -54,4 +54,4 @@ def test_every_city_and_country_has_one_sight() -> None:
 
 def test_other_numbers_of_hops_are_refused() -> None:
     with pytest.raises(InputError, match=r"hops must be 1 \(city\) or 2 \(country\), got 3"):
-        Associations(3).example(material("words"), 500, "0")
+        Associations(3)

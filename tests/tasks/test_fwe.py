@@ -47,5 +47,12 @@ def test_dots_are_most_frequent() -> None:
 
 @pytest.mark.parametrize("alpha", [1.0, 9.0])
 def test_other_distributions_are_refused(alpha: float) -> None:
-    with pytest.raises(InputError, match=f"alpha must be more than 1 and at most 8, got {alpha}"):
-        example(FrequentWords(alpha), 1000)
+    with pytest.raises(InputError, match=f"fwe: alpha must be 1.01 … 8, got {alpha}"):
+        FrequentWords(alpha)
+
+
+def test_more_words_than_letters_make_are_refused() -> None:
+    """26 words of one letter; 1350 tokens ask for 27."""
+    assert len(set(example(FrequentWords(letters=1), 1300, 0, "words").draft.answers)) == 3
+    with pytest.raises(InputError, match="fwe/1350/0: there are no 27 words of 1 letters: give more letters"):
+        example(FrequentWords(letters=1), 1350, 0, "words")

@@ -64,7 +64,7 @@ def test_far_gaps_are_drawn_too() -> None:
     assert far / len(example.targets) == pytest.approx(0.076, abs=0.005)
 
 
-@pytest.mark.parametrize("task", [MultiQueryRecall(tokens_per_pair=3), MultiQueryRecall(vocabulary=40)])
+@pytest.mark.parametrize("task", [MultiQueryRecall(tokens_per_pair=10**6), MultiQueryRecall(vocabulary=40)])
 def test_settings_that_do_not_fit_are_refused(task: MultiQueryRecall) -> None:
     with pytest.raises(InputError, match="change length, tokens_per_pair or vocabulary"):
         task.example(NOTHING, 512, "0")

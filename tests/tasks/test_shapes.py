@@ -74,5 +74,5 @@ def test_every_machine_draws_the_same() -> None:
 
 
 def test_a_picture_without_room_is_refused() -> None:
-    with pytest.raises(InputError, match="side must be at least 32, got 16"):
+    with pytest.raises(InputError, match="side must be 32 … 512, got 16"):
         Shapes(side=16)

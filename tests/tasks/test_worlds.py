@@ -8,7 +8,7 @@ from longspan import bundled
 from longspan.errors import InputError
 from longspan.prompts.needles import Document
 from longspan.tasks.worlds import PLACES, Worlds
-from prompting import CHINESE, TEXT, between, example, material
+from prompting import CHINESE, TEXT, between, example
 
 EVENT = re.compile(
     r"(\w+) (?:(?:went into|walked to|hurried to) the (\w+)|(?:picked up the (\w+))|took the (\w+) along)\."
@@ -72,10 +72,18 @@ def test_names_are_not_those_of_the_text() -> None:
     assert person not in made.prompt.text
 
 
-@pytest.mark.parametrize("task", [Worlds(0), Worlds(4), Worlds(3, 2), Worlds(1, 1)])
-def test_other_settings_are_refused(task: Worlds) -> None:
-    with pytest.raises(InputError, match="facts must be 1 … 3 and moves at least 2 and facts"):
-        task.example(material("words"), 1000, "0")
+@pytest.mark.parametrize(
+    ("facts", "moves", "words"),
+    [
+        (0, 3, "facts must be 1 … 3, got 0"),
+        (4, 4, "facts must be 1 … 3, got 4"),
+        (3, 2, "moves must be 3 … 1000, got 2"),
+        (1, 1, "moves must be 2 … 1000, got 1"),
+    ],
+)
+def test_other_settings_are_refused(facts: int, moves: int, words: str) -> None:
+    with pytest.raises(InputError, match=f"worlds: {words}"):
+        Worlds(facts, moves)
 
 
 def test_a_text_with_all_names_is_refused() -> None:

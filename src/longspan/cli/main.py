@@ -28,7 +28,7 @@ for verb in (
     search.search,
     train.train,
 ):
-    app.command(verb.__name__, cls=Verb)(verb)
+    app.command(verb.__name__, cls=Verb, epilog=measure.NAMES if verb is measure.measure else None)(verb)
 
 
 def _version(wanted: bool) -> bool:

@@ -11,9 +11,18 @@ import typer
 from longspan.cli.terminal import answer, quiet_libraries, resumable
 from longspan.cli.values import Device, Json, Out, Ray, Texts, TrainedLength, tokens_option
 from longspan.errors import InputError
+from longspan.registry import names_in
 
 if TYPE_CHECKING:
     from longspan.survey.summary import Survey
+
+PACKAGES = {
+    "Tasks": "longspan.tasks",
+    "Losses": "longspan.measure.reductions",
+    "Diagnostics": "longspan.measure.diagnostics",
+}
+NAMES = "\n\n".join(f"{what}: {', '.join(names_in(package))}." for what, package in PACKAGES.items())
+"""What may be named, below the options of `--help`."""
 
 
 def measure(
@@ -23,10 +32,11 @@ def measure(
     ] = None,
     task: Annotated[
         list[str] | None,
-        typer.Option("--task", help="A task, as in niah_depths or \"qa(path='squad.json')\"; repeatable."),
+        typer.Option("--task", help="A task named below, as in niah_depths or \"qa(path='squad.json')\"; repeatable."),
     ] = None,
     loss: Annotated[
-        list[str] | None, typer.Option("--loss", help="A loss, as in last_k or 'sliding(stride=64)'; repeatable.")
+        list[str] | None,
+        typer.Option("--loss", help="A loss named below, as in last_k or 'sliding(stride=64)'; repeatable."),
     ] = None,
     diagnostic: Annotated[
         list[str] | None,

@@ -85,6 +85,8 @@ class Haystack(ABC):
 
     after: ClassVar[str] = "\n"
     """The white space after each needle."""
+    most: ClassVar[int] = 10_000
+    """How many needles there may be."""
 
     @abstractmethod
     def pieces(self, text: str, amount: Amount, needles: Iterator[str]) -> list[str] | None:
@@ -113,6 +115,7 @@ class Document(Haystack):
     """The user's own text, from its beginning, cut between sentences."""
 
     after = " "
+    most = len(DEPTHS)
 
     def pieces(self, text: str, amount: Amount, needles: Iterator[str]) -> list[str] | None:
         """Return so many sentences.
@@ -144,9 +147,9 @@ class NeedleTask(PromptTask):
     """Values of keys, hidden and asked for.
 
     Arguments:
-        keys: how many keys have values.
-        values: how many values each key has.
-        queries: how many keys are asked for, all their values at once.
+        keys: how many keys have values, at least 1; at most 40 values are hidden in a text, 10,000 elsewhere.
+        values: how many values each key has, at least 1.
+        queries: how many keys are asked for, all their values at once; 1 … keys.
         key: what keys are.
         value: what values are.
         haystack: what surrounds them.
@@ -160,6 +163,16 @@ class NeedleTask(PromptTask):
     key: Kind = Words()
     value: Kind = Numbers()
     haystack: Haystack = Noise()
+
+    def __post_init__(self) -> None:
+        """Refuse settings that make no example.
+
+        Errors: InputError.
+        """
+        self.require_between(1, self.haystack.most, "keys", "values")
+        self.require(1 <= self.queries <= self.keys, "queries", f"1 … {self.keys} (keys)")
+        if (needles := self.keys * self.values) > self.haystack.most:
+            raise InputError(f"{self.name}: keys · values must be at most {self.haystack.most}, got {needles}")
 
     def draft(self, request: Request, amount: Amount) -> Draft | None:
         """Hide all keys with their values and ask for some."""

@@ -50,8 +50,9 @@ def fitted(size: Callable[[Amount], float], length: int, seed: str) -> Amount:
     for grain in Amount._fields:
         more = largest(lambda n, a=amount, g=grain: size(a._replace(**{g: n})), length)
         if more is None:
-            needed = f"its shortest example has {size(amount):g}" if size(amount) < float("inf") else "it has none"
-            raise InputError(f"{seed}: no example has at most {length} tokens; {needed}")
+            shortest = size(amount)
+            needed = f"the shortest one has {shortest:g}" if shortest < float("inf") else "there is none"
+            raise InputError(f"{seed}: no example has at most {length} tokens, {needed}: give a longer length")
         amount = amount._replace(**{grain: more})
         if size(amount) >= SHORTEST * length:
             break

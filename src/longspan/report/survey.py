@@ -77,8 +77,8 @@ def _explained(survey: Survey) -> list[str]:
 
 
 def controls_of(row: TaskRow) -> str:
-    """Return the controls of a row in one line."""
-    return ", ".join(f"{name.replace('_', ' ')} {found.value:.2f}" for name, found in row.controls.items())
+    """Return the controls of a row in one line, each with the number of documents."""
+    return ", ".join(f"{name.replace('_', ' ')} {score(found)}" for name, found in row.controls.items())
 
 
 def depths_of(found: Mapping[float, Estimate]) -> str:

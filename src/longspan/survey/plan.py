@@ -14,7 +14,7 @@ from longspan.measure.corpus.documents import Document
 from longspan.measure.models.model import PLAIN
 from longspan.measure.reduction import reduction_of
 from longspan.measure.scoring.controls import CONTROLS
-from longspan.measure.statistics.effective import Certificate, Claim, certify
+from longspan.measure.statistics.effective import Certificate, Claim, Share, certify
 from longspan.survey.probes import DiagnosticProbe, LossProbe, Probe, TaskProbe
 
 CONTROLLED = 4
@@ -148,10 +148,16 @@ class SurveyPlan:
         return found
 
     def certificate(self, method: str, task: str, record: Record, before: int | None = None) -> Certificate | None:
-        """Return what is known from the documents before one; None where nothing is."""
+        """Return what is known from the documents before one; None where nothing is, or a score has only itself."""
+        if self.has_only_itself(method):
+            return None
         short = self.scores(PLAIN, task, self.lengths[0], record, before)
         scores = {n: self.scores(method, task, n, record, before)[: len(short)] for n in self.lengths}
         return certify(scores, short, self.claim) if short and all(scores.values()) else None
+
+    def has_only_itself(self, method: str) -> bool:
+        """Whether a share of the short score would be one of the very score that is asked about, and say nothing."""
+        return isinstance(self.claim, Share) and method == PLAIN and len(self.lengths) == 1
 
     def failure(self, method: str, task: str, record: Record) -> str | None:
         """Return why a method gave no number somewhere; None where it always did."""

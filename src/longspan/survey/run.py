@@ -31,10 +31,13 @@ from longspan.survey.plan import SurveyPlan
 from longspan.survey.probes import Probe, material_of, subject_of
 from longspan.survey.request import Request
 from longspan.survey.summary import Setting, Survey, summarize
-from longspan.task import task_of
+from longspan.task import Material, task_of
 
 MULTIPLES = (1, 2, 4)
 """Lengths by default, in trained lengths."""
+
+TRIED = 2**18
+"""Tokens of examples, about, that are made of each task before anything is measured."""
 
 TRIAL = 16
 """Tokens on which each diagnostic is tried before anything is measured."""
@@ -176,29 +179,39 @@ def _first(document: Document | None, model: LoadedModel, length: int) -> Docume
 def _check(plan: SurveyPlan, model: LoadedModel) -> None:
     """Make the first example of every task and the first pieces of every loss at every length; try each diagnostic.
 
+    At the shortest length all examples are made, as far as that is quick: some are longer than the first one.
+
     Errors: InputError where one cannot be made or asked, in one line with the reason; RefusalError where a model cannot
     be looked at.
     """
     whole = material_of(model, plan.documents[plan.lengths[-1]][0])
     text = Text(whole.document, plan.trained_length, model.tokenizer.decode, model.opening)
     for length in plan.lengths:
-        material = material_of(model, plan.documents[length][0])
+        tried = min(plan.count, 1 + TRIED // length) if length == plan.lengths[0] else 1
         for name in plan.tasks:
-            try:
-                check_known(model.reader, task_of(name).example(material, length, "0"))
-            except InputError as error:
-                raise InputError(f"task {name} cannot be asked at --length {length}: {error}") from None
+            for index, document in enumerate(plan.documents[length][:tried]):
+                _check_task(name, model, material_of(model, document), length, index)
         for name in plan.losses:
             try:
                 reduction_of(name).pieces(text, length)
             except InputError as error:
-                missing = "" if material.document else "; give documents with --text PATH"
+                missing = "" if whole.document else "; give documents with --text PATH"
                 raise InputError(f"loss {name} cannot be measured at --length {length}: {error}{missing}") from None
     for name in plan.diagnostics:
         for method in plan.methods:
             probe = plan.diagnostic(method, name, plan.lengths[0], 0)
             subject = subject_of(model, probe.document, probe)
             diagnostic_of(name).look(replace(subject, ids=subject.ids[:TRIAL]))
+
+
+def _check_task(name: str, model: LoadedModel, material: Material, length: int, index: int) -> None:
+    task = task_of(name)
+    try:
+        check_known(model.reader, task.example(material, length, str(index)))
+    except InputError as error:
+        reason = str(error).removeprefix(f"{task.seed(length, str(index))}: ")
+        where = f" in example {index + 1}" if index else ""
+        raise InputError(f"task {name} cannot be asked at --length {length}{where}: {reason}") from None
 
 
 def _setting(request: Request, plan: SurveyPlan, out_of_time: bool) -> Setting:

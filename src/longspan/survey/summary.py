@@ -41,6 +41,7 @@ class TaskRow:
         certificate: what is known; None where nothing is.
         failed: why there is no number; None where there are.
         guessing: the score of somebody who guesses among the choices; None where answers are not chosen.
+        has_only_itself: whether this is the short score, and the only one of its row.
     """
 
     task: str
@@ -51,12 +52,15 @@ class TaskRow:
     certificate: Certificate | None
     failed: str | None
     guessing: float | None = None
+    has_only_itself: bool = False
 
     @property
     def sentence(self) -> str:
         """What is known, and what it would take to know more."""
         if self.failed is not None:
             return f"failed: {self.failed}"
+        if self.scores and self.has_only_itself:
+            return "the short score; give a second --length to see how far it reads, or --threshold"
         if self.certificate is None:
             return "not measured at every length yet; run the same command again"
         if not any(found.value for found in self.scores.values()):
@@ -154,7 +158,8 @@ def _task(plan: SurveyPlan, record: Record, task: str, method: str) -> TaskRow:
     means = {n: mean(values) for n, values in scores.items()}
     results = {n: plan.results(method, task, n, record) for n in plan.lengths}
     depths = {n: found for n in plan.lengths if (found := _by_depth(results[n]))}
-    return TaskRow(task, method, means, depths, controls, certificate, None, _guessing(results.values()))
+    guessing, alone = _guessing(results.values()), plan.has_only_itself(method)
+    return TaskRow(task, method, means, depths, controls, certificate, None, guessing, alone)
 
 
 def _guessing(results: Iterable[Sequence[Mapping[str, Any]]]) -> float | None:

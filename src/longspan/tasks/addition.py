@@ -28,6 +28,13 @@ class Addition(PromptTask):
 
     base: int = 10
 
+    def __post_init__(self) -> None:
+        """Refuse settings that make no example.
+
+        Errors: InputError.
+        """
+        self.require_between(2, 10, "base")
+
     def draft(self, request: Request, amount: Amount) -> Draft | None:
         """Add numbers of `amount.units` + 2 digits together; digits that are added later are put in front."""
         if amount.words or amount.characters:

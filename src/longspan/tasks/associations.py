@@ -59,13 +59,18 @@ class Associations(PromptTask):
     hops: int = 1
     haystack: Haystack = Noise()
 
+    def __post_init__(self) -> None:
+        """Refuse settings that make no example.
+
+        Errors: InputError.
+        """
+        self.require(self.hops in (1, 2), "hops", "1 (city) or 2 (country)")
+
     def draft(self, request: Request, amount: Amount) -> Draft | None:
         """Hide four people with their sights and ask about one.
 
-        Errors: InputError for another number of hops, or a text that contains almost all first names.
+        Errors: InputError for a text that contains almost all first names.
         """
-        if self.hops not in (1, 2):
-            raise InputError(f"hops must be 1 (city) or 2 (country), got {self.hops}")
         generator = request.generator()
         people = name_pool(generator, request.text, PEOPLE)
         if len(people) < PEOPLE:

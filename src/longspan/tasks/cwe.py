@@ -57,7 +57,7 @@ class CommonWords(PromptTask):
     """RULER's cwe.
 
     Arguments:
-        common: how many words are common.
+        common: how many words are common, 1 … 1000.
         short: how often words occur in prompts of fewer than 4096 tokens.
         full: how often they occur in others.
     """
@@ -67,6 +67,13 @@ class CommonWords(PromptTask):
     common: int = 10
     short: Repeats = Repeats(6, 1, 20, 3, 1)
     full: Repeats = Repeats(30, 3, 40, 10, 3)
+
+    def __post_init__(self) -> None:
+        """Refuse settings that make no example.
+
+        Errors: InputError.
+        """
+        self.require_between(1, 1000, "common")
 
     def draft(self, request: Request, amount: Amount) -> Draft | None:
         """List words behind a solved example; `amount.units` other words, of the last one `amount.words` more."""

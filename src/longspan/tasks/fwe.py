@@ -33,8 +33,8 @@ QUESTION = (
 )
 DOTS = "..."
 ASKED = 3
-STEEPEST = 8
-"""The largest alpha; ranks 4 and 5 hardly occur beyond."""
+FLATTEST, STEEPEST = 1.01, 8
+"""The smallest and the largest alpha; there is no distribution at 1, and ranks 4 and 5 hardly occur beyond 8."""
 TOKENS_PER_WORD = 50
 """There is one coded word for so many tokens of the wanted length."""
 
@@ -44,8 +44,8 @@ class FrequentWords(PromptTask):
     """RULER's fwe.
 
     Arguments:
-        alpha: how fast frequencies fall with the rank, 1 (exclusive) … 8.
-        letters: letters of a coded word.
+        alpha: how fast frequencies fall with the rank, 1.01 … 8.
+        letters: letters of a coded word, 1 … 100.
     """
 
     generated = 50
@@ -53,15 +53,23 @@ class FrequentWords(PromptTask):
     alpha: float = 2.0
     letters: int = 6
 
+    def __post_init__(self) -> None:
+        """Refuse settings that make no example.
+
+        Errors: InputError.
+        """
+        self.require_between(FLATTEST, STEEPEST, "alpha")
+        self.require_between(1, 100, "letters")
+
     def draft(self, request: Request, amount: Amount) -> Draft | None:
         """Write coded words, and dots behind them; n is `amount.units`, or the next that parts ranks 4 and 5.
 
-        Errors: InputError for an alpha that makes no such distribution.
+        Errors: InputError where there are fewer words of so many letters than the length asks for.
         """
-        if not 1 < self.alpha <= STEEPEST:
-            raise InputError(f"alpha must be more than 1 and at most {STEEPEST}, got {self.alpha}")
         generator = request.generator()
         kinds = max(ASKED + 2, request.length // TOKENS_PER_WORD)
+        if kinds > len(string.ascii_lowercase) ** self.letters:
+            raise InputError(f"{request.seed}: there are no {kinds} words of {self.letters} letters: give more letters")
         different = {DOTS: None}
         while len(different) < kinds:
             different["".join(generator.choices(string.ascii_lowercase, k=self.letters))] = None

@@ -79,12 +79,20 @@ class ListOps(PromptTask):
     """A nested expression.
 
     Arguments:
-        levels: most operations inside one another.
-        arguments: most arguments of an operation.
+        levels: most operations inside one another, 1 … 100.
+        arguments: most arguments of an operation, 2 … 1000.
     """
 
     levels: int = 10
     arguments: int = 10
+
+    def __post_init__(self) -> None:
+        """Refuse settings that make no example.
+
+        Errors: InputError.
+        """
+        self.require_between(1, 100, "levels")
+        self.require_between(FEWEST, 1000, "arguments")
 
     def draft(self, request: Request, amount: Amount) -> Draft | None:
         """Replace `amount.units` digits by operations, then give operations `amount.words` more digits."""

@@ -26,12 +26,21 @@ class MultiQueryRecall(SequenceTask):
     Arguments:
         vocabulary: token ids are 0 … vocabulary − 1; keys are of its lower half without 0, values of its upper half.
         tokens_per_pair: there is one pair for so many tokens, at least 4; Zoology trains on 16 and less.
-        power: exponent a of the law of gaps, p ∝ gap^(a − 1).
+        power: exponent a of the law of gaps, p ∝ gap^(a − 1); −10 … 10.
     """
 
     vocabulary: int = 8192
     tokens_per_pair: int = 16
     power: float = 0.01
+
+    def __post_init__(self) -> None:
+        """Refuse settings that make no example.
+
+        Errors: InputError.
+        """
+        for name in ("vocabulary", "tokens_per_pair"):
+            self.require(getattr(self, name) >= 4, name, "at least 4")
+        self.require_between(-10, 10, "power")
 
     def example(self, material: Material, length: int, index: str) -> SequenceExample:
         """Make one sequence of `length` tokens, or one fewer where that is odd.

@@ -17,7 +17,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import accumulate, islice
 
-from longspan.errors import InputError
 from longspan.prompts.example import Draft, PromptGroup
 from longspan.prompts.filler import Amount
 from longspan.prompts.needles import Document, Haystack, Kind, Numbers, Words, hiding
@@ -34,8 +33,8 @@ class NiahDepths(Task[PromptGroup]):
     """One needle per depth.
 
     Arguments:
-        depths: how many; the first needle begins the text, the last one ends it.
-        at_once: how many needles share a text, at most.
+        depths: how many, 1 … 100; the first needle begins the text, the last one ends it.
+        at_once: how many needles share a text, at most; at least 1.
         key: what keys are.
         value: what values are.
         haystack: what surrounds them.
@@ -48,9 +47,8 @@ class NiahDepths(Task[PromptGroup]):
     haystack: Haystack = Document()
 
     def __post_init__(self) -> None:
-        for name in ("depths", "at_once"):
-            if (value := getattr(self, name)) < 1:
-                raise InputError(f"niah_depths: {name} must be at least 1, got {value}")
+        self.require_between(1, 100, "depths")
+        self.require(self.at_once >= 1, "at_once", "at least 1")
 
     def example(self, material: Material, length: int, index: str) -> PromptGroup:
         """Make the prompts, the longest of which is 0.97 · length … length tokens long with the room for its answer.

@@ -20,7 +20,7 @@ class Occurs(SymbolTask):
     """Whether a zero is among the first symbols.
 
     Arguments:
-        first: k, how many symbols count.
+        first: k, how many symbols count, 1 … 100,000.
     """
 
     before = "Does 0 occur among the first {task.first} bits of the list?\nBits: "
@@ -28,6 +28,13 @@ class Occurs(SymbolTask):
 
     symbols: tuple[str, ...] = BITS
     first: int = 100
+
+    def __post_init__(self) -> None:
+        """Refuse settings that make no example.
+
+        Errors: InputError.
+        """
+        self.require_between(1, 10**5, "first")
 
     def draw(self, generator: random.Random, length: int) -> list[str]:
         """Draw the first symbols, with one zero or none among them, and `length` more."""

@@ -32,12 +32,19 @@ class Passkey(PromptTask):
     """Passkey retrieval.
 
     Arguments:
-        digits: digits of the key.
+        digits: digits of the key, 1 … 100.
     """
 
     generated = 10
 
     digits: int = 5
+
+    def __post_init__(self) -> None:
+        """Refuse settings that make no example.
+
+        Errors: InputError.
+        """
+        self.require_between(1, 100, "digits")
 
     def draft(self, request: Request, amount: Amount) -> Draft | None:
         """Hide a key at a random depth."""

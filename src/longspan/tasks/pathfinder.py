@@ -129,8 +129,7 @@ class Pathfinder(PromptTask):
 
         Errors: InputError.
         """
-        if self.size not in LAYOUTS:
-            raise InputError(f"pathfinder's size must be 32, 64 or 128, got {self.size}")
+        self.require(self.size in LAYOUTS, "size", "32, 64 or 128")
 
     def draft(self, request: Request, amount: Amount) -> Draft | None:
         """Draw a picture, with `amount.units` black pixels after it."""

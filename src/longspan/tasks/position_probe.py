@@ -33,6 +33,15 @@ class PositionProbe(SequenceTask):
     vocabulary: int = 8192
     first: int | None = None
 
+    def __post_init__(self) -> None:
+        """Refuse settings that make no example.
+
+        Errors: InputError.
+        """
+        least = 1 if self.first is None else 2
+        self.require(self.vocabulary >= least, "vocabulary", f"at least {least}")
+        self.require(self.first is None or self.first >= 0, "first", "None or a token id, 0 or more")
+
     def example(self, material: Material, length: int, index: str) -> SequenceExample:
         """Make one sequence of `length` tokens; positions are counted from 1, a token in front has none.
 
@@ -42,6 +51,8 @@ class PositionProbe(SequenceTask):
         count = length - len(front)
         if count < 1:
             raise InputError(f"{self.seed(length, index)}: {length} tokens hold no token to ask about: give more")
-        token = self.generator(length, index).choice([i for i in range(self.vocabulary) if i != self.first])
+        taken = self.vocabulary if self.first is None else self.first
+        token = self.generator(length, index).randrange(self.vocabulary - (taken < self.vocabulary))
+        token += token >= taken  # the ids behind that of the token in front move up
         targets = {len(front) + i: i + 1 for i in range(count)}
         return SequenceExample((*front, *[token] * count), targets)

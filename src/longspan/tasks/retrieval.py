@@ -41,6 +41,15 @@ class FactRetrieval(Task[Example]):
     depths: tuple[float, ...] = DEPTHS
     tail: int = 0
 
+    def __post_init__(self) -> None:
+        """Refuse settings that make no example.
+
+        Errors: InputError.
+        """
+        within = bool(self.depths) and all(0 <= depth <= 1 for depth in self.depths)
+        self.require(within, "depths", "one or more numbers from 0 to 1")
+        self.require(self.tail >= 0, "tail", "at least 0")
+
     def example(self, material: Material, length: int, index: str) -> Example:
         """Hide facts in the document's first tokens; the longest prompt with its answer is exactly `length` tokens.
 
@@ -63,7 +72,7 @@ class FactRetrieval(Task[Example]):
         if before_tail < count:
             raise InputError(
                 f"{length} tokens leave no room for text beside {count} facts of about {fact_length} tokens: "
-                "give a longer text"
+                "give a longer length"
             )
         if len(document) < room:
             raise InputError(f"the document has {len(document)} tokens, a text of {length} with facts needs {room}")

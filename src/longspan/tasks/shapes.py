@@ -17,7 +17,6 @@ from types import MappingProxyType
 import numpy as np
 from jaxtyping import Bool, Int64
 
-from longspan.errors import InputError
 from longspan.memo import remember
 from longspan.prompts.example import Draft
 from longspan.prompts.filler import Amount
@@ -68,7 +67,7 @@ class Shapes(PromptTask):
     """A picture of one shape.
 
     Arguments:
-        side: pixels of a side, 32 or more.
+        side: pixels of a side, 32 … 512.
     """
 
     side: int = SIDE
@@ -78,8 +77,7 @@ class Shapes(PromptTask):
 
         Errors: InputError.
         """
-        if self.side < SIDE:
-            raise InputError(f"shapes' side must be at least {SIDE}, got {self.side}")
+        self.require_between(SIDE, 512, "side")
 
     def draft(self, request: Request, amount: Amount) -> Draft | None:
         """Draw a picture, with `amount.units` zeros after it."""

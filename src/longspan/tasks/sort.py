@@ -27,6 +27,13 @@ class Sort(ListTask):
     least: int = 10
     most: int = 9999
 
+    def __post_init__(self) -> None:
+        """Refuse settings that make no example.
+
+        Errors: InputError.
+        """
+        self.require(self.most >= self.least, "most", f"at least {self.least} (least)")
+
     def draw(self, generator: random.Random, length: int) -> list[str]:
         """Draw so many numbers, the first ones independent of how many."""
         return [str(generator.randint(self.least, self.most)) for _ in range(length)]

@@ -41,9 +41,9 @@ class VariableTracking(PromptTask):
     """RULER's vt.
 
     Arguments:
-        chains: how many chains there are; the first one is asked for.
-        hops: assignments after the first one of a chain.
-        demonstration: lines of noise in the solved example that comes first.
+        chains: how many chains there are, 1 … 100; the first one is asked for.
+        hops: assignments after the first one of a chain, 0 … 100.
+        demonstration: lines of noise in the solved example that comes first, 0 … 1000.
     """
 
     generated = 30
@@ -51,6 +51,15 @@ class VariableTracking(PromptTask):
     chains: int = 1
     hops: int = 4
     demonstration: int = 10
+
+    def __post_init__(self) -> None:
+        """Refuse settings that make no example.
+
+        Errors: InputError.
+        """
+        self.require_between(1, 100, "chains")
+        self.require_between(0, 100, "hops")
+        self.require_between(0, 1000, "demonstration")
 
     def draft(self, request: Request, amount: Amount) -> Draft | None:
         """Hide the chains behind a solved example."""

@@ -42,7 +42,7 @@ class Worlds(PromptTask):
 
     Arguments:
         facts: 1 … 3, how many have to be combined.
-        moves: moves of each person, at least `facts`.
+        moves: moves of each person, at least 2 and `facts`, at most 1000.
         haystack: what surrounds the events.
     """
 
@@ -52,13 +52,19 @@ class Worlds(PromptTask):
     moves: int = 3
     haystack: Haystack = Noise()
 
+    def __post_init__(self) -> None:
+        """Refuse settings that make no example.
+
+        Errors: InputError.
+        """
+        self.require_between(1, 3, "facts")
+        self.require_between(max(2, self.facts), 1000, "moves")
+
     def draft(self, request: Request, amount: Amount) -> Draft | None:
         """Hide what four people do and ask about one.
 
-        Errors: InputError for settings that make no world.
+        Errors: InputError for a text that contains almost all first names.
         """
-        if not 1 <= self.facts <= 3 or self.moves < max(2, self.facts):
-            raise InputError(f"facts must be 1 … 3 and moves at least 2 and facts, got {self.facts} and {self.moves}")
         generator = request.generator()
         people = name_pool(generator, request.text, PEOPLE)
         if len(people) < PEOPLE:
