@@ -1,6 +1,7 @@
 """What decays and what Muon takes, by the papers and their authors' code, for every mixer of the catalogue."""
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, Literal
 
 import pytest
@@ -137,9 +138,9 @@ def test_blocks_of_a_monarch_matrix_are_matrices_of_their_own() -> None:
 
 
 @pytest.fixture
-def alone() -> Iterator[DeviceMesh]:
+def alone(tmp_path: Path) -> Iterator[DeviceMesh]:
     """A group of processes of which this is the only one."""
-    distributed.init_process_group("gloo", rank=0, world_size=1, store=distributed.HashStore())
+    distributed.init_process_group("gloo", f"file://{tmp_path / 'store'}", rank=0, world_size=1)
     yield init_device_mesh("cpu", (1,))
     distributed.destroy_process_group()
 

@@ -22,6 +22,8 @@ from longspan.errors import InputError
 TOKENS, HEADS, WIDTH = 128, 2, 8
 ALLOWED = 1e-4
 """The largest difference in standard deviations of the output: the operators compute in float32."""
+LONG = 3072
+"""Tokens of a text over which the first head's decay, if it is also computed for pairs in the future, overflows."""
 CUTS = (1, 37, 64)
 """Where a text is cut for reading on."""
 
@@ -98,6 +100,16 @@ def outcomes(folder: Path | None = None) -> Iterator[Outcome]:
     whole = _of(retention, "naive_retention")(*(each.transpose(1, 2) for each in inputs))
     yield _compared("naive_retention", "is the recurrence", whole.transpose(1, 2), faded)
     yield from _of_issue_494(ops, inputs, gates)
+    yield _long(_of(retention, "naive_retention"), falls)
+
+
+def _long(function: Callable[..., Any], falls: Tensor) -> Outcome:
+    """Whether a mask hides what overflows, for the head that forgets fastest."""
+    generator, shape = torch.Generator().manual_seed(1), (3, 1, LONG, 1, WIDTH)
+    query, key, value = torch.randn(shape, generator=generator, dtype=torch.float64).unbind(0)
+    found = function(*(each.float().transpose(1, 2) for each in (query, key, value))).transpose(1, 2)
+    wanted = _ours(query, key, value, falls[:1], chunk=64)
+    return _compared("naive_retention", f"is the recurrence at {LONG} tokens", found, wanted)
 
 
 def _of_issue_494(ops: Path, inputs: tuple[Tensor, ...], gates: Tensor) -> Iterator[Outcome]:
@@ -127,11 +139,11 @@ def _reads_on(name: str, function: Callable[..., Any], inputs: tuple[Tensor, ...
         yield _compared(name, f"reads on after {cut} tokens", torch.cat([first, later], 1), wanted)
 
 
-def _ours(query: Tensor, key: Tensor, value: Tensor, decay: Tensor) -> Tensor:
-    """The outputs in float64, one token at a time."""
+def _ours(query: Tensor, key: Tensor, value: Tensor, decay: Tensor, chunk: int = 1) -> Tensor:
+    """The outputs in float64, by default one token at a time."""
     q, k, v = (each.transpose(1, 2) for each in (query * WIDTH**-0.5, key, value))
-    state = q.new_zeros(len(q), HEADS, WIDTH, WIDTH)
-    return chunk_recurrence(q, k, v, decay, state, 1)[0].transpose(1, 2)
+    state = q.new_zeros(len(q), len(decay), WIDTH, WIDTH)
+    return chunk_recurrence(q, k, v, decay, state, chunk)[0].transpose(1, 2)
 
 
 def _compared(operator: str, law: str, found: Tensor, wanted: Tensor) -> Outcome:
