@@ -84,7 +84,9 @@ so that it takes about a tenth of the tokens of 11 readings. Beyond 8192 tokens 
 tokens takes less than 1 GB beside the weights and the cache.
 
 `--diagnostic` looks inside, on the first four documents: over how many keys attention spreads, what the first tokens
-get, which rotary angles training never showed, how far tokens reach. It explains scores and replaces none.
+get, which rotary angles training never showed, how far tokens reach. It explains scores and replaces none. Beside
+a method with a memory (`compressed`), `cache_size` and `memory_distortion` are shown without being asked for: what it
+saves and what it costs.
 
 ## In lm-evaluation-harness
 

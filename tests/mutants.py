@@ -141,6 +141,8 @@ def stages(tree: Path, path: str) -> dict[str, list[str]]:
     found = {"own": [own]} if (tree / own).exists() else {}
     if file.parts[0] in SLOTS:
         found["contract"] = [f"tests/contract/test_{suite}.py" for suite in CONTRACT]
+    if file.parts[0] == "mixers":
+        found["contract"] = ["tests/contract/test_mixers.py"]
     return found | {"example": [f"{SOURCE}/{path}"]}
 
 
