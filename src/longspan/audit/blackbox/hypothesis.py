@@ -35,10 +35,41 @@ class Hypothesis:
         """Return the scheme for a request of `length` tokens."""
         return self.scheme
 
+    def steps(self, lengths: Sequence[tuple[int, int]]) -> list[tuple[int, ...]]:
+        """Return of each request the length that its scheme is for, then those of single written tokens.
+
+        Arguments:
+            lengths: of the requests, in the order in which they were made: tokens read, and tokens written.
+
+        What is written is read under the scheme of the request here, so that no token has a length of its own.
+        """
+        return [(read + written,) for read, written in lengths]
+
 
 @dataclass(frozen=True)
 class ByRequest(Hypothesis):
-    """Dynamic NTK as transformers computes it: all rows of a request rotate with the base of the request's length."""
+    """Dynamic NTK as transformers computes it: all rows of a request rotate with the base of the request's length.
+
+    Where the server writes on, every token that it writes has the base of the length that is reached then, while cached
+    keys keep the one that they were rotated with; and the base stays until a longer text is read, or one within the
+    trained length, which may be in another request (`dynamic_rope_update` in transformers' `modeling_rope_utils`).
+    """
+
+    def steps(self, lengths: Sequence[tuple[int, int]]) -> list[tuple[int, ...]]:
+        """Return of each request the length whose base its prompt has, then that of each token that was written."""
+        if not any(written for _, written in lengths):
+            return super().steps(lengths)
+        assert isinstance(self.scheme, Scheme)
+        assert isinstance(self.scheme.rotation, DynamicNTK)
+        trained = self.scheme.rotation.known(self.scheme.rotation.trained_length, "trained_length")
+        found, longest = [], trained
+        for read, written in lengths:
+            of_request = list[int]()
+            for reached in range(read, read + max(1, written)):
+                longest = trained if reached < trained else max(longest, reached)
+                of_request.append(longest)
+            found.append((*of_request, *[longest] * (written > 0)))  # nobody reads the token that was written last
+        return found
 
     def scheme_of(self, length: int) -> Plan | Scheme:
         """Return the scheme with the length written into its rotation."""

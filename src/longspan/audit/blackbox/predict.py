@@ -14,6 +14,7 @@ from torch import Tensor
 import longspan.pretrained.attach as pretrained
 from longspan.audit.blackbox.answer import Answer
 from longspan.audit.blackbox.hypothesis import PLAIN, Hypothesis
+from longspan.audit.blackbox.written import rotated_one_by_one
 from longspan.measure.reading.reader import Reader
 from longspan.plan import Plan
 from longspan.pretrained.attachment import attachment_of
@@ -44,18 +45,21 @@ def predicted(
     Errors: RefusalError where the model cannot do what the hypothesis says.
     """
     fed = [_fed(hypothesis, request, answer.continuation) for request, answer in zip(requests, answers, strict=True)]
-    schemes = [hypothesis.scheme_of(len(read)) for read, _ in fed]
+    written = [len(answer.continuation) for answer in answers]
+    steps = hypothesis.steps([(len(read) - count, count) for (read, _), count in zip(fed, written, strict=True)])
+    schemes = [hypothesis.scheme_of(first) for first, *_ in steps]
     plain = schemes[0] in (PLAIN, Plan.everywhere(PLAIN))  # the model itself, without anything of ours
     attached = nullcontext() if plain else pretrained.attached(reader.model, schemes[0])
     found: list[np.ndarray] = [np.zeros(0)] * len(requests)
     with _window(reader.model, hypothesis.own_window), attached:
-        passed: tuple[list[int], Plan | Scheme, Tensor] | None = None
+        passed: tuple[list[int], tuple[Plan | Scheme, tuple[int, ...]], Tensor] | None = None
         for index in sorted(range(len(requests)), key=lambda index: fed[index][0], reverse=True):
-            (read, source), scheme = fed[index], schemes[index]
-            if passed is None or passed[0][: len(read)] != read or passed[1] != scheme:
+            (read, source), scheme, later = fed[index], schemes[index], steps[index][1:]
+            if passed is None or passed[0][: len(read)] != read or passed[1] != (scheme, later):
                 if not plain:
                     pretrained.extend(reader.model, scheme)
-                passed = read, scheme, reader.hidden(reader.ids(read))[0]
+                with rotated_one_by_one(reader.model, [hypothesis.scheme_of(length) for length in later]):
+                    passed = read, (scheme, later), reader.hidden(reader.ids(read))[0]
             found[index] = _of_one(reader, passed[2], source, len(requests[index].ids), answers[index])
     return np.concatenate(found)
 
