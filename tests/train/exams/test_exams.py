@@ -1,7 +1,8 @@
 """Exams of trained models: equal tokens at every length, a kill that costs one question, and what a table says."""
 
 import json
-from itertools import islice
+from dataclasses import replace
+from itertools import islice, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -66,16 +67,35 @@ def test_equal_tokens_are_hidden_at_every_length(tmp_path: Path) -> None:
     settings, tokenizer = encoder(tmp_path), byte_tokenizer([MASK])
     held = prepared(settings.data.test, tokenizer, tmp_path / "ids")
     exam = HiddenTokens(settings, held, Hiding(257, 258, 0.3))
+    reseeded = replace(settings, training=replace(settings.training, seed=1))
+    other = HiddenTokens(reseeded, held, Hiding(257, 258, 0.3))
     for index in range(3):
         longest = exam.question(64, index)
+        assert (other.question(64, index).batch.inputs == longest.batch.inputs).all()  # models of all seeds compare
         for length in (8, 16, 40):
             shorter = exam.question(length, index)
             cut = slice(32 - length // 2, 32 - length // 2 + length)
             assert (shorter.batch.inputs == longest.batch.inputs[:, cut]).all()
             assert (shorter.batch.asked == longest.batch.asked[:, cut]).all()
             assert int(shorter.counted[SAME].sum()) == int(longest.counted[SAME].sum())
-    begins = [int(exam._begin(index)) for index in range(3)]
-    assert begins == sorted(set(begins))
+    begins = sorted(int(exam._begin(index)) for index in range(16))
+    assert max(b - a for a, b in pairwise([0, *begins, int(exam.places.sum())])) < 3 * int(exam.places.sum()) / 16
+
+
+def test_more_documents_and_methods_keep_what_was_answered_and_other_lengths_do_not(tmp_path: Path) -> None:
+    run = trained(encoder(tmp_path), tmp_path / "run")
+    first = take(run)
+
+    def again(**test: Any) -> list[dict[str, Any]]:
+        settings = replace(run.settings, test=replace(run.settings.test, **test))
+        return take(Run(settings, run.folder))
+
+    more = again(docs=4, methods=("window(4)",))
+    assert more[: len(first)] == first
+    assert len(more) == 2 * 4 * 4
+    (run.folder / "measured" / RESULTS).unlink()
+    assert again(docs=4, methods=("window(4)",)) == more  # asked afresh
+    assert all(record not in again(lengths=(8, 16, 40)) for record in first)
 
 
 def test_a_kill_costs_one_question_and_changes_nothing(tmp_path: Path) -> None:

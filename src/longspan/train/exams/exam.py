@@ -64,6 +64,11 @@ class Exam(ABC):
         Errors: InputError where there is none of this length.
         """
 
+    @property
+    def setting(self) -> dict[str, Any]:
+        """What decides a question beside method, length and index: answers under another setting are asked again."""
+        return {"positions": self.settings.test.positions}
+
     def take(self, trained: Path, out: Path) -> Iterator[tuple[int, int]]:
         """Ask what is missing, and yield how many questions are answered, and of how many.
 
@@ -78,7 +83,7 @@ class Exam(ABC):
             for length in self.settings.lengths
             for index in range(self.settings.test.docs)
         ]
-        records = read_records(out / RESULTS)
+        records = [record for record in read_records(out / RESULTS) if record.get("setting") == self.setting]
         write_atomically(out / RESULTS, "".join(json.dumps(record) + "\n" for record in records))
         known = {json.dumps(record["arguments"]) for record in records}
         missing = [each for each in asked if json.dumps(each) not in known]
@@ -87,7 +92,10 @@ class Exam(ABC):
         head = Head(()) if model is None else head_of(model.to(device))
         with (out / RESULTS).open("a", encoding="utf-8") as file:
             for done, each in enumerate(missing, start=1):
-                file.write(json.dumps({"arguments": each, **self._answered(model, head, **each)}) + "\n")
+                file.write(
+                    json.dumps({"arguments": each, "setting": self.setting, **self._answered(model, head, **each)})
+                    + "\n"
+                )
                 file.flush()
                 yield len(asked) - len(missing) + done, len(asked)
         write_atomically(out / SUMMARY, json.dumps({"questions": len(asked)}) + "\n")
