@@ -94,7 +94,8 @@ def test_more_documents_and_methods_keep_what_was_answered_and_other_lengths_do_
     assert more[: len(first)] == first
     assert len(more) == 2 * 4 * 4
     (run.folder / "measured" / RESULTS).unlink()
-    assert again(docs=4, methods=("window(4)",)) == more  # asked afresh
+    afresh = again(docs=4, methods=("window(4)",))
+    assert sorted(map(json.dumps, afresh)) == sorted(map(json.dumps, more))
     assert all(record not in again(lengths=(8, 16, 40)) for record in first)
 
 
