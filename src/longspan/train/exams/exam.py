@@ -6,9 +6,11 @@ summary.json       written when all are
 
 import json
 from abc import ABC, abstractmethod
+from collections import deque
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -91,24 +93,25 @@ class Exam(ABC):
         model: Any = load(trained).eval() if missing else None
         head = Head(()) if model is None else head_of(model.to(device))
         with (out / RESULTS).open("a", encoding="utf-8") as file:
-            for done, each in enumerate(missing, start=1):
-                file.write(
-                    json.dumps({"arguments": each, "setting": self.setting, **self._answered(model, head, **each)})
-                    + "\n"
-                )
+            for done, (each, answer) in enumerate(self._answered(model, head, missing), start=1):
+                file.write(json.dumps({"arguments": each, "setting": self.setting, **answer}) + "\n")
                 file.flush()
                 yield len(asked) - len(missing) + done, len(asked)
         write_atomically(out / SUMMARY, json.dumps({"questions": len(asked)}) + "\n")
 
-    def _answered(self, model: Any, head: Head, method: str, length: int, index: int) -> dict[str, Any]:
-        """Return what came of a question, or why nothing did."""
-        question = self.question(length, index)
-        tokens = question.batch.inputs.shape[1]
-        try:
-            with self._under(model, method, tokens):
-                return {"result": self._result(model, head, question), "failed": None}
-        except LongspanError as error:
-            return {"result": None, "failed": str(error)}
+    def _answered(self, model: Any, head: Head, missing: list[dict[str, Any]]) -> Iterator[tuple[dict[str, Any], dict]]:
+        """Yield what came of each question, or why nothing did; a method is put on once for rows of one length."""
+        asked = ((each, self.question(each["length"], each["index"])) for each in missing)
+        for (method, tokens), group in groupby(asked, key=lambda one: (one[0]["method"], one[1].batch.inputs.shape[1])):
+            left = deque(group)
+            try:
+                with self._under(model, method, tokens):
+                    while left:
+                        each, question = left[0]
+                        yield each, {"result": self._result(model, head, question), "failed": None}
+                        left.popleft()
+            except LongspanError as error:
+                yield from ((each, {"result": None, "failed": str(error)}) for each, _ in left)
 
     def _under(self, model: Any, method: str, tokens: int) -> AbstractContextManager[Any]:
         if method == PLAIN:
