@@ -50,6 +50,19 @@ def test_the_papers_table(levels: tuple[int, ...], codes: int) -> None:
     assert FSQ(levels).codes == codes
 
 
+def test_the_default_is_the_papers_for_about_a_thousand_codes() -> None:
+    assert FSQ() == FSQ((8, 5, 5, 5))
+
+
+@pytest.mark.parametrize("shape", [(), (30,), (5, 6), (2, 3, 5)])
+def test_batches_of_any_shape_are_their_vectors(shape: tuple[int, ...]) -> None:
+    fsq, z = FSQ((8, 5, 3)), torch.randn(*shape, 3, dtype=torch.float64)
+    alone = torch.stack([fsq.index(fsq.quantize(vector)) for vector in z.reshape(-1, 3)]).reshape(shape)
+    found = fsq.index(fsq.quantize(z))
+    assert torch.equal(found, alone)
+    assert torch.equal(fsq.code(found, torch.float64), fsq.quantize(z))
+
+
 def test_even_levels_are_not_symmetric() -> None:
     eight = FSQ((8,)).code(torch.arange(8))
     assert (float(eight.min()), float(eight.max())) == (-1.0, 0.75)
