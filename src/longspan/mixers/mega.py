@@ -23,6 +23,7 @@ from torch import Tensor
 from torch.nn.functional import silu
 
 from longspan.compute.attend import attend
+from longspan.compute.recurrence.chunks import STRIP
 from longspan.compute.recurrence.convolution import causal_convolution
 from longspan.compute.recurrence.heads import summing
 from longspan.errors import SchemeError
@@ -123,9 +124,16 @@ class Mega(Mixer):
         self, x: Float[Tensor, "batch tokens hidden"], weights: Weights, state: State, chunk: int
     ) -> tuple[Float[Tensor, "batch tokens hidden"], State]:
         """Averages are a convolution by FFT, a chunk at a time; whole chunks of attention are one batch."""
+        averages, outputs = _Averages.of(weights, min(chunk, x.shape[1])), []
+        for strip in x.split(chunk * STRIP, 1):
+            y, state = self._strip(strip, weights, state, averages)
+            outputs.append(y)
+        return torch.cat(outputs, 1), state
+
+    def _strip(self, x: Tensor, weights: Weights, state: State, averages: "_Averages") -> tuple[Tensor, State]:
         average, parts = state["average"], []
-        for some in x.split(chunk, 1):
-            y, average = _averaged(some, average, weights)
+        for some in x.split(averages.tokens, 1):
+            y, average = averages(some, average)
             parts.append(y)
         moved = silu(torch.cat(parts, 1) + weights["omega"] * x)
         query, key, value = _read(x, moved, weights)
@@ -175,15 +183,38 @@ def _speeds(weights: Weights) -> tuple[Tensor, Tensor, Tensor]:
     return 1 - alpha * delta, alpha * weights["beta"], weights["eta"].to(exact) * alpha.shape[-1] ** -0.5
 
 
-def _averaged(x: Tensor, average: Tensor, weights: Weights) -> tuple[Tensor, Tensor]:
-    """Σ_n η h_t / √n of all tokens, and the last h."""
-    kept, gained, seen = _speeds(weights)
-    tokens = x.shape[1]
-    powers = kept ** torch.arange(tokens + 1, device=x.device)[:, None, None]  # (tokens + 1, hidden, speeds)
-    y = causal_convolution(x.to(kept), (powers[:-1] * (gained * seen)).sum(-1))
-    y = y + torch.einsum("tdn,bdn->btd", powers[1:] * seen, average)
-    last = powers[-1] * average + torch.einsum("tdn,btd->bdn", powers[:-1].flip(0) * gained, x.to(kept))
-    return y.to(x.dtype), last
+@dataclass(frozen=True, eq=False)
+class _Averages:
+    """Σ_n η h_t / √n of so many tokens, or fewer, and the last h.
+
+    Arguments:
+        powers: (1 − α δ)^t from t = 0 on, (tokens + 1, hidden, speeds).
+        gained: α β.
+        seen: η / √n.
+        kernel: of the convolution, (tokens, hidden).
+    """
+
+    powers: Tensor
+    gained: Tensor
+    seen: Tensor
+    kernel: Tensor
+
+    @classmethod
+    def of(cls, weights: Weights, tokens: int) -> "_Averages":
+        kept, gained, seen = _speeds(weights)
+        powers = kept ** torch.arange(tokens + 1, device=kept.device)[:, None, None]
+        return cls(powers, gained, seen, (powers[:-1] * (gained * seen)).sum(-1))
+
+    @property
+    def tokens(self) -> int:
+        return len(self.kernel)
+
+    def __call__(self, x: Tensor, average: Tensor) -> tuple[Tensor, Tensor]:
+        exact, tokens = x.to(self.powers), x.shape[1]
+        y = causal_convolution(exact, self.kernel[:tokens])
+        y = y + torch.einsum("tdn,bdn->btd", self.powers[1 : tokens + 1], average * self.seen)
+        entered = torch.einsum("tdn,btd->bdn", self.powers[:tokens].flip(0), exact) * self.gained
+        return y.to(x.dtype), self.powers[tokens] * average + entered
 
 
 def _read(x: Tensor, moved: Tensor, weights: Weights) -> tuple[Tensor, Tensor, Tensor]:

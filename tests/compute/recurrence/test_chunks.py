@@ -50,10 +50,10 @@ class Largest(TorchDispatchMode):
         return out
 
 
-IN_STRIPS = ["linear_attention", "performer", "cosformer", "retnet", "permuteformer"]
+IN_STRIPS = ["linear_attention", "performer", "cosformer", "retnet", "permuteformer", "mamba"]
 
 
-@pytest.mark.parametrize("name", IN_STRIPS)
+@pytest.mark.parametrize("name", [*IN_STRIPS, "mega"])
 def test_strips_are_the_definition(name: str) -> None:
     """Three strips and a part of one, after a state."""
     mixer = mixers()[name]().fill(Geometry(2, 2, 8, trained_length=64), 64)
