@@ -1,31 +1,38 @@
-"""What mixers cost against length: `python benchmarks/mixers.py [--length 4096 …] [--rounds 3]`.
+"""What mixers cost against length: `python benchmarks/mixers.py [--tokens 65536] [--rounds 3]`, then
+`python benchmarks/table.py`. About 7 minutes on two cores.
 
-Each mixer reads a text of each length in chunks, beside one attention layer with plain causal attention of the same
-size, round by round in one process. The slope is that of log time against log length; `beats_attention_from` is the
-first measured length at which the mixer is faster. At the shortest length, Mamba and RWKV-4 are timed beside the
-layers of transformers with the same numbers. One number of the table means little on a busy machine: compare ratios.
+Each mixer reads texts in chunks. In each round every mixer reads every length, and a short text is read again and again
+until its tokens are as many as those of a longer one, so that a slow minute of the machine slows all lengths alike.
+
+- `slope`, of log time against log length: processor time of one thread, the fastest round of each length, since other
+  programs only ever add time. `slopes` has the lowest and the highest of single rounds.
+- `to_attention`: time by the clock with all threads, over that of one layer of plain causal attention of the same size
+  in the same round. `beats_attention_from` is the first measured length at which the mixer is faster.
+- `reading` and `next`: multiplications and additions of matrix products per token, counted, not timed: of a text's
+  first tokens and of its last ones, and of one more token after as many. `state` has the bytes that a layer keeps.
+- `beside`: processor time over that of other implementations of the same function (`mixers_beside.py`).
 """
 
 import argparse
 import json
 from collections.abc import Callable
 from pathlib import Path
-from statistics import median
-from time import perf_counter
+from statistics import linear_regression, median
+from time import perf_counter, process_time
 from typing import Any
 
-import numpy as np
 import torch
+from mixers_beside import CHUNK, HEAD_DIM, HEADS, HIDDEN, MISSING, pairs, weights_of
+from numpy import log
 from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
-from transformers import MambaConfig, RwkvConfig
-from transformers.models.mamba.modeling_mamba import MambaMixer
-from transformers.models.rwkv.modeling_rwkv import RwkvSelfAttention
+from torch.utils.flop_counter import FlopCounterMode
 
 from longspan.bench.attention import conditions
 from longspan.compute.mix import mix
-from longspan.geometry import Geometry
 from longspan.mixers.cosformer import CosFormer
+from longspan.mixers.efficient_attention import EfficientAttention
+from longspan.mixers.flash import FLASH
 from longspan.mixers.linear_attention import LinearAttention
 from longspan.mixers.lru import LRU
 from longspan.mixers.mamba import Mamba
@@ -34,110 +41,195 @@ from longspan.mixers.performer import Performer
 from longspan.mixers.permuteformer import PermuteFormer
 from longspan.mixers.retnet import RetNet
 from longspan.mixers.rwkv4 import RWKV4
+from longspan.mixers.transformer_vq import TransformerVQ
 from longspan.slots import Mixer
 
 FILE = Path(__file__).parent / "results" / "mixers.json"
-HEADS, HEAD_DIM, CHUNK = 4, 64, 64
-HIDDEN = HEADS * HEAD_DIM
-LENGTHS = (4096, 8192, 16384, 32768, 65536)
+TOKENS = 65536
+STEPS = 4
+"""Doublings from the shortest length of the slope to the longest."""
 GOAL = 1.1
 """The largest slope of a mixer whose time is to grow as its text does."""
-MIXERS: tuple[Mixer, ...] = (
-    LinearAttention(),
-    Performer(),
-    CosFormer(LENGTHS[-1]),
-    PermuteFormer(),
-    RetNet(),
-    RWKV4(),
-    Mamba(),
-    LRU(),
-    Mega(chunk=128),
-)
+BESIDE = 1.3
+"""The largest ratio to what others offer."""
+Call = Callable[[Tensor], Tensor]
 
 
-def weights_of(mixer: Mixer) -> dict[str, Tensor]:
-    return mixer.initial_weights(HEADS, HEAD_DIM, torch.Generator().manual_seed(0))
+def mixers_of(tokens: int) -> tuple[Mixer, ...]:
+    """Mixers whose time is to grow as the text does."""
+    return (
+        LinearAttention(),
+        Performer(),
+        CosFormer(tokens),
+        PermuteFormer(),
+        EfficientAttention(),
+        RetNet(),
+        RWKV4(),
+        Mamba(),
+        LRU(),
+        Mega(chunk=128),
+        FLASH(),
+        TransformerVQ(),
+    )
 
 
-def attention() -> Callable[[Tensor], Tensor]:
+class Attention:
     """A layer of plain causal attention with its projections."""
-    weight = torch.randn(4, HIDDEN, HIDDEN, generator=torch.Generator().manual_seed(0)) * HIDDEN**-0.5
 
-    def layer(x: Tensor) -> Tensor:
-        q, k, v = ((x @ w).unflatten(-1, (HEADS, HEAD_DIM)).transpose(1, 2) for w in weight[:3])
+    def __init__(self) -> None:
+        self.weight = torch.randn(4, HIDDEN, HIDDEN, generator=torch.Generator().manual_seed(0)) * HIDDEN**-0.5
+
+    def __call__(self, x: Tensor) -> Tensor:
+        q, k, v = (self._heads(x, i) for i in range(3))
         y = scaled_dot_product_attention(q, k, v, is_causal=True)
-        return y.transpose(1, 2).flatten(2) @ weight[3]
+        return y.transpose(1, 2).flatten(2) @ self.weight[3]
 
-    return layer
+    def next(self, x: Tensor, key: Tensor, value: Tensor) -> Tensor:
+        """One more token over cached keys and values, of which the newest is overwritten."""
+        q, key[:, :, -1:], value[:, :, -1:] = (self._heads(x, i) for i in range(3))
+        y = (q @ key.mT * HEAD_DIM**-0.5).softmax(-1) @ value
+        return y.transpose(1, 2).flatten(2) @ self.weight[3]
+
+    def _heads(self, x: Tensor, i: int) -> Tensor:
+        return (x @ self.weight[i]).unflatten(-1, (HEADS, HEAD_DIM)).transpose(1, 2)
 
 
-def of(mixer: Mixer) -> Callable[[Tensor], Tensor]:
+def reading(mixer: Mixer) -> Call:
     weights = weights_of(mixer)
     return lambda x: mix(x, mixer, weights, mode="chunk", chunk=CHUNK)[0]
 
 
-def theirs() -> dict[str, Callable[[Tensor], Tensor]]:
-    """Layers of transformers on the CPU, of the same sizes."""
-    mamba = MambaMixer(MambaConfig(hidden_size=HIDDEN, num_hidden_layers=1), 0).eval()
-    rwkv = RwkvSelfAttention(RwkvConfig(hidden_size=HIDDEN, num_hidden_layers=2, vocab_size=8)).eval()
-    own = weights_of(RWKV4())
-    state = {"time_decay": own["decay"], "time_first": own["first"], "output.weight": own["out"]}
-    for name in ("key", "value", "receptance"):
-        state |= {f"{name}.weight": own[name], f"time_mix_{name}": own[f"shift_{name}"][None, None]}
-    rwkv.load_state_dict(state)
-    return {"mamba": lambda x: mamba(x), "rwkv4": lambda x: rwkv(x)[0]}
+def text(tokens: int) -> Tensor:
+    return torch.randn(1, tokens, HIDDEN, generator=torch.Generator().manual_seed(0))
 
 
-def rounds_of(calls: dict[str, Callable[[Tensor], Tensor]], length: int, rounds: int) -> dict[str, list[float]]:
-    """Seconds of each call, in turn."""
-    x = torch.randn(1, length, HIDDEN, generator=torch.Generator().manual_seed(0))
-    seconds: dict[str, list[float]] = {name: [] for name in calls}
-    for _ in range(rounds):
-        for name, call in calls.items():
-            began = perf_counter()
-            call(x)
-            seconds[name].append(perf_counter() - began)
-    return seconds
+# --- times ------------------------------------------------------------------------------------------------------------
+
+
+def timed(
+    calls: dict[str, Call], lengths: list[int], rounds: int, clock: Callable[[], float]
+) -> dict[str, dict[int, list[float]]]:
+    """Seconds per text of each call at each length, all of them in each round."""
+    found: dict[str, dict[int, list[float]]] = {name: {length: [] for length in lengths} for name in calls}
+    texts = {length: text(length) for length in lengths}
+    for number in range(rounds):
+        for length in lengths:
+            times = max(1, max(lengths) // 4 // length)
+            for name, call in calls.items():
+                began = clock()
+                for _ in range(times):
+                    call(texts[length])
+                found[name][length].append((clock() - began) / times)
+            print(f"round {number + 1} of {rounds}, {length} tokens", flush=True)
+    return found
+
+
+def slope(lengths: list[int], seconds: list[float]) -> float:
+    return round(float(linear_regression(log(lengths), log(seconds)).slope), 3)
+
+
+def slopes(found: dict[int, list[float]], lengths: list[int], rounds: int) -> dict[str, Any]:
+    each = sorted(slope(lengths, [found[length][i] for length in lengths]) for i in range(rounds))
+    fastest = [min(found[length]) for length in lengths]
+    return {
+        "seconds": [round(time, 4) for time in fastest],
+        "slope": slope(lengths, fastest),
+        "slopes": [each[0], each[-1]],
+    }
+
+
+def to_attention(mine: dict[int, list[float]], attention: dict[int, list[float]]) -> dict[str, Any]:
+    ratios = {n: median(a / b for a, b in zip(mine[n], attention[n], strict=True)) for n in mine}
+    return {
+        "to_attention": [round(ratio, 3) for ratio in ratios.values()],
+        "beats_attention_from": min((n for n, ratio in ratios.items() if ratio < 1), default=None),
+    }
+
+
+# --- counts -----------------------------------------------------------------------------------------------------------
+
+
+def counted(call: Callable[[], object]) -> int:
+    with FlopCounterMode(display=False) as counter:
+        call()
+    return counter.get_total_flops()
+
+
+def growth(mixer: Mixer, lengths: tuple[int, int]) -> dict[str, Any]:
+    """Counts over the first tokens of a text and over the last of a long one, and what is kept after both."""
+    weights, state, read = weights_of(mixer), None, 0
+    found: dict[str, list[int]] = {"reading": [], "next": [], "state": []}
+    for length in lengths:
+        last = text(length - read)
+        with FlopCounterMode(display=False) as counter:
+            state = mix(last, mixer, weights, initial_state=state, mode="chunk", chunk=CHUNK, output_final_state=True)[
+                1
+            ]
+        assert state is not None
+        found["reading"].append(counter.get_total_flops() // (length - read))
+        found["state"].append(state.nbytes)
+        found["next"].append(counted(lambda state=state: mix(text(1), mixer, weights, initial_state=state)))
+        read = length
+    return found
+
+
+def growth_of_attention(layer: Attention, lengths: tuple[int, int]) -> dict[str, Any]:
+    found: dict[str, list[int]] = {"next": [], "state": []}
+    for length in lengths:
+        key, value = torch.randn(2, 1, HEADS, length, HEAD_DIM)
+        found["next"].append(counted(lambda key=key, value=value: layer.next(text(1), key, value)))
+        found["state"].append(key.nbytes + value.nbytes)
+    return found
+
+
+# --- all of it --------------------------------------------------------------------------------------------------------
+
+
+def measured(tokens: int, rounds: int) -> dict[str, Any]:
+    lengths, threads = [tokens >> i for i in range(STEPS, -1, -1)], torch.get_num_threads()
+    shorter = [lengths[0] // 4, lengths[0] // 2, *lengths]
+    ends = lengths[0], lengths[-1]
+    layer, mixers = Attention(), mixers_of(tokens)
+    rows = {"attention": growth_of_attention(layer, ends)} | {each.name: growth(each, ends) for each in mixers}
+    calls: dict[str, Call] = {"attention": layer} | {each.name: reading(each) for each in mixers}
+    by_clock = timed(calls, shorter, max(2, rounds - 1), perf_counter)
+    torch.set_num_threads(1)
+    beside = [pair.row(5 * rounds) for pair in pairs(lengths[0])]
+    alone = {name: call for name, call in calls.items() if name != "attention"}
+    by_processor = timed(alone, lengths, rounds, process_time)
+    for name, row in rows.items():
+        row |= to_attention(by_clock[name], by_clock["attention"])
+        row |= slopes(by_processor[name], lengths, rounds) if name in by_processor else {}
+    return {
+        "conditions": {key: conditions()[key] for key in ("hardware", "torch", "python", "load_average")},
+        "threads": threads,
+        "lengths": lengths,
+        "compared": shorter,
+        "goal": GOAL,
+        "rows": rows,
+        "beside": beside,
+        "beside_goal": BESIDE,
+        "missing": MISSING,
+    }
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--length", type=int, nargs="+", default=LENGTHS)
-    parser.add_argument("--rounds", type=int, default=3)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--tokens", type=int, default=TOKENS, help="of the longest text")
+    parser.add_argument("--rounds", type=int, default=3, help="how often each is timed")
+    parser.add_argument("--out", type=Path, default=FILE, help="where results are written")
     asked = parser.parse_args()
-    geometry = Geometry(HEADS, HEADS, HEAD_DIM, LENGTHS[-1])
-    calls = {"attention": attention()} | {m.name: of(m) for m in MIXERS if m.fill(geometry, LENGTHS[-1]) == m}
     with torch.no_grad():
-        rounds_of(calls, 512, 1)  # what the first call alone has to do
-        found = {length: rounds_of(calls, length, asked.rounds) for length in asked.length}
-        short = min(asked.length)
-        both = rounds_of({f"{k} of transformers": v for k, v in theirs().items()} | calls, short, asked.rounds)
-    rows: dict[str, Any] = {}
-    for name in calls:
-        times = [median(found[length][name]) for length in asked.length]
-        ratios = [
-            median(a / b for a, b in zip(found[length][name], found[length]["attention"], strict=True))
-            for length in asked.length
-        ]
-        slope = float(np.polyfit(np.log(asked.length), np.log(times), 1)[0]) if len(times) > 1 else None
-        faster = [length for length, ratio in zip(asked.length, ratios, strict=True) if ratio < 1]
-        rows[name] = {
-            "seconds": [round(each, 4) for each in times],
-            "to_attention": [round(each, 3) for each in ratios],
-            "slope": None if slope is None else round(slope, 3),
-            "beats_attention_from": min(faster, default=None) if name != "attention" else None,
-        }
-        if other := both.get(f"{name} of transformers"):
-            rows[name]["to_transformers"] = round(median(a / b for a, b in zip(both[name], other, strict=True)), 3)
-    written = {"conditions": conditions(), "lengths": list(asked.length), "goal": GOAL, "rows": rows}
-    FILE.parent.mkdir(exist_ok=True)
-    FILE.write_text(json.dumps(written, indent=1) + "\n", encoding="utf-8")
-    print(f"{'':20}{'slope':>7}{'from':>8}   to attention at {', '.join(map(str, asked.length))}")
-    for name, row in rows.items():
-        slope = "" if row["slope"] is None else f"{row['slope']:.2f}"
-        to = " ".join(f"{each:6.2f}" for each in row["to_attention"])
-        beside = f"   {row['to_transformers']:.2f} × transformers" if "to_transformers" in row else ""
-        print(f"{name:20}{slope:>7}{row['beats_attention_from'] or '':>8}   {to}{beside}")
+        found = measured(asked.tokens, asked.rounds)
+    asked.out.parent.mkdir(exist_ok=True)
+    asked.out.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+    for name, row in found["rows"].items():
+        if "slope" in row:
+            print(f"{name:20} slope {row['slope']:.2f}, faster than attention from {row['beats_attention_from']}")
+    for row in found["beside"]:
+        print(f"{row['mixer']:20} {row['ratio']:.2f} [{row['low']:.2f}, {row['high']:.2f}] × {row['theirs']}")
+    if found["missing"]:
+        print(found["missing"])
 
 
 if __name__ == "__main__":

@@ -113,22 +113,45 @@ def _latent_section() -> str:
 def _mixer_section() -> str:
     """What mixers cost against length."""
     found = json.loads((FOLDER / "results" / "mixers.json").read_text())
-    where, lengths = found["conditions"], found["lengths"]
+    where, lengths, compared, rows = found["conditions"], found["lengths"], found["compared"], found["rows"]
+    ends = f"{lengths[0] // 1024}k", f"{lengths[-1] // 1024}k"
     lines = [
-        "\n## `python benchmarks/mixers.py`\n\nOne layer of 4 heads of 64 reads a text in chunks: its time over "
-        "that of a layer with plain causal attention, the slope of log time against log length, and the shortest "
-        "measured length at which it is faster. `over transformers` is the time over that of transformers' own layer "
-        f"with the same numbers at {lengths[0]} tokens. {where['hardware']}, torch {where['torch']}, Python "
-        f"{where['python']}, load average {where['load_average']:.1f} at the start.\n",
-        f"| mixer | slope | faster from | {' | '.join(map(str, lengths))} | over transformers |",
-        f"|---|---|---|{'---|' * len(lengths)}---|",
+        "\n## `python benchmarks/mixers.py`\n\nOne layer of 4 heads of 64 reads a text in chunks. `slope` is that of "
+        f"log time against log length from {lengths[0]} to {lengths[-1]} tokens, in processor time of one thread: the "
+        "fastest of interleaved rounds, with the lowest and the highest slope of a round in brackets. The other "
+        "columns are time by the clock over that of a layer with plain causal attention in the same round, "
+        f"threads: {found['threads']}, and the shortest measured length at which the mixer is faster. "
+        f"{where['hardware']}, torch {where['torch']}, Python {where['python']}, load average "
+        f"{where['load_average']:.1f} at the start.\n",
+        f"| mixer | slope | faster from | {' | '.join(map(str, compared))} |",
+        f"|---|---|---|{'---|' * len(compared)}",
     ]
-    for name, row in found["rows"].items():
+    mixers = {name: row for name, row in rows.items() if "slope" in row}
+    for name, row in mixers.items():
         shares = " | ".join(f"{share:.2f}" for share in row["to_attention"])
-        beside = row.get("to_transformers")
-        beside = "" if beside is None else f"{beside:.2f}"
-        first = row["beats_attention_from"] or ""
-        lines.append(f"| {name} | {row['slope']:.2f} | {first} | {shares} | {beside} |")
+        low, high = row["slopes"]
+        slope = f"{row['slope']:.2f} [{low:.2f}, {high:.2f}]"
+        lines.append(f"| {name} | {slope} | {row['beats_attention_from'] or ''} | {shares} |")
+    lines += [
+        "\nMatrix products per token, in millions of multiplications and additions, counted: of reading the first "
+        f"{ends[0]} tokens and those from there to {ends[1]}, and of one more token after {ends[0]} and after "
+        f"{ends[1]}; and what the layer then keeps, KiB. Attention is that of the cache of keys and values.\n",
+        f"| mixer | reading, to {ends[0]} | to {ends[1]} | one more, after {ends[0]} | after {ends[1]} | "
+        f"state, after {ends[0]} | after {ends[1]} |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for name, row in rows.items():
+        reading = [f"{count / 1e6:.2f}" for count in row.get("reading", ())] or ["", ""]
+        after = [f"{count / 1e6:.2f}" for count in row["next"]] + [f"{count / 1024:,.0f}" for count in row["state"]]
+        lines.append(f"| {name} | {' | '.join(reading + after)} |")
+    lines += [
+        f"\nProcessor time on one thread over that of others for the same function, at {lengths[0]} tokens: the median "
+        "of interleaved rounds, with quartiles. Operators of flash-linear-attention stand beside our recurrence alone, "
+        f"layers of transformers beside our whole layer.{' ' + found['missing'] if found['missing'] else ''}\n",
+        "| mixer | beside | ratio |",
+        "|---|---|---|",
+    ]
+    lines += [f"| {row['mixer']} | {row['theirs']} | {_cell(row)} |" for row in found["beside"]]
     return "\n".join(lines) + "\n"
 
 
