@@ -48,12 +48,43 @@ def test_units_change_nothing(values: list[float], mean: float, shift: float, si
     assert evidence(moved, shift + size * mean, low, high) == pytest.approx(evidence(values, mean, 0.0, 1.0), rel=1e-6)
 
 
-@given(scores)
-def test_a_bound_is_where_the_evidence_reaches_its_level(values: list[float]) -> None:
-    bound = lower_bound(values, 0.0, 1.0)
-    assert bound <= np.mean(values) + 1e-8 <= upper_bound(values, 0.0, 1.0) + 2e-8
+@given(scores, st.floats(-3, 3), st.sampled_from([1e-3, 0.7, 1e3]))
+def test_units_move_bounds(values: list[float], shift: float, size: float) -> None:
+    """To nine digits of the range, whatever it is."""
+    moved = [shift + size * value for value in values]
+    ends = shift, max(shift + size, *moved)
+    for bound in (lower_bound, upper_bound):
+        assert bound(moved, *ends) == pytest.approx(shift + size * bound(values, 0.0, 1.0), abs=3e-9 * size + 1e-15)
+
+
+def test_fractions_are_spread_evenly_over_those_that_lose_nothing_and_all() -> None:
+    assert np.diff([0.0, *FRACTIONS, 1.0])[1:-1] == pytest.approx(1 / len(FRACTIONS))
+    assert pytest.approx(1 - FRACTIONS[::-1]) == FRACTIONS
+    assert 0 < FRACTIONS[0] < FRACTIONS[-1] < 1
+
+
+@given(st.lists(st.floats(0, 0.5), max_size=8))
+def test_wealth_begins_with_one_and_never_counts_for_less(lost: list[float]) -> None:
+    """Also where all of it is lost afterwards; and it stays a number, however much it is."""
+    assert evidence(lost, 0.5, 0.0, 1.0) == 1.0
+    won = evidence([1.0], 0.5, 0.0, 1.0)
+    assert evidence([1.0, *lost], 0.5, 0.0, 1.0) == pytest.approx(won)
+    assert np.isfinite(evidence([1.0] * 5000, 0.5, 0.0, 1.0))
+
+
+def test_a_value_above_the_lowest_refutes_that_all_are_the_lowest() -> None:
+    assert evidence([0.0, 0.0], 0.0, 0.0, 1.0) == 1.0
+    assert evidence([0.0, 0.25], 0.0, 0.0, 1.0) > 1e300
+
+
+@given(scores, st.sampled_from([0.5, 0.95, 0.999]))
+def test_a_bound_is_where_the_evidence_reaches_its_level(values: list[float], level: float) -> None:
+    bound, wanted = lower_bound(values, 0.0, 1.0, level), 1 / (1 - level)
+    if level >= 0.95:  # a bolder bound may have been reached when the mean was higher
+        assert bound <= np.mean(values) + 1e-8 <= upper_bound(values, 0.0, 1.0, level) + 2e-8
+    assert evidence(values, bound + 1e-7, 0.0, 1.0) <= wanted * (1 + 1e-9)
     if bound > 1e-6:
-        assert evidence(values, bound - 1e-7, 0.0, 1.0) >= 20 >= evidence(values, bound + 1e-7, 0.0, 1.0)
+        assert evidence(values, bound - 1e-7, 0.0, 1.0) >= wanted * (1 - 1e-9)
 
 
 @given(scores, scores)
@@ -78,6 +109,7 @@ def test_of_equal_values_exactly_the_needed_ones_decide(value: float, mean: floa
 
 def test_nothing_says_how_many_values_are_needed() -> None:
     assert values_needed([], 0.8, 0.0, 1.0) is None
+    assert values_needed([0.5] * 3, 0.5, 0.0, 1.0) is None
 
 
 def test_values_outside_their_range_are_refused() -> None:

@@ -14,7 +14,8 @@ and 4; Ville 1939; Howard et al. 2021, "Time-uniform, nonparametric, nonasymptot
 
 from bisect import bisect_left
 from collections.abc import Sequence
-from math import ceil, inf, log
+from math import ceil, log
+from sys import float_info
 
 import numpy as np
 
@@ -98,5 +99,5 @@ def _stakes(values: Sequence[float], mean: float, low: float, high: float) -> np
     if not ((low <= found) & (found <= high)).all():
         raise InputError(f"values must lie in [{low:g}, {high:g}], got {found.min():g} … {found.max():g}")
     if mean <= low:
-        return np.where(found[:, None] > low, inf, 0.0) * FRACTIONS
+        return np.where(found[:, None] > low, float_info.max, 0.0) * FRACTIONS
     return FRACTIONS * (found[:, None] - mean) / (mean - low)
