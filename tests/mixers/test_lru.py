@@ -1,6 +1,7 @@
 """Outside sources: numpy's complex numbers in a loop, a convolution by FFT, and what the paper derives for γ."""
 
-from math import log
+from math import log, pi
+from typing import Any
 
 import numpy as np
 import pytest
@@ -48,6 +49,38 @@ def test_gamma_keeps_states_the_size_of_what_enters() -> None:
     assert lasting.mean().item() == pytest.approx(wanted, rel=0.1)
 
 
-def test_a_ring_without_area_is_refused() -> None:
-    with pytest.raises(SchemeError, match=r"lru: farthest must be above nearest \(0.9\) and at most 1, got 0.5"):
-        LRU(nearest=0.9, farthest=0.5)
+def test_phases_fill_the_circle_and_projections_keep_the_size_of_what_enters() -> None:
+    """White input of size 1: |B x|² and |C h|² are 1 for h of independent real and imaginary parts of size ½ each."""
+    own = LRU(states=2000).initial_weights(4, 8, torch.Generator().manual_seed(0))
+    assert own["theta"].exp().mean().item() == pytest.approx(pi, rel=0.05)
+    assert own["theta"].exp().max().item() == pytest.approx(2 * pi, rel=0.01)
+    assert own["back"].shape == (32, 2, 2000)
+    assert own["in"].square().sum((0, 2)).mean().item() == pytest.approx(1, rel=0.02)
+    assert own["back"].square().sum((1, 2)).mean().item() / 2 == pytest.approx(1, rel=0.02)
+
+
+@pytest.mark.parametrize("draw", [0.0, 1.0])
+def test_draws_at_the_edges_of_the_ring_are_numbers(draw: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    """λ = 0 has no logarithm, and neither has the γ of |λ| = 1."""
+    monkeypatch.setattr("torch.rand", lambda *shape, **_: torch.full(shape, draw))
+    own = LRU().initial_weights(2, 4)
+    assert all(value.isfinite().all() for value in own.values())
+    assert rates(own).abs().max() < 1
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"nearest": 0.9, "farthest": 0.5}, r"farthest must be above nearest \(0.9\) and at most 1, got 0.5"),
+        ({"nearest": 0.5, "farthest": 0.5}, r"farthest must be above nearest \(0.5\) and at most 1, got 0.5"),
+        ({"farthest": 1.1}, r"farthest must be above nearest \(0\) and at most 1, got 1.1"),
+        ({"nearest": 1.0}, "nearest must be at least 0 and below 1, got 1"),
+        ({"nearest": -0.1}, "nearest must be at least 0 and below 1, got -0.1"),
+        ({"phase": 0.0}, "phase must be above 0 and at most 2π, got 0"),
+        ({"phase": 6.3}, "phase must be above 0 and at most 2π, got 6.3"),
+        ({"states": -1}, "states must be at least 0, got -1"),
+    ],
+)
+def test_a_ring_without_area_is_refused(given: dict[str, Any], words: str) -> None:
+    with pytest.raises(SchemeError, match=f"lru: {words}"):
+        LRU(**given)
