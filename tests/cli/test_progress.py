@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from rich.console import Console
 
-from longspan.cli.progress import Stand, bar, every, lines
+from longspan.cli.progress import LONGEST_NAME, Stand, bar, brief, every, lines
 from longspan.cli.terminal import PERIOD, Ticker, is_live
 
 
@@ -84,6 +84,15 @@ def test_a_measurement_that_takes_longer_than_all_were_expected_to_says_so(capsy
         "race: 0 of 1 done, 0:01:00 so far, longer than expected; now yarn · reading 0",
         "race: 0 of 1 done, 0:01:30 so far, longer than expected; now yarn · reading 0",
     ]
+
+
+@given(st.text(max_size=300))
+def test_a_line_shows_both_ends_of_a_long_name(name: str) -> None:
+    """The first says which method it is, the last what is measured."""
+    shown = brief(name)
+    assert len(shown) <= LONGEST_NAME
+    first, _, last = shown.partition(" … ")
+    assert shown == name or (name.startswith(first) and name.endswith(last) and len(last) >= 20)
 
 
 def test_short_measurements_do_not_have_a_line_each(capsys: pytest.CaptureFixture[str]) -> None:

@@ -22,6 +22,8 @@ from longspan.report.printable import printable
 
 TOKENS = Pace(1.0)
 """Makes the shares of a stage's time proportional to tokens, before anything was timed."""
+LONGEST_NAME, ENDS = 90, (48, 28)
+"""Characters of a measurement's name that a line shows; of a longer one, the first and the last."""
 WIDEST_BAR, NARROWEST_BAR = 24, 6
 FIXED = 40
 """Columns of the terminal that stage, percentage and times take."""
@@ -104,7 +106,16 @@ class Stand:
 
     def line(self) -> str:
         """Return a line about it."""
-        return f"{self.stage}: {self.done} of {len(self.names)} done, {self.left_text()}; now {self.current}"
+        return f"{self.stage}: {self.done} of {len(self.names)} done, {self.left_text()}; now {brief(self.current)}"
+
+
+def brief(name: str) -> str:
+    """Return a name, the middle left out where it is long: a scheme that a search found has a number for each pair.
+
+    >>> brief("longrope(short=(" + "1.0, " * 32 + ")) · reading 1024")
+    'longrope(short=(1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1. … 1.0, 1.0, )) · reading 1024'
+    """
+    return name if len(name) <= LONGEST_NAME else f"{name[: ENDS[0]]} … {name[-ENDS[1] :]}"
 
 
 class _Left(TextColumn):

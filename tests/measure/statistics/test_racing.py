@@ -247,7 +247,8 @@ def test_the_whole_order_by_hand() -> None:
 
 
 def test_a_price_at_the_tolerance_can_be_afforded() -> None:
-    made = table(np.array([[4.0, 4.1, 4.2], [4.5, 4.6, 4.7]]), price=0.25)
+    made = table(np.array([[4.0, 4.1, 4.2], [4.5, 4.6, 4.7]]))
+    made |= {cell: replace(score, price=0.25) for cell, score in made.items() if score and cell.candidate == "a"}
     race = Race(NAMES[:2], documents(3), tolerance=0.25)
     for cell, score in made.items():
         race.add(cell.candidate, cell.document, score)
@@ -258,12 +259,39 @@ def test_a_price_at_the_tolerance_can_be_afforded() -> None:
 @given(st.integers(1, 12), st.sampled_from([0.01, 0.05, 0.5, 0.9]), st.integers(0, 99))
 def test_without_evidence_nobody_leaves_at_any_level(count: int, level: float, seed: int) -> None:
     """Equal costs, and a price of nothing."""
-    costs = np.random.default_rng(seed).normal(4, 0.4, (1, count)).repeat(3, 0)
-    race = Race(NAMES[:3], documents(count), level=level)
+    costs = np.random.default_rng(seed).normal(4, 0.4, (1, count)).repeat(2, 0)
+    race = Race(NAMES[:2], documents(count), level=level)
     for cell, score in table(costs).items():
         race.add(cell.candidate, cell.document, score)
     assert race.eliminated == ()
-    assert race.alive == NAMES[:3]
+    assert race.alive == NAMES[:2]
+
+
+@given(tables(), st.integers(0, 80))
+def test_who_leaves_is_said_to_leave_after_what_was_read_of_it(drawn, budget: int) -> None:
+    """Whom the budget cuts looked worse than one that reads on; before the first document nobody looks worse."""
+    made, count = drawn
+    race = run(made, names_in(made), count, budget)
+    reads = {name: sum(cell.candidate == name for cell in race.ranking.used) for name in names_in(made)}
+    assert {each.candidate: each.documents for each in race.eliminated}.items() <= reads.items()
+    for each in race.eliminated:
+        if each.reason == "budget":
+            assert (each.by is None) == (each.documents == 0)
+            assert each.by is None or reads[each.by] > each.documents
+    if not budget:
+        assert race.alive == tuple(names_in(made))
+
+
+@given(tables(), st.sampled_from([0.0, 0.5, 2.0]))
+def test_facts_are_worth_what_the_exchange_says(drawn, exchange: float) -> None:
+    """As many more facts at the usual exchange; facts are eighths here, so that products are exact."""
+    made, count = drawn
+    races = [Race(names_in(made), documents(count), exchange=each) for each in (exchange, 1.0)]
+    for cell, score in made.items():
+        assert score is not None
+        races[0].add(cell.candidate, cell.document, score)
+        races[1].add(cell.candidate, cell.document, replace(score, facts=exchange * score.facts))
+    assert races[0].ranking == races[1].ranking
 
 
 @given(tables(), st.sampled_from([0.5, 0.9]))
