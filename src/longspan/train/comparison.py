@@ -135,7 +135,8 @@ def compared(runs: Iterable[tuple[Cell, Path]]) -> tuple[Row, ...]:
     """
     found: dict[tuple[str, str], list[Outcome]] = {}
     for cell, folder in runs:
-        records = read_records(folder / "measured" / RESULTS)
+        docs = cell.settings.test.docs  # there are records of more where fewer are wanted now
+        records = [r for r in read_records(folder / "measured" / RESULTS) if r["arguments"]["index"] < docs]
         learning = _learning(cell, read_records(folder / CONTEXT / RESULTS) or records)
         for method in dict.fromkeys(record["arguments"]["method"] for record in records):
             own = [record for record in records if record["arguments"]["method"] == method]

@@ -51,6 +51,10 @@ def take(run: Run) -> list[dict[str, Any]]:
     return read_records(run.folder / "measured" / RESULTS)
 
 
+def answers(record: dict[str, Any], method: str, length: int) -> bool:
+    return (record["arguments"]["method"], record["arguments"]["length"]) == (method, length)
+
+
 def test_what_a_model_cannot_see_changes_no_loss_of_the_same_tokens(tmp_path: Path) -> None:
     run = trained(encoder(tmp_path), tmp_path / "run")
     found = {tuple(r["arguments"].values()): r["result"] for r in take(run)}
@@ -93,6 +97,11 @@ def test_more_documents_and_methods_keep_what_was_answered_and_other_lengths_do_
     more = again(docs=4, methods=("window(4)",))
     assert more[: len(first)] == first
     assert len(more) == 2 * 4 * 4
+    losses = [each["result"][SAME]["loss"] for each in more if answers(each, "plain", 8)]
+    for docs in (3, 4):  # one that is not wanted any more does not count
+        settings = replace(run.settings, test=replace(run.settings.test, docs=docs))
+        row = compared([(Cell("encoder", 0, settings), run.folder)])[0]
+        assert row.outcomes[0].loss[8] == pytest.approx(sum(losses[:docs]) / docs)
     (run.folder / "measured" / RESULTS).unlink()
     afresh = again(docs=4, methods=("window(4)",))
     assert sorted(map(json.dumps, afresh)) == sorted(map(json.dumps, more))
