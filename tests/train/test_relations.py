@@ -10,7 +10,7 @@ from longspan.report.designs import relations
 from longspan.report.figures.designs import curves
 from longspan.train.comparison import Outcome, Row
 from longspan.train.grid import read_grid
-from longspan.train.relations import DEPENDENCE, LAWS, RELATIONS, agrees, verdicts
+from longspan.train.relations import DEPENDENCE, ENCODERS, LAWS, RELATIONS, agrees, verdicts
 
 L = 64
 LENGTHS = (16, L, 72, 128, 512)
@@ -96,6 +96,18 @@ def test_one_seed_is_enough_to_break_a_relation(cells, name: str, row: tuple, va
     found = {each.name: each for each in verdicts(cells, rows(WORLD, {row: values}))}
     assert found[name].held is False
     assert len(found[name].sentence) > 20
+
+
+def test_an_encoder_has_relations_of_its_own_and_biases_that_are_not_there_do_not_count(tmp_path: Path) -> None:
+    world = {(plan, method): found for (plan, method), found in WORLD.items() if plan in ("rope", "alibi")}
+    designs = "".join(f"[grid.designs.{plan}]\nplan = '{plan} + bidirectional'\n" for plan in ("rope", "alibi"))
+    (tmp_path / "grid.toml").write_text(
+        "[data]\ntrain = ['x']\n[training]\nlength = 64\nobjective = 'masked'\n[grid]\nseeds = [0, 1]\n" + designs
+    )
+    cells = read_grid(tmp_path / "grid.toml")
+    assert {each.name: each.held for each in verdicts(cells, rows(world))} == dict.fromkeys(ENCODERS, True)
+    better = {("alibi", "plain"): losses(2.5, 1.9, 1.9)}
+    assert [each.name for each in verdicts(cells, rows(world, better)) if not each.held] == ["R14"]
 
 
 def test_what_was_not_measured_or_not_trained_is_not_known(cells) -> None:

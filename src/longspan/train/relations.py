@@ -115,6 +115,10 @@ class Results:
                 return [share - self.chance for share in found]
         raise MissingError(f"{plan} under {method} was not asked at {self.length} symbols")
 
+    def has(self, plan: str) -> bool:
+        """Whether a design has a plan."""
+        return any(self._has(design, plan) for design in self.plans)
+
     def rise(self, plan: str, method: str, times: float = FAR) -> list[float]:
         """Return for each seed by how much the loss rises from L to a multiple of it."""
         near, far = self.losses(plan, method, 1), self.losses(plan, method, times)
@@ -128,8 +132,13 @@ class Results:
     def _rows(self, plan: str, method: str) -> Iterator[Row]:
         """The rows of all designs that have a plan, under a method."""
         for row in self.rows:
-            if agrees(self.plans.get(row.design, ""), plan) and agrees(row.method, method):
+            if self._has(row.design, plan) and agrees(row.method, method):
                 yield row
+
+    def _has(self, design: str, plan: str) -> bool:
+        """Whether a design has a plan, or that of an encoder."""
+        own = self.plans.get(design, "")
+        return agrees(own, plan) or agrees(own, f"{plan} + bidirectional")
 
 
 def agrees(text: str, wanted: str) -> bool:
@@ -161,7 +170,7 @@ def verdicts(cells: Iterable[Cell], rows: Sequence[Row]) -> tuple[Verdict, ...]:
         own = DEPENDENCE if data.task.partition("(")[0] in GLOBAL else {}
         results = Results(rows, plans, data.longest, chance(data.task))
     else:
-        own = {} if cells[0].settings.has_exam else RELATIONS
+        own = ENCODERS if cells[0].settings.has_exam else RELATIONS
         results = Results(rows, plans, length)
     return tuple(_verdict(name, relation, results) for name, relation in own.items())
 
@@ -265,7 +274,9 @@ def _soon(found: Results) -> Sequence[Claim]:
 
 def _biases(found: Results) -> Sequence[Claim]:
     baseline = ("rope", f"window({found.length})")
-    biases = ("alibi", "kerple_log", "kerple_power", "sandwich")
+    biases = [bias for bias in ("alibi", "kerple_log", "kerple_power", "sandwich") if found.has(bias)]
+    if not biases:
+        raise MissingError("no design has a bias")
     return [
         Claim(f"{bias} is above RoPE under a window by", found.above((bias, PLAIN), baseline, FAR), least=-0.05)
         for bias in biases
@@ -305,3 +316,5 @@ RELATIONS: dict[str, Relation] = {
     "R12": _hwfa, "R13": _soon, "R14": _biases, "R15": _xpos, "RK": _key_norm,
 }  # fmt: skip
 """Relations of a grid that reads texts."""
+ENCODERS = {name: RELATIONS[name] for name in ("R2", "R3", "R5", "R7", "R8", "R13", "R14")}
+"""Those of a grid that fills in hidden tokens."""
