@@ -65,6 +65,21 @@ def test_enough_codes_reproduce_every_vector() -> None:
     assert float(commitment.max()) < 1e-20
 
 
+def test_codes_repeat_where_vectors_are_fewer() -> None:
+    x, vq = drawn(vectors=7), VQ(codes=9)
+    book = vq.start(x.repeat(3, 1), torch.Generator().manual_seed(0))
+    assert {tuple(code) for code in vq.vectors(book).tolist()} == {tuple(vector) for vector in x.tolist()}
+
+
+def test_a_codebook_starts_as_large_as_its_vectors_and_without_their_gradient() -> None:
+    """Scaled vectors have the same codes, scaled."""
+    x, vq = drawn(), VQ(codes=5)
+    book = vq.start(x.requires_grad_(), torch.Generator().manual_seed(3))
+    assert not any(value.requires_grad for value in book.values())
+    small = vq.start(x * 2.0**-20, torch.Generator().manual_seed(3))
+    assert torch.equal(vq.vectors(small), vq.vectors(book) * 2.0**-20)
+
+
 @pytest.mark.parametrize("restart", [0.0, 0.5])
 def test_codes_out_of_use_restart_at_vectors(restart: float) -> None:
     x, far = drawn(), torch.full((4, 3), 1e3, dtype=torch.float64)
