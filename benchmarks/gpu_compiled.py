@@ -64,6 +64,7 @@ VARIANTS: dict[str, tuple[str, ...]] = {
     "softcap": ("cap",),
     "bias": ("bias", "bias_grad"),
     "decay": ("decay",),
+    "all of these": ("factor", "logit", "cap", "bias", "bias_grad", "decay"),
 }
 """What schemes add to the loop: ReRoPE, Self-Extend, dual chunk, windows and sinks add nothing."""
 
@@ -71,6 +72,7 @@ STEPS: dict[str, tuple[str, ...]] = {
     "keys as they lie": (),
     "keys rotate": ("angles",),
     "bias": ("bias",),
+    "all of these": ("factor", "logit", "cap", "bias", "angles"),
 }
 """The same of decoding steps, whose keys may rotate when they are loaded."""
 
@@ -309,6 +311,7 @@ def sizes(name: str, options: tuple[str, ...], channels: int, dtype: str, target
         cap=1.0 if "cap" in options else None,
         diagonal=nothing if "bias" in options else None,
         decay=(nothing, nothing, nothing) if "decay" in options else None,
+        angles=launch.KeyAngles(nothing, nothing, nothing) if "angles" in options else None,
     )  # fmt: skip
     return chosen(
         KERNELS[name][1], "nvidia" if isinstance(target, int) else "amd", launch.kind(work, DTYPES[dtype]), channels

@@ -1,6 +1,7 @@
 """`longspan doctor`: what it finds on this machine, and on one whose kernel is wrong."""
 
 import json
+from importlib.metadata import version
 
 import pytest
 from typer.testing import CliRunner
@@ -28,6 +29,7 @@ def test_every_scheme_is_tested_and_timed_in_every_dtype() -> None:
     result = CliRunner().invoke(app, [*ASKED, "--json"])
     assert result.exit_code == 0, result.output
     found = json.loads(result.stdout)
+    assert found["versions"]["triton"] == version("triton")
     assert [check["scheme"] for check in found["checks"]] == [*SCHEMES, *SCHEMES]
     assert {check["dtype"] for check in found["checks"]} == {"float32", "bfloat16"}
     for check in found["checks"]:
@@ -50,5 +52,8 @@ def test_a_wrong_kernel_is_named_and_ends_with_code_1(monkeypatch: pytest.Monkey
     result = CliRunner().invoke(app, ASKED)
     forget()
     assert result.exit_code == 1
-    assert result.stdout.count("FAILS") == 2 * len(SCHEMES)
+    assert result.stdout.count("FAILS") == 2 * 2 * len(SCHEMES)  # in the table, and with the reason below it
+    assert "tiles FAILS alibi in float32: outputs and " in result.stdout
+    assert f"{2 * len(SCHEMES)} refused by triton, the first because triton refuses" in result.stdout
+    assert "its kernels run on GPUs, the inputs are on cpu" in result.stdout
     assert f"{2 * len(SCHEMES)} self-tests failed" in result.stderr

@@ -63,9 +63,9 @@ def checks(asked: list[torch.device], length: int, progress: Callable[[str], Non
     planned = [(device, dtype, name) for device in asked for dtype in dtypes(device) for name in SCHEMES]
     start = time.monotonic()
     for number, (device, dtype, name) in enumerate(planned):
-        left = (time.monotonic() - start) / number * (len(planned) - number) if number else 0.0
         kind = str(dtype).removeprefix("torch.")
-        progress(f"{name} in {kind} on {device}: {number + 1} of {len(planned)}, {left:.0f} s left")
+        left = f", {(time.monotonic() - start) / number * (len(planned) - number):.0f} s left" if number else ""
+        progress(f"{name} in {kind} on {device}: {number + 1} of {len(planned)}{left}")
         scheme = Scheme.of() if name == "rope" else scheme_of(name, length)
         yield check(device, dtype, name, scheme, length)
 

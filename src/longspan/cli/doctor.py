@@ -35,7 +35,11 @@ def doctor(
     if not 16 <= length <= LONGEST:
         raise InputError(f"--length must be 16 … {LONGEST}, got {length}")
     asked = [device_named(name) for name in device] if device else devices()
-    facts = {"versions": versions(), "devices": {str(each): hardware(each) for each in asked}, "length": length}
+    facts = {
+        "versions": versions() | _triton(),
+        "devices": {str(each): hardware(each) for each in asked},
+        "length": length,
+    }
     ticker = Ticker()
     found = list(checks(asked, length, ticker))
     ticker.clear()
@@ -65,6 +69,32 @@ def _table(facts: dict[str, Any], found: list[Any]) -> None:
             words = [_words(outcome) for outcome in check.outcomes.values()]
             table.add_row(check.scheme, check.dtype, *words, check.auto, f"{check.ratio:.2f}")
         console.print(table)
+        for line in _reasons(here):
+            answer(line)
+
+
+def _reasons(found: list[Any]) -> list[str]:
+    """Why self-tests failed, one by one, and why each backend refused the first scheme that it refused."""
+    lines = []
+    for name in found[0].outcomes:
+        refused = [check.outcomes[name].why for check in found if check.outcomes[name].refused]
+        lines += [f"{len(refused)} refused by {name}, the first because {refused[0]}"] if refused else []
+        lines += [
+            f"{name} FAILS {check.scheme} in {check.dtype}: {check.outcomes[name].why}"
+            for check in found
+            if not check.outcomes[name].passed and not check.outcomes[name].refused
+        ]
+    return lines
+
+
+def _triton() -> dict[str, str]:
+    """The version of Triton, which a report of a problem needs."""
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return {"triton": version("triton")}
+    except PackageNotFoundError:
+        return {"triton": "not installed (pip install 'longspan[gpu]')"}
 
 
 def _words(outcome: Any) -> str:

@@ -129,6 +129,62 @@ def test_a_nan_is_seen_where_it_is_seen(which: str) -> None:
 
 
 @pytest.mark.usefixtures("blocks")
+@pytest.mark.filterwarnings("ignore:invalid value encountered")
+def test_a_nan_spoils_gradients_of_what_sees_it_alone() -> None:
+    """A value's: gradients of other queries, and of keys that only those see, are what they are without it."""
+    x = several_documents(parse("rerope(window=8) + window(12, sinks=2)"))
+    clean, seen = gradients(x, "triton"), scores(_double(x))[0][0, 0] > -torch.inf
+    for at in seen.any(0).nonzero()[[2, 20]].flatten().tolist():
+        value = x.value.clone()
+        value[0, 0, at, 1] = torch.nan
+        spoiled = gradients(replace(x, value=value), "triton")
+        rows = ~seen[:, at]
+        keys = ~seen[~rows].any(0)
+        assert rows.any()
+        assert keys.any()
+        assert spoiled[1][:, :, ~rows].isnan().any()
+        for some, exact, right in zip(spoiled[1:3], clean[1:3], (rows, keys), strict=True):
+            torch.testing.assert_close(some[:, :, right], exact[:, :, right], rtol=0, atol=1e-6)
+
+
+@pytest.mark.usefixtures("blocks")
+@pytest.mark.filterwarnings("ignore:invalid value encountered")
+def test_what_no_number_can_hold_is_nan_in_every_block() -> None:
+    """Whether all rows of a block see an infinite value or some, those that do are NaN; no others."""
+    x = one_document(parse("rope"))
+    wanted = run(x, "triton")
+    value = x.value.clone()
+    value[0, 0, 3] = torch.inf
+    out = run(replace(x, value=value), "triton")
+    assert out[:, :, 3:].isnan().all()
+    assert torch.equal(out[:, :, :3], wanted[:, :, :3])
+
+
+@pytest.mark.usefixtures("blocks")
+@pytest.mark.parametrize("first", [0, 5])
+def test_where_decay_starts_does_not_matter(first: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Over however many tokens keys share an origin, the results are those of the reference."""
+    x = one_document(parse("xpos(scale_base=8)"))
+    where = places(40, 40, key_positions=first + torch.arange(40)[None])
+    x = replace(x, queries=where[0], keys=where[1])
+    exact = gradients(_double(x), "reference")
+    for span in (8, 16):
+        monkeypatch.setattr(attention, "decay_span", lambda *_, span=span: span)
+        for some, wanted in zip(gradients(x, "triton"), exact, strict=True):
+            size = max(1.0, float(wanted.abs().max()))
+            torch.testing.assert_close(some.double() / size, wanted.double() / size, rtol=0, atol=TOLERANCE)
+
+
+@pytest.mark.usefixtures("blocks")
+def test_queries_before_an_origin_do_not_grow() -> None:
+    """With a decay so fast that growing over a block of rows would leave float16, and spoil gradients of keys."""
+    x = one_document(parse("xpos(gamma=0.001, scale_base=8)"), torch.float16)
+    for some, exact in zip(gradients(x, "triton"), gradients(_double(x), "reference"), strict=True):
+        size = max(1.0, float(exact.abs().max()))
+        torch.testing.assert_close(some.double() / size, exact.double() / size, rtol=0, atol=2e-2)
+
+
+@pytest.mark.usefixtures("blocks")
 @pytest.mark.parametrize(
     "text", ["rerope(window=8) + softmax_plus_one", "alibi + window(19, sinks=2)", "xpos(scale_base=8)"]
 )

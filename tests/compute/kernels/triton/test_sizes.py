@@ -27,8 +27,8 @@ from longspan.notation import parse
 RESULTS = Path(__file__).parents[4] / "benchmarks" / "results" / "gpu-compiled.json"
 TABLES = {"forward": FORWARD, "step": STEP, "query gradient": QUERY_GRADIENT, "key gradient": KEY_GRADIENT}
 TARGETS = {"sm_80", "sm_90", "sm_100", "sm_120", "gfx942"}
-SPILLS = {("key gradient", "decay", "sm_80", 256): 64}
-"""Bytes that may spill where every size tried does: decision 0025."""
+SPILLS = {("key gradient", "decay", "sm_80", 256): 64, ("key gradient", "all of these", "sm_80", 256): 136}
+"""Bytes that may spill where every size tried does, outside of loops: decision 0025."""
 
 
 @pytest.mark.parametrize("table", TABLES.values(), ids=TABLES)
@@ -81,6 +81,8 @@ def kind_of(variant: str, dtype: str) -> Kind:
         return "float32"
     if variant in ("softcap", "bias"):
         return "changed"
+    if variant == "all of these":
+        return "both"
     if variant == "decay":
         return "decaying"
     return "half" if dtype == "fp16" else "plain"
@@ -98,6 +100,7 @@ def test_all_sizes_are_compiled_and_spill_nothing() -> None:
         assert config == (wanted._replace(rows=16) if short else wanted)
         allowed = SPILLS.get((row["kernel"], row["variant"], row["target"], row["channels"]), 0)
         assert row["spilled"] <= allowed, row
+        assert not row["whole"].get("local memory"), row
         seen.add((row["kernel"], row["target"], kind, row["channels"], config))
     for (name, table), target in ((item, target) for item in TABLES.items() for target in TARGETS):
         maker = "amd" if target.startswith("gfx") else "nvidia"

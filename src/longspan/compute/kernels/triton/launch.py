@@ -72,7 +72,7 @@ def kind(work: Work, dtype: torch.dtype) -> Kind:
     if dtype == torch.float32:
         return "float32"
     if work.diagonal is not None or work.cap is not None:
-        return "changed"
+        return "changed" if work.decay is None and work.angles is None else "both"
     if work.decay is not None:
         return "decaying"
     return "half" if dtype == torch.float16 else "plain"

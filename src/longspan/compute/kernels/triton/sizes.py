@@ -1,5 +1,5 @@
 """Sizes of blocks: for each kernel the largest found that spill no register to memory on the targets of
-`benchmarks/gpu_compiled.py`; `benchmarks/README.md` lists them, and the one kernel that spills at every size.
+`benchmarks/gpu_compiled.py`; `benchmarks/README.md` lists them, and the few that spill at every size, outside of loops.
 
 Where eight warps spill on AMD's GPUs, four do not: each of the four units of a processor runs one of them, and a thread
 may have all of its 512 registers. So AMD has sizes of its own there. Source of the 512: LLVM, `getTotalNumVGPRs` in
@@ -28,9 +28,9 @@ class Config(NamedTuple):
 Maker = Literal["nvidia", "amd"]
 """Whose GPU a kernel runs on."""
 
-Kind = Literal["plain", "half", "changed", "decaying", "float32"]
+Kind = Literal["plain", "half", "changed", "decaying", "both", "float32"]
 """What the loop does beside plain attention: nothing, in bfloat16 or in float16, for which the assembler needs a few
-registers more; a bias or a cap; decay; or all of it in float32."""
+registers more; a bias or a cap; decay; a bias or a cap, beside decay or keys that rotate; or anything in float32."""
 
 Table = Mapping[Kind, tuple[Config, Config, Config]]
 """For up to 64, 128 and 256 channels."""
@@ -50,11 +50,13 @@ FORWARD = _sizes(
         "half": (Config(128, 64, 8, 3), Config(128, 16, 8, 3), Config(64, 16, 8, 1)),
         "changed": (Config(64, 32, 8, 1), Config(32, 32, 8, 1), Config(32, 32, 8, 1)),
         "decaying": (Config(128, 64, 8, 3), Config(64, 64, 8, 2), Config(32, 16, 8, 1)),
+        "both": (Config(64, 32, 8, 1), Config(32, 32, 8, 1), Config(32, 32, 8, 1)),
         "float32": (Config(32, 32, 8, 1), Config(16, 16, 8, 1), Config(16, 16, 16, 1)),
     },
     amd={
         "changed": (Config(64, 32, 8, 1), Config(32, 32, 8, 1), Config(64, 32, 4, 1)),
         "decaying": (Config(128, 64, 8, 3), Config(128, 64, 4, 1), Config(32, 16, 8, 1)),
+        "both": (Config(64, 32, 8, 1), Config(32, 32, 8, 1), Config(64, 32, 4, 1)),
         "float32": (Config(32, 32, 8, 1), Config(16, 16, 8, 1), Config(16, 16, 4, 1)),
     },
 )
@@ -65,10 +67,12 @@ STEP = _sizes(
         "half": (Config(64, 64, 8, 2), Config(32, 32, 8, 2), Config(16, 16, 8, 1)),
         "changed": (Config(64, 32, 8, 1), Config(32, 32, 8, 1), Config(32, 32, 8, 1)),
         "decaying": (Config(64, 64, 8, 2), Config(32, 32, 8, 2), Config(16, 16, 8, 1)),
+        "both": (Config(64, 32, 8, 1), Config(32, 32, 8, 1), Config(16, 16, 8, 1)),
         "float32": (Config(32, 32, 8, 1), Config(16, 16, 8, 1), Config(16, 16, 16, 1)),
     },
     amd={
         "changed": (Config(64, 32, 8, 1), Config(32, 32, 8, 1), Config(64, 32, 4, 1)),
+        "both": (Config(64, 32, 8, 1), Config(32, 32, 8, 1), Config(64, 32, 4, 1)),
         "float32": (Config(32, 32, 8, 1), Config(16, 16, 8, 1), Config(16, 16, 4, 1)),
     },
 )
@@ -80,6 +84,7 @@ QUERY_GRADIENT = _sizes(
         "half": (Config(64, 32, 4, 2), Config(64, 32, 8, 2), Config(32, 32, 8, 1)),
         "changed": (Config(32, 16, 4, 1), Config(32, 16, 8, 1), Config(32, 16, 8, 1)),
         "decaying": (Config(64, 32, 4, 2), Config(32, 32, 4, 1), Config(32, 16, 8, 1)),
+        "both": (Config(32, 16, 4, 1), Config(16, 16, 8, 1), Config(16, 16, 8, 1)),
         "float32": (Config(32, 32, 8, 1), Config(32, 32, 8, 1), Config(16, 16, 8, 2)),
     },
     amd={
@@ -95,6 +100,7 @@ KEY_GRADIENT = _sizes(
         "half": (Config(32, 32, 8, 1), Config(32, 32, 8, 1), Config(32, 16, 8, 1)),
         "changed": (Config(32, 32, 8, 1), Config(32, 32, 8, 1), Config(16, 16, 8, 1)),
         "decaying": (Config(32, 32, 8, 1), Config(32, 32, 8, 1), Config(16, 16, 8, 1)),
+        "both": (Config(32, 32, 8, 1), Config(16, 16, 8, 1), Config(16, 16, 8, 1)),
         "float32": (Config(32, 16, 8, 2), Config(16, 16, 8, 1), Config(16, 16, 8, 1)),
     },
     amd={
@@ -102,6 +108,7 @@ KEY_GRADIENT = _sizes(
         "half": (Config(64, 64, 4, 1), Config(32, 64, 4, 1), Config(32, 16, 4, 1)),
         "changed": (Config(32, 64, 4, 1), Config(32, 32, 4, 1), Config(32, 16, 4, 1)),
         "decaying": (Config(64, 64, 4, 1), Config(32, 64, 4, 1), Config(32, 16, 4, 1)),
+        "both": (Config(32, 64, 4, 1), Config(32, 32, 4, 1), Config(32, 16, 4, 1)),
         "float32": (Config(32, 32, 4, 1), Config(16, 16, 4, 1), Config(16, 16, 4, 1)),
     },
 )
