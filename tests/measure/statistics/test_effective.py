@@ -114,6 +114,22 @@ def test_the_order_in_which_lengths_are_given_changes_nothing(
     assert (mixed.length is None) == (mixed.findings[0].verdict != "holds")
 
 
+@pytest.mark.parametrize(
+    ("scores", "decided"),
+    [
+        ({512: [1.0] * 40, 1024: [1.0] * 40}, True),
+        ({512: [1.0] * 40, 1024: [0.0] * 40}, True),
+        ({512: [1.0] * 40, 1024: [1.0] * 3}, False),
+        ({512: [1.0] * 3, 1024: [0.0] * 40}, False),
+    ],
+    ids=["all hold", "the second fails", "the second is open", "the first is open, whatever comes later"],
+)
+def test_a_certificate_is_decided_where_more_documents_change_nothing(
+    scores: dict[int, list[float]], decided: bool
+) -> None:
+    assert certify(scores, [1.0] * 40).decided is decided
+
+
 def test_nothing_is_known_of_no_documents() -> None:
     finding = certify({512: []}, [0.5]).findings[0]
     assert (finding.verdict, finding.score, finding.bound, finding.documents) == ("open", 0.0, 0.0, 0)
