@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from functools import partial
+from time import sleep
 
 import torch
 import torch.distributed as dist
@@ -22,6 +23,10 @@ DATA, WEIGHTS = ("data", "context"), ("replicas", "shards")
 """The names of the two divisions."""
 PATIENCE = timedelta(hours=12)
 """How long processes wait for each other: the first one tokenizes all texts meanwhile, or measures a cell of a grid."""
+
+SETTLED = 0.1
+"""Seconds until Gloo's threads have let go of their last messages. They take Python's lock for that, and who destroys a
+group holds it and waits for them: a process that leaves at once sometimes never ends (pytorch/pytorch issue 56297)."""
 
 
 def count_processes() -> int:
@@ -62,6 +67,7 @@ def joined_for(several: Sequence[Settings]) -> Iterator[Callable[[Settings], Pro
     device = _device(several[0].training.device)
     dist.init_process_group("cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo", timeout=PATIENCE)
     yield partial(divided, device=device)
+    sleep(SETTLED)
     dist.destroy_process_group()  # not after an error: the others may be waiting, and torchrun ends them
 
 
