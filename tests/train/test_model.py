@@ -119,15 +119,20 @@ def test_an_exam_of_an_encoder_asks_its_whole_head(tmp_path: Path) -> None:
     assert exam is not None
     assert len(list(exam.take(tmp_path / "run" / "model", tmp_path / "run" / "measured"))) == 16
     theirs: Any = AutoModelForMaskedLM.from_pretrained(tmp_path / "run" / "model").eval()
+    compared = 0
     for record in read_records(tmp_path / "run" / "measured" / RESULTS):
         assert record["failed"] is None  # a method is put on an encoder as well
         asked = {name: record["arguments"][name] for name in ("length", "index")}
         batch = exam.question(**asked).batch
+        assert record["result"]["all"]["asked"] == int(batch.asked.sum())
+        if record["arguments"]["method"] != "plain" or not batch.asked.any():  # a short row may hide nothing
+            continue
         with torch.no_grad():
             logits = theirs(input_ids=batch.inputs).logits[batch.asked]
         wanted = float(torch.nn.functional.cross_entropy(logits, batch.targets[batch.asked]))
-        if record["arguments"]["method"] == "plain":
-            assert record["result"]["all"]["loss"] == pytest.approx(wanted, rel=1e-5)
+        assert record["result"]["all"]["loss"] == pytest.approx(wanted, rel=1e-5)
+        compared += 1
+    assert compared > 4
 
 
 @pytest.mark.parametrize(
