@@ -19,7 +19,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn.functional import silu, softplus
 
-from longspan.compute.recurrence.chunks import STRIP
+from longspan.compute.recurrence.chunks import in_strips
 from longspan.compute.recurrence.heads import summing
 from longspan.compute.recurrence.scan import associative_scan
 from longspan.slots import Matrices, Mixer, State, Weights, projection
@@ -95,13 +95,9 @@ class Mamba(Mixer):
         self, x: Float[Tensor, "batch tokens hidden"], weights: Weights, state: State, chunk: int
     ) -> tuple[Float[Tensor, "batch tokens hidden"], State]:
         """The states of a chunk are a scan; only one chunk of them is kept at a time."""
-        outputs = []
-        for strip in x.split(chunk * STRIP, 1):
-            y, state = self._strip(strip, weights, state, chunk)
-            outputs.append(y)
-        return torch.cat(outputs, 1), state
+        return in_strips(x, chunk, state, lambda strip, state: self._strip(strip, state, weights, chunk))
 
-    def _strip(self, x: Tensor, weights: Weights, state: State, chunk: int) -> tuple[Tensor, State]:
+    def _strip(self, x: Tensor, state: State, weights: Weights, chunk: int) -> tuple[Tensor, State]:
         read, gate = (x @ weights["in"].T).chunk(2, -1)
         window = torch.cat([state["window"], read], 1)
         taps = weights["convolution"][:, None]

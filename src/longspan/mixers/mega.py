@@ -23,7 +23,7 @@ from torch import Tensor
 from torch.nn.functional import silu
 
 from longspan.compute.attend import attend
-from longspan.compute.recurrence.chunks import STRIP
+from longspan.compute.recurrence.chunks import in_strips
 from longspan.compute.recurrence.convolution import causal_convolution
 from longspan.compute.recurrence.heads import summing
 from longspan.errors import SchemeError
@@ -124,13 +124,10 @@ class Mega(Mixer):
         self, x: Float[Tensor, "batch tokens hidden"], weights: Weights, state: State, chunk: int
     ) -> tuple[Float[Tensor, "batch tokens hidden"], State]:
         """Averages are a convolution by FFT, a chunk at a time; whole chunks of attention are one batch."""
-        averages, outputs = _Averages.of(weights, min(chunk, x.shape[1])), []
-        for strip in x.split(chunk * STRIP, 1):
-            y, state = self._strip(strip, weights, state, averages)
-            outputs.append(y)
-        return torch.cat(outputs, 1), state
+        averages = _Averages.of(weights, min(chunk, x.shape[1]))
+        return in_strips(x, chunk, state, lambda strip, state: self._strip(strip, state, weights, averages))
 
-    def _strip(self, x: Tensor, weights: Weights, state: State, averages: "_Averages") -> tuple[Tensor, State]:
+    def _strip(self, x: Tensor, state: State, weights: Weights, averages: "_Averages") -> tuple[Tensor, State]:
         average, parts = state["average"], []
         for some in x.split(averages.tokens, 1):
             y, average = averages(some, average)

@@ -17,7 +17,7 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-from longspan.compute.recurrence.chunks import STRIP, chunk_recurrence
+from longspan.compute.recurrence.chunks import STRIP, chunk_recurrence, in_strips
 from longspan.compute.recurrence.feature_attention import with_one
 from longspan.compute.recurrence.heads import from_heads, summing, to_heads
 from longspan.memo import remember
@@ -69,16 +69,17 @@ class PermuteFormer(HeadsMixer):
         """Both sides are permuted by their place in a strip of chunks; after it the frame of the state moves on."""
         heads, width, _ = weights["key"].shape
         permuted = powers(heads, width, self.seed, min(chunk * STRIP, x.shape[1]) + 1).to(x.device)
-        total, outputs = state["sum"], []
-        for strip in x.split(chunk * STRIP, 1):
+
+        def read(strip: Tensor, state: State) -> tuple[Tensor, State]:
             query, key, value = self._read(strip, weights)
             index = permuted[None, :, 1 : strip.shape[1] + 1].expand(len(x), -1, -1, -1)
             query, key = query.gather(3, index), key.gather(3, index)
-            y, total = chunk_recurrence(query, key, value, ratios(query), total, chunk)
+            y, total = chunk_recurrence(query, key, value, ratios(query), state["sum"], chunk)
             back = permuted[:, strip.shape[1]].argsort(-1)
             total = total.gather(2, back[None, :, :, None].expand_as(total))
-            outputs.append(from_heads(self._divided(y), weights["out"]))
-        return torch.cat(outputs, 1), {"sum": total}
+            return from_heads(self._divided(y), weights["out"]), {"sum": total}
+
+        return in_strips(x, chunk, state, read)
 
     def parallel(
         self, x: Float[Tensor, "batch tokens hidden"], weights: Weights

@@ -16,7 +16,7 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-from longspan.compute.recurrence.chunks import STRIP, chunk_recurrence
+from longspan.compute.recurrence.chunks import chunk_recurrence, in_strips
 from longspan.compute.recurrence.heads import from_heads, summing, to_heads
 from longspan.slots import Matrices, Mixer, State, Weights, projection
 
@@ -78,14 +78,14 @@ class RetNet(Mixer):
         self, x: Float[Tensor, "batch tokens hidden"], weights: Weights, state: State, chunk: int
     ) -> tuple[Float[Tensor, "batch tokens hidden"], State]:
         """Products of whole chunks, and S between them."""
-        place, total, outputs = state["place"], state["sum"], []
-        for strip in x.split(chunk * STRIP, 1):
-            places = place[:, None] + torch.arange(strip.shape[1], device=x.device)
+
+        def read(strip: Tensor, state: State) -> tuple[Tensor, State]:
+            places = state["place"][:, None] + torch.arange(strip.shape[1], device=x.device)
             query, key, value = self._read(strip, weights, places[:, None])
-            y, total = chunk_recurrence(query, key, value, decays(query), total, chunk)
-            outputs.append(self._gated(strip, y, weights))
-            place = place + strip.shape[1]
-        return torch.cat(outputs, 1), {"sum": total, "place": place}
+            y, total = chunk_recurrence(query, key, value, decays(query), state["sum"], chunk)
+            return self._gated(strip, y, weights), {"sum": total, "place": state["place"] + strip.shape[1]}
+
+        return in_strips(x, chunk, state, read)
 
     def parallel(
         self, x: Float[Tensor, "batch tokens hidden"], weights: Weights

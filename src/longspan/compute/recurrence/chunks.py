@@ -12,16 +12,38 @@ Source: Sun et al. 2023, "Retentive Network", arXiv:2307.08621, eq. 7; Hua et al
 Time", arXiv:2202.10447.
 """
 
+from collections.abc import Callable
+
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from longspan.errors import ShapeError
+from longspan.slots import State
 
-STRIP = 16
-"""Chunks whose queries, keys and values a mixer makes at once, for the same reason."""
 TOGETHER = 8
 """Chunks computed at once: what lies between them stays in the caches of the processor, however long the text is."""
+STRIP = 16
+"""Chunks whose queries, keys and values a mixer makes at once, for the same reason."""
+
+
+def in_strips(
+    x: Float[Tensor, "batch tokens hidden"],
+    chunk: int,
+    state: State,
+    read: Callable[[Tensor, State], tuple[Tensor, State]],
+) -> tuple[Float[Tensor, "batch tokens hidden"], State]:
+    """Read a text strip by strip, each of `STRIP` chunks, and return all outputs and the last state.
+
+    Arguments:
+        state: before the first token.
+        read: from a strip and the state before it to its outputs and the state after it.
+    """
+    outputs = []
+    for strip in x.split(chunk * STRIP, 1):
+        y, state = read(strip, state)
+        outputs.append(y)
+    return torch.cat(outputs, 1), state
 
 
 def chunk_recurrence(

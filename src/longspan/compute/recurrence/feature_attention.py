@@ -13,7 +13,7 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-from longspan.compute.recurrence.chunks import STRIP, chunk_recurrence
+from longspan.compute.recurrence.chunks import chunk_recurrence, in_strips
 from longspan.compute.recurrence.heads import from_heads, summing, to_heads
 from longspan.slots import HeadsMixer, State, Weights
 
@@ -55,7 +55,7 @@ class FeatureAttention(HeadsMixer):
         self, x: Float[Tensor, "batch hidden"], weights: Weights, state: State
     ) -> tuple[Float[Tensor, "batch hidden"], State]:
         """S ← S + φ(k) vᵀ, then φ(q)ᵀ S."""
-        place = state["place"] if self.sees_place else x.new_zeros(len(x), dtype=torch.int64)
+        place = self._place(x, state)
         query, key, value = self._read(x, weights, place[:, None])
         total = state["sum"] + key[..., None] * value[..., None, :]
         y = self.normalized((query[..., None, :] @ total)[..., 0, :])
@@ -65,15 +65,15 @@ class FeatureAttention(HeadsMixer):
         self, x: Float[Tensor, "batch tokens hidden"], weights: Weights, state: State, chunk: int
     ) -> tuple[Float[Tensor, "batch tokens hidden"], State]:
         """Products of whole chunks, and S between them."""
-        place = state["place"] if self.sees_place else x.new_zeros(len(x), dtype=torch.int64)
-        total, outputs = state["sum"], []
-        for strip in x.split(chunk * STRIP, 1):
+
+        def read(strip: Tensor, state: State) -> tuple[Tensor, State]:
+            place = self._place(strip, state)
             places = place[:, None] + torch.arange(strip.shape[1], device=x.device)
             query, key, value = self._read(strip, weights, places[:, None])
-            y, total = chunk_recurrence(query, key, value, query.new_ones(query.shape[1]), total, chunk)
-            outputs.append(from_heads(self.normalized(y), weights["out"]))
-            place = place + strip.shape[1]
-        return torch.cat(outputs, 1), self._after(total, place)
+            y, total = chunk_recurrence(query, key, value, query.new_ones(query.shape[1]), state["sum"], chunk)
+            return from_heads(self.normalized(y), weights["out"]), self._after(total, place + strip.shape[1])
+
+        return in_strips(x, chunk, state, read)
 
     def parallel(
         self, x: Float[Tensor, "batch tokens hidden"], weights: Weights
@@ -86,6 +86,10 @@ class FeatureAttention(HeadsMixer):
     ) -> Float[Tensor, "batch tokens hidden"]:
         """The same matrix without a mask."""
         return self._whole(x, weights, causal=False)
+
+    def _place(self, x: Tensor, state: State) -> Tensor:
+        """The place of the next token of each document; 0 where features do not depend on it."""
+        return state["place"] if self.sees_place else x.new_zeros(len(x), dtype=torch.int64)
 
     def _whole(self, x: Tensor, weights: Weights, causal: bool) -> Tensor:
         query, key, value = self._read(x, weights, torch.arange(x.shape[1], device=x.device)[None, None])
