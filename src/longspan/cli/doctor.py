@@ -9,6 +9,8 @@ from longspan.cli.terminal import Ticker, answer, say
 from longspan.cli.values import tokens_option
 
 LONGEST = 131_072
+MISSING = "not installed (pip install 'longspan[gpu]')"
+"""What stands in place of a version of Triton."""
 
 
 def doctor(
@@ -36,7 +38,7 @@ def doctor(
         raise InputError(f"--length must be 16 … {LONGEST}, got {length}")
     asked = [device_named(name) for name in device] if device else devices()
     facts = {
-        "versions": versions() | _triton(),
+        "versions": {"triton": MISSING} | versions("triton"),
         "devices": {str(each): hardware(each) for each in asked},
         "length": length,
     }
@@ -85,16 +87,6 @@ def _reasons(found: list[Any]) -> list[str]:
             if not check.outcomes[name].passed and not check.outcomes[name].refused
         ]
     return lines
-
-
-def _triton() -> dict[str, str]:
-    """The version of Triton, which a report of a problem needs."""
-    from importlib.metadata import PackageNotFoundError, version
-
-    try:
-        return {"triton": version("triton")}
-    except PackageNotFoundError:
-        return {"triton": "not installed (pip install 'longspan[gpu]')"}
 
 
 def _words(outcome: Any) -> str:

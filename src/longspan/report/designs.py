@@ -63,14 +63,14 @@ def _examined(rows: Sequence[Row]) -> bool:
 def _exam_cells(rows: Sequence[Row], lengths: Sequence[int], form: "Form") -> list[list[str]]:
     """The table of an exam: loss and shares by length, as far as there is room."""
     whole = any(outcome.whole for row in rows for outcome in row.outcomes)
-    wanted = (form.answers if whole else form.hidden).split()
+    wanted = form.answers if whole else form.hidden
     found = [["design", "at test", "trained", *(f"{name} at {n}" for name in wanted for n in lengths)]]
     for row in rows:
         if failed := next((outcome.failed for outcome in row.outcomes if outcome.failed), None):
             found.append([row.design, row.method, "", failed, *[""] * (len(found[0]) - 4)])
             continue
         shown = [form.number(*_numbers(row, name, n)) for name in wanted for n in lengths]
-        found.append([row.design, row.method, _trained(row, form), *shown])
+        found.append([row.design, row.method, form.trained(row), *shown])
     return found
 
 
@@ -90,16 +90,19 @@ def _line(row: Row, lengths: Sequence[int], form: "Form") -> list[str]:
     shares = [
         form.number(row.accuracy(name), [o.accuracy.get(name) for o in row.outcomes], "{:.1%}") for name in TRIPLE
     ]
-    return [row.design, row.method, _trained(row, form), *losses, *shares]
+    return [row.design, row.method, form.trained(row), *losses, *shares]
 
 
-def _trained(row: Row, form: "Form") -> str:
-    """Whether a model counts as trained; with every seed, by how much context helps it."""
-    word = "yes" if row.learned else "no"
+def _trained(row: Row) -> str:
+    """Whether a model counts as trained."""
+    return "yes" if row.learned else "no"
+
+
+def _trained_by_seed(row: Row) -> str:
+    """The same, and by how much context helps each seed."""
     found = [outcome.context for outcome in row.outcomes if outcome.context is not None]
-    if form is not SEEDS or not found:
-        return word
-    return f"{word}: {', '.join(f'{each.value:+.3f} (at most {each.high:+.3f})' for each in found)}"
+    gains = ", ".join(f"{each.value:+.3f} (at most {each.high:+.3f})" for each in found)
+    return f"{_trained(row)}: {gains}" if gains else _trained(row)
 
 
 def _cells(rows: Sequence[Row], lengths: Sequence[int], form: "Form") -> list[list[str]]:
@@ -128,14 +131,16 @@ class Form:
 
     Arguments:
         number: how a number over seeds is written.
+        trained: how it is written whether a model counts as trained.
         hidden, answers: what is shown of hidden tokens, and of answers, by length.
         legend: how its numbers are to be read.
     """
 
     number: Number
-    hidden: str
-    answers: str
-    legend: str
+    trained: Callable[[Row], str]
+    hidden: tuple[str, ...]
+    answers: tuple[str, ...]
+    legend: str = ""
 
 
 def _mean(found: Estimate | None, each: Sequence[float | None], number: str) -> str:
@@ -160,12 +165,13 @@ def _every_seed(found: Estimate | None, each: Sequence[float | None], number: st
 INTERVALS = (
     "In brackets: Wilson's 95 % interval of one seed. With several seeds: mean, and half the 95 % interval over seeds"
 )
-TERMINAL = Form(_mean, "symbols", "whole", "")
-MEANS = Form(_spread, "loss symbols", "whole", f"{INTERVALS}.")
+TERMINAL = Form(_mean, _trained, ("symbols",), ("whole",))
+MEANS = Form(_spread, _trained, ("loss", "symbols"), ("whole",), f"{INTERVALS}.")
 SEEDS = Form(
     _every_seed,
-    "loss symbols",
-    "loss symbols whole",
+    _trained_by_seed,
+    ("loss", "symbols"),
+    ("loss", "symbols", "whole"),
     f"{INTERVALS}, and each seed. Beside trained stands by how much the loss at L is below that at L/4, for each seed, "
     "and its one-sided 95 % bound; a task has none.",
 )

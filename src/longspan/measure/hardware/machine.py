@@ -18,9 +18,9 @@ def hardware(device: torch.device | None = None) -> str:
 
 
 @remember(1)
-def versions() -> dict[str, str]:
-    """Return the versions of Python and of the libraries that compute."""
-    found = {name: version(name) for name in ("longspan", "torch", "transformers") if _installed(name)}
+def versions(*more: str) -> dict[str, str]:
+    """Return the versions of Python, of the libraries that compute and of others, as far as they are installed."""
+    found = {name: version(name) for name in ("longspan", "torch", "transformers", *more) if _installed(name)}
     return {"python": platform.python_version(), **found}
 
 

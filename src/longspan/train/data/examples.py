@@ -105,9 +105,8 @@ def _drawn(task: PromptTask, request: Request, symbols: int, shortest: int) -> D
     """Return the draft of a request that has so many symbols; None where units and words do not add up to them."""
     draft = task.draft(request, Amount(symbols - shortest))
     if draft is None or len(draft.prompt.context) != symbols:
-        units = largest(
-            lambda units: _size(task, request, Amount(units)), symbols
-        )  # of several symbols, a word has one
+        # A unit has several symbols, a word has one.
+        units = largest(lambda units: _size(task, request, Amount(units)), symbols)
         assert units is not None  # none at all fits
         draft = task.draft(request, Amount(units, symbols - int(_size(task, request, Amount(units)))))
     return draft if draft is not None and len(draft.prompt.context) == symbols else None
