@@ -70,6 +70,24 @@ def test_a_grid_makes_a_table_and_what_is_finished_is_not_made_again(file: Path,
     assert log.stat().st_mtime_ns == before
 
 
+@pytest.mark.parametrize("objective", ["next", "masked"])
+def test_a_finished_grid_is_measured_again_where_its_tests_change(file: Path, tmp_path: Path, objective: str) -> None:
+    plan = "rope" if objective == "next" else "rope + bidirectional"
+    text = file.read_text().replace("[test]", f"objective = '{objective}'\n[test]")
+    text += f"[grid.designs.one]\nplan = '{plan}'\n"
+    file.write_text(text)
+    out = tmp_path / "out"
+    arguments = ["train", str(file), "--out", str(out)]
+    assert RUN.invoke(app, arguments, catch_exceptions=False).exit_code == 0
+    log = (out / "one-seed-0" / "log.jsonl").read_text()
+    file.write_text(text.replace("lengths = [32, 64]", "lengths = [32, 64, 96]"))
+    assert RUN.invoke(app, arguments, catch_exceptions=False).exit_code == 0
+    head, _, row, *_ = (out / "table.md").read_text().split("\n\n")[1].splitlines()
+    assert "loss at 96" in head
+    assert "|  |" not in row
+    assert (out / "one-seed-0" / "log.jsonl").read_text() == log  # and was not trained again
+
+
 def test_a_grid_without_test_texts_is_refused(file: Path, tmp_path: Path) -> None:
     text = file.read_text().replace("test = ['held.txt']\n", "")
     file.write_text(text + "[grid]\n[grid.designs.one]\n")

@@ -152,6 +152,9 @@ def _cell(cell: "Cell", name: str, folder: Path, processes: "Processes") -> None
             return
         if processes.first:
             say(name)
+        if processes.first:
+            for summary in _summaries(cell, own):  # of another table [test], or there is none
+                summary.unlink(missing_ok=True)
         run = _trained(cell.settings, own, processes)
         if processes.first:
             _measured(run)
@@ -159,11 +162,22 @@ def _cell(cell: "Cell", name: str, folder: Path, processes: "Processes") -> None
 
 
 def _is_finished(cell: "Cell", folder: Path) -> bool:
-    """Whether all of a cell was measured."""
-    from longspan.train.comparison import CONTEXT
+    """Whether all of a cell was measured, by the table [test] as it is now."""
+    try:
+        made = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    asked = json.loads(json.dumps(cell.settings.json()["test"]))
+    return made["settings"]["test"] == asked and all(summary.exists() for summary in _summaries(cell, folder))
 
-    wanted = ["measured"] if cell.settings.data.task is not None else ["measured", CONTEXT]
-    return all((folder / name / "summary.json").exists() for name in wanted)
+
+def _summaries(cell: "Cell", folder: Path) -> Sequence[Path]:
+    """The files that say that all was measured."""
+    from longspan.train.comparison import CONTEXT
+    from longspan.train.exams.exam import SUMMARY
+
+    measured = ["measured"] if cell.settings.data.task is not None else ["measured", CONTEXT]
+    return [folder / name / SUMMARY for name in measured]
 
 
 def _write(cells: Sequence["Cell"], rows: Sequence["Row"], folder: Path) -> None:
