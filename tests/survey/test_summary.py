@@ -53,6 +53,15 @@ def test_a_share_of_the_only_score_says_nothing_and_is_not_said() -> None:
     assert plain.sentence.startswith("at least a score of 40%")
 
 
+@pytest.mark.parametrize("score", [0.0, 1.0])
+def test_two_documents_that_agree_leave_doubt(score: float) -> None:
+    """Wilson's interval of 0 or 2 in 2, by hand: its far end is z² / (2 + z²) away, and scores have no other side."""
+    (row,) = rows({64: {"score": 1.0}, 128: {"score": score}})
+    found = row.scores[128]
+    assert found.high - found.low == pytest.approx(1.96**2 / (2 + 1.96**2), abs=1e-4)
+    assert 0 <= found.low <= score <= found.high <= 1
+
+
 @pytest.mark.parametrize(
     ("short", "long", "guessing"),
     [(asked(4), asked(4), 0.25), (asked(2, 4), asked(4), 1 / 3), ({"score": 1.0}, {"score": 1.0}, None)],

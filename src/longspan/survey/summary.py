@@ -10,7 +10,7 @@ from longspan.measure.diagnostic import diagnostic_of
 from longspan.measure.reduction import reduction_of
 from longspan.measure.scoring.controls import CONTROLS
 from longspan.measure.statistics.effective import Certificate
-from longspan.measure.statistics.interval import Estimate, mean
+from longspan.measure.statistics.interval import Estimate, mean, share
 from longspan.survey.plan import CONTROLLED, Record, SurveyPlan
 from longspan.survey.probes import Probe
 
@@ -153,13 +153,21 @@ def _task(plan: SurveyPlan, record: Record, task: str, method: str) -> TaskRow:
         made = [record(plan.task(method, task, plan.lengths[-1], i, name)) for i in _controlled(plan)]
         found = [each["result"]["score"] for each in made if each is not None]
         if known := [score for score in found if score is not None]:
-            controls[name] = mean(known)
+            controls[name] = _rated(known)
     certificate = plan.certificate(method, task, record)
-    means = {n: mean(values) for n, values in scores.items()}
+    means = {n: _rated(values) for n, values in scores.items()}
     results = {n: plan.results(method, task, n, record) for n in plan.lengths}
     depths = {n: found for n in plan.lengths if (found := _by_depth(results[n]))}
     guessing, alone = _guessing(results.values()), plan.has_only_itself(method)
     return TaskRow(task, method, means, depths, controls, certificate, None, guessing, alone)
+
+
+def _rated(scores: Sequence[float]) -> Estimate:
+    """The mean of scores from 0 to 1, one per document, with Wilson's interval, which stays there.
+
+    It fits answers that are right or wrong; scores between vary less, and for those it is too wide.
+    """
+    return share(scores, [1] * len(scores))
 
 
 def _guessing(results: Iterable[Sequence[Mapping[str, Any]]]) -> float | None:
@@ -179,7 +187,7 @@ def _by_depth(results: Sequence[Mapping[str, Any]]) -> dict[float, Estimate]:
             )
         for depth, scores in own.items():
             found.setdefault(depth, []).append(sum(scores) / len(scores))
-    return {depth: mean(found[depth]) for depth in sorted(found)}
+    return {depth: _rated(found[depth]) for depth in sorted(found)}
 
 
 def _controlled(plan: SurveyPlan) -> range:

@@ -77,6 +77,14 @@ def test_what_a_task_cannot_make_is_one_line() -> None:
         Examples(task("parity"), BYTES).test(1, 0)
 
 
+def test_a_length_below_all_is_refused_after_a_few_drafts(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked, pathfinder = [], task("pathfinder")
+    monkeypatch.setattr(type(pathfinder), "draft", lambda *given: asked.append(given))
+    with pytest.raises(InputError, match="pathfinder has no list of 5 symbols"):
+        draft_of(pathfinder, "x", 5)
+    assert len(asked) <= 30
+
+
 def test_a_symbol_without_a_token_is_refused() -> None:
     with pytest.raises(InputError, match="the tokenizer has no token for a part of"):
         Examples(task("reverse"), symbol_tokenizer(["a b c"])).test(9, 0)

@@ -81,7 +81,7 @@ def paired(first: Sequence[float], second: Sequence[float], level: float = LEVEL
     return mean([a - b for a, b in zip(first, second, strict=True)], level)
 
 
-def share(right: Sequence[int], asked: Sequence[int], level: float = LEVEL) -> Estimate:
+def share(right: Sequence[float], asked: Sequence[int], level: float = LEVEL) -> Estimate:
     """Return the share of right answers, given right and asked per document, with Wilson's interval."""
     total = sum(asked)
     if total == 0:
@@ -103,7 +103,7 @@ def wilson(value: float, count: float, level: float = LEVEL, degrees: int | None
     return max(0.0, center - half), min(1.0, center + half)
 
 
-def design_effect(right: Sequence[int], asked: Sequence[int]) -> float:
+def design_effect(right: Sequence[float], asked: Sequence[int]) -> float:
     """Return by which factor the variance of the share exceeds that of independent answers: 1 … answers per document.
 
     The variance between documents is that of a ratio: the sum over documents of (right − share · asked)².
