@@ -40,11 +40,11 @@ def lines(audit: Audit) -> Iterator[str]:
         )
     cost = audit.cost
     if cost and cost.crossing:
-        each = f", {cost.crossing / cost.hidden_size:.3g} × hidden size {cost.hidden_size}" if cost.hidden_size else ""
+        each = f" ({cost.crossing / cost.hidden_size:.3g} × the hidden size)" if cost.hidden_size else ""
+        windows = f", attention within windows {cost.windows:.3g}" if cost.windows else ""
         yield (
-            f"attention without a window costs as much as all the rest from {cost.crossing:,.0f} tokens on{each}: "
-            f"(2P + windows) / Σ 2H(d_q + d_v) = ({cost.weights:.3g} + {cost.windows:.3g}) / {cost.per_key:.3g} "
-            "FLOPs per token"
+            f"attention to all tokens costs as much as all the rest from {cost.crossing:,.0f} tokens on{each}; "
+            f"FLOPs of a token: weights {cost.weights:.3g}{windows}, attention {cost.per_key:.3g} per token it sees"
         )
 
 
