@@ -55,6 +55,8 @@ OPTIONS = {
     "bias_grad": ("bias_grad",),
     "decay": ("decay", "query_origin", "sweep_origin"),
     "angles": ("angles", "partner", "first_angles"),
+    "key_grad": ("key_grad",),
+    "value_grad": ("value_grad",),
 }
 """Arguments that a scheme may leave out."""
 
@@ -81,7 +83,15 @@ KERNELS = {
     "step": (forward.attention, STEP),
     "query gradient": (backward.query_gradient, QUERY_GRADIENT),
     "key gradient": (backward.key_gradient, KEY_GRADIENT),
+    "key gradient alone": (backward.key_gradient, KEY_GRADIENT),
+    "value gradient alone": (backward.key_gradient, KEY_GRADIENT),
 }
+GRADIENTS = {
+    "key gradient": ("key_grad", "value_grad"),
+    "key gradient alone": ("key_grad",),
+    "value gradient alone": ("value_grad",),
+}
+"""What a launch of the kernel for keys makes: both gradients, or one where sizes are `apart`."""
 PLAIN = "plain causal attention"
 NUMBERS = {"query", "key", "value", "out", "grad", "value_grad"}
 WHOLE = {
@@ -179,8 +189,7 @@ def compiled(job: Job) -> Compiled:
     cuda = isinstance(target, int)
     where = GPUTarget("cuda", target, 32) if cuda else GPUTarget("hip", target, 64)
     ast = source(kernel, channels, dtype, config, options, name == "step")
-    compiler = {"num_warps": config.warps, "num_stages": config.stages, "enable_fp_fusion": True}
-    made = triton.compile(ast, target=where, options=compiler)
+    made = triton.compile(ast, target=where, options=launch.compiler_options(config, "nvidia" if cuda else "amd"))
     in_lanes, whole = None, {}
     if cuda:
         registers, spilled = allocation(made.asm["ptx"], target)
@@ -275,14 +284,17 @@ def _loops(lines: list[tuple[str, str]], labels: dict[str, int]) -> Iterator[tup
 def every() -> Iterator[Job]:
     """Every kernel with what a scheme may add to it, in every width and for every target.
 
-    All of it in bfloat16; the plainest in float16 and float32 too. Steps of one token, and of as many as fit. Plain
-    causal attention with the same sizes.
+    All of it in bfloat16, and in float32 up to 128 channels; the plainest in float16 and float32 too. Steps of one
+    token, and of as many as fit. Plain causal attention with the same sizes.
     """
     for target, channels, name in product(TARGETS, (64, 128, 256), KERNELS):
         for variant, options in (STEPS if name == "step" else VARIANTS).items():
             some = tuple(option for option in options if takes(name, option))
-            for dtype in dtypes(options):
-                job = Job(name, sizes(name, some, channels, dtype, target), variant, some, channels, dtype, target)
+            for dtype in dtypes(options, channels):
+                config = sizes(name, some, channels, dtype, target)
+                job = Job(name, config, variant, some + GRADIENTS.get(name, ()), channels, dtype, target)
+                if name in GRADIENTS and config.apart != name.endswith("alone"):
+                    continue
                 if name == "step" and job.config.rows > 16:
                     yield job._replace(config=job.config._replace(rows=16))
                 yield job
@@ -290,11 +302,13 @@ def every() -> Iterator[Job]:
             yield Job(PLAIN, sizes("forward", (), channels, "bf16", target), "", (), channels, "bf16", target)
 
 
-def dtypes(options: tuple[str, ...]) -> Iterator[str]:
+def dtypes(options: tuple[str, ...], channels: int) -> Iterator[str]:
     """In which numbers a variant is compiled."""
+    plain = options in ((), ("angles",))
     yield "bf16"
-    if options in ((), ("angles",)):
+    if plain:
         yield "fp16"
+    if plain or channels <= 128:
         yield "fp32"
 
 
@@ -382,8 +396,8 @@ def main() -> None:
     if given.few:
         few = ("forward", 90, ()), ("forward", "gfx942", ()), ("key gradient", 80, ()), ("step", 90, ("angles",))
         jobs = [
-            Job(name, sizes(name, options, 64, "bf16", target), "", options, 64, "bf16", target)
-            for name, target, options in few
+            Job(name, sizes(name, some, 64, "bf16", target), "", some + GRADIENTS.get(name, ()), 64, "bf16", target)
+            for name, target, some in few
         ]
         some = [row_of(compiled(job)) for job in jobs]
     else:

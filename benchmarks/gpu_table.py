@@ -35,13 +35,13 @@ exponentials or the number of instructions, whichever takes most clocks. A decod
 32k tokens plain causal attention does 8192 operations per byte of queries, keys, values and output (heads of 128, 16
 bits), far above what memory limits.
 
-{summary} In {inside} of them the loop over blocks of keys reads or writes that memory
-([decision 0025](../docs/decisions/0025-one-launch-on-a-gpu.md)).
+{summary}
 
 `all of these` is a log-length, softmax plus one, a cap, a learned bias and decay together, and in a step keys that
-rotate in the place of decay. Documents, padding, windows and sinks are numbers that every kernel reads. In float16 and
-float32 only the kernels that add the least are compiled. In float32 a cap, a bias or decay makes some backward kernels
-spill: on sm_80 up to 132 bytes with 128 channels, and 884 with 256 channels that decay.
+rotate in the place of decay. Documents, padding, windows and sinks are numbers that every kernel reads. `alone`: on
+NVIDIA's GPUs the registers of a thread do not hold both gradients, so each is a launch. In float16, and in float32 with
+256 channels, only the kernels that add the least are compiled. In float32 with 256 channels two others spill on
+NVIDIA's GPUs: key gradients under decay, and steps with all of these.
 
 """
 
@@ -50,9 +50,7 @@ def section() -> str:
     """The section of the page: one line for each kernel, variant, width and dtype, all targets beside each other."""
     found = json.loads(RESULTS.read_text())
     rows = found["rows"]
-    inside = sum(row["spilled"] > 0 and row["whole"].get("local memory", 0) > 0 for row in rows)
-    summary, targets = _summary(rows), ", ".join(TARGETS)
-    text = TEXT.format(version=found["triton"], targets=targets, summary=summary, inside=inside or "none")
+    text = TEXT.format(version=found["triton"], targets=", ".join(TARGETS), summary=_summary(rows))
     lines = [
         text.rstrip("\n") + "\n" + _earlier(rows, found.get("code", {})),
         "| kernel | scheme has | channels | dtype | rows × keys, warps, stages | registers | spilled | shared KiB | "
@@ -62,7 +60,7 @@ def section() -> str:
     plain = {(row["target"], row["channels"], *row["config"]): row for row in rows if not row["variant"]}
     together: dict[tuple[Any, ...], dict[str, dict[str, Any]]] = {}
     for row in rows:
-        key = row["kernel"], row["variant"], row["channels"], row["dtype"], *row["config"]
+        key = row["kernel"], row["variant"], row["channels"], row["dtype"], *row["config"][:4]
         together.setdefault(key, {})[row["target"]] = row
     order = {name: i for i, name in enumerate(dict.fromkeys(row["kernel"] for row in rows))}
     for key, some in sorted(together.items(), key=lambda item: (item[0][2], order[item[0][0]])):
@@ -108,7 +106,7 @@ def _summary(rows: list[dict[str, Any]]) -> str:
 
 def _clocks(row: dict[str, Any]) -> float:
     """Instructions of all warps per pair."""
-    size, keys, warps, _ = row["config"]
+    size, keys, warps, *_ = row["config"]
     return row["whole"]["all"] * warps / (size * keys)
 
 

@@ -129,21 +129,22 @@ def test_a_nan_is_seen_where_it_is_seen(which: str) -> None:
 
 
 @pytest.mark.usefixtures("blocks")
+@pytest.mark.parametrize("which", ["key", "value"])
 @pytest.mark.filterwarnings("ignore:invalid value encountered")
-def test_a_nan_spoils_gradients_of_what_sees_it_alone() -> None:
-    """A value's: gradients of other queries, and of keys that only those see, are what they are without it."""
+def test_a_nan_spoils_gradients_of_what_sees_it_alone(which: str) -> None:
+    """Gradients of other queries (but for a key's), and of keys and values that only those see, are the same."""
     x = several_documents(parse("rerope(window=8) + window(12, sinks=2)"))
     clean, seen = gradients(x, "triton"), scores(_double(x))[0][0, 0] > -torch.inf
     for at in seen.any(0).nonzero()[[2, 20]].flatten().tolist():
-        value = x.value.clone()
-        value[0, 0, at, 1] = torch.nan
-        spoiled = gradients(replace(x, value=value), "triton")
+        with_it = getattr(x, which).clone()
+        with_it[0, 0, at, 1] = torch.nan
+        spoiled = gradients(replace(x, **{which: with_it}), "triton")
         rows = ~seen[:, at]
         keys = ~seen[~rows].any(0)
         assert rows.any()
         assert keys.any()
         assert spoiled[1][:, :, ~rows].isnan().any()
-        for some, exact, right in zip(spoiled[1:3], clean[1:3], (rows, keys), strict=True):
+        for some, exact, right in list(zip(spoiled[1:], clean[1:], (rows, keys, keys), strict=True))[which == "key" :]:
             torch.testing.assert_close(some[:, :, right], exact[:, :, right], rtol=0, atol=1e-6)
 
 

@@ -35,7 +35,8 @@ def differentiated(products, of_weights, factor, cap, bias, at, exist, lse, delt
     scores, slope = scored(products, factor, cap, bias, at, exist, MASKED)
     weights = tl.math.exp2(scores - lse)
     of_scores = weights * (of_weights - delta)
-    if MASKED:  # zero times the NaN of a key or a value that a row does not see
+    if MASKED:  # NaN is what zero times the NaN of an unseen key, value or row would be
+        weights = tl.where(exist, weights, 0.0)
         of_scores = tl.where(exist, of_scores, 0.0)
     return weights, of_scores, of_scores * slope
 
@@ -167,6 +168,7 @@ def key_block(
     decay, query_origin, sweep_origin, lse, delta, queries, num_heads,
     HEAD_DIM: tl.constexpr, CHANNELS: tl.constexpr, VALUE_DIM: tl.constexpr, VALUE_CHANNELS: tl.constexpr,
     ROWS: tl.constexpr, KEYS: tl.constexpr, MASKED: tl.constexpr, PRECISION: tl.constexpr, WIDE: tl.constexpr,
+    OF_KEYS: tl.constexpr, OF_VALUES: tl.constexpr,
 ):  # fmt: skip
     """Add what one block of rows of one head gives to the gradients of keys and values; pairs are (keys, rows)."""
     first, count = block * ROWS, tl.arange(0, ROWS)
@@ -179,22 +181,24 @@ def key_block(
             decay, query_origin, sweep_origin, sweep, places, queries, token, HEAD_DIM, CHANNELS
         )  # fmt: skip
         q = (q.to(tl.float32) * shrunk).to(q.dtype)
-    low, high = row_interval(seen, sweep, row_batches, places, queries, token)
-    row_factor = row_factors(factor, factor_batch, factor_head, scale, batch, head, token, ROWS)
-    row_bias = row_biases(bias, bias_head, diagonal, places, queries, head, token)
     sums, deltas = row_sums(lse, delta, batch, num_heads, queries, head, token)
-    at = (start + tl.arange(0, KEYS))[:, None]
-    exist = (at >= low[None, :]) & (at < high[None, :]) & there[None, :]
     nothing = tl.zeros((KEYS, ROWS), tl.float32)
     products = product(key, tl.trans(q), nothing, PRECISION, WIDE)
     of_weights = product(value, tl.trans(g), nothing, PRECISION, WIDE)
+    low, high = row_interval(seen, sweep, row_batches, places, queries, token)
+    row_factor = row_factors(factor, factor_batch, factor_head, scale, batch, head, token, ROWS)
+    row_bias = row_biases(bias, bias_head, diagonal, places, queries, head, token)
+    at = (start + tl.arange(0, KEYS))[:, None]
+    exist = (at >= low[None, :]) & (at < high[None, :]) & there[None, :]
     weights, _, of_products = differentiated(
         products, of_weights, row_factor[None, :], cap, bias, None if row_bias is None else row_bias[None, :] - at,
         exist, sums[None, :], deltas[None, :], MASKED,
     )  # fmt: skip
     of_products *= row_factor[None, :]
-    of_values = product(weights.to(g.dtype), g, of_values, PRECISION, WIDE)
-    of_keys = product(of_products.to(q.dtype), q, of_keys, PRECISION, WIDE)
+    if OF_VALUES:
+        of_values = product(weights.to(g.dtype), g, of_values, PRECISION, WIDE)
+    if OF_KEYS:
+        of_keys = product(of_products.to(q.dtype), q, of_keys, PRECISION, WIDE)
     return of_keys, of_values
 
 
@@ -213,6 +217,8 @@ def key_gradient(
     ROWS: tl.constexpr, KEYS: tl.constexpr, PRECISION: tl.constexpr, WIDE: tl.constexpr,
 ):  # fmt: skip
     """Gradients of one block of keys and values of one key head, over all heads that share it.
+
+    Either gradient may be None: where registers do not suffice for both, two launches make them.
 
     Arguments, beside those of the forward kernel:
         grad, lse, delta: as of `query_gradient`.
@@ -236,7 +242,7 @@ def key_gradient(
         VALUE_DIM, VALUE_CHANNELS, True,
     )  # fmt: skip
     of_values = tl.zeros((KEYS, VALUE_CHANNELS), tl.float32)
-    rows = (batch * kv_heads + kv_head) * keys + start + count
+    row = (batch * kv_heads + kv_head) * keys + start
 
     for sweep in range(sweeps):
         first, whole, rest, last = sweep_bounds(rows_of_keys, sweep, row_batches, places, key_blocks, block)
@@ -260,6 +266,7 @@ def key_gradient(
                         head, batch, places, sweep, seen, row_batches, factor, factor_batch, factor_head, scale, cap,
                         bias, bias_head, diagonal, decay, query_origin, sweep_origin, lse, delta, queries, num_heads,
                         HEAD_DIM, CHANNELS, VALUE_DIM, VALUE_CHANNELS, ROWS, KEYS, False, PRECISION, WIDE,
+                        key_grad is not None, value_grad is not None,
                     )  # fmt: skip
                 for step in range(last - first - (rest - whole)):
                     of_keys, of_values = key_block(
@@ -268,13 +275,16 @@ def key_gradient(
                         head, batch, places, sweep, seen, row_batches, factor, factor_batch, factor_head, scale, cap,
                         bias, bias_head, diagonal, decay, query_origin, sweep_origin, lse, delta, queries, num_heads,
                         HEAD_DIM, CHANNELS, VALUE_DIM, VALUE_CHANNELS, ROWS, KEYS, True, PRECISION, WIDE,
+                        key_grad is not None, value_grad is not None,
                     )  # fmt: skip
-            copy_rows = k_copy * batches * kv_heads * keys + rows
-            add_to(
-                key_grad + copy_rows[:, None] * HEAD_DIM + channel[None, :], of_keys,
-                in_text[:, None] & (channel < HEAD_DIM)[None, :],
-            )  # fmt: skip
-    tl.store(
-        value_grad + rows[:, None] * VALUE_DIM + value_channel[None, :], of_values.to(value_grad.dtype.element_ty),
-        mask=in_text[:, None] & (value_channel < VALUE_DIM)[None, :],
-    )  # fmt: skip
+            if key_grad is not None:
+                copy_row = k_copy * batches * kv_heads * keys + row
+                add_to(
+                    key_grad + copy_row * HEAD_DIM + (count[:, None] * HEAD_DIM + channel[None, :]), of_keys,
+                    in_text[:, None] & (channel < HEAD_DIM)[None, :],
+                )  # fmt: skip
+    if value_grad is not None:
+        tl.store(
+            value_grad + row * VALUE_DIM + (count[:, None] * VALUE_DIM + value_channel[None, :]),
+            of_values.to(value_grad.dtype.element_ty), mask=in_text[:, None] & (value_channel < VALUE_DIM)[None, :],
+        )  # fmt: skip

@@ -222,10 +222,17 @@ def launch(kernel: Any, grid: tuple[int, int, int], config: Config, **arguments:
             **arguments,
             ROWS=config.rows,
             KEYS=config.keys,
-            num_warps=config.warps,
-            num_stages=config.stages,
-            enable_fp_fusion=True,
+            **compiler_options(config, maker()),
         )
+
+
+def compiler_options(config: Config, maker: Maker) -> dict[str, Any]:
+    """What the compiler is told.
+
+    NVIDIA's assembler is told how many registers a thread may have: by itself it keeps to fewer and spills.
+    """
+    options = {"num_warps": config.warps, "num_stages": config.stages, "enable_fp_fusion": True}
+    return {**options, "maxnreg": config.registers} if maker == "nvidia" else options
 
 
 def differentiate_queries(
@@ -265,17 +272,18 @@ def differentiate_keys(
     bounds = key_bounds(work.seen, config.keys, value.shape[2])
     key_grad = torch.zeros(key.shape, dtype=torch.float32, device=key.device)
     value_grad = torch.empty(value.shape, dtype=value.dtype, device=value.device)
-    launch(
-        backward.key_gradient,
-        (bounds.shape[2], value.shape[0] * value.shape[1], 1),
-        config,
-        **operands(work, query, key, value, bias),
-        **strides("grad", grad, "batch", "head", "stride"),
-        lse=lse,
-        delta=delta,
-        key_grad=key_grad,
-        value_grad=value_grad,
-        rows_of_keys=bounds,
-        key_blocks=bounds.shape[2],
-    )
+    for of_keys, of_values in ((key_grad, None), (None, value_grad)) if config.apart else ((key_grad, value_grad),):
+        launch(
+            backward.key_gradient,
+            (bounds.shape[2], value.shape[0] * value.shape[1], 1),
+            config,
+            **operands(work, query, key, value, bias),
+            **strides("grad", grad, "batch", "head", "stride"),
+            lse=lse,
+            delta=delta,
+            key_grad=of_keys,
+            value_grad=of_values,
+            rows_of_keys=bounds,
+            key_blocks=bounds.shape[2],
+        )
     return key_grad, value_grad

@@ -1,5 +1,5 @@
 """Sizes of blocks: for each kernel the largest found that spill no register to memory on the targets of
-`benchmarks/gpu_compiled.py`; `benchmarks/README.md` lists them, and the few that spill at every size, outside of loops.
+`benchmarks/gpu_compiled.py`; `benchmarks/README.md` lists them.
 
 Where eight warps spill on AMD's GPUs, four do not: each of the four units of a processor runs one of them, and a thread
 may have all of its 512 registers. So AMD has sizes of its own there. Source of the 512: LLVM, `getTotalNumVGPRs` in
@@ -17,12 +17,22 @@ class Config(NamedTuple):
     Arguments:
         rows, keys: of a block of pairs; powers of two, 16 at least.
         warps, stages: of a program: groups of threads, and how many blocks are loaded ahead.
+        apart: gradients of keys and of values come from two launches, because one would spill.
     """
 
     rows: int
     keys: int
     warps: int
     stages: int
+    apart: bool = False
+
+    @property
+    def registers(self) -> int:
+        """The most that a thread of NVIDIA's GPUs can have, of 65536 in a multiprocessor.
+
+        Source: CUDA C++ Programming Guide, compute capabilities, table of technical specifications.
+        """
+        return min(255, 65536 // (32 * self.warps))
 
 
 Maker = Literal["nvidia", "amd"]
@@ -48,10 +58,10 @@ FORWARD = _sizes(
     {
         "plain": (Config(128, 64, 8, 3), Config(128, 32, 8, 2), Config(64, 16, 8, 1)),
         "half": (Config(128, 64, 8, 3), Config(128, 16, 8, 3), Config(64, 16, 8, 1)),
-        "changed": (Config(64, 32, 8, 1), Config(32, 32, 8, 1), Config(32, 32, 8, 1)),
+        "changed": (Config(64, 64, 8, 1), Config(64, 32, 8, 2), Config(32, 32, 8, 1)),
         "decaying": (Config(128, 64, 8, 3), Config(64, 64, 8, 2), Config(32, 16, 8, 1)),
-        "both": (Config(64, 32, 8, 1), Config(32, 32, 8, 1), Config(32, 32, 8, 1)),
-        "float32": (Config(32, 32, 8, 1), Config(16, 16, 8, 1), Config(16, 16, 16, 1)),
+        "both": (Config(64, 64, 8, 1), Config(32, 32, 8, 1), Config(32, 32, 8, 1)),
+        "float32": (Config(32, 32, 8, 1), Config(16, 16, 8, 1), Config(16, 16, 8, 1)),
     },
     amd={
         "changed": (Config(64, 32, 8, 1), Config(32, 32, 8, 1), Config(64, 32, 4, 1)),
@@ -84,24 +94,25 @@ QUERY_GRADIENT = _sizes(
         "half": (Config(64, 32, 4, 2), Config(64, 32, 8, 2), Config(32, 32, 8, 1)),
         "changed": (Config(32, 16, 4, 1), Config(32, 16, 8, 1), Config(32, 16, 8, 1)),
         "decaying": (Config(64, 32, 4, 2), Config(32, 32, 4, 1), Config(32, 16, 8, 1)),
-        "both": (Config(32, 16, 4, 1), Config(16, 16, 8, 1), Config(16, 16, 8, 1)),
-        "float32": (Config(32, 32, 8, 1), Config(32, 32, 8, 1), Config(16, 16, 8, 2)),
+        "both": (Config(32, 32, 4, 1), Config(32, 32, 8, 1), Config(16, 16, 8, 1)),
+        "float32": (Config(32, 16, 8, 1), Config(32, 16, 8, 1), Config(16, 16, 8, 2)),
     },
     amd={
         "plain": (Config(64, 32, 4, 2), Config(64, 64, 4, 1), Config(32, 32, 4, 1)),
         "half": (Config(64, 32, 4, 2), Config(64, 64, 4, 1), Config(32, 32, 4, 1)),
-        "float32": (Config(32, 32, 8, 1), Config(32, 32, 4, 1), Config(16, 16, 4, 1)),
+        "both": (Config(32, 32, 4, 1), Config(16, 16, 8, 1), Config(16, 16, 8, 1)),
+        "float32": (Config(32, 32, 4, 1), Config(32, 16, 4, 1), Config(16, 16, 4, 1)),
     },
 )
 
 KEY_GRADIENT = _sizes(
     {
-        "plain": (Config(32, 32, 8, 1), Config(32, 32, 8, 1), Config(32, 16, 8, 1)),
-        "half": (Config(32, 32, 8, 1), Config(32, 32, 8, 1), Config(32, 16, 8, 1)),
-        "changed": (Config(32, 32, 8, 1), Config(32, 32, 8, 1), Config(16, 16, 8, 1)),
-        "decaying": (Config(32, 32, 8, 1), Config(32, 32, 8, 1), Config(16, 16, 8, 1)),
-        "both": (Config(32, 32, 8, 1), Config(16, 16, 8, 1), Config(16, 16, 8, 1)),
-        "float32": (Config(32, 16, 8, 2), Config(16, 16, 8, 1), Config(16, 16, 8, 1)),
+        "plain": (Config(64, 32, 8, 1), Config(64, 32, 8, 1), Config(32, 16, 8, 1)),
+        "half": (Config(64, 32, 8, 1), Config(64, 32, 8, 1), Config(32, 16, 8, 1)),
+        "changed": (Config(64, 32, 8, 1), Config(32, 32, 8, 1), Config(16, 16, 8, 1)),
+        "decaying": (Config(32, 32, 8, 1), Config(32, 32, 8, 1), Config(16, 16, 8, 1, apart=True)),
+        "both": (Config(32, 32, 8, 1), Config(16, 16, 8, 1), Config(16, 16, 8, 1, apart=True)),
+        "float32": (Config(32, 16, 8, 1), Config(16, 16, 8, 1), Config(16, 16, 8, 1)),
     },
     amd={
         "plain": (Config(64, 64, 4, 1), Config(32, 64, 4, 1), Config(32, 16, 4, 1)),
