@@ -6,9 +6,11 @@ from pathlib import Path
 import pytest
 
 from longspan.errors import InputError
-from longspan.report.designs import means, narrow, seeds
-from longspan.train.comparison import compare
+from longspan.report.designs import means, narrow, page, seeds
+from longspan.train.comparison import Row, compare
+from longspan.train.findings import findings
 from longspan.train.grid import Cell, held, read_grid
+from longspan.train.relations import Verdict, verdicts
 from small_runs import MODEL, texts
 
 
@@ -110,6 +112,18 @@ def measured(folder: Path, cell: Cell, *, losses: dict[int, list[float]], share:
     (place / "results.jsonl").write_text("".join(json.dumps(record) + "\n" for record in records))
 
 
+def test_a_grid_is_written_again_from_its_findings(tmp_path: Path) -> None:
+    """Pages need no models: the file holds all that a table, its curves and its relations are made of."""
+    cells = read_grid(grid(tmp_path))
+    measured(tmp_path, cells[0], losses={8: [3.0, 3.1], 32: [2.0, 2.1], 64: [2.5, 2.7]}, share=0.5)
+    rows = compare(cells, tmp_path)
+    found = json.loads(json.dumps(findings(cells, rows, tmp_path, "longspan train grid.toml")))
+    assert tuple(Row.of(row) for row in found["rows"]) == rows
+    assert [Verdict(**each) for each in found["relations"]] == list(verdicts(cells, rows))
+    assert (tuple(found["lengths"]), found["trained_length"]) == (cells[0].settings.lengths, 32)
+    assert page({**found, "hardware": ["h"], "versions": [{"torch": "t"}]}).startswith(means(rows, found["lengths"]))
+
+
 def test_the_table_shows_every_seed_and_who_did_not_learn(tmp_path: Path) -> None:
     cells = read_grid(grid(tmp_path))
     learned = {8: [3.0, 3.1, 3.2], 32: [2.0, 2.1, 2.2], 64: [2.5, 2.6, 2.7]}
@@ -135,4 +149,6 @@ def test_the_table_shows_every_seed_and_who_did_not_learn(tmp_path: Path) -> Non
     assert [line[2] for line in narrow(shown, (8, 32, 64))] == ["trained", "yes", "yes", "no", ""]
     table = means(shown, (8, 32, 64))
     assert "| 2.700 ± 1.271 |" in table
+    assert "| 60.0% [50.0%, 70.0%] |" in table  # of three shares no interval is sure to stay within 0 to 1
+    assert "| 60.0% (50.0%, 70.0%) |" in text
     assert "| `a b` | `plain` | no | 3.100 |" in table

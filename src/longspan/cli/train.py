@@ -186,19 +186,13 @@ def _write(cells: Sequence["Cell"], rows: Sequence["Row"], folder: Path) -> None
     from longspan.report import designs
     from longspan.report.figures.designs import curves
     from longspan.report.palette import standalone
-    from longspan.train.comparison import described
-    from longspan.train.relations import verdicts
+    from longspan.train.findings import findings
 
-    settings = cells[0].settings
-    found = described(cells, rows, folder, shlex.join(["longspan", *sys.argv[1:]]))
-    text = designs.means(rows, settings.lengths) + "\n" + designs.provenance(found)
-    if known := verdicts(cells, rows):
-        text += "\n" + designs.relations(known)
-    trained = settings.training.length if settings.data.task is None else settings.data.longest
-    write_atomically(folder / "table.md", text)
-    write_atomically(folder / "seeds.md", designs.seeds(rows, settings.lengths))
+    found = findings(cells, rows, folder, shlex.join(["longspan", *sys.argv[1:]]))
+    write_atomically(folder / "table.md", designs.page(found))
+    write_atomically(folder / "seeds.md", designs.seeds(rows, found["lengths"]))
     write_atomically(folder / "grid.json", json.dumps(found, indent=2) + "\n")
-    write_atomically(folder / "curves.svg", standalone(curves(rows, settings.lengths, trained)))
+    write_atomically(folder / "curves.svg", standalone(curves(rows, found["lengths"], found["trained_length"])))
 
 
 def _show(rows: Sequence["Row"], lengths: Sequence[int]) -> None:

@@ -25,6 +25,13 @@ def narrow(rows: Sequence[Row], lengths: Sequence[int]) -> list[list[str]]:
     return _cells(rows, lengths, TERMINAL)
 
 
+def page(found: Mapping[str, Any]) -> str:
+    """Return a grid from its findings (`longspan.train.findings`), as Markdown: means, origin, relations."""
+    rows, held = [Row.of(row) for row in found["rows"]], [Verdict(**each) for each in found["relations"]]
+    parts = [means(rows, found["lengths"]), _origin(found), *([relations(held)] if held else [])]
+    return "\n".join(parts)
+
+
 def means(rows: Sequence[Row], lengths: Sequence[int]) -> str:
     """Return the table of means with its caption, as Markdown."""
     return _markdown(rows, lengths, MEANS)
@@ -35,8 +42,8 @@ def seeds(rows: Sequence[Row], lengths: Sequence[int]) -> str:
     return _markdown(rows, lengths, SEEDS)
 
 
-def provenance(found: Mapping[str, Any]) -> str:
-    """Return what made a grid, from its JSON (`longspan.train.comparison.described`), as one line."""
+def _origin(found: Mapping[str, Any]) -> str:
+    """What made a grid, as one line."""
     training, torch = found["settings"]["training"], sorted({versions["torch"] for versions in found["versions"]})
     steps = f"{training['steps']} steps of {training['batch']} × {training['length']} tokens"
     machines = f"{'; '.join(found['hardware'])}; torch {', '.join(torch)}"
@@ -148,22 +155,39 @@ def _mean(found: Estimate | None, each: Sequence[float | None], number: str) -> 
 
 
 def _spread(found: Estimate | None, each: Sequence[float | None], number: str) -> str:
-    """A number with its interval, if it has one, or a mean with half its interval."""
+    """A number with its interval, if it has one; of several seeds the mean with half its interval, or with both ends.
+
+    Student's interval of three shares often leaves 0 to 1, and seeds either learn a task or do not.
+    """
     if found is None or found.documents == 1:
         return _mean(found, each, number)
-    if len(each) == 1:
-        return f"{number.format(found.value)} [{number.format(found.low)}, {number.format(found.high)}]"
+    if _is_share(number) or len(each) == 1:
+        low, high = (found.low, found.high) if len(each) == 1 else _ends(each)
+        if low == high:
+            return _mean(found, each, number)
+        return f"{number.format(found.value)} [{number.format(low)}, {number.format(high)}]"
     return f"{number.format(found.value)} ± {number.format((found.high - found.low) / 2)}"
 
 
 def _every_seed(found: Estimate | None, each: Sequence[float | None], number: str) -> str:
     """The same with every seed."""
     values = ", ".join("none" if value is None else number.format(value) for value in each)
-    return _spread(found, each, number) + (f" ({values})" if len(each) > 1 else "")
+    first = _mean if _is_share(number) and len(each) > 1 else _spread
+    return first(found, each, number) + (f" ({values})" if len(each) > 1 else "")
+
+
+def _is_share(number: str) -> bool:
+    return number.endswith("%}")
+
+
+def _ends(each: Sequence[float | None]) -> tuple[float, float]:
+    known = [value for value in each if value is not None]
+    return min(known), max(known)
 
 
 INTERVALS = (
-    "In brackets: Wilson's 95 % interval of one seed. With several seeds: mean, and half the 95 % interval over seeds"
+    "In square brackets: Wilson's 95 % interval of one seed; of several the lowest and the highest share, beside their "
+    "mean. Losses of several seeds: mean, and half the 95 % interval over seeds"
 )
 TERMINAL = Form(_mean, _trained, ("symbols",), ("whole",))
 MEANS = Form(_spread, _trained, ("loss", "symbols"), ("whole",), f"{INTERVALS}.")

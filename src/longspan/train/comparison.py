@@ -9,8 +9,7 @@ answers by length; a model of a task counts as trained where its whole answers a
 chance, by a 95 % interval over examples.
 """
 
-import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -55,6 +54,16 @@ class Outcome:
     whole: dict[int, Estimate] = field(default_factory=dict)
     context: Estimate | None = None
 
+    @classmethod
+    def of(cls, found: Mapping[str, Any]) -> "Outcome":
+        """Read its JSON."""
+        shares = {
+            name: {int(n): Estimate.of(share) for n, share in found[name].items()} for name in ("symbols", "whole")
+        }
+        loss = {int(n): value for n, value in found["loss"].items()}
+        context = None if found["context"] is None else Estimate.of(found["context"])
+        return cls(**{**found, **shares, "loss": loss, "context": context})
+
 
 @dataclass(frozen=True)
 class Row:
@@ -94,6 +103,11 @@ class Row:
         """Return it as JSON."""
         return asdict(self)
 
+    @classmethod
+    def of(cls, found: Mapping[str, Any]) -> "Row":
+        """Read its JSON."""
+        return cls(found["design"], found["method"], tuple(Outcome.of(each) for each in found["outcomes"]))
+
 
 def compare(cells: Iterable[Cell], folder: Path) -> tuple[Row, ...]:
     """Read the measurements of the cells that were measured, design by design.
@@ -102,29 +116,6 @@ def compare(cells: Iterable[Cell], folder: Path) -> tuple[Row, ...]:
         folder: of the grid.
     """
     return compared((cell, folder / cell.folder) for cell in cells)
-
-
-def described(cells: Sequence[Cell], rows: Sequence[Row], folder: Path, command: str) -> dict[str, Any]:
-    """Return a grid as JSON: what made it, its settings, its designs and its rows.
-
-    Arguments:
-        cells: all of them.
-        rows: of those that were measured.
-        folder: of the grid.
-        command: what was typed.
-    """
-    runs = [folder / cell.folder / "run.json" for cell in cells]
-    made = [json.loads(path.read_text(encoding="utf-8")) for path in runs if path.exists()]
-    return {
-        "command": command,
-        "hardware": sorted({run["hardware"] for run in made}),
-        "versions": [dict(found) for found in sorted({tuple(run["versions"].items()) for run in made})],
-        "cells": len(cells),
-        "measured": sum((folder / cell.folder / "measured" / RESULTS).exists() for cell in cells),
-        "settings": {name: table for name, table in cells[0].settings.json().items() if name != "design"},
-        "designs": {cell.name: asdict(cell.settings.design) for cell in cells},
-        "rows": [row.json() for row in rows],
-    }
 
 
 def compared(runs: Iterable[tuple[Cell, Path]]) -> tuple[Row, ...]:

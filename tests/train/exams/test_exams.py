@@ -11,7 +11,7 @@ from scipy import stats
 
 from longspan.errors import InputError
 from longspan.report.designs import means
-from longspan.train.comparison import CONTEXT, CONTEXT_DOCUMENTS, compared
+from longspan.train.comparison import CONTEXT, CONTEXT_DOCUMENTS, Row, compared
 from longspan.train.data.masked import Hiding
 from longspan.train.data.texts import prepared
 from longspan.train.data.tokenizers import MASK, byte_tokenizer
@@ -170,6 +170,7 @@ def test_shares_have_wilsons_interval_and_a_model_at_chance_did_not_learn(tmp_pa
     wilson = stats.binomtest(27, 30).proportion_ci(method="wilson")
     assert (whole.low, whole.high) == (pytest.approx(wilson.low), pytest.approx(wilson.high))
     assert f"90.0% [{wilson.low:.1%}, {wilson.high:.1%}]" in means(rows, (20, 40))
+    assert [Row.of(json.loads(json.dumps(row.json()))) for row in rows] == rows
 
 
 def test_a_text_that_is_too_short_is_one_line(tmp_path: Path) -> None:
