@@ -9,6 +9,7 @@ In README.md the study lies between `<!-- results -->` and `<!-- end -->`, the m
 import inspect
 import json
 import re
+import sys
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from math import inf
@@ -30,6 +31,10 @@ from longspan.report.words import grounds, headline
 from longspan.study.summary import Summary
 from longspan.task import tasks
 from longspan.train.comparison import Row
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from numbers_of_grids import Numbers, written
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "experiments" / "results"
@@ -155,7 +160,7 @@ def generated() -> dict[Path, str]:
     }
     pages = {
         "results.md": _results(summaries) + _searches(searches),
-        "designs.md": DESIGNS + "".join(_grids(path, grids) for path in sorted(GRIDS.glob("*/notes.md"))),
+        "designs.md": DESIGNS + "".join(_grids(path, grids) for path in sorted(GRIDS.glob("*/notes.md.jinja"))),
         "seeds.md": SEEDS + "".join(_seeds(path, found) for path, found in grids.items()),
         "methods.md": _methods(),
         "measure.md": _measure(),
@@ -230,8 +235,9 @@ def _search(found: Mapping[str, Any]) -> str:
 
 def _grids(notes: Path, grids: Mapping[Path, Mapping[str, Any]]) -> str:
     """An experiment: what its notes say, and each of its grids with its size, its curves and its table of means."""
-    title, text = notes.read_text().split("\n", 1)
     own = {path: found for path, found in grids.items() if notes.parent in path.parents}
+    numbers = Numbers({path.parent.name: found for path, found in own.items()})
+    title, text = written(notes.read_text(), numbers).split("\n", 1)
     parts = [_grid(path, found, f"### {path.parent.name}\n\n" if len(own) > 1 else "") for path, found in own.items()]
     return "\n".join([f"\n## {title.removeprefix('# ')}\n{text}", *parts])
 
