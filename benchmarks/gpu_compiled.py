@@ -52,6 +52,7 @@ OPTIONS = {
     "logit": ("logit",),
     "cap": ("cap",),
     "bias": ("bias", "diagonal"),
+    "linear bias": ("bias", "diagonal"),
     "bias_grad": ("bias_grad",),
     "decay": ("decay", "query_origin", "sweep_origin"),
     "angles": ("angles", "partner", "first_angles"),
@@ -65,6 +66,7 @@ VARIANTS: dict[str, tuple[str, ...]] = {
     "log-length, softmax plus one": ("factor", "logit"),
     "softcap": ("cap",),
     "bias": ("bias", "bias_grad"),
+    "bias per token": ("linear bias",),
     "decay": ("decay",),
     "all of these": ("factor", "logit", "cap", "bias", "bias_grad", "decay"),
 }
@@ -145,6 +147,7 @@ def source(kernel: Any, channels: int, dtype: str, config: Config, options: tupl
         "KEYS": config.keys,
         "PRECISION": launch.PRECISION,
         "WIDE": False,
+        "LINEAR": "linear bias" in options,
         **dict.fromkeys(absent),
     }
     types: dict[str, str] = {}
@@ -314,7 +317,7 @@ def dtypes(options: tuple[str, ...], channels: int) -> Iterator[str]:
 
 def takes(name: str, option: str) -> bool:
     """Whether a kernel knows an option; a logit has no part in the backward kernels."""
-    return option in KERNELS[name][0].arg_names
+    return OPTIONS[option][0] in KERNELS[name][0].arg_names
 
 
 def sizes(name: str, options: tuple[str, ...], channels: int, dtype: str, target: int | str) -> Config:
@@ -323,7 +326,8 @@ def sizes(name: str, options: tuple[str, ...], channels: int, dtype: str, target
     work = launch.Work(
         nothing, nothing, 1.0,
         cap=1.0 if "cap" in options else None,
-        diagonal=nothing if "bias" in options else None,
+        diagonal=nothing if {"bias", "linear bias"} & set(options) else None,
+        linear="linear bias" in options,
         decay=(nothing, nothing, nothing) if "decay" in options else None,
         angles=launch.KeyAngles(nothing, nothing, nothing) if "angles" in options else None,
     )  # fmt: skip

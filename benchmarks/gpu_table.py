@@ -37,11 +37,12 @@ bits), far above what memory limits.
 
 {summary}
 
-`all of these` is a log-length, softmax plus one, a cap, a learned bias and decay together, and in a step keys that
-rotate in the place of decay. Documents, padding, windows and sinks are numbers that every kernel reads. `alone`: on
-NVIDIA's GPUs the registers of a thread do not hold both gradients, so each is a launch. In float16, and in float32 with
-256 channels, only the kernels that add the least are compiled. In float32 with 256 channels two others spill on
-NVIDIA's GPUs: key gradients under decay, and steps with all of these.
+`bias per token` is proportional to the distance (ALiBi); another bias is read from a table. `all of these` is a
+log-length, softmax plus one, a cap, a learned bias and decay together, and in a step keys that rotate in the place of
+decay. Documents, padding, windows and sinks are numbers that every kernel reads. `alone`: on NVIDIA's GPUs the
+registers of a thread do not hold both gradients, so each is a launch. In float16, and in float32 with 256 channels,
+only the kernels that add the least are compiled. In float32 with 256 channels two others spill on NVIDIA's GPUs: key
+gradients under decay, and steps with all of these.
 
 """
 

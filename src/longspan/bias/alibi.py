@@ -42,3 +42,7 @@ class ALiBi(ScoreBias):
     ) -> Float[Tensor, "..."]:
         """−slope · |i − j|."""
         return -slopes(num_heads).to(relative.device)[head] * relative.abs()
+
+    def per_token(self, num_heads: int) -> Float64[Tensor, " heads"]:
+        """−slope."""
+        return -slopes(num_heads)

@@ -4,7 +4,7 @@ from abc import abstractmethod
 from dataclasses import dataclass
 from typing import ClassVar
 
-from jaxtyping import Float, Int64
+from jaxtyping import Float, Float64, Int64
 from torch import Tensor
 
 from longspan.slots.part import Part, Weights
@@ -36,6 +36,10 @@ class ScoreBias(Bias):
         self, relative: Tensor, head: Int64[Tensor, "..."], num_heads: int, weights: Weights
     ) -> Float[Tensor, "..."]:
         """What is added, for relative = i − j and head = 0 … num_heads − 1; broadcasts."""
+
+    def per_token(self, num_heads: int) -> Float64[Tensor, " heads"] | None:
+        """What a head adds per token of distance, where its bias is proportional to |i − j|; None elsewhere."""
+        return None
 
 
 @dataclass(frozen=True)

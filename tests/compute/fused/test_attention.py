@@ -162,6 +162,26 @@ def test_what_no_number_can_hold_is_nan_in_every_block() -> None:
 
 
 @pytest.mark.usefixtures("blocks")
+@pytest.mark.parametrize("make", [one_document, several_documents])
+@pytest.mark.parametrize("text", ["alibi", "alibi + softcap(2.0) + log_length(8)", "xpos(scale_base=8) + alibi"])
+def test_a_bias_per_token_of_distance_is_that_of_its_table(
+    text: str, make: Callable[[Scheme], Inputs], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    x = make(parse(text))
+    found = gradients(x, "triton")
+    monkeypatch.setattr(Fused, "is_linear", False)
+    for some, exact in zip(found, gradients(x, "triton"), strict=True):
+        torch.testing.assert_close(some, exact, rtol=0, atol=TOLERANCE * float(exact.abs().max()))
+
+
+def test_a_table_of_biases_has_a_size_and_a_bias_per_token_has_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(attention, "MOST_DISTANCES", 8)
+    assert isinstance(plan(one_document(parse("alibi"))), Fused)
+    for text in ("alibi + bidirectional", "kerple_log"):
+        assert plan(one_document(parse(text))) == "its table of biases holds 8 distances at most"
+
+
+@pytest.mark.usefixtures("blocks")
 @pytest.mark.parametrize("first", [0, 5])
 def test_where_decay_starts_does_not_matter(first: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Over however many tokens keys share an origin, the results are those of the reference."""

@@ -80,9 +80,10 @@ def plan(x: Inputs) -> "Fused | str":
     span = decay_span(spectrum, x.query.dtype, tokens.reach - tokens.least) if spectrum.decays else 0
     if span and (tokens.reach - tokens.least) // span >= MOST_SWEEPS:
         return f"{x.scheme.rotation.name} decays over {MOST_SWEEPS * span} tokens at most in {x.query.dtype}"
-    if isinstance(x.scheme.bias, ScoreBias) and tokens.reach - tokens.least > MOST_DISTANCES:
+    found = Fused(tokens.sort(x), tokens, lower(x.scheme, tokens, span), span)
+    if isinstance(x.scheme.bias, ScoreBias) and not found.is_linear and tokens.reach - tokens.least > MOST_DISTANCES:
         return f"its table of biases holds {MOST_DISTANCES} distances at most"
-    return Fused(tokens.sort(x), tokens, lower(x.scheme, tokens, span), span)
+    return found
 
 
 @dataclass(frozen=True, eq=False)
@@ -145,8 +146,15 @@ class Fused:
             factor=(factor * scale).float() if isinstance(factor, Tensor) else None,
             cap=x.scheme.cap and x.scheme.cap.tanh_limit,
             diagonal=diagonal,
+            linear=self.is_linear,
             decay=decay,
         )
+
+    @property
+    def is_linear(self) -> bool:
+        """Whether the bias is a number per token of distance: then no table of it is read."""
+        scheme = self.inputs.scheme
+        return scheme.direction.causal and isinstance(scheme.bias, ScoreBias) and scheme.bias.per_token(1) is not None
 
     @property
     def _lowest(self) -> int:
@@ -154,12 +162,14 @@ class Fused:
         return 0 if self.inputs.scheme.direction.causal else self.tokens.least - self.tokens.reach + 1
 
     @property
-    def _biases(self) -> Float[Tensor, "heads distances"] | None:
-        """The bias for every i − j."""
+    def _biases(self) -> Float[Tensor, "heads *distances"] | None:
+        """The bias for every i − j; of a linear one, for each token."""
         x, bias = self.inputs, self.inputs.scheme.bias
         if not isinstance(bias, ScoreBias):
             return None
         device, heads = x.query.device, x.query.shape[1]
+        if self.is_linear and (per_token := bias.per_token(heads)) is not None:
+            return per_token.to(device, torch.float32)
         relative = torch.arange(self._lowest, self.tokens.reach - self.tokens.least, device=device)
         head = torch.arange(heads, device=device)[:, None]
         table = bias(relative, head, heads, x.weights_of(bias)).float().expand(heads, -1)

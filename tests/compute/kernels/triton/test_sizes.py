@@ -86,6 +86,8 @@ def kind_of(variant: str, dtype: str) -> Kind:
         return "changed"
     if variant == "all of these":
         return "both"
+    if variant == "bias per token":
+        return "linear"
     if variant == "decay":
         return "decaying"
     return "half" if dtype == "fp16" else "plain"

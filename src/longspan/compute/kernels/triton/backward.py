@@ -21,18 +21,19 @@ from longspan.compute.kernels.triton.rows import (
     row_biases,
     row_factors,
     row_interval,
+    row_slopes,
     shrinking,
     sweep_bounds,
     sweep_copies,
 )
-from longspan.compute.kernels.triton.scoring import LOG2_E, edge, load_tokens, product, scored
+from longspan.compute.kernels.triton.scoring import LOG2_E, added_bias, column, edge, line, load_tokens, product, scored
 
 
 @triton.jit
 @no_type_check
-def differentiated(products, of_weights, factor, cap, bias, at, exist, lse, delta, MASKED: tl.constexpr):
+def differentiated(products, of_weights, factor, cap, added, exist, lse, delta, MASKED: tl.constexpr):
     """Weights P, gradient dS of the scores, and dS · slope, from products and ⟨dO, v⟩."""
-    scores, slope = scored(products, factor, cap, bias, at, exist, MASKED)
+    scores, slope = scored(products, factor, cap, added, exist, MASKED)
     weights = tl.math.exp2(scores - lse)
     of_scores = weights * (of_weights - delta)
     if MASKED:  # NaN is what zero times the NaN of an unseen key, value or row would be
@@ -62,8 +63,8 @@ def add_to(at, more, exist):
 @no_type_check
 def query_block(
     total,
-    query, grad, key, value, key_stride, value_stride, bias, bias_grad, row_bias, factor, lse, delta, there, low, high,
-    start, keys, cap,
+    query, grad, key, value, key_stride, value_stride, bias, bias_grad, row_slope, row_bias, factor, lse, delta,
+    there, low, high, start, keys, cap,
     HEAD_DIM: tl.constexpr, CHANNELS: tl.constexpr, VALUE_DIM: tl.constexpr, VALUE_CHANNELS: tl.constexpr,
     ROWS: tl.constexpr, KEYS: tl.constexpr, MASKED: tl.constexpr, PRECISION: tl.constexpr, WIDE: tl.constexpr,
 ):  # fmt: skip
@@ -77,10 +78,10 @@ def query_block(
     nothing = tl.zeros((ROWS, KEYS), tl.float32)
     products = product(query, tl.trans(k), nothing, PRECISION, WIDE)
     of_weights = product(grad, tl.trans(v), nothing, PRECISION, WIDE)
+    added = added_bias(bias, column(row_slope), column(row_bias), at, exist, MASKED)
     _, of_scores, of_products = differentiated(
-        products, of_weights, factor[:, None], cap, bias, None if row_bias is None else row_bias[:, None] - at, exist,
-        lse[:, None], delta[:, None], MASKED,
-    )  # fmt: skip
+        products, of_weights, factor[:, None], cap, added, exist, lse[:, None], delta[:, None], MASKED
+    )
     if bias_grad is not None:
         tl.atomic_add(bias_grad + (row_bias[:, None] - at), of_scores, mask=exist & there[:, None])
     return product(of_products.to(k.dtype), k, total, PRECISION, WIDE)
@@ -96,7 +97,7 @@ def query_gradient(
     seen, blocks, copies, row_batches, factor, factor_batch, factor_head, scale, cap,
     bias, bias_head, diagonal, decay, query_origin, sweep_origin,
     sweeps, queries, keys, num_heads, row_blocks,
-    GROUP: tl.constexpr, PACK: tl.constexpr, TOKENS: tl.constexpr,
+    GROUP: tl.constexpr, PACK: tl.constexpr, TOKENS: tl.constexpr, LINEAR: tl.constexpr,
     HEAD_DIM: tl.constexpr, CHANNELS: tl.constexpr, VALUE_DIM: tl.constexpr, VALUE_CHANNELS: tl.constexpr,
     ROWS: tl.constexpr, KEYS: tl.constexpr, PRECISION: tl.constexpr, WIDE: tl.constexpr,
 ):  # fmt: skip
@@ -114,7 +115,8 @@ def query_gradient(
     token, head = block * TOKENS + local, first_head + member
     places = batch % row_batches
     row_factor = row_factors(factor, factor_batch, factor_head, scale, batch, head, token, ROWS)
-    row_bias = row_biases(bias, bias_head, diagonal, places, queries, head, token)
+    row_bias = row_biases(bias, bias_head, diagonal, places, queries, head, token, LINEAR)
+    row_slope = row_slopes(bias, head, ROWS, LINEAR)
     sums, deltas = row_sums(lse, delta, batch, num_heads, queries, head, token)
     grad += batch * grad_batch + first_head * grad_head + first_token * grad_stride
     g = load_rows(grad, grad_head, grad_stride, member, local, VALUE_DIM, VALUE_CHANNELS)
@@ -138,14 +140,14 @@ def query_gradient(
             total = tl.zeros((ROWS, CHANNELS), tl.float32)
             for number in range(whole, rest):
                 total = query_block(
-                    total, q, g, k, value, key_stride, value_stride, bias, bias_grad, row_bias, row_factor, sums,
-                    deltas, exist, low, high, number * KEYS, keys, cap,
+                    total, q, g, k, value, key_stride, value_stride, bias, bias_grad, row_slope, row_bias, row_factor,
+                    sums, deltas, exist, low, high, number * KEYS, keys, cap,
                     HEAD_DIM, CHANNELS, VALUE_DIM, VALUE_CHANNELS, ROWS, KEYS, False, PRECISION, WIDE,
                 )  # fmt: skip
             for step in range(last - first - (rest - whole)):
                 total = query_block(
-                    total, q, g, k, value, key_stride, value_stride, bias, bias_grad, row_bias, row_factor, sums,
-                    deltas, exist, low, high, edge(step, first, whole, rest) * KEYS, keys, cap,
+                    total, q, g, k, value, key_stride, value_stride, bias, bias_grad, row_slope, row_bias, row_factor,
+                    sums, deltas, exist, low, high, edge(step, first, whole, rest) * KEYS, keys, cap,
                     HEAD_DIM, CHANNELS, VALUE_DIM, VALUE_CHANNELS, ROWS, KEYS, True, PRECISION, WIDE,
                 )  # fmt: skip
             total *= row_factor[:, None]
@@ -168,7 +170,7 @@ def key_block(
     decay, query_origin, sweep_origin, lse, delta, queries, num_heads,
     HEAD_DIM: tl.constexpr, CHANNELS: tl.constexpr, VALUE_DIM: tl.constexpr, VALUE_CHANNELS: tl.constexpr,
     ROWS: tl.constexpr, KEYS: tl.constexpr, MASKED: tl.constexpr, PRECISION: tl.constexpr, WIDE: tl.constexpr,
-    OF_KEYS: tl.constexpr, OF_VALUES: tl.constexpr,
+    OF_KEYS: tl.constexpr, OF_VALUES: tl.constexpr, LINEAR: tl.constexpr,
 ):  # fmt: skip
     """Add what one block of rows of one head gives to the gradients of keys and values; pairs are (keys, rows)."""
     first, count = block * ROWS, tl.arange(0, ROWS)
@@ -187,13 +189,14 @@ def key_block(
     of_weights = product(value, tl.trans(g), nothing, PRECISION, WIDE)
     low, high = row_interval(seen, sweep, row_batches, places, queries, token)
     row_factor = row_factors(factor, factor_batch, factor_head, scale, batch, head, token, ROWS)
-    row_bias = row_biases(bias, bias_head, diagonal, places, queries, head, token)
+    row_bias = row_biases(bias, bias_head, diagonal, places, queries, head, token, LINEAR)
+    row_slope = row_slopes(bias, head, ROWS, LINEAR)
     at = (start + tl.arange(0, KEYS))[:, None]
     exist = (at >= low[None, :]) & (at < high[None, :]) & there[None, :]
+    added = added_bias(bias, line(row_slope), line(row_bias), at, exist, MASKED)
     weights, _, of_products = differentiated(
-        products, of_weights, row_factor[None, :], cap, bias, None if row_bias is None else row_bias[None, :] - at,
-        exist, sums[None, :], deltas[None, :], MASKED,
-    )  # fmt: skip
+        products, of_weights, row_factor[None, :], cap, added, exist, sums[None, :], deltas[None, :], MASKED
+    )
     of_products *= row_factor[None, :]
     if OF_VALUES:
         of_values = product(weights.to(g.dtype), g, of_values, PRECISION, WIDE)
@@ -212,7 +215,7 @@ def key_gradient(
     seen, rows_of_keys, copies, row_batches, factor, factor_batch, factor_head, scale, cap,
     bias, bias_head, diagonal, decay, query_origin, sweep_origin,
     sweeps, queries, keys, num_heads, key_blocks,
-    GROUP: tl.constexpr,
+    GROUP: tl.constexpr, LINEAR: tl.constexpr,
     HEAD_DIM: tl.constexpr, CHANNELS: tl.constexpr, VALUE_DIM: tl.constexpr, VALUE_CHANNELS: tl.constexpr,
     ROWS: tl.constexpr, KEYS: tl.constexpr, PRECISION: tl.constexpr, WIDE: tl.constexpr,
 ):  # fmt: skip
@@ -266,7 +269,7 @@ def key_gradient(
                         head, batch, places, sweep, seen, row_batches, factor, factor_batch, factor_head, scale, cap,
                         bias, bias_head, diagonal, decay, query_origin, sweep_origin, lse, delta, queries, num_heads,
                         HEAD_DIM, CHANNELS, VALUE_DIM, VALUE_CHANNELS, ROWS, KEYS, False, PRECISION, WIDE,
-                        key_grad is not None, value_grad is not None,
+                        key_grad is not None, value_grad is not None, LINEAR,
                     )  # fmt: skip
                 for step in range(last - first - (rest - whole)):
                     of_keys, of_values = key_block(
@@ -275,7 +278,7 @@ def key_gradient(
                         head, batch, places, sweep, seen, row_batches, factor, factor_batch, factor_head, scale, cap,
                         bias, bias_head, diagonal, decay, query_origin, sweep_origin, lse, delta, queries, num_heads,
                         HEAD_DIM, CHANNELS, VALUE_DIM, VALUE_CHANNELS, ROWS, KEYS, True, PRECISION, WIDE,
-                        key_grad is not None, value_grad is not None,
+                        key_grad is not None, value_grad is not None, LINEAR,
                     )  # fmt: skip
             if key_grad is not None:
                 copy_row = k_copy * batches * kv_heads * keys + row

@@ -23,11 +23,12 @@ from longspan.compute.kernels.triton.rows import (
     row_biases,
     row_factors,
     row_interval,
+    row_slopes,
     shrinking,
     sweep_bounds,
     sweep_copies,
 )
-from longspan.compute.kernels.triton.scoring import LOG2_E, edge, load_tokens, product, scored
+from longspan.compute.kernels.triton.scoring import LOG2_E, added_bias, column, edge, load_tokens, product, scored
 
 AS_IT_LIES = tl.constexpr(-(2**31))
 """In the place of a row of the angles: the keys of a sweep are rotated already."""
@@ -76,7 +77,7 @@ def shared_blocks(blocks, sweeps, row_batches, places, row_blocks, block, part):
 @no_type_check
 def attend_block(
     total, size, largest,
-    query, key, value, key_stride, value_stride, bias, row_bias, factor, low, high, start, keys, cap,
+    query, key, value, key_stride, value_stride, bias, row_slope, row_bias, factor, low, high, start, keys, cap,
     angles, partner, first_angle, num_angles,
     HEAD_DIM: tl.constexpr, CHANNELS: tl.constexpr, VALUE_DIM: tl.constexpr, VALUE_CHANNELS: tl.constexpr,
     KEYS: tl.constexpr, MASKED: tl.constexpr, PRECISION: tl.constexpr, WIDE: tl.constexpr,
@@ -95,9 +96,8 @@ def attend_block(
     at = start + count[None, :]
     exist = (at >= low[:, None]) & (at < high[:, None])
     products = product(query, tl.trans(k), tl.zeros((query.shape[0], KEYS), tl.float32), PRECISION, WIDE)
-    scores, _ = scored(
-        products, factor[:, None], cap, bias, None if row_bias is None else row_bias[:, None] - at, exist, MASKED
-    )  # fmt: skip
+    added = added_bias(bias, column(row_slope), column(row_bias), at, exist, MASKED)
+    scores, _ = scored(products, factor[:, None], cap, added, exist, MASKED)
 
     grown = tl.maximum(largest, tl.max(scores, 1))
     # A row that has seen no key yet has no largest score to subtract.
@@ -127,7 +127,7 @@ def attention(
     seen, blocks, copies, row_batches, factor, factor_batch, factor_head, scale, cap,
     bias, bias_head, diagonal, logit, decay, query_origin, sweep_origin, angles, partner, first_angles, num_angles,
     sweeps, queries, keys, num_heads, row_blocks,
-    GROUP: tl.constexpr, PACK: tl.constexpr, TOKENS: tl.constexpr, SHARED: tl.constexpr,
+    GROUP: tl.constexpr, PACK: tl.constexpr, TOKENS: tl.constexpr, SHARED: tl.constexpr, LINEAR: tl.constexpr,
     HEAD_DIM: tl.constexpr, CHANNELS: tl.constexpr, VALUE_DIM: tl.constexpr, VALUE_CHANNELS: tl.constexpr,
     ROWS: tl.constexpr, KEYS: tl.constexpr, PRECISION: tl.constexpr, WIDE: tl.constexpr,
 ):  # fmt: skip
@@ -140,7 +140,8 @@ def attention(
             one past the last of those that all its rows see whole, and one past the last.
         copies: (sweeps, 2), the copies of queries and keys.
         factor: scale and sharpness of each row, or None for `scale`.
-        bias: (heads, diagonals); `diagonal` (1 or batch, queries) is the diagonal of key 0 for each row.
+        bias: (heads, diagonals); `diagonal` (1 or batch, queries) is the diagonal of key 0 for each row. If LINEAR, a
+            number per token of distance for each head, and `diagonal` is the distance of key 0.
         logit: (heads), the score of one more key without a value.
         decay: (HEAD_DIM), log₂ of each channel's factor per token between the origins of a query and of a sweep's keys.
         angles, partner, first_angles: see `rotated`; the row of `angles` for key 0 in each sweep, or AS_IT_LIES.
@@ -153,7 +154,8 @@ def attention(
     token, head = block * TOKENS + local, first_head + member
     places = batch % row_batches
     row_factor = row_factors(factor, factor_batch, factor_head, scale, batch, head, token, ROWS)
-    row_bias = row_biases(bias, bias_head, diagonal, places, queries, head, token)
+    row_bias = row_biases(bias, bias_head, diagonal, places, queries, head, token, LINEAR)
+    row_slope = row_slopes(bias, head, ROWS, LINEAR)
     key += batch * key_batch + kv_head * key_head
     value += batch * value_batch + kv_head * value_head
     query += batch * query_batch + first_head * query_head + first_token * query_stride
@@ -189,14 +191,14 @@ def attention(
         for number in range(whole, rest):
             total, size, largest = attend_block(
                 total, size, largest,
-                q, k, value, key_stride, value_stride, bias, row_bias, row_factor, low, high, number * KEYS, keys, cap,
-                angles, partner, first_angle, num_angles,
+                q, k, value, key_stride, value_stride, bias, row_slope, row_bias, row_factor, low, high,
+                number * KEYS, keys, cap, angles, partner, first_angle, num_angles,
                 HEAD_DIM, CHANNELS, VALUE_DIM, VALUE_CHANNELS, KEYS, False, PRECISION, WIDE,
             )  # fmt: skip
         for step in range(last - first - (rest - whole)):
             total, size, largest = attend_block(
                 total, size, largest,
-                q, k, value, key_stride, value_stride, bias, row_bias, row_factor, low, high,
+                q, k, value, key_stride, value_stride, bias, row_slope, row_bias, row_factor, low, high,
                 edge(step, first, whole, rest) * KEYS, keys, cap, angles, partner, first_angle, num_angles,
                 HEAD_DIM, CHANNELS, VALUE_DIM, VALUE_CHANNELS, KEYS, True, PRECISION, WIDE,
             )  # fmt: skip

@@ -48,6 +48,8 @@ class Work(NamedTuple):
         factor: (1 or batch, 1 or heads, 1 or queries), multiplies the scores of each query; None for `scale`.
         cap: limit of the scores: limit · tanh(score / limit); None for none.
         diagonal: (rows, queries), column of the table of biases for key 0; minus the key, it is that of each pair.
+        linear: whether the bias is a number per token of distance for each head, and no table; `diagonal` then is the
+            distance of key 0.
         decay: log₂ of the factor of each channel per token, the origin of each query, the origin of each sweep.
         angles: by which keys rotate when they are loaded, in the forward kernel only; None for keys rotated already.
     """
@@ -58,6 +60,7 @@ class Work(NamedTuple):
     factor: Tensor | None = None
     cap: float | None = None
     diagonal: Tensor | None = None
+    linear: bool = False
     decay: tuple[Tensor, Tensor, Tensor] | None = None
     angles: KeyAngles | None = None
 
@@ -71,10 +74,12 @@ def kind(work: Work, dtype: torch.dtype) -> Kind:
     """What decides the sizes of blocks beside the number of channels."""
     if dtype == torch.float32:
         return "float32"
-    if work.diagonal is not None or work.cap is not None:
+    if work.cap is not None or (work.diagonal is not None and not work.linear):
         return "changed" if work.decay is None and work.angles is None else "both"
     if work.decay is not None:
-        return "decaying"
+        return "both" if work.linear else "decaying"
+    if work.linear:
+        return "linear"
     return "half" if dtype == torch.float16 else "plain"
 
 
@@ -204,6 +209,7 @@ def operands(work: Work, query: Tensor, key: Tensor, value: Tensor, bias: Tensor
         "CHANNELS": width(head_dim),
         "VALUE_DIM": value.shape[3],
         "VALUE_CHANNELS": width(value.shape[3]),
+        "LINEAR": work.linear,
         "PRECISION": PRECISION,
         "WIDE": interpreted() and query.dtype == torch.bfloat16,
     }

@@ -67,12 +67,26 @@ def row_factors(factor, factor_batch, factor_head, scale, batch, head, token, RO
 
 @triton.jit
 @no_type_check
-def row_biases(bias, bias_head, diagonal, places, queries, head, token):
-    """Where in the table the bias of each row and key 0 is; that of key j is j before it. None without a bias."""
+def row_biases(bias, bias_head, diagonal, places, queries, head, token, LINEAR: tl.constexpr):
+    """Where in the table the bias of each row and key 0 is; that of key j is j before it. None without a bias.
+
+    Of a LINEAR bias the distance of key 0.
+    """
     if bias is None:
         return None
     else:
-        return head * bias_head + tl.load(diagonal + places * queries + token)
+        place = tl.load(diagonal + places * queries + token)
+        return place if LINEAR else head * bias_head + place
+
+
+@triton.jit
+@no_type_check
+def row_slopes(bias, head, ROWS: tl.constexpr, LINEAR: tl.constexpr):
+    """What a LINEAR bias adds per token of distance, for each row; None for others."""
+    if LINEAR:
+        return tl.load(bias + head) + tl.zeros((ROWS,), tl.float32)
+    else:
+        return None
 
 
 @triton.jit

@@ -46,26 +46,49 @@ def product(a, b, total, PRECISION: tl.constexpr, WIDE: tl.constexpr):
 
 @triton.jit
 @no_type_check
-def scored(products, factor, cap, bias, at, exist, MASKED: tl.constexpr):
-    """Scores in powers of two, −inf for pairs that do not exist, and the slope of the cap: 1 − tanh².
+def column(rows):
+    """A number per row beside the keys of a block; None stays None."""
+    return None if rows is None else rows[:, None]
 
-    `at` is where in the table of biases that of each pair is; None without a bias.
+
+@triton.jit
+@no_type_check
+def line(rows):
+    """The same where pairs are (keys, rows)."""
+    return None if rows is None else rows[None, :]
+
+
+@triton.jit
+@no_type_check
+def added_bias(bias, per_token, place, at, exist, MASKED: tl.constexpr):
+    """What a bias adds to the scores of the keys `at`: a number per token of distance, or one from a table.
+
+    `place` is the distance of key 0, or where in the table it is; None without a bias.
     """
+    if place is None:
+        return None
+    elif per_token is not None:
+        return per_token * (place - at).to(tl.float32)
+    else:
+        # Volatile: loaded when it is needed, not blocks ahead by way of shared memory.
+        found = bias + (place - at)
+        return tl.load(found, mask=exist, other=0.0, volatile=True) if MASKED else tl.load(found, volatile=True)
+
+
+@triton.jit
+@no_type_check
+def scored(products, factor, cap, added, exist, MASKED: tl.constexpr):
+    """Scores in powers of two, −inf for pairs that do not exist, and the slope of the cap: 1 − tanh²."""
     slope = 1.0
-    if cap is None and at is None:
+    if cap is None and added is None:
         found = products * (factor * LOG2_E)
     else:
         found = products * factor
         if cap is not None:
             tanh = 1.0 - 2.0 / (1.0 + tl.math.exp2(found * (2.0 * LOG2_E / cap)))
             found, slope = cap * tanh, 1.0 - tanh * tanh
-        if at is not None:
-            # Volatile: loaded when it is needed, not blocks ahead by way of shared memory.
-            found += (
-                tl.load(bias + at, mask=exist, other=0.0, volatile=True)
-                if MASKED
-                else tl.load(bias + at, volatile=True)
-            )
+        if added is not None:
+            found += added
         found = found * LOG2_E
     return (tl.where(exist, found, -float("inf")) if MASKED else found), slope
 

@@ -38,9 +38,10 @@ class Config(NamedTuple):
 Maker = Literal["nvidia", "amd"]
 """Whose GPU a kernel runs on."""
 
-Kind = Literal["plain", "half", "changed", "decaying", "both", "float32"]
+Kind = Literal["plain", "half", "linear", "changed", "decaying", "both", "float32"]
 """What the loop does beside plain attention: nothing, in bfloat16 or in float16, for which the assembler needs a few
-registers more; a bias or a cap; decay; a bias or a cap, beside decay or keys that rotate; or anything in float32."""
+registers more; a bias per token of distance; a table of biases or a cap; decay; such a bias or a cap, beside decay or
+keys that rotate; or anything in float32."""
 
 Table = Mapping[Kind, tuple[Config, Config, Config]]
 """For up to 64, 128 and 256 channels."""
@@ -58,12 +59,14 @@ FORWARD = _sizes(
     {
         "plain": (Config(128, 64, 8, 3), Config(128, 32, 8, 2), Config(64, 16, 8, 1)),
         "half": (Config(128, 64, 8, 3), Config(128, 16, 8, 3), Config(64, 16, 8, 1)),
+        "linear": (Config(128, 64, 8, 3), Config(128, 16, 8, 3), Config(32, 32, 8, 1)),
         "changed": (Config(64, 64, 8, 1), Config(64, 32, 8, 2), Config(32, 32, 8, 1)),
         "decaying": (Config(128, 64, 8, 3), Config(64, 64, 8, 2), Config(32, 16, 8, 1)),
         "both": (Config(64, 64, 8, 1), Config(32, 32, 8, 1), Config(32, 32, 8, 1)),
         "float32": (Config(32, 32, 8, 1), Config(16, 16, 8, 1), Config(16, 16, 8, 1)),
     },
     amd={
+        "linear": (Config(128, 64, 4, 1), Config(128, 16, 8, 3), Config(64, 32, 4, 1)),
         "changed": (Config(64, 32, 8, 1), Config(32, 32, 8, 1), Config(64, 32, 4, 1)),
         "decaying": (Config(128, 64, 8, 3), Config(128, 64, 4, 1), Config(32, 16, 8, 1)),
         "both": (Config(64, 32, 8, 1), Config(32, 32, 8, 1), Config(64, 32, 4, 1)),
@@ -92,6 +95,7 @@ QUERY_GRADIENT = _sizes(
     {
         "plain": (Config(64, 32, 4, 2), Config(64, 32, 8, 2), Config(32, 32, 8, 1)),
         "half": (Config(64, 32, 4, 2), Config(64, 32, 8, 2), Config(32, 32, 8, 1)),
+        "linear": (Config(64, 32, 4, 2), Config(64, 32, 8, 2), Config(32, 32, 8, 1)),
         "changed": (Config(32, 16, 4, 1), Config(32, 16, 8, 1), Config(32, 16, 8, 1)),
         "decaying": (Config(64, 32, 4, 2), Config(32, 32, 4, 1), Config(32, 16, 8, 1)),
         "both": (Config(32, 32, 4, 1), Config(32, 32, 8, 1), Config(16, 16, 8, 1)),
@@ -100,6 +104,7 @@ QUERY_GRADIENT = _sizes(
     amd={
         "plain": (Config(64, 32, 4, 2), Config(64, 64, 4, 1), Config(32, 32, 4, 1)),
         "half": (Config(64, 32, 4, 2), Config(64, 64, 4, 1), Config(32, 32, 4, 1)),
+        "linear": (Config(64, 32, 4, 2), Config(64, 64, 4, 1), Config(32, 16, 4, 1)),
         "both": (Config(32, 32, 4, 1), Config(16, 16, 8, 1), Config(16, 16, 8, 1)),
         "float32": (Config(32, 32, 4, 1), Config(32, 16, 4, 1), Config(16, 16, 4, 1)),
     },
@@ -109,6 +114,7 @@ KEY_GRADIENT = _sizes(
     {
         "plain": (Config(64, 32, 8, 1), Config(64, 32, 8, 1), Config(32, 16, 8, 1)),
         "half": (Config(64, 32, 8, 1), Config(64, 32, 8, 1), Config(32, 16, 8, 1)),
+        "linear": (Config(64, 32, 8, 1), Config(64, 32, 8, 1), Config(32, 16, 8, 1)),
         "changed": (Config(64, 32, 8, 1), Config(32, 32, 8, 1), Config(16, 16, 8, 1)),
         "decaying": (Config(32, 32, 8, 1), Config(32, 32, 8, 1), Config(16, 16, 8, 1, apart=True)),
         "both": (Config(32, 32, 8, 1), Config(16, 16, 8, 1), Config(16, 16, 8, 1, apart=True)),
@@ -117,6 +123,7 @@ KEY_GRADIENT = _sizes(
     amd={
         "plain": (Config(64, 64, 4, 1), Config(32, 64, 4, 1), Config(32, 16, 4, 1)),
         "half": (Config(64, 64, 4, 1), Config(32, 64, 4, 1), Config(32, 16, 4, 1)),
+        "linear": (Config(64, 64, 4, 1), Config(32, 64, 4, 1), Config(32, 16, 4, 1)),
         "changed": (Config(32, 64, 4, 1), Config(32, 32, 4, 1), Config(32, 16, 4, 1)),
         "decaying": (Config(64, 64, 4, 1), Config(32, 64, 4, 1), Config(32, 16, 4, 1)),
         "both": (Config(32, 64, 4, 1), Config(32, 32, 4, 1), Config(32, 16, 4, 1)),
