@@ -34,7 +34,15 @@ sys.path.insert(0, str(Path(__file__).parent))
 import gpu_plain
 
 from longspan.compute.kernels.triton import backward, forward, launch
-from longspan.compute.kernels.triton.sizes import FORWARD, KEY_GRADIENT, QUERY_GRADIENT, STEP, Config, chosen
+from longspan.compute.kernels.triton.sizes import (
+    FORWARD,
+    KEY_GRADIENT,
+    QUERY_GRADIENT,
+    STEP,
+    WIDEST_FLOAT32,
+    Config,
+    chosen,
+)
 from longspan.disk import write_atomically
 
 RESULTS = Path(__file__).parent / "results" / "gpu-compiled.json"
@@ -287,13 +295,13 @@ def _loops(lines: list[tuple[str, str]], labels: dict[str, int]) -> Iterator[tup
 def every() -> Iterator[Job]:
     """Every kernel with what a scheme may add to it, in every width and for every target.
 
-    All of it in bfloat16, and in float32 up to 128 channels; the plainest in float16 and float32 too. Steps of one
-    token, and of as many as fit. Plain causal attention with the same sizes.
+    All of it in bfloat16 and float32, the plainest in float16 too. Steps of one token, and of as many as fit. Plain
+    causal attention with the same sizes.
     """
     for target, channels, name in product(TARGETS, (64, 128, 256), KERNELS):
         for variant, options in (STEPS if name == "step" else VARIANTS).items():
             some = tuple(option for option in options if takes(name, option))
-            for dtype in dtypes(options, channels):
+            for dtype in dtypes(name, options, channels):
                 config = sizes(name, some, channels, dtype, target)
                 job = Job(name, config, variant, some + GRADIENTS.get(name, ()), channels, dtype, target)
                 if name in GRADIENTS and config.apart != name.endswith("alone"):
@@ -305,13 +313,13 @@ def every() -> Iterator[Job]:
             yield Job(PLAIN, sizes("forward", (), channels, "bf16", target), "", (), channels, "bf16", target)
 
 
-def dtypes(options: tuple[str, ...], channels: int) -> Iterator[str]:
-    """In which numbers a variant is compiled."""
-    plain = options in ((), ("angles",))
+def dtypes(name: str, options: tuple[str, ...], channels: int) -> Iterator[str]:
+    """In which numbers a variant is compiled: in float32 wherever a launch is not refused."""
     yield "bf16"
-    if plain:
+    if options in ((), ("angles",)):
         yield "fp16"
-    if plain or channels <= 128:
+    too_much = {"bias", "cap"} if name == "step" else {"decay"}
+    if channels <= WIDEST_FLOAT32 or not too_much & set(options):
         yield "fp32"
 
 

@@ -40,9 +40,9 @@ bits), far above what memory limits.
 `bias per token` is proportional to the distance (ALiBi); another bias is read from a table. `all of these` is a
 log-length, softmax plus one, a cap, a learned bias and decay together, and in a step keys that rotate in the place of
 decay. Documents, padding, windows and sinks are numbers that every kernel reads. `alone`: on NVIDIA's GPUs the
-registers of a thread do not hold both gradients, so each is a launch. In float16, and in float32 with 256 channels,
-only the kernels that add the least are compiled. In float32 with 256 channels two others spill on NVIDIA's GPUs: key
-gradients under decay, and steps with all of these.
+registers of a thread do not hold both gradients, so each is a launch. In float16 only the kernels that add the
+least are compiled. Float32 with more than 128 channels is not served under decay, nor in steps with a bias or a cap:
+other paths serve it.
 
 """
 

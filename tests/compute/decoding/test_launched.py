@@ -113,6 +113,27 @@ def test_a_step_rotates_the_new_token_alone(text: str, monkeypatch: pytest.Monke
     assert sum(tokens) <= 2, tokens  # the key, and a matrix for the query
 
 
+@pytest.mark.parametrize(
+    ("text", "dtype", "count"),
+    [
+        ("alibi", torch.float32, 0), ("rope + softcap(5.0)", torch.float32, 0),
+        ("alibi", torch.bfloat16, 1), ("rope", torch.float32, 1),
+    ],
+)  # fmt: skip
+def test_registers_hold_no_bias_beside_wide_heads_of_float32(
+    text: str, dtype: torch.dtype, count: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(launched_module, "WIDEST_FLOAT32", 8)
+    called = []
+    monkeypatch.setattr(LaunchedStep, "__call__", lambda _, query, *rest: called.append(query) or query)
+    x = [torch.randn(1, 2, 20, 16, dtype=dtype) for _ in range(3)]
+    cache = Cache(text, backend="triton")
+    with kernels_are_free():
+        cache.attend(*x)
+        cache.attend(*(t[:, :, -1:] for t in x))
+    assert len(called) == count
+
+
 def test_the_angles_of_a_window_are_made_once(monkeypatch: pytest.MonkeyPatch) -> None:
     (cache, _), token = layers("rerope(32)", 300)
     monkeypatch.setattr(launched_module, "pair_tables", lambda *_: pytest.fail("made again"))

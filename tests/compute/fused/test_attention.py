@@ -174,6 +174,13 @@ def test_a_bias_per_token_of_distance_is_that_of_its_table(
         torch.testing.assert_close(some, exact, rtol=0, atol=TOLERANCE * float(exact.abs().max()))
 
 
+def test_registers_hold_no_decay_beside_wide_heads_of_float32(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(attention, "WIDEST_FLOAT32", 6)
+    assert plan(one_document(parse("xpos"))) == "in float32 heads that decay may have 6 channels, these have 8"
+    assert isinstance(plan(one_document(parse("xpos"), torch.bfloat16)), Fused)
+    assert isinstance(plan(one_document(parse("rope"))), Fused)
+
+
 def test_a_table_of_biases_has_a_size_and_a_bias_per_token_has_none(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(attention, "MOST_DISTANCES", 8)
     assert isinstance(plan(one_document(parse("alibi"))), Fused)

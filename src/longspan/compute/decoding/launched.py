@@ -18,6 +18,7 @@ from longspan.compute.decoding.build import StepBuilder, line_length
 from longspan.compute.decoding.pieces import Piece, StepPieces, step_pieces
 from longspan.compute.decoding.prepared import side_by_side
 from longspan.compute.decoding.residual import ResidualRotation
+from longspan.compute.kernels.triton.sizes import STEP, WIDEST_FLOAT32, chosen
 from longspan.compute.rotate import pair_tables, partners
 from longspan.compute.tiling.lowering import count_visible
 from longspan.memo import ANGLES, BIAS_LINES, numbers_of
@@ -64,10 +65,13 @@ class LaunchedStep:
 
 
 def launched(of: StepBuilder, value_dim: int) -> LaunchedStep | None:
-    """The step; None where its rows have different spectra or see nothing."""
+    """The step; None where its rows have different spectra or see nothing, or where registers do not hold it."""
     from longspan.compute.kernels.triton.launch import AS_IT_LIES, Schedule, Work, kind, maker, width
-    from longspan.compute.kernels.triton.sizes import STEP, chosen
 
+    channels = max(of.head_dim, value_dim)
+    changed = of.scheme.cap or isinstance(of.scheme.bias, ScoreBias)
+    if changed and of.dtype == torch.float32 and channels > WIDEST_FLOAT32:
+        return None
     found = step_pieces(of.scheme, of.frames, of.span, of.head_dim, of.dtype)
     if found is None:
         return None
@@ -84,7 +88,7 @@ def launched(of: StepBuilder, value_dim: int) -> LaunchedStep | None:
         diagonal=_diagonal(of),
         angles=_angles(of, found.pieces, AS_IT_LIES, width(of.head_dim)),
     )
-    sizes = chosen(STEP, maker(), kind(base, of.dtype), width(max(of.head_dim, value_dim)))
+    sizes = chosen(STEP, maker(), kind(base, of.dtype), width(channels))
     find_operands = partial(_operands, of, base)
     return LaunchedStep(
         rotation=_matrix(of, found),

@@ -12,6 +12,7 @@ from longspan.compute.fused.copies import origins, per_channel, rotated_keys, ro
 from longspan.compute.fused.lowering import Sweeps, lower
 from longspan.compute.fused.tokens import Tokens, back
 from longspan.compute.inputs import Inputs
+from longspan.compute.kernels.triton.sizes import WIDEST_FLOAT32
 from longspan.compute.rotate import decay_span
 from longspan.compute.tiling.softmax import needs_steps_of_one
 from longspan.memo import remember
@@ -77,6 +78,8 @@ def plan(x: Inputs) -> "Fused | str":
     if isinstance(tokens, str):
         return tokens
     spectrum = x.scheme.rotation.spectrum(x.query.shape[-1])
+    if spectrum.decays and x.query.dtype == torch.float32 and channels > WIDEST_FLOAT32:
+        return f"in float32 heads that decay may have {WIDEST_FLOAT32} channels, these have {channels}"
     span = decay_span(spectrum, x.query.dtype, tokens.reach - tokens.least) if spectrum.decays else 0
     if span and (tokens.reach - tokens.least) // span >= MOST_SWEEPS:
         return f"{x.scheme.rotation.name} decays over {MOST_SWEEPS * span} tokens at most in {x.query.dtype}"

@@ -233,9 +233,9 @@ def launch(kernel: Any, grid: tuple[int, int, int], config: Config, **arguments:
 
 
 def compiler_options(config: Config, maker: Maker) -> dict[str, Any]:
-    """What the compiler is told.
+    """What the compiler receives beside a kernel.
 
-    NVIDIA's assembler is told how many registers a thread may have: by itself it keeps to fewer and spills.
+    NVIDIA's assembler receives how many registers a thread may have: by itself it keeps to fewer and spills.
     """
     options = {"num_warps": config.warps, "num_stages": config.stages, "enable_fp_fusion": True}
     return {**options, "maxnreg": config.registers} if maker == "nvidia" else options

@@ -132,6 +132,10 @@ KEY_GRADIENT = _sizes(
 )
 
 
+WIDEST_FLOAT32 = 128
+"""Channels of a head in float32 under decay, and in steps with a bias or a cap: registers do not hold more."""
+
+
 def chosen(sizes: Sizes, maker: Maker, kind: Kind, channels: int) -> Config:
     """The sizes for heads of up to so many channels."""
     return sizes[maker][kind][0 if channels <= 64 else 1 if channels <= 128 else 2]
