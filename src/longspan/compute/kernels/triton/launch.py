@@ -215,6 +215,14 @@ def operands(work: Work, query: Tensor, key: Tensor, value: Tensor, bias: Tensor
     }
 
 
+def gradient_operands(
+    work: Work, query: Tensor, key: Tensor, value: Tensor, bias: Tensor | None, grad: Tensor, lse: Tensor, delta: Tensor
+) -> dict[str, Any]:
+    """What both backward kernels receive."""
+    rows = {**strides("grad", grad, "batch", "head", "stride"), "lse": lse, "delta": delta}
+    return {**operands(work, query, key, value, bias), **rows}
+
+
 def strides(name: str, x: Tensor | None, *axes: str) -> dict[str, Any]:
     """A tensor and its strides by name; zeros where there is none."""
     return {name: x, **{f"{name}_{axis}": 0 if x is None else x.stride(i) for i, axis in enumerate(axes)}}
@@ -251,15 +259,13 @@ def differentiate_queries(
     pack = packed(group, config.rows)
     tokens = config.rows // pack
     bounds = row_bounds(work.seen, tokens, config.keys)
+    given = gradient_operands(work, query, key, value, bias, grad, lse, delta)
     query_grad = torch.zeros(query.shape, dtype=torch.float32, device=query.device)
     launch(
         backward.query_gradient,
         (bounds.shape[2], batch * heads // pack, 1),
         config,
-        **operands(work, query, key, value, bias),
-        **strides("grad", grad, "batch", "head", "stride"),
-        lse=lse,
-        delta=delta,
+        **given,
         query_grad=query_grad,
         bias_grad=bias_grad,
         blocks=bounds,
@@ -276,6 +282,7 @@ def differentiate_keys(
 ) -> tuple[Tensor, Tensor]:  # fmt: skip
     """Gradient of each rotated copy of the keys, in float32, and of the values."""
     bounds = key_bounds(work.seen, config.keys, value.shape[2])
+    given = gradient_operands(work, query, key, value, bias, grad, lse, delta)
     key_grad = torch.zeros(key.shape, dtype=torch.float32, device=key.device)
     value_grad = torch.empty(value.shape, dtype=value.dtype, device=value.device)
     for of_keys, of_values in ((key_grad, None), (None, value_grad)) if config.apart else ((key_grad, value_grad),):
@@ -283,10 +290,7 @@ def differentiate_keys(
             backward.key_gradient,
             (bounds.shape[2], value.shape[0] * value.shape[1], 1),
             config,
-            **operands(work, query, key, value, bias),
-            **strides("grad", grad, "batch", "head", "stride"),
-            lse=lse,
-            delta=delta,
+            **given,
             key_grad=of_keys,
             value_grad=of_values,
             rows_of_keys=bounds,
