@@ -239,6 +239,7 @@ def _grids(notes: Path, grids: Mapping[Path, Mapping[str, Any]]) -> str:
     numbers = Numbers({path.parent.name: found for path, found in own.items()})
     title, text = written(notes.read_text(), numbers).split("\n", 1)
     parts = [_grid(path, found, f"### {path.parent.name}\n\n" if len(own) > 1 else "") for path, found in own.items()]
+    parts += [_costs(json.loads(path.read_text())) for path in notes.parent.glob("costs.json")]
     return "\n".join([f"\n## {title.removeprefix('# ')}\n{text}", *parts])
 
 
@@ -250,6 +251,26 @@ def _grid(path: Path, found: Mapping[str, Any], heading: str) -> str:
         f"{heading}Model: {model['architecture']} ({shape}). Trained on: {texts}. [Every seed](seeds.md#{name}).\n\n"
         f"![Designs by length](figures/designs-{name}.svg)\n\n{page(found)}"
     )
+
+
+def _costs(found: Mapping[str, Any]) -> str:
+    """What `experiments/designs/costs.py` measured."""
+    short, long = next(iter(found["rows"].values()))["kept"]
+    head = ["design", f"kept after {short}, KiB", f"after {long}, KiB", "reading, µs", "one more, µs"]
+    lines = [[f"`{name}`", *_cost(row)] for name, row in found["rows"].items()]
+    return (
+        "### What it costs\n\nBytes that a model keeps of a text, keys and values or states, at 32 bits; processor "
+        f"time per token of reading {long} tokens, and of one more token after them, on one thread: the median of "
+        f"{found['rounds']} rounds. {found['hardware']}, torch {found['torch']}.\n\n"
+        + "".join(f"| {' | '.join(line)} |\n" for line in (head, ["---"] * len(head), *lines))
+    )
+
+
+def _cost(row: Mapping[str, Any]) -> list[str]:
+    """Kibibytes and microseconds."""
+    return [
+        f"{n:,.0f}" for n in (*(kept / 1024 for kept in row["kept"].values()), 1e6 * row["reading"], 1e6 * row["next"])
+    ]
 
 
 def _seeds(path: Path, found: Mapping[str, Any]) -> str:
