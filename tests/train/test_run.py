@@ -227,7 +227,7 @@ def test_test_texts_that_were_trained_on_are_refused(tmp_path: Path) -> None:
         ({"design": {"plan": "tile('AB', A=rope, B=rope + bidirectional)"}}, "some layers see later tokens"),
         ({"data": {"tokenizer": "symbols"}}, "made of a task's symbols"),
         ({"data": {"task": "reverse"}}, "leave out data.train"),
-        ({"data": {"train": [], "task": "mqar"}}, "has no prompts with answers"),
+        ({"data": {"train": [], "task": "retrieval"}}, "asks about texts"),
         ({"data": {"train": [], "task": "revers"}}, "did you mean 'reverse'"),
         ({"pretraining": {"steps": 3}}, "give data.task"),
         ({"data": {"train": [], "task": "reverse", "tokenizer": "symbols"}}, "training.length is 16: give a larger"),

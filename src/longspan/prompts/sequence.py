@@ -56,6 +56,10 @@ class SequenceTask(Task[SequenceExample], ABC):
     """A task in token ids: a value whose fields are settings with defaults."""
 
     @abstractmethod
+    def tokens(self, length: int) -> int:
+        """Return how many token ids an example of `length` tokens may hold or ask for: 0 … this number − 1."""
+
+    @abstractmethod
     def example(self, material: Material, length: int, index: str) -> SequenceExample:
         """Make one example of 0.97 · length … length tokens; the material is not used.
 

@@ -42,6 +42,10 @@ class MultiQueryRecall(SequenceTask):
             self.require(getattr(self, name) >= 4, name, "at least 4")
         self.require_between(-10, 10, "power")
 
+    def tokens(self, length: int) -> int:
+        """Return the vocabulary."""
+        return self.vocabulary
+
     def example(self, material: Material, length: int, index: str) -> SequenceExample:
         """Make one sequence of `length` tokens, or one fewer where that is odd.
 

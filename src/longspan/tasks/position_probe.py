@@ -42,6 +42,10 @@ class PositionProbe(SequenceTask):
         self.require(self.vocabulary >= least, "vocabulary", f"at least {least}")
         self.require(self.first is None or self.first >= 0, "first", "None or a token id, 0 or more")
 
+    def tokens(self, length: int) -> int:
+        """Return the vocabulary, and room for the last position."""
+        return max(self.vocabulary, length + 1)
+
     def example(self, material: Material, length: int, index: str) -> SequenceExample:
         """Make one sequence of `length` tokens; positions are counted from 1, a token in front has none.
 

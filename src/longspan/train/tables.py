@@ -45,10 +45,10 @@ class DataTable:
 
     Arguments:
         train, test: files or folders of text. No file may be in both.
-        tokenizer: "bytes", or whatever `AutoTokenizer` loads.
+        tokenizer: "bytes", "symbols" for those of the task, or whatever `AutoTokenizer` loads.
         documents: "apart": no token sees another document; "joined": the texts are one text.
         task: a task of `longspan.tasks` in the place of texts, as in "reverse"; its answers are trained and tested.
-        shortest, longest: symbols of a training example of the task.
+        shortest, longest: symbols of a training example of the task; tokens, of a task in token ids.
         alpha: segmentations of the training texts are sampled, with their scores times this: 1 for the law of the
             tokenizer's unigram model, 0 for all equally often; None for the tokenizer's own segmentation.
         copies: sampled segmentations of each text.

@@ -6,19 +6,22 @@ from typing import Any
 from longspan.errors import InputError
 from longspan.plan import Plan
 from longspan.prompts.filler import Amount
+from longspan.prompts.sequence import SequenceTask
 from longspan.prompts.task import PromptTask, Request
 from longspan.slots import Mixer
 from longspan.task import task_of
-from longspan.train.data.answers import Answers, FilledIn, Written
 from longspan.train.data.batch import Reading
-from longspan.train.data.examples import Examples, draft_of
 from longspan.train.data.masked import Hiding, Masked
 from longspan.train.data.next_tokens import NextTokens
 from longspan.train.data.rows import Rows
 from longspan.train.data.segmentation import Sampling
-from longspan.train.data.self_pretraining import Inputs, Stages
+from longspan.train.data.tasks.answers import Answers, FilledIn, Written
+from longspan.train.data.tasks.examples import Examples, draft_of
+from longspan.train.data.tasks.self_pretraining import Inputs, Stages
+from longspan.train.data.tasks.sequences import Sequences
+from longspan.train.data.tasks.task_rows import TaskRows
 from longspan.train.data.texts import overlap, prepared
-from longspan.train.data.tokenizers import MASK, SYMBOLS, load_tokenizer, symbol_tokenizer
+from longspan.train.data.tokenizers import MASK, SYMBOLS, load_tokenizer, number_tokenizer, symbol_tokenizer
 from longspan.train.settings import Settings
 
 MOST_OVERLAP = 0.01
@@ -39,6 +42,8 @@ def tokenizer_of(settings: Settings) -> Any:
     if data.task is None:
         raise InputError(f"data.tokenizer {SYMBOLS!r} is made of a task's symbols: give data.task, or 'bytes'")
     task = _task(data.task)
+    if isinstance(task, SequenceTask):
+        return number_tokenizer(max(map(task.tokens, (data.longest, *settings.lengths))))
     drafts = [draft_of(task, f"symbols/{number}", data.longest) for number in range(SAMPLES)]
     return symbol_tokenizer(f"{draft.prompt.text} {' '.join((*draft.answers, *draft.choices))}" for draft in drafts)
 
@@ -55,9 +60,9 @@ def reading_of(settings: Settings, tokenizer: Any, plan: Plan, layers: int, fold
     """
     both = sees_both_directions(plan, layers)
     if settings.data.task is not None:
-        answers = answers_of(settings, tokenizer, both=both)
-        answers.check()
-        return _stages(settings, answers, tokenizer, both=both)
+        rows = task_rows_of(settings, tokenizer, both=both)
+        rows.check()
+        return _stages(settings, rows, tokenizer, both=both)
     training = settings.training
     _check_direction(training.objective, "training.objective", both=both)
     rows = _rows(settings, tokenizer, folder)
@@ -66,17 +71,20 @@ def reading_of(settings: Settings, tokenizer: Any, plan: Plan, layers: int, fold
     return Masked(rows, hiding_of(tokenizer, training.hidden))
 
 
-def answers_of(settings: Settings, tokenizer: Any, *, both: bool) -> Answers:
+def task_rows_of(settings: Settings, tokenizer: Any, *, both: bool) -> TaskRows:
     """Return the rows of the task of a run.
 
     Arguments:
         both: whether the model sees both directions, so that it fills answers in.
 
-    Errors: InputError for a task that has no prompts.
+    Errors: InputError for a task that is made of texts.
     """
     data, training = settings.data, settings.training
     assert data.task is not None
-    examples = Examples(_task(data.task), tokenizer)
+    task = _task(data.task)
+    if isinstance(task, SequenceTask):
+        return Sequences(task, len(tokenizer), training.length, data.shortest, data.longest, training.seed)
+    examples = Examples(task, tokenizer)
     numbers = (training.length, data.shortest, data.longest, tokenizer.eos_token_id, training.seed)
     if both:
         return FilledIn(examples, *numbers, mask=_mask(tokenizer))
@@ -85,7 +93,10 @@ def answers_of(settings: Settings, tokenizer: Any, *, both: bool) -> Answers:
 
 def chance(task: str) -> float:
     """Return the share of answers that somebody who guesses has right: 0 where there are more than can be listed."""
-    draft = _task(task).draft(Request("chance", 0, "", ""), Amount())
+    found = _task(task)
+    if isinstance(found, SequenceTask):
+        return 0.0
+    draft = found.draft(Request("chance", 0, "", ""), Amount())
     return 1 / len(draft.choices) if draft is not None and draft.choices else 0.0
 
 
@@ -97,13 +108,15 @@ def hiding_of(tokenizer: Any, share: float) -> Hiding:
     return Hiding(_mask(tokenizer), len(tokenizer), share)
 
 
-def _stages(settings: Settings, answers: Answers, tokenizer: Any, *, both: bool) -> Reading:
+def _stages(settings: Settings, rows: TaskRows, tokenizer: Any, *, both: bool) -> Reading:
     stage = settings.pretraining
     if not stage.steps:
-        return answers
+        return rows
+    if not isinstance(rows, Answers):
+        raise InputError(f"pretraining.steps: {settings.data.task} has no inputs to predict: leave [pretraining] out")
     _check_direction(stage.objective, "pretraining.objective", both=both)
     hiding = None if stage.objective == "next" else hiding_of(tokenizer, stage.hidden)
-    return Stages(Inputs(answers, hiding), stage.steps, answers)
+    return Stages(Inputs(rows, hiding), stage.steps, rows)
 
 
 def _rows(settings: Settings, tokenizer: Any, folder: Path) -> Rows:
@@ -125,10 +138,10 @@ def _rows(settings: Settings, tokenizer: Any, folder: Path) -> Rows:
     return Rows(texts, training.length, training.seed, joined, packed, copies)
 
 
-def _task(text: str) -> PromptTask:
+def _task(text: str) -> PromptTask | SequenceTask:
     task = task_of(text)
-    if not isinstance(task, PromptTask):
-        raise InputError(f"data.task: {task.name} has no prompts with answers: give a task such as 'reverse'")
+    if not isinstance(task, PromptTask | SequenceTask):
+        raise InputError(f"data.task: {task.name} asks about texts: give one that is drawn, as 'reverse' or 'mqar'")
     return task
 
 

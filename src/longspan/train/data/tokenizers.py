@@ -38,6 +38,19 @@ def byte_tokenizer(special: Sequence[str] = ()) -> PreTrainedTokenizerFast:
     return PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token=END, **names)
 
 
+def number_tokenizer(count: int) -> PreTrainedTokenizerFast:
+    """Return a tokenizer of the numbers 0 … count − 1, each of which is its own token id, for tasks in token ids.
+
+    >>> number_tokenizer(99)(" 0 42")["input_ids"]
+    [0, 42]
+    """
+    vocabulary = {f" {number}": number for number in range(count)} | {END: count, UNKNOWN: count + 1}
+    tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token=UNKNOWN))
+    tokenizer.pre_tokenizer = pre_tokenizers.Split(Regex(r" \d+"), behavior="isolated")
+    tokenizer.decoder = decoders.Fuse()
+    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token=END, unk_token=UNKNOWN)
+
+
 def symbol_tokenizer(texts: Iterable[str]) -> PreTrainedTokenizerFast:
     """Return a tokenizer with one token for each word and each digit of some texts; what it decodes is the text.
 

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from longspan.plan import Plan
-from longspan.train.data.choosing import answers_of, hiding_of, sees_both_directions
+from longspan.train.data.choosing import hiding_of, sees_both_directions, task_rows_of
 from longspan.train.data.texts import prepared
 from longspan.train.exams.exam import Exam
 from longspan.train.exams.hidden_tokens import HiddenTokens
@@ -23,7 +23,7 @@ def exam_of(settings: Settings, tokenizer: Any, plan: Plan, layers: int, folder:
     Errors: InputError where the test texts are too short.
     """
     if settings.data.task is not None:
-        return TaskAnswers(settings, answers_of(settings, tokenizer, both=sees_both_directions(plan, layers)))
+        return TaskAnswers(settings, task_rows_of(settings, tokenizer, both=sees_both_directions(plan, layers)))
     if settings.training.objective == "next" or not settings.data.test:
         return None
     texts = prepared(settings.data.test, tokenizer, folder / "texts-test")

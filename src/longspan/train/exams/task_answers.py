@@ -7,7 +7,7 @@ reported, the share of symbols (Ruoss et al.) and the share of whole answers (Ka
 Source: Ruoss et al. 2023, arXiv:2305.16843; Kazemnejad et al. 2023, arXiv:2305.19466.
 """
 
-from longspan.train.data.answers import Answers
+from longspan.train.data.tasks.task_rows import TaskRows
 from longspan.train.exams.exam import ALL, Exam, Question
 from longspan.train.settings import Settings
 
@@ -17,14 +17,14 @@ class TaskAnswers(Exam):
 
     Arguments:
         settings: of the run.
-        answers: the task's rows.
+        rows: of the task.
     """
 
-    def __init__(self, settings: Settings, answers: Answers) -> None:
+    def __init__(self, settings: Settings, rows: TaskRows) -> None:
         super().__init__(settings)
-        self.answers = answers
+        self.rows = rows
 
     def question(self, length: int, index: int) -> Question:
         """Return a test example of `length` symbols."""
-        batch = self.answers.rows([self.answers.examples.test(length, index)])
+        batch = self.rows.test(length, index)
         return Question(batch, {ALL: batch.asked})

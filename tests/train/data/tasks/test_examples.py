@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from longspan.errors import InputError
 from longspan.prompts.task import PromptTask
 from longspan.task import task_of
-from longspan.train.data.examples import Examples, draft_of, is_held_out
+from longspan.train.data.tasks.examples import Examples, draft_of, is_held_out
 from longspan.train.data.tokenizers import byte_tokenizer, symbol_tokenizer
 
 TASKS = ("reverse", "copy", "addition", "parity", "sort", "bucket_sort", "even_pairs", "first_token", "listops")
@@ -57,7 +57,7 @@ def test_no_prompt_is_trained_and_tested(name: str) -> None:
 
 
 def test_an_eighth_of_all_prompts_is_tested() -> None:
-    share = sum(is_held_out(draft_of(task("reverse"), f"{i}", 9)) for i in range(4000)) / 4000
+    share = sum(is_held_out(draft_of(task("reverse"), f"{i}", 9).prompt.text) for i in range(4000)) / 4000
     assert share == pytest.approx(1 / 8, abs=0.015)
 
 
@@ -71,7 +71,7 @@ def test_what_a_task_cannot_make_is_one_line() -> None:
     for name, symbols, shortest in (("even_pairs", 1, 2), ("listops", 3, 4)):
         with pytest.raises(InputError, match=f"{name} has no list of {symbols} symbols; its shortest has {shortest}"):
             draft_of(task(name), "x", symbols)
-    held = [is_held_out(draft_of(task("parity"), f"{i}", 1)) for i in range(20)]
+    held = [is_held_out(draft_of(task("parity"), f"{i}", 1).prompt.text) for i in range(20)]
     assert not any(held)  # there are two prompts, and neither belongs to the tests
     with pytest.raises(InputError, match="parity has too few prompts of 1 symbols to test on"):
         Examples(task("parity"), BYTES).test(1, 0)

@@ -12,15 +12,16 @@ from typing import Any
 import torch
 
 from longspan.errors import InputError
-from longspan.train.data.batch import Batch, Reading
-from longspan.train.data.examples import Answered, Examples
+from longspan.train.data.batch import Batch
+from longspan.train.data.tasks.examples import Answered, Examples
+from longspan.train.data.tasks.task_rows import TaskRows
 
 CHECKED = 64
 """Examples that are made before a training starts, to see whether rows hold them."""
 
 
 @dataclass(frozen=True)
-class Answers(Reading):
+class Answers(TaskRows):
     """Rows of a task.
 
     Arguments:
@@ -48,6 +49,13 @@ class Answers(Reading):
     def training(self, step: int, row: int) -> Answered:
         """Return the example of a row of a step."""
         return self.examples.training(f"train/{self.seed}/{step}/{row}", self.shortest, self.longest)
+
+    def test(self, length: int, index: int) -> Batch:
+        """Return a test example of `length` symbols.
+
+        Errors: InputError where there is none.
+        """
+        return self.rows([self.examples.test(length, index)])
 
     def check(self) -> None:
         """Refuse rows that are too short for the longest examples.

@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from longspan.train.data.answers import Answers
 from longspan.train.data.batch import Batch, Reading
-from longspan.train.data.examples import Answered
 from longspan.train.data.masked import Hiding
+from longspan.train.data.tasks.answers import Answers
+from longspan.train.data.tasks.examples import Answered
 
 
 @dataclass(frozen=True)

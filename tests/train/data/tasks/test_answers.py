@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from longspan.errors import InputError
 from longspan.pretrained.attach import design
 from longspan.task import task_of
-from longspan.train.data.answers import FilledIn, Written
 from longspan.train.data.choosing import chance
-from longspan.train.data.examples import Answered, Examples
-from longspan.train.data.self_pretraining import Inputs, Stages
+from longspan.train.data.tasks.answers import FilledIn, Written
+from longspan.train.data.tasks.examples import Answered, Examples
+from longspan.train.data.tasks.self_pretraining import Inputs, Stages
 from longspan.train.data.tokenizers import symbol_tokenizer
 from longspan.train.exams.exam import Exam
 from longspan.train.exams.task_answers import TaskAnswers

@@ -58,7 +58,7 @@ class Examples:
         generator = Random(seed)
         for number in range(MOST_DRAWS):
             draft = self._draft(f"{seed}/{number}", generator.randint(shortest, longest))
-            if not is_held_out(draft):
+            if not is_held_out(draft.prompt.text):
                 return self._answered(draft)
         raise InputError(f"{self.task.name} has too few prompts of {shortest} … {longest} symbols to train and test on")
 
@@ -69,7 +69,7 @@ class Examples:
         """
         for number in range(MOST_DRAWS):
             draft = self._draft(f"test/{length}/{index}/{number}", length)
-            if is_held_out(draft):
+            if is_held_out(draft.prompt.text):
                 return self._answered(draft)
         raise InputError(f"{self.task.name} has too few prompts of {length} symbols to test on: give longer ones")
 
@@ -121,7 +121,7 @@ def _size(task: PromptTask, request: Request, amount: Amount) -> float:
     return float("inf") if draft is None else len(draft.prompt.context)
 
 
-def is_held_out(draft: Draft) -> bool:
+def is_held_out(prompt: str) -> bool:
     """Return whether a prompt belongs to the tests."""
-    digest = hashlib.sha256(draft.prompt.text.encode()).digest()
+    digest = hashlib.sha256(prompt.encode()).digest()
     return digest[0] % TESTED == 0
