@@ -19,12 +19,13 @@ def recalled(example: SequenceExample) -> dict[int, int]:
 
 
 @settings(max_examples=30)
-@given(st.integers(16, 900), st.integers(0, 999), st.sampled_from([4, 8, 16]))
-def test_a_repeated_key_asks_for_its_value(length: int, index: int, tokens_per_pair: int) -> None:
-    example = MultiQueryRecall(tokens_per_pair=tokens_per_pair).example(NOTHING, length, str(index))
+@given(st.integers(16, 900), st.integers(0, 999), st.sampled_from([4, 8, 16]), st.sampled_from([None, 1, 4]))
+def test_a_repeated_key_asks_for_its_value(length: int, index: int, tokens_per_pair: int, pairs: int | None) -> None:
+    task = MultiQueryRecall(tokens_per_pair=tokens_per_pair, pairs=pairs)
+    example = task.example(NOTHING, length, str(index))
     assert recalled(example) == example.targets
     assert length - 1 <= example.length <= length
-    assert len(example.targets) == example.context // 2 == length // tokens_per_pair
+    assert len(example.targets) == example.context // 2 == (pairs or length // tokens_per_pair)
     assert {i % 2 for i in example.targets} == {0}
     assert example.score(example.targets) == 1
 
@@ -64,9 +65,11 @@ def test_far_gaps_are_drawn_too() -> None:
     assert far / len(example.targets) == pytest.approx(0.076, abs=0.005)
 
 
-@pytest.mark.parametrize("task", [MultiQueryRecall(tokens_per_pair=10**6), MultiQueryRecall(vocabulary=40)])
+@pytest.mark.parametrize(
+    "task", [MultiQueryRecall(tokens_per_pair=10**6), MultiQueryRecall(vocabulary=40), MultiQueryRecall(pairs=129)]
+)
 def test_settings_that_do_not_fit_are_refused(task: MultiQueryRecall) -> None:
-    with pytest.raises(InputError, match="change length, tokens_per_pair or vocabulary"):
+    with pytest.raises(InputError, match="change length, vocabulary, tokens_per_pair or pairs"):
         task.example(NOTHING, 512, "0")
 
 

@@ -8,7 +8,7 @@ Chance is 1 in the number of values, half the vocabulary.
 
 Source: Arora et al. 2023, Zoology, arXiv:2312.04927; HazyResearch/zoology, zoology/data/multiquery_ar.py.
 Differs: fillers are never keys of the sequence, which would ask for a value that has no place to be predicted; every
-example has its own random numbers; the number of pairs grows with the length.
+example has its own random numbers; the number of pairs grows with the length, unless it is set.
 """
 
 from dataclasses import dataclass
@@ -26,12 +26,14 @@ class MultiQueryRecall(SequenceTask):
     Arguments:
         vocabulary: token ids are 0 … vocabulary − 1; keys are of its lower half without 0, values of its upper half.
         tokens_per_pair: there is one pair for so many tokens, at least 4; Zoology trains on 16 and less.
-        power: exponent a of the law of gaps, p ∝ gap^(a − 1); −10 … 10.
+        power: exponent a of the law of gaps, p ∝ gap^(a − 1); −10 … 10. All gaps are equally likely at 1.
+        pairs: so many at every length; None for one for `tokens_per_pair`.
     """
 
     vocabulary: int = 8192
     tokens_per_pair: int = 16
     power: float = 0.01
+    pairs: int | None = None
 
     def __post_init__(self) -> None:
         """Refuse settings that make no example.
@@ -40,6 +42,7 @@ class MultiQueryRecall(SequenceTask):
         """
         for name in ("vocabulary", "tokens_per_pair"):
             self.require(getattr(self, name) >= 4, name, "at least 4")
+        self.require(self.pairs is None or self.pairs >= 1, "pairs", "None or at least 1")
         self.require_between(-10, 10, "power")
 
     def tokens(self, length: int) -> int:
@@ -52,11 +55,11 @@ class MultiQueryRecall(SequenceTask):
         Errors: InputError where pairs and their keys do not fit, or the vocabulary has too few of them.
         """
         generator = self.generator(length, index)
-        pairs, first_value = length // self.tokens_per_pair, self.vocabulary // 2
+        pairs, first_value = self.pairs or length // self.tokens_per_pair, self.vocabulary // 2
         if not 1 <= pairs <= length // 4 or pairs >= first_value:
             raise InputError(
-                f"{self.seed(length, index)}: {length} tokens are {pairs} pairs of {self.tokens_per_pair} tokens, "
-                f"possible are 1 … {min(length // 4, first_value - 1)}: change length, tokens_per_pair or vocabulary"
+                f"{self.seed(length, index)}: {length} tokens and {pairs} pairs, possible are "
+                f"1 … {min(length // 4, first_value - 1)}: change length, vocabulary, tokens_per_pair or pairs"
             )
         keys = generator.sample(range(1, first_value), pairs)
         values = generator.sample(range(first_value, self.vocabulary), pairs)

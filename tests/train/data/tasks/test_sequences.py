@@ -59,8 +59,8 @@ def test_no_sequence_is_trained_and_tested() -> None:
     [
         (Sequences(MQAR, 42, 16, 8, 32), "an example of 32 tokens is longer than training.length, 16"),
         (Sequences(MQAR, 39, 32, 8, 32), "mqar has 40 token ids and the tokenizer 39"),
-        (Sequences(MQAR, 42, 96, 8, 96), "96 tokens are 24 pairs"),
-        (Sequences(MQAR, 42, 32, 3, 32), "3 tokens are 0 pairs"),
+        (Sequences(MQAR, 42, 96, 8, 96), "96 tokens and 24 pairs"),
+        (Sequences(MQAR, 42, 32, 3, 32), "3 tokens and 0 pairs"),
     ],
 )
 def test_what_cannot_be_trained_on_is_one_line(reading: Sequences, why: str) -> None:
