@@ -22,6 +22,13 @@ def test_formula_by_hand(causal: bool) -> None:
     np.testing.assert_allclose(mixed(x, mixer, weights, causal=causal), wanted, rtol=1e-9, atol=1e-11)
 
 
+def test_a_negative_sum_of_weights_divides_as_it_is() -> None:
+    """Clamped to the least positive number, it made outputs a million times as large beyond M."""
+    total = torch.tensor([-2.0, -1e-9, 0.0, 1e-9, 2.0], dtype=torch.float64)
+    found = CosFormer(4).normalized(torch.stack([torch.ones_like(total), total], -1))[:, 0]
+    torch.testing.assert_close(found, torch.tensor([-0.5, -1e6, 1e6, 1e6, 0.5], dtype=torch.float64))
+
+
 def test_a_row_of_hardly_any_weight_is_divided_by_the_least() -> None:
     """Half of keys that are hardly there are half of the output: their weights are not divided by their own sum."""
     mixer = CosFormer(20)

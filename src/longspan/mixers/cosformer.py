@@ -1,11 +1,12 @@
 """cosFormer: linear attention whose weights fall with the distance as a cosine does.
 
     weight(i, j) ∝ relu(q_i)ᵀ relu(k_j) · cos(π/2 · (i − j) / M)
-    φ(x_i) = ( relu(x) sin(π i / 2M), relu(x) cos(π i / 2M) ),  i = 1, 2 …        denominators are at least 1e-6
+    φ(x_i) = ( relu(x) sin(π i / 2M), relu(x) cos(π i / 2M) ),  i = 1, 2 …        |denominators| are at least 1e-6
 
 Source: Qin et al. 2022, "cosFormer: Rethinking Softmax in Attention", arXiv:2202.08791; the authors' code.
 Differs from the paper: M is a number of the model instead of the length of each text, which would change all weights
-with every token. Beyond M tokens the cosine is negative: what is far then counts against what is near.
+with every token. Beyond M tokens the cosine is negative: what is far then counts against what is near, denominators
+may be negative too, and keep their sign.
 """
 
 from dataclasses import dataclass
@@ -51,5 +52,6 @@ class CosFormer(FeatureAttention):
         return torch.cat([kept * angle.sin().to(x), kept * angle.cos().to(x)], -1)
 
     def normalized(self, sums: Float[Tensor, "*axes sums"]) -> Float[Tensor, "*axes width"]:
-        """φ(q)ᵀ S / max(φ(q)ᵀ z, 1e-6)."""
-        return sums[..., :-1] / sums[..., -1:].clamp(min=LEAST)
+        """φ(q)ᵀ S / φ(q)ᵀ z, with the denominator kept away from 0."""
+        total = sums[..., -1:]
+        return sums[..., :-1] / torch.where(total < 0, total.clamp(max=-LEAST), total.clamp(min=LEAST))
