@@ -123,6 +123,26 @@ def test_within_the_trained_length_the_plain_model_is_to_beat(
     assert outcome.out.splitlines()[0] in (out / "report.html").read_text()
 
 
+def test_a_length_at_which_no_fact_is_far_is_refused_before_anything_is_measured(longspan: Any, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    outcome = longspan("extend", "bundled", "--to", "520", "--out", str(out))
+    assert outcome.code == 2
+    assert "--to 520 is too short: no fact in these texts lies farther back than the 512 tokens" in outcome.err
+    assert not out.exists()
+
+
+def test_a_study_of_one_document_judges_on_one_that_holds_far_facts(
+    longspan: Any, model: Path, texts: Path, tmp_path: Path
+) -> None:
+    """Of the first two documents none does at this length."""
+    out = tmp_path / "out"
+    outcome = longspan(*arguments(model, texts, out, "--to", "110", "--budget", "0.0001", "--method", METHOD))
+    assert outcome.code == 0, outcome.err
+    assert " of 8 documents hold facts farther back than 64 tokens: facts and costs are compared on " in outcome.err
+    summary = json.loads((out / "summary.json").read_text())
+    assert [row["beyond"]["documents"] for row in summary["methods"]] == [1, 1, 1]
+
+
 def test_one_named_method_is_written_whatever_the_verdict(
     longspan: Any, model: Path, texts: Path, tmp_path: Path
 ) -> None:

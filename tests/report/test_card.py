@@ -134,7 +134,8 @@ def test_ties_are_named_with_their_differences_and_the_reason_of_the_choice() ->
 def test_what_to_know_first_stands_first() -> None:
     found = decided()
     found["setting"]["files"] = 3
-    found["methods"][1]["beyond"]["documents"] = 2
+    for estimate in found["methods"][1]["loss"].values():
+        estimate["documents"] = 2
     assert caveats(of(found)) == [
         "Truncation predicts the text worse than guessing does: it may be no text.",
         "The 8 documents are parts of 3 files: intervals may be too narrow.",

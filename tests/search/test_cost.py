@@ -32,7 +32,7 @@ def test_the_formula(scores: list[Score], tolerance: float) -> None:
     prices = [each.price for each in scores]
     error = stdev(prices) / sqrt(len(prices)) if len(prices) > 1 else 0.0
     excess = max(0.0, fmean(prices) + error - tolerance)
-    expected = fmean(each.loss - EXCHANGE * each.facts for each in scores) + PENALTY * excess
+    expected = fmean(each.cost() for each in scores) + PENALTY * excess
     found = rate("m", scores, tolerance)
     assert found.cost == pytest.approx(expected, abs=1e-9)
     assert found.price == pytest.approx(fmean(prices), abs=1e-12)
@@ -70,4 +70,15 @@ def test_what_a_reading_counts_as() -> None:
     """Facts within the trained length of 64 do not count."""
     assert score(RESULT, 64, short=2.0) == Score(2.5, 0.5, 0.25)
     assert tail_cost(RESULT, 64) == 3.0 - 0.5 * EXCHANGE
-    assert score({**RESULT, "questions": RESULT["questions"][:1]}, 64, short=2.0).facts == 0
+    near = {**RESULT, "questions": RESULT["questions"][:1]}
+    assert score(near, 64, short=2.0) == Score(2.5, None, 0.25)
+    assert tail_cost(near, 64) is None
+
+
+@given(SCORES, st.lists(st.floats(0, 10), max_size=3))
+def test_a_document_without_far_facts_counts_in_loss_and_not_in_facts(scores: list[Score], losses: list[float]) -> None:
+    """Whoever finds all far facts has a share of 1, however many documents hold none."""
+    some = [Score(each.loss, 1.0, 0.0) for each in scores]
+    found = rate("m", [*some, *(Score(loss, None) for loss in losses)], 0.02)
+    assert found.facts == 1.0
+    assert found.cost == pytest.approx(fmean([*(each.loss for each in some), *losses]) - EXCHANGE)

@@ -17,7 +17,7 @@ TRUNCATION = [4.0] * 12
 def held(cost: float, price: float = 0.0, noise: float = 0.01, seed: int = 0, count: int = 12) -> Held:
     draw = random.Random(seed)
     scores = tuple(Score(4.0 + i + draw.gauss(cost, noise), 0.5, price + draw.gauss(0, 1e-3)) for i in range(count))
-    return Held(scores, tuple(score.loss - score.facts for score in scores))
+    return Held(scores, tuple(score.cost() for score in scores))
 
 
 def summary(judgement: Judgement) -> Summary:
@@ -61,6 +61,24 @@ def test_fewer_than_eight_documents_give_no_verdict() -> None:
     assert judged.verdict == "too few documents"
     assert not judged.recommends_found
     assert "No verdict on 7 documents" in summary(judged).sentence
+
+
+def test_documents_without_far_facts_count_in_loss_only() -> None:
+    """They are no documents of which nothing was found, and no documents of a verdict on facts."""
+
+    def some(count: int, facts: float, noise: float) -> Held:
+        scores = [Score(4.0 + noise * i % 1, facts if i < count else None) for i in range(12)]
+        return Held(tuple(scores), tuple(score.cost() for score in scores[:count]))
+
+    for count, verdict in ((8, "beats"), (7, "too few documents")):
+        judged = judge(NAMES, some(count, 1.0, 0.01), some(count, 0.25, 0.02), TRUNCATION[:count], 0.02)
+        assert judged.verdict == verdict
+        assert judged.loss is not None
+        assert judged.facts is not None
+        assert judged.difference is not None
+        assert judged.facts.value == 0.75
+        assert (judged.loss.documents, judged.facts.documents, judged.difference.documents) == (12, count, count)
+        assert f"on {count} documents that the search has not seen" in summary(judged).sentence
 
 
 @pytest.mark.parametrize(("rival_price", "recommended"), [(0.0, False), (0.06, True)])

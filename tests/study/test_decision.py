@@ -5,7 +5,7 @@ from math import exp
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from longspan.measure.statistics.interval import paired
@@ -42,6 +42,29 @@ def judged(plain: Scores = PLAIN, exportable: tuple[str, ...] = (), **methods: S
 def test_the_lowest_cost_wins() -> None:
     found = decide(judged(yarn=scores(2.9), rerope=scores(2.7), ntk=scores(2.8)))
     assert (found.advice, found.winner, found.ties, found.chosen_by) == ("method", "rerope", (), None)
+
+
+@given(st.lists(st.booleans(), min_size=8, max_size=8).filter(any), st.integers(1, 8))
+def test_documents_without_far_facts_are_left_out_of_facts_and_cost_but_not_of_loss(far: list[bool], read: int) -> None:
+    """The plain model may have read the first documents only."""
+
+    def masked(row: Scores, count: int = 8) -> Scores:
+        found = [facts if holds else None for facts, holds in zip(row.beyond, far, strict=True)]
+        return Scores(row.loss[:count], row.short, found[:count])
+
+    def chosen(row: Scores, count: int = 8) -> Scores:
+        each = [
+            (loss, facts) for loss, facts, holds in list(zip(row.loss, row.beyond, far, strict=True))[:count] if holds
+        ]
+        return Scores([loss for loss, _ in each], row.short, [facts for _, facts in each])
+
+    assume(any(far[:read]))
+    method, plain = scores(2.7, beyond=0.9), scores(5.0, wobble=0.3)
+    found = contrast(masked(method), masked(plain, read), plain.short)
+    wanted = contrast(chosen(method), chosen(plain, read), plain.short)
+    assert (found.facts, found.cost) == (wanted.facts, wanted.cost)
+    assert found.facts.documents == sum(far[:read])
+    assert found.loss == contrast(method, Scores(plain.loss[:read], plain.short, plain.beyond[:read]), plain.short).loss
 
 
 def test_facts_outweigh_loss_at_the_exchange() -> None:

@@ -132,6 +132,15 @@ SHORT = {name: 4.0 - i / 100 for i, name in enumerate(FOURTEEN)}
 """Later candidates look better on the shorter text."""
 
 
+def test_a_race_without_far_facts_says_nothing_of_them() -> None:
+    race = raced(cut(), said(SHORT, {FOURTEEN[11]: 1.0}))
+    for row in (*race.rows, *race.entry):
+        assert isinstance(row, RaceRow)
+        assert (row.beyond, row.asked) == (None, 0)
+        assert row.costs == (row.loss,)
+    assert summary.Race.of(json.loads(json.dumps(race.json())), 1) == race
+
+
 def test_who_looks_best_on_the_shorter_text_races() -> None:
     race = raced(cut(), said(SHORT, {FOURTEEN[11]: 1.0}))
     assert [row.method for row in race.entry] == [*reversed(FOURTEEN)]

@@ -83,6 +83,10 @@ class Measurement(ABC):
         """Return how many tokens each forward pass reads; questions are left out."""
         return [self.length]
 
+    def is_far(self, distance: int) -> bool:
+        """Whether a fact so many tokens back counts: one beyond the trained length, or any in a text within it."""
+        return distance > self.trained_length or self.length <= self.trained_length
+
     def ask(self, model: LoadedModel) -> dict[str, Any]:
         """Return the result of this measurement; the method is on the model already."""
         return self.result(model.reader, self.text(model.tokenizer, model.opening), model.opening)

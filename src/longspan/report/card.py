@@ -127,7 +127,7 @@ def caveats(summary: Summary) -> list[str]:
         lines.append(f"Not decided, since {why}: {names}. A larger --budget adds them.")
     if summary.left_out:
         lines.append(f"Left out to keep to the budget: {'; '.join(summary.left_out)}.")
-    fewer = [row.method for row in summary.measured if row.beyond.documents < count]
+    fewer = [row.method for row in summary.measured if row.documents < count]
     if fewer:
         lines.append(f"Read fewer than {count} documents: {', '.join(map(summary.name, fewer))}.")
     return lines

@@ -304,7 +304,7 @@ def _and(names: Sequence[str]) -> str:
 
 def documents_if_fewer(row: MethodRow, setting: Setting) -> str:
     """Return on how many documents a row is based, where that is not all that were judged on."""
-    count = row.beyond.documents
+    count = row.documents
     return "" if count == len(setting.documents) else f" ({count} documents)"
 
 

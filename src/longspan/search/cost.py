@@ -3,9 +3,10 @@
     cost = loss − exchange · facts + penalty · max(0, price + its standard error − tolerance)
 
 loss: of the second half of the text, as far as it lies beyond the trained length, nats; the whole half, because the few
-last tokens of few documents say too little. facts: share found of those beyond the trained length. price: loss within
-the trained length, minus the plain model's on the same document; its standard error is added because a search moves to
-the border of what is allowed, and half of what lies on the border for these documents is beyond it for others.
+last tokens of few documents say too little. facts: share found of those beyond the trained length, over the documents
+that hold some. price: loss within the trained length, minus the plain model's on the same document; its standard error
+is added because a search moves to the border of what is allowed, and half of what lies on the border for these
+documents is beyond it for others.
 
 A penalty above what any gain is worth keeps the lowest cost within the tolerance, wherever a candidate is within it.
 """
@@ -43,12 +44,13 @@ class Rating:
 
 
 def rate(method: str, scores: Sequence[Score], tolerance: float) -> Rating:
-    """Return the rating of a candidate from one score for each document.
+    """Return the rating of a candidate from one score for each document, one of which at least holds far facts.
 
     >>> rate("yarn", [Score(loss=4.0, facts=0.5, price=0.03)], tolerance=0.02).cost
     3.6
     """
-    loss, facts, prices = (fmean(s.loss for s in scores), fmean(s.facts for s in scores), [s.price for s in scores])
+    loss, prices = fmean(s.loss for s in scores), [s.price for s in scores]
+    facts = fmean(s.facts for s in scores if s.facts is not None)
     error = stdev(prices) / sqrt(len(prices)) if len(prices) > 1 else 0.0
     excess = max(0.0, fmean(prices) + error - tolerance)
     return Rating(method, loss - EXCHANGE * facts + PENALTY * excess, loss, facts, fmean(prices))
@@ -69,12 +71,16 @@ def score(result: Mapping[str, Any], trained_length: int, short: float) -> Score
     return Score(result["second_half"], _facts(result, trained_length), result["short"] - short)
 
 
-def tail_cost(result: Mapping[str, Any], trained_length: int) -> float:
-    """Return loss − exchange · facts with the loss of the last tokens, which truncation has as well."""
-    return result["loss"] - EXCHANGE * _facts(result, trained_length)
+def tail_cost(result: Mapping[str, Any], trained_length: int) -> float | None:
+    """Return loss − exchange · facts with the loss of the last tokens, which truncation has as well.
+
+    None for a document that holds no far facts.
+    """
+    facts = _facts(result, trained_length)
+    return None if facts is None else result["loss"] - EXCHANGE * facts
 
 
-def _facts(result: Mapping[str, Any], trained_length: int) -> float:
-    """Share found of the facts that are farther back than the trained length."""
+def _facts(result: Mapping[str, Any], trained_length: int) -> float | None:
+    """Share found of the facts that are farther back than the trained length; None where there are none."""
     far = [question["right"] for question in result["questions"] if question["distance"] > trained_length]
-    return sum(far) / max(1, len(far))
+    return sum(far) / len(far) if far else None

@@ -24,7 +24,8 @@ class Held:
 
     Arguments:
         scores: of the whole text.
-        tails: loss of the last tokens minus exchange · facts, as far as truncation can be compared with, nats.
+        tails: loss of the last tokens minus exchange · facts, as far as truncation can be compared with, nats; of each
+            document that holds far facts.
     """
 
     scores: tuple[Score, ...]
@@ -32,13 +33,18 @@ class Held:
 
     @property
     def costs(self) -> list[float]:
-        """Loss minus exchange · facts."""
-        return [score.loss - EXCHANGE * score.facts for score in self.scores]
+        """Loss minus exchange · facts of each document that holds far facts."""
+        return [score.loss - EXCHANGE * score.facts for score in self.scores if score.facts is not None]
+
+    @property
+    def facts(self) -> list[float]:
+        """Share found of the far facts, of each document that holds some."""
+        return [score.facts for score in self.scores if score.facts is not None]
 
 
 @dataclass(frozen=True)
 class Judgement:
-    """The comparison; every estimate is a mean over the held-out documents.
+    """The comparison; every estimate is a mean over the held-out documents, or over those of them that hold far facts.
 
     Arguments:
         verdict: what it comes to.
@@ -90,11 +96,11 @@ def judge(
     difference, rival_price = paired(found.costs, rival.costs), mean([score.price for score in rival.scores])
     verdict = "beats" if difference.below_zero else "does not beat"
     return Judgement(
-        "too few documents" if len(documents) < FEWEST_DOCUMENTS else verdict,
+        "too few documents" if difference.documents < FEWEST_DOCUMENTS else verdict,
         tuple(documents),
         difference,
         paired([score.loss for score in found.scores], [score.loss for score in rival.scores]),
-        paired([score.facts for score in found.scores], [score.facts for score in rival.scores]),
+        paired(found.facts, rival.facts),
         price,
         rival_price,
         beside,

@@ -1,6 +1,6 @@
 """Readings: the measurements of a search, each made once, and what they say of a method."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from longspan.errors import InputError
@@ -63,12 +63,11 @@ class Readings:
         """Return what a method did on held-out documents."""
         results, trained = [self.result(asked) for asked in self.of(method, documents)], self.subject.trained_length
         scores = [score(each, trained, self._short(d)) for d, each in zip(documents, results, strict=True)]
-        return Held(tuple(scores), tuple(tail_cost(each, trained) for each in results))
+        return Held(tuple(scores), tuple(self._tails(results)))
 
     def truncation(self, documents: Sequence[Document]) -> list[float]:
-        """Return the cost of truncation, by the last tokens."""
-        asked = self.plain(Truncation, documents)
-        return [tail_cost(self.result(each), self.subject.trained_length) for each in asked]
+        """Return the cost of truncation, by the last tokens, of each document that holds far facts."""
+        return self._tails([self.result(each) for each in self.plain(Truncation, documents)])
 
     def watch(self, stage: str, asked: Sequence[Measurement], pace: Pace | None = None) -> None:
         """Make what is missing, and show how far it is."""
@@ -91,6 +90,10 @@ class Readings:
         if failed := record.get("failed"):
             raise InputError(f"{asked.method} failed: {failed}; nothing can be compared with it")
         return record["result"]
+
+    def _tails(self, results: Sequence[Mapping[str, Any]]) -> list[float]:
+        costs = (tail_cost(result, self.subject.trained_length) for result in results)
+        return [cost for cost in costs if cost is not None]
 
     def _short(self, document: Document) -> float:
         """The plain model's loss within the trained length."""

@@ -36,6 +36,7 @@ from longspan.search.strategies.strategy import Strategy
 from longspan.search.summary import Setting, Summary, Trajectory
 from longspan.search.way import Way
 from longspan.study.candidates import candidates
+from longspan.study.planning.far import require_far_facts
 from longspan.study.planning.subject import Subject
 from longspan.study.storing.model import write_model
 
@@ -76,6 +77,8 @@ def _run(request: Request, observer: Observer) -> Summary:
         model.attach(method)  # a method that this model cannot have is an error now
     division = divide(request.paths, model.tokenizer, request.length, (request.search_docs, request.docs))
     subject = Subject(request.model, dtype, model.fingerprint, geometry.trained_length, request.length)
+    for documents in (division.search, division.held_out):
+        require_far_facts(subject, documents, model.tokenizer, model.opening)
     observer.say(
         f"{request.model}: trained on {geometry.trained_length} tokens, to read {request.length}; {dtype}, "
         f"about {gigabytes(memory)} beside the model; {len(division.search)} documents to search on, "

@@ -75,7 +75,8 @@ class Summary:
     def sentence(self) -> str:
         """The verdict in words."""
         judged, rival = self.judgement, self.rival.method
-        unseen = f"on {len(judged.documents)} documents that the search has not seen"
+        count = len(judged.documents) if judged.difference is None else judged.difference.documents
+        unseen = f"on {count} documents that the search has not seen"
         if judged.verdict == "failed":
             return f"No verdict: {judged.failed}."
         if judged.difference is None:

@@ -41,19 +41,26 @@ class Scores:
     Arguments:
         loss: of the last tokens at the wanted length, nats.
         short: loss within the trained length, nats.
-        beyond: share of the far facts that were found at the wanted length.
+        beyond: share of the far facts that were found at the wanted length; None for a document that holds none, which
+            is left out wherever facts are compared.
         seconds: that it took to read a document for its end; empty where nothing was timed.
     """
 
     loss: Sequence[float]
     short: Sequence[float]
-    beyond: Sequence[float]
+    beyond: Sequence[float | None]
     seconds: Sequence[float] = ()
 
     @property
     def costs(self) -> list[float]:
-        """Loss − EXCHANGE · facts, nats."""
-        return [loss - EXCHANGE * facts for loss, facts in zip(self.loss, self.beyond, strict=True)]
+        """Loss − EXCHANGE · facts of each document that holds far facts, nats."""
+        pairs = zip(self.loss, self.beyond, strict=True)
+        return [loss - EXCHANGE * facts for loss, facts in pairs if facts is not None]
+
+    @property
+    def facts(self) -> list[float]:
+        """Share of the far facts that were found, of each document that holds some."""
+        return [facts for facts in self.beyond if facts is not None]
 
 
 @dataclass(frozen=True)
@@ -211,7 +218,7 @@ def contrast(method: Scores, baseline: Scores, short: Sequence[float]) -> Contra
     timed = bool(pairs) and all(own > 0 and other > 0 for own, other in pairs)
     return Contrast(
         loss=_paired(method.loss, baseline.loss),
-        facts=_paired(method.beyond, baseline.beyond),
+        facts=_paired(method.facts, baseline.facts),
         short=_paired(method.short, short),
         cost=difference(method, baseline),
         speed=_ratio([log(other / own) for own, other in pairs]) if timed else None,

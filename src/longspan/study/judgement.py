@@ -12,7 +12,7 @@ from longspan.measure.models.model import PLAIN
 from longspan.measure.reading.loss import BINS
 from longspan.measure.statistics.interval import Estimate, mean, paired, share
 from longspan.study.contrast import Contrast, assess
-from longspan.study.decision import Decision, Field, Scores, best_exportable, contrast, decide, leader
+from longspan.study.decision import FEWEST_DOCUMENTS, Decision, Field, Scores, best_exportable, contrast, decide, leader
 from longspan.study.doubts import Doubts, doubts
 from longspan.study.planning.cells import TRUNCATION, Quantity
 from longspan.study.planning.plan import StudyPlan
@@ -58,7 +58,8 @@ def summarize(plan: StudyPlan, race: Race, results: Results, setting: Setting, v
     failures = {row: failure for row in rows if (failure := results.failure(row)) is not None}
     field = field_of(plan, race, results, setting.tolerance)
     doubted = _doubts(plan, field, vocabulary)
-    obstacle = few_documents(len(plan.judge)) or (doubted.obstacle if field else "the plain model failed")
+    few = few_documents(len(plan.judge)) or (_few_far_facts(plan, field) if field else None)
+    obstacle = few or (doubted.obstacle if field else "the plain model failed")
     decision = Decision("none") if obstacle or field is None else decide(field)
     ties = (*decision.ties, *_race_ties(race, decision.winner))
     contrasts = _contrasts(field) if field else {}
@@ -82,7 +83,7 @@ def summarize(plan: StudyPlan, race: Race, results: Results, setting: Setting, v
             ties,
             _undecided(race),
             _exportable(field, decision) if field else None,
-            leader(field) if field and few_documents(len(plan.judge)) else None,
+            leader(field) if field and few else None,
         ),
         doubted.warnings,
     )
@@ -95,6 +96,16 @@ def _doubts(plan: StudyPlan, field: Field | None, vocabulary: int) -> Doubts:
     what, scores = ("the plain model", field.plain) if field.truncation is None else ("truncation", field.truncation)
     files = len({document.path for document in plan.judge})
     return doubts(fmean(scores.loss), what, vocabulary, len(plan.judge), files)
+
+
+def _few_far_facts(plan: StudyPlan, field: Field) -> str | None:
+    """What is missing where too few documents hold a fact farther back than the trained length."""
+    if (count := len(field.baselines[0].facts)) >= FEWEST_DOCUMENTS:
+        return None
+    return (
+        f"{count} of {len(plan.judge)} documents {'holds' if count == 1 else 'hold'} facts farther back than "
+        f"{plan.subject.trained_length} tokens, at least {FEWEST_DOCUMENTS} are needed"
+    )
 
 
 def _undecided(race: Race) -> tuple[str, ...]:
@@ -132,7 +143,7 @@ def _scores(results: Results, row: str, length: int) -> Scores:
     return Scores(
         [outcome.result["loss"] for outcome in results.column(row, Quantity.LOSS, length)],
         [outcome.result["short"] for column in short for outcome in column],
-        [right / max(1, asked) for right, asked in at_end],
+        [right / asked if asked else None for right, asked in at_end],
         [outcome.seconds for outcome in _timed(results, row, length)],
     )
 

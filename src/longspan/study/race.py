@@ -106,7 +106,7 @@ def _row(method: str, columns: Mapping[str, Column]) -> RaceRow | FailedRow:
     return RaceRow(
         method,
         fmean(score.loss for score in found),
-        sum(right for right, _ in answers) / max(1, asked),
+        sum(right for right, _ in answers) / asked if asked else None,
         asked,
         fmean(score.price for score in found) if comparable else None,
         tokens_per_second(column),
@@ -145,7 +145,7 @@ def _score(outcome: Outcome, plain: Outcome) -> racing.Score | None:
     short = outcome.result["short"]
     price = 0.0 if plain.failure is not None else short - plain.result["short"]
     second, whole = outcome.result["second_half"], outcome.result["loss"]
-    return racing.Score(whole if second is None else second, right / max(1, asked), price)
+    return racing.Score(whole if second is None else second, right / asked if asked else None, price)
 
 
 def _names(cells: Sequence[racing.Cell]) -> list[str]:

@@ -90,7 +90,5 @@ def tokens_per_second(column: Column) -> float | None:
 
 def beyond(outcome: Outcome) -> tuple[int, int]:
     """Return right and asked of the far facts: those farther back than the trained length, or all in shorter texts."""
-    trained = outcome.asked.trained_length
-    near = trained if outcome.asked.length > trained else 0
-    far = [question["right"] for question in outcome.result["questions"] if question["distance"] > near]
+    far = [question["right"] for question in outcome.result["questions"] if outcome.asked.is_far(question["distance"])]
     return sum(far), len(far)

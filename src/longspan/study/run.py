@@ -33,6 +33,7 @@ from longspan.study.judgement import field_of, summarize
 from longspan.study.planning.budget import OVERRUN, full_plan, plan_within, shortest_verdict
 from longspan.study.planning.cells import Cell, measurements
 from longspan.study.planning.division import Division, divide, wanted
+from longspan.study.planning.far import race_on_far_facts, require_far_facts
 from longspan.study.planning.plan import FINALISTS, StudyPlan
 from longspan.study.planning.subject import Subject
 from longspan.study.race import Heats
@@ -74,11 +75,19 @@ def _run(request: Request, observer: Observer, page: Callable[[Summary], str]) -
     _report_dropped(texts, observer)
     division = divide(texts, request.docs, request.length, races)
     subject = Subject(request.model, dtype, model.fingerprint, geometry.trained_length, request.length)
+    far = require_far_facts(subject, division.judge, model.tokenizer, model.opening)
+    near = tuple(document for document in division.judge if document not in far)
+    division = replace(division, judge=(*far, *near))  # so that the first ones, which all rows read, hold far facts
     source = "given" if request.trained_length else "max_position_embeddings of its config"
     observer.say(
         f"{request.model}: trained on {geometry.trained_length} tokens ({source}), to read {request.length}; {dtype}, "
         f"about {gigabytes(memory)} beside the model; results in {request.folder}"
     )
+    if near:
+        observer.say(
+            f"{len(far)} of {len(division.judge)} documents hold facts farther back than {subject.trained_length} "
+            "tokens: facts and costs are compared on these only"
+        )
     with (
         StudyFolder(request.folder, subject) as folder,
         workers_for(model, Source(request.model, dtype, request.device), request.ray) as workers,
@@ -88,6 +97,7 @@ def _run(request: Request, observer: Observer, page: Callable[[Summary], str]) -
         study = _Study(subject, workers, folder, observer)
         pace = study.pace(division.judge[0]).shared(workers.count)
         plan = _plan(request, subject, methods, division, pace, observer, exportable)
+        plan = race_on_far_facts(plan, model.tokenizer, model.opening)
         setting = _setting(request, subject, texts, plan, division.files)
         summary = conduct(plan, setting, model.reader.vocabulary, partial(study.results, pace=pace), observer)
         summary = replace(summary, names=names)

@@ -75,7 +75,7 @@ class RaceRow:
     Arguments:
         method: a scheme's text or "plain".
         loss: over the second half of what was read, nats per token.
-        beyond: share of the facts beyond the trained length that were found.
+        beyond: share of the facts beyond the trained length that were found; None where there are none.
         asked: how many facts were asked for there.
         price: loss within the trained length minus the plain model's, nats; None where the plain model failed.
         tokens_per_second: how fast texts were read.
@@ -85,7 +85,7 @@ class RaceRow:
 
     method: str
     loss: float
-    beyond: float
+    beyond: float | None
     asked: int
     price: float | None
     tokens_per_second: float | None
@@ -273,6 +273,11 @@ class MethodRow:
     assessment: Assessment | None = None
     against: Mapping[str, Contrast] = field(default_factory=dict[str, Contrast])
     failed: ClassVar[None] = None
+
+    @property
+    def documents(self) -> int:
+        """How many documents it read; not every one of them need hold far facts."""
+        return max(estimate.documents for estimate in self.loss.values())
 
     def contrast(self, baseline: str) -> Contrast | None:
         """Return the method against "truncation" or "plain"; None where it was not compared."""

@@ -110,6 +110,18 @@ def test_alike_answers_widen_the_share() -> None:
     assert (spread.low, spread.high) == wilson(0.5, 40)
 
 
+ANSWERS = st.integers(0, 10).flatmap(lambda asked: st.tuples(st.integers(0, asked), st.just(asked)))
+
+
+@given(st.lists(ANSWERS, min_size=1, max_size=9))
+def test_a_document_that_was_asked_nothing_is_no_document_of_a_share(answers: list[tuple[int, int]]) -> None:
+    some = [(right, asked) for right, asked in answers if asked]
+    assume(some)
+    found = share([right for right, _ in answers], [asked for _, asked in answers])
+    assert found == share([right for right, _ in some], [asked for _, asked in some])
+    assert found.documents == len(some)
+
+
 def test_nothing_has_no_mean() -> None:
     with pytest.raises(InputError):
         mean([])

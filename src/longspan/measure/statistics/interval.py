@@ -82,7 +82,12 @@ def paired(first: Sequence[float], second: Sequence[float], level: float = LEVEL
 
 
 def share(right: Sequence[float], asked: Sequence[int], level: float = LEVEL) -> Estimate:
-    """Return the share of right answers, given right and asked per document, with Wilson's interval."""
+    """Return the share of right answers, given right and asked per document, with Wilson's interval.
+
+    A document that was asked nothing is no document of the share.
+    """
+    right = [found for found, count in zip(right, asked, strict=True) if count]
+    asked = [count for count in asked if count]
     total = sum(asked)
     if total == 0:
         raise InputError("a share of no questions has no value: ask at least one")

@@ -55,23 +55,24 @@ class Score:
 
     Arguments:
         loss: beyond the trained length, nats per token.
-        facts: share of the facts beyond the trained length that were found.
+        facts: share of the facts beyond the trained length that were found; None where the document holds none, which
+            is a document of a race only if all of its documents are such ones.
         price: loss within the trained length, minus the plain model's on the same document, nats per token.
 
     Errors: InputError for a number that is not finite; a candidate that failed has no score.
     """
 
     loss: float
-    facts: float
+    facts: float | None
     price: float = 0.0
 
     def __post_init__(self) -> None:
-        if not all(map(isfinite, (self.loss, self.facts, self.price))):
+        if not all(map(isfinite, (self.loss, self.facts or 0.0, self.price))):
             raise InputError(f"a score must be finite, got {self}: give None for a candidate that failed")
 
     def cost(self, exchange: float = EXCHANGE) -> float:
-        """Return loss − exchange · facts, nats."""
-        return self.loss - exchange * self.facts
+        """Return loss − exchange · facts, nats; the loss alone where there are no facts."""
+        return self.loss - exchange * (self.facts or 0.0)
 
 
 @dataclass(frozen=True)

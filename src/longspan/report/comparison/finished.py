@@ -154,7 +154,8 @@ def _of_study(folder: Path, summary: Summary) -> tuple[dict[str, dict[str, float
             key = f"{document.digest} {outcome.asked.length} {outcome.asked.tail} {outcome.asked.seed}"
             right, questions = beyond(outcome)
             loss.setdefault(method, {})[key] = outcome.result["loss"]
-            facts.setdefault(method, {})[f"{key} {outcome.asked.trained_length}"] = right / max(1, questions)
+            if questions:
+                facts.setdefault(method, {})[f"{key} {outcome.asked.trained_length}"] = right / questions
     return loss, facts
 
 
