@@ -7,7 +7,8 @@ import pytest
 
 from longspan.errors import InputError
 from longspan.report.designs import means, narrow, page, seeds
-from longspan.train.comparison import Row, compare
+from longspan.train.comparison import CONTEXT, MEASURED, Row, compare
+from longspan.train.exams.exam import RESULTS, SUMMARY
 from longspan.train.findings import findings
 from longspan.train.grid import Cell, held, read_grid
 from longspan.train.relations import Verdict, verdicts
@@ -95,21 +96,29 @@ def test_a_cell_belongs_to_one_process_at_a_time(tmp_path: Path) -> None:
 
 
 def measured(folder: Path, cell: Cell, *, losses: dict[int, list[float]], share: float, failed: bool = False) -> None:
-    """Write what a survey of a cell would."""
+    """Write what a run and the surveys of a cell would."""
+    methods, longest, own = ("plain", "window(size=8)"), max(losses), folder / cell.folder
+    count = len(losses[longest])
     records = []
-    for method in ("plain", "window(size=8)"):
-        for length, values in losses.items():
-            for index, value in enumerate(values):
-                asked = {"method": method, "length": length, "index": index}
-                result = None if failed and method != "plain" else {"value": value}
-                records.append({"arguments": {**asked, "loss": "last_k"}, "result": result, "failed": "refused: x"})
-        for index in range(len(losses[64])):
+    for index in range(count):
+        document = {"path": f"/{index}.txt", "start": 0, "length": longest, "digest": ""}
+        for method in methods:
+            asked = {"method": method, "index": index, "document": document}
+            for length, values in losses.items():
+                result = None if failed and method != "plain" else {"value": values[index]}
+                arguments = {**asked, "length": length, "loss": "last_k"}
+                records.append({"arguments": arguments, "result": result, "failed": "refused: x"})
             shares = {name: {"all": share} for name in ("short", "repeated", "not_repeated")}
-            asked = {"method": method, "length": 64, "index": index, "loss": "repetition"}
-            records.append({"arguments": asked, "result": shares, "failed": "refused: x"})
-    place = folder / cell.folder / "measured"
-    place.mkdir(parents=True)
-    (place / "results.jsonl").write_text("".join(json.dumps(record) + "\n" for record in records))
+            arguments = {**asked, "length": longest, "loss": "repetition"}
+            records.append({"arguments": arguments, "result": shares, "failed": "refused: x"})
+    rows = [{"loss": loss, "method": method} for loss in ("last_k", "repetition") for method in methods]
+    setting = {"lengths": sorted(losses), "documents": [f"{index}.txt" for index in range(count)]}
+    for name in (MEASURED, CONTEXT):
+        (own / name).mkdir(parents=True)
+        (own / name / SUMMARY).write_text(json.dumps({"losses": rows, "setting": setting}))
+    (own / MEASURED / RESULTS).write_text("".join(json.dumps(record) + "\n" for record in records))
+    made = {"settings": cell.settings.json(), "hardware": "h", "versions": {"torch": "t"}}
+    (own / "run.json").write_text(json.dumps(made))
 
 
 def test_a_grid_is_written_again_from_its_findings(tmp_path: Path) -> None:
@@ -121,7 +130,8 @@ def test_a_grid_is_written_again_from_its_findings(tmp_path: Path) -> None:
     assert tuple(Row.of(row) for row in found["rows"]) == rows
     assert [Verdict(**each) for each in found["relations"]] == list(verdicts(cells, rows))
     assert (tuple(found["lengths"]), found["trained_length"]) == (cells[0].settings.lengths, 32)
-    assert page({**found, "hardware": ["h"], "versions": [{"torch": "t"}]}).startswith(means(rows, found["lengths"]))
+    assert (found["cells"], found["measured"]) == (4, 1)
+    assert page(found).startswith(means(rows, found["lengths"]))
 
 
 def test_the_table_shows_every_seed_and_who_did_not_learn(tmp_path: Path) -> None:

@@ -142,42 +142,24 @@ def _grid(cells: Sequence["Cell"], folder: Path, as_json: bool) -> None:
 
 def _cell(cell: "Cell", name: str, folder: Path, processes: "Processes") -> None:
     """Train and measure a cell, unless it is finished or in the hands of another command."""
+    from longspan.train.comparison import is_measured, summaries
     from longspan.train.grid import held
 
     own = folder / cell.folder
     with held(own) if processes.first else nullcontext(False) as mine:
         if processes.first and not mine:
             say(f"{name}, is made by another process")
-        if not processes.agreed(mine and not _is_finished(cell, own)):
+        if not processes.agreed(mine and not is_measured(cell, own)):
             return
         if processes.first:
             say(name)
         if processes.first:
-            for summary in _summaries(cell, own):  # of another table [test], or there is none
+            for summary in summaries(cell, own):  # of another table [test], or there is none
                 summary.unlink(missing_ok=True)
         run = _trained(cell.settings, own, processes)
         if processes.first:
             _measured(run)
             _measure_context(run)
-
-
-def _is_finished(cell: "Cell", folder: Path) -> bool:
-    """Whether all of a cell was measured, by the table [test] as it is now."""
-    try:
-        made = json.loads((folder / "run.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return False
-    asked = json.loads(json.dumps(cell.settings.json()["test"]))
-    return made["settings"]["test"] == asked and all(summary.exists() for summary in _summaries(cell, folder))
-
-
-def _summaries(cell: "Cell", folder: Path) -> Sequence[Path]:
-    """The files that say that all was measured."""
-    from longspan.train.comparison import CONTEXT
-    from longspan.train.exams.exam import SUMMARY
-
-    measured = ["measured"] if cell.settings.data.task is not None else ["measured", CONTEXT]
-    return [folder / name / SUMMARY for name in measured]
 
 
 def _write(cells: Sequence["Cell"], rows: Sequence["Row"], folder: Path) -> None:
@@ -266,10 +248,12 @@ def _sent(run: "Run", steps: int) -> str:
 
 def _measured(run: "Run") -> "Survey | None":
     """Measure the trained model: on its test texts as `longspan measure` does, or by its exam; None for the latter."""
+    from longspan.train.comparison import MEASURED
+
     if (exam := run.exam) is not None:
-        _taken(exam, run, "measured")
+        _taken(exam, run, MEASURED)
         return None
-    return _survey(_request(run, run.settings, "measured")) if run.settings.data.test else None
+    return _survey(_request(run, run.settings, MEASURED)) if run.settings.data.test else None
 
 
 def _measure_context(run: "Run") -> None:

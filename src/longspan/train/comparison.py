@@ -9,20 +9,25 @@ answers by length; a model of a task counts as trained where its whole answers a
 chance, by a 95 % interval over examples.
 """
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from longspan.measure.corpus.documents import Document
 from longspan.measure.models.model import PLAIN
+from longspan.measure.reduction import reduction_of
 from longspan.measure.statistics.interval import LEVEL, Estimate, mean, paired, share
 from longspan.train.data.choosing import chance
-from longspan.train.exams.exam import ALL, RESULTS, read_records
+from longspan.train.exams.exam import ALL, RESULTS, SUMMARY, read_records
 from longspan.train.exams.hidden_tokens import SAME
 from longspan.train.grid import SHARES, Cell
 from longspan.train.settings import Settings
 
 TRIPLE = ("short", "repeated", "not_repeated")
+MEASURED = "measured"
+"""The folder of what the table [test] of a cell asks for."""
 CONTEXT, CONTEXT_DOCUMENTS = "context", 256
 """The folder of the losses at L/4 and L of a cell that reads texts, and on how many documents they are measured."""
 ONE_SIDED = 2 * LEVEL - 1
@@ -110,30 +115,115 @@ class Row:
 
 
 def compare(cells: Iterable[Cell], folder: Path) -> tuple[Row, ...]:
-    """Read the measurements of the cells that were measured, design by design.
+    """Read the measurements of the cells that were measured by their table [test] as it is now, design by design.
 
     Arguments:
         folder: of the grid.
     """
-    return compared((cell, folder / cell.folder) for cell in cells)
+    runs = ((cell, folder / cell.folder) for cell in cells)
+    return compared((cell, own) for cell, own in runs if is_measured(cell, own))
+
+
+def is_measured(cell: Cell, folder: Path) -> bool:
+    """Whether all of a cell was measured by its table [test] as it is now.
+
+    Arguments:
+        folder: of the cell.
+    """
+    try:
+        made = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    asked = json.loads(json.dumps(cell.settings.json()["test"]))
+    return made["settings"]["test"] == asked and all(summary.exists() for summary in summaries(cell, folder))
+
+
+def summaries(cell: Cell, folder: Path) -> Sequence[Path]:
+    """Return the files that say that all of a cell was measured.
+
+    Arguments:
+        folder: of the cell.
+    """
+    measured = [MEASURED] if cell.settings.data.task is not None else [MEASURED, CONTEXT]
+    return [folder / name / SUMMARY for name in measured]
 
 
 def compared(runs: Iterable[tuple[Cell, Path]]) -> tuple[Row, ...]:
     """Read the measurements of some runs, design by design.
+
+    A folder may hold more than its last measurement asked for: those of other lengths, documents and methods.
 
     Arguments:
         runs: each with its folder.
     """
     found: dict[tuple[str, str], list[Outcome]] = {}
     for cell, folder in runs:
-        docs = cell.settings.test.docs  # there are records of more where fewer are wanted now
-        records = [r for r in read_records(folder / "measured" / RESULTS) if r["arguments"]["index"] < docs]
-        learning = _learning(cell, read_records(folder / CONTEXT / RESULTS) or records)
+        records = _asked(cell.settings, folder / MEASURED)
+        learning = _learning(cell, _asked(context_settings(cell.settings), folder / CONTEXT) or records)
         for method in dict.fromkeys(record["arguments"]["method"] for record in records):
             own = [record for record in records if record["arguments"]["method"] == method]
             outcome = replace(_outcome(cell, own), **learning)
             found.setdefault((cell.name, method), []).append(outcome)
     return tuple(Row(design, method, tuple(outcomes)) for (design, method), outcomes in found.items())
+
+
+def _asked(settings: Settings, folder: Path) -> list[dict[str, Any]]:
+    """The records of what was asked last, method by method in the order in which they were asked for."""
+    asked = _AskedByExam(settings) if settings.has_exam else _AskedBySurvey.read(folder / SUMMARY)
+    kept = [record for record in read_records(folder / RESULTS) if asked.has(record["arguments"])]
+    return sorted(kept, key=lambda record: asked.methods.index(record["arguments"]["method"]))
+
+
+@dataclass(frozen=True)
+class _AskedByExam:
+    """What an exam asks."""
+
+    settings: Settings
+
+    @property
+    def methods(self) -> tuple[str, ...]:
+        return PLAIN, *self.settings.test.methods
+
+    def has(self, asked: Mapping[str, Any]) -> bool:
+        among = asked["method"] in self.methods and asked["length"] in self.settings.lengths
+        return among and asked["index"] < self.settings.test.docs
+
+
+@dataclass(frozen=True)
+class _AskedBySurvey:
+    """What a survey asked last, as its summary names it; nothing where there is none.
+
+    Arguments:
+        losses: names of losses, each with a method.
+        lengths: from the shortest on.
+        documents: their names, by index.
+    """
+
+    losses: tuple[tuple[str, str], ...] = ()
+    lengths: tuple[int, ...] = ()
+    documents: tuple[str, ...] = ()
+
+    @classmethod
+    def read(cls, path: Path) -> "_AskedBySurvey":
+        try:
+            found = json.loads(path.read_text(encoding="utf-8"))
+        except OSError:
+            return cls()
+        losses = tuple((row["loss"], row["method"]) for row in found["losses"])
+        return cls(losses, tuple(found["setting"]["lengths"]), tuple(found["setting"]["documents"]))
+
+    @property
+    def methods(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(method for _, method in self.losses))
+
+    def has(self, asked: Mapping[str, Any]) -> bool:
+        """Whether it asked for a record; its document is cut to the longest length, or to what the loss reads."""
+        loss, length, index = asked.get("loss", ""), asked["length"], asked["index"]
+        if (loss, asked["method"]) not in self.losses or length not in self.lengths or index >= len(self.documents):
+            return False
+        document = Document(**asked["document"])
+        read = self.lengths[-1] if reduction_of(loss).reads_all else length
+        return (document.name, document.length) == (self.documents[index], read)
 
 
 def _outcome(cell: Cell, records: Sequence[dict[str, Any]]) -> Outcome:
@@ -143,7 +233,7 @@ def _outcome(cell: Cell, records: Sequence[dict[str, Any]]) -> Outcome:
     lengths = cell.settings.lengths
     if cell.settings.has_exam:
         return _examined(cell, records)
-    loss = {n: mean(found).value for n in lengths if (found := _last_losses(records, n))}
+    loss = {n: mean(list(found.values())).value for n in lengths if (found := _last_losses(records, n))}
     triples = [record["result"] for record in records if _is(record, "repetition", lengths[-1])]
     accuracy = {name: mean([each[name]["all"] for each in triples]).value for name in TRIPLE} if triples else {}
     return Outcome(cell.seed, loss, accuracy)
@@ -174,7 +264,9 @@ def _learning(cell: Cell, records: Sequence[dict[str, Any]]) -> dict[str, Any]:
         return {"learned": _answers(cell, records)}
     own = [record for record in records if record["arguments"]["method"] == PLAIN and record["result"] is not None]
     values = _losses if cell.settings.has_exam else _last_losses
-    found = context_gain(values(own, length), values(own, length // 4))
+    full, quarter = values(own, length), values(own, length // 4)
+    same = full.keys() == quarter.keys()
+    found = context_gain(list(full.values()), list(quarter.values())) if same else None
     return {"learned": found is not None and found.below_zero, "context": found}
 
 
@@ -182,7 +274,7 @@ def _answers(cell: Cell, records: Sequence[dict[str, Any]]) -> bool:
     """Whether whole answers at the longest trained length are above chance."""
     data = cell.settings.data
     assert data.task is not None
-    own = _results([record for record in records if record["arguments"]["method"] == PLAIN], data.longest)
+    own = list(_results((r for r in records if r["arguments"]["method"] == PLAIN), data.longest).values())
     if not own:
         return False
     return share([each[ALL]["exact"] for each in own], [1] * len(own)).low > chance(data.task)
@@ -193,30 +285,31 @@ def _examined(cell: Cell, records: Sequence[dict[str, Any]]) -> Outcome:
     task, found = cell.settings.data.task is not None, {n: _results(records, n) for n in cell.settings.lengths}
     symbols, whole, loss = dict[int, Estimate](), dict[int, Estimate](), dict[int, float]()
     for length, results in found.items():
-        if own := [each[ALL] for each in results]:
+        if own := [each[ALL] for each in results.values()]:
             symbols[length] = share([each["right"] for each in own], [each["asked"] for each in own])
             if task:
                 whole[length] = share([each["exact"] for each in own], [1] * len(own))
-            loss[length] = mean(_losses(records, length)).value
+            loss[length] = mean(list(_losses(records, length).values())).value
     return Outcome(cell.seed, loss, {}, symbols=symbols, whole=whole)
 
 
-def _results(records: Iterable[dict[str, Any]], length: int) -> list[dict[str, Any]]:
-    """The results at a length, in the order of their index."""
+def _results(records: Iterable[dict[str, Any]], length: int) -> dict[int, dict[str, Any]]:
+    """The results at a length by index, in its order."""
     own = [r for r in records if r["arguments"]["length"] == length and r["result"] is not None]
-    return [record["result"] for record in sorted(own, key=lambda record: record["arguments"]["index"])]
+    found = {record["arguments"]["index"]: record["result"] for record in own}
+    return dict(sorted(found.items()))
 
 
-def _losses(records: Iterable[dict[str, Any]], length: int) -> list[float]:
-    """The losses of an exam at a length: of the tokens that all lengths share, where it has such."""
-    found = [result.get(SAME, result[ALL])["loss"] for result in _results(records, length)]
-    return [loss for loss in found if loss is not None]
+def _losses(records: Iterable[dict[str, Any]], length: int) -> dict[int, float]:
+    """The losses of an exam at a length, by index: of the tokens that all lengths share, where it has such."""
+    found = {i: result.get(SAME, result[ALL])["loss"] for i, result in _results(records, length).items()}
+    return {index: loss for index, loss in found.items() if loss is not None}
 
 
-def _last_losses(records: Iterable[dict[str, Any]], length: int) -> list[float]:
-    """The losses of the last tokens, in the order of the documents: the same tokens at every length."""
+def _last_losses(records: Iterable[dict[str, Any]], length: int) -> dict[int, float]:
+    """The losses of the last tokens, by document: the same tokens at every length."""
     found = {r["arguments"]["index"]: r["result"]["value"] for r in records if _is(r, "last_k", length)}
-    return [found[index] for index in sorted(found)]
+    return dict(sorted(found.items()))
 
 
 def _is(record: dict[str, Any], loss: str, length: int) -> bool:

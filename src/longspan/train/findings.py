@@ -6,8 +6,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from longspan.train.comparison import Row
-from longspan.train.exams.exam import RESULTS
+from longspan.train.comparison import Row, is_measured
 from longspan.train.grid import Cell
 from longspan.train.relations import verdicts
 
@@ -29,7 +28,7 @@ def findings(cells: Sequence[Cell], rows: Sequence[Row], folder: Path, command: 
         "hardware": sorted({run["hardware"] for run in made}),
         "versions": [dict(found) for found in sorted({tuple(run["versions"].items()) for run in made})],
         "cells": len(cells),
-        "measured": sum((folder / cell.folder / "measured" / RESULTS).exists() for cell in cells),
+        "measured": sum(is_measured(cell, folder / cell.folder) for cell in cells),
         "settings": {name: table for name, table in settings.json().items() if name != "design"},
         "lengths": list(settings.lengths),
         "trained_length": settings.training.length if settings.data.task is None else settings.data.longest,
