@@ -91,7 +91,7 @@ class Extend:
             found = _field(table, plan, judged, order)
         asked += measurements(plan.judgement_cells(judged))
         decision = decide(found)
-        method = leader(found) if few else decision.winner or decision.advice
+        method = leader(found) if few or decision.advice == "none" else decision.winner or decision.advice
         return Choice(method, sum(map(self.pace.seconds, asked)))
 
     def _entrants(self, document: int) -> tuple[str, ...]:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from longspan.report.card import caveats, confidence, methods_to_run, subject, ties, tiles
 from longspan.report.page import page
 from longspan.study.summary import Summary
-from report.summaries import contrast, decided, nothing, summary
+from report.summaries import contrast, decided, estimate, nothing, summary
 
 
 def of(found: dict[str, Any]) -> Summary:
@@ -127,6 +127,13 @@ def test_ties_are_named_with_their_differences_and_the_reason_of_the_choice() ->
         "self_extend: cost +0.010 [−0.010, +0.030] nats, on the documents of the race only.",
         "It is taken because stock runtimes express it.",
     ]
+    few = {"method": "yarn(factor=8.0)", "difference": {**estimate(-0.5), "documents": 3}, "judged": True}
+    found = decided(verdict={"ties": [few], "chosen_by": None})
+    for loss in found["methods"][3]["loss"].values():
+        loss["documents"] = 3
+    assert ties(of(found)) == [
+        "yarn(factor=8.0): cost −0.500 [−0.520, −0.480] nats: better on 3 documents, too few to judge."
+    ]
     assert ties(of(summary(tied=["yarn(factor=8.0)"]))) == ["yarn(factor=8.0)."]
     assert ties(of(summary())) == []
 
@@ -172,7 +179,7 @@ def test_the_page_shows_the_whole_card() -> None:
         "against the plain model × 0.72 [0.70, 0.74]: worse",
         "against the plain model +0.000 [−0.001, +0.001]: no sure difference",
         "Its cost, the loss minus the share of facts found, in nats, is surely lower",
-        "Not surely different from it:",
+        "Not surely worse than it:",
         "dual_chunk: cost +0.005",
     ):
         assert words in text, words

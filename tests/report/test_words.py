@@ -26,6 +26,11 @@ def compared(method: str = "rerope(window=256)", **against: Any) -> dict[str, An
     return judged(method, 3.0, 0.91, 0.0) | {"against": against}
 
 
+def read_by(documents: int, row: dict[str, Any]) -> dict[str, Any]:
+    """A row of so many documents."""
+    return row | {"loss": {context: {**found, "documents": documents} for context, found in row["loss"].items()}}
+
+
 def new(*rows: dict[str, Any], winner: str | None = "rerope(window=256)", **verdict: Any) -> dict[str, Any]:
     """A summary as it is written now."""
     plain = row("plain", 5.0, 0.1, against={"truncation": contrast(2.0, -0.15)})
@@ -112,9 +117,10 @@ def test_within_the_trained_length_there_is_no_truncation() -> None:
 @pytest.mark.parametrize(
     ("chosen_by", "words"),
     [
-        ("simplicity", "; the simplest is taken."),
+        ("simplicity", "; the simplest of those about as good is taken."),
         ("exportable", "; it is taken because stock runtimes express it."),
         ("cost", "; it has the lowest cost of them."),
+        ("proof", "; it has the lowest cost of those that surely are better than no method."),
     ],
 )
 def test_ties_are_named_with_their_differences(chosen_by: str, words: str) -> None:
@@ -131,6 +137,24 @@ def test_ties_are_named_with_their_differences(chosen_by: str, words: str) -> No
     assert (
         "Not decided, because the budget ended the race before they were sure: ntk (cost +0.300 nats on one document)."
     ) in said
+
+
+@pytest.mark.parametrize(
+    ("documents", "why"),
+    [
+        (3, "is better than it on 3 documents, too few to judge."),
+        (8, "is better than it, but not surely better than no"),
+    ],
+)
+def test_a_tie_that_is_surely_better_is_not_said_to_be_the_same(documents: int, why: str) -> None:
+    ties = [
+        {"method": "ntk", "difference": {**estimate(-0.5), "documents": documents}, "judged": True},
+        {"method": "yarn", "difference": estimate(0.01), "judged": True},
+    ]
+    ntk = read_by(documents, compared("ntk", truncation=contrast(-0.6)))
+    said = shown(grounds, new(compared(truncation=contrast(-0.1)), ntk, ties=ties, chosen_by="proof"))
+    assert any(line.startswith(f"ntk (cost −0.500 [−0.520, −0.480] nats) {why}") for line in said)
+    assert any(line.startswith("yarn (cost +0.010 [−0.010, +0.030] nats) cannot be told apart") for line in said)
 
 
 def test_what_nothing_was_read_with_is_named() -> None:
@@ -208,6 +232,22 @@ def test_a_method_that_costs_too_much_on_short_texts_is_no_defeat_by_truncation(
     assert shown(headline, found) == "Nothing is worth its cost on short texts here: keep the last 512 tokens."
     expensive = compared(truncation=contrast(-0.3, short=0.1), plain=contrast(-0.3, short=0.1)) | {"affordable": False}
     assert shown(headline, new(expensive, winner=None, advice="truncation")) == shown(headline, found)
+
+
+def test_what_beats_truncation_is_not_denied() -> None:
+    """It is not taken because it read few documents, or because a plain model that varies more may be as good."""
+    few = read_by(3, compared(truncation=contrast(-0.3), plain=contrast(-0.3)))
+    assert shown(headline, new(few, winner=None, advice="truncation")) == (
+        "Nothing that was judged on all 8 documents beats truncation: keep the last 512 tokens."
+    )
+    whole = compared(truncation=contrast(-0.3), plain=contrast(0.0))
+    assert shown(headline, new(whole, winner=None, advice="truncation")) == (
+        "Nothing that beats truncation is surely better than the plain model too: keep the last 512 tokens."
+    )
+    dear = compared(truncation=contrast(-0.3, short=0.1), plain=contrast(0.0, short=0.1)) | {"affordable": False}
+    assert shown(headline, new(dear, winner=None, advice="truncation")) == (
+        "Nothing is worth its cost on short texts here: keep the last 512 tokens."
+    )
 
 
 def test_what_costs_nothing_is_that_of_the_plain_model() -> None:

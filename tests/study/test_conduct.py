@@ -169,6 +169,26 @@ def test_a_model_that_predicts_nothing_gets_no_verdict() -> None:
     assert found.warnings
 
 
+def test_where_the_plain_model_varies_too_much_there_is_no_verdict() -> None:
+    """Methods surely beat truncation, so that it is no advice, and nothing is sure about the plain model."""
+
+    def varied(asked: Measurement) -> dict[str, Any]:
+        made = record(asked)
+        if (asked.kind, asked.method) == ("reading", "plain"):
+            made["result"]["loss"] += 6 * (-1) ** int(asked.document.digest)
+        return made
+
+    def results(stage: str, cells: Sequence[Cell]) -> Results:
+        return Results(cells, varied)
+
+    plan = planned(2.0, PACE)
+    found = conduct(plan, setting(plan), 2000, results, Silent())
+    assert (found.judged, found.winner, found.verdict.advice) == (False, None, "none")
+    assert found.verdict.obstacle is not None
+    assert "what surely beats truncation is not surely better than the plain model" in found.verdict.obstacle
+    assert found.verdict.leading in METHODS
+
+
 def test_parts_of_one_file_get_no_verdict() -> None:
     plan = planned(2.0, PACE)
     parts = tuple(replace(each, path="one.txt", start=4096 * i) for i, each in enumerate(plan.judge))

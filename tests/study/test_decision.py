@@ -98,6 +98,14 @@ def test_neither_the_plain_model_nor_a_method_is_better_than_truncation() -> Non
     assert decide(judged(scores(3.0, wobble=0.5), yarn=scores(3.0))).advice == "truncation"
 
 
+def test_truncation_is_no_advice_where_a_method_surely_beats_it() -> None:
+    """The plain model varies too much for any comparison with it."""
+    varies = replace(PLAIN, loss=[1.5, 4.5] * 4)
+    assert decide(judged(varies, yarn=scores(2.5))).advice == "none"
+    assert decide(judged(varies, yarn=scores(3.1))).advice == "truncation"
+    assert decide(judged(varies, yarn=scores(2.5, short=3.1))).advice == "truncation"  # too dear for any advice
+
+
 def test_within_the_trained_length_the_plain_model_is_the_only_baseline() -> None:
     within = replace(judged(yarn=scores(4.0)), truncation=None)
     assert decide(within).winner == "yarn"
@@ -193,6 +201,18 @@ def test_a_winner_surely_beats_both_and_nobody_surely_beats_it(field: Field) -> 
 
 
 @given(fields())
+def test_the_advice_surely_loses_to_nothing_that_is_affordable(field: Field) -> None:
+    found = decide(field)
+    if found.advice == "truncation":
+        assert field.truncation is not None
+        assert not any(
+            paired(each.costs, field.truncation.costs).below_zero
+            for name, each in field.methods.items()
+            if field.affordable(name) and len(each.loss) == 8
+        )
+
+
+@given(fields())
 def test_the_order_of_candidates_decides_between_equally_simple_ones_alone(field: Field) -> None:
     first, second = decide(field), decide(replace(field, methods=dict(reversed(list(field.methods.items())))))
     assert (first.advice, first.winner is None) == (second.advice, second.winner is None)
@@ -244,6 +264,16 @@ def test_a_mean_and_its_standard_error_have_to_be_within_the_indifference(share:
     simple = replace(PLAIN, loss=[a + mean + (-1) ** i * spread for i, a in enumerate(whole)])
     field = judged(rerope_AND_log_length=replace(PLAIN, loss=whole), rerope=simple)
     assert decide(field).winner == winner
+
+
+def test_the_lowest_cost_of_all_is_no_reason_where_a_tie_has_a_lower_one() -> None:
+    """It varies, so that it does not surely beat truncation; or it read three documents only."""
+    varies = replace(scores(2.2), loss=[1.0, 3.4] * 4)
+    few = Scores(scores(2.0).loss[:3], PLAIN.short[:3], scores(2.0).beyond[:3])
+    for tie in (varies, few):
+        found = decide(judged(yarn=scores(2.5), ntk=tie))
+        assert (found.winner, found.chosen_by) == ("yarn", "proof")
+        assert [each.method for each in found.ties] == ["ntk"]
 
 
 @pytest.mark.parametrize(

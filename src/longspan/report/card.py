@@ -5,10 +5,11 @@ from dataclasses import dataclass
 
 from longspan.measure.models.model import PLAIN
 from longspan.measure.statistics.interval import Estimate
-from longspan.report.words import CALLED, TAKEN, interval, signed
+from longspan.report.words import CALLED, TAKEN, interval, signed, why_not
 from longspan.study.contrast import Contrast, Criterion, Outcome
 from longspan.study.planning.cells import TRUNCATION
 from longspan.study.summary import MethodRow, Summary
+from longspan.study.verdict import Tie
 
 
 @dataclass(frozen=True)
@@ -100,17 +101,21 @@ def confidence(row: MethodRow, summary: Summary) -> str:
 
 
 def ties(summary: Summary) -> list[str]:
-    """Return what cannot be told apart from the winner, and why the winner was taken, a sentence each."""
+    """Return what is not surely worse than the winner, and why the winner was taken, a sentence each."""
     verdict = summary.verdict
     if verdict.ties:
         lines = [
             f"{summary.name(tie.method)}: cost {signed(tie.difference.value)} {interval(tie.difference, signed)} nats"
-            + ("." if tie.judged else ", on the documents of the race only.")
+            + (f"{_how_sure(tie, summary)}." if tie.judged else ", on the documents of the race only.")
             for tie in verdict.ties
         ]
         taken = TAKEN[verdict.chosen_by]
         return [*lines, *([f"{taken[0].upper()}{taken[1:]}."] if taken else [])]
     return [f"{summary.name(method)}." for method in summary.tied]
+
+
+def _how_sure(tie: Tie, summary: Summary) -> str:
+    return f": better{why_not(tie, summary)}" if tie.difference.below_zero else ""
 
 
 def caveats(summary: Summary) -> list[str]:

@@ -18,8 +18,9 @@ SLOWER = 0.95
 
 TAKEN = {
     "cost": "it has the lowest cost of them",
+    "proof": "it has the lowest cost of those that surely are better than no method",
     "exportable": "it is taken because stock runtimes express it",
-    "simplicity": "the simplest is taken",
+    "simplicity": "the simplest of those about as good is taken",
     None: "",
 }
 """Why the winner was taken from its ties."""
@@ -43,12 +44,12 @@ def headline(summary: Summary) -> str:
         case "none":
             return " ".join([f"No full verdict: {summary.verdict.obstacle}.", *_leading(summary)])
         case "plain" if within:
-            return f"Nothing beats the plain model within its trained length of {trained} tokens: leave it as it is."
+            what = _but(summary) or f"beats the plain model within its trained length of {trained} tokens"
+            return f"Nothing {what}: leave it as it is."
         case "plain":
             return f"This model reads {length} tokens already: leave it as it is."
         case "truncation":
-            what = "is worth its cost on short texts" if _too_expensive(summary) else "beats truncation"
-            return f"Nothing {what} here: keep the last {trained} tokens."
+            return f"Nothing {_but(summary) or 'beats truncation here'}: keep the last {trained} tokens."
 
 
 def _leading(summary: Summary) -> list[str]:
@@ -194,17 +195,26 @@ def _speed(found: Estimate, base: str) -> str:
 
 def _ties(summary: Summary) -> list[str]:
     """Who cannot be told apart from the winner, and why it was taken."""
-    judged = [tie for tie in summary.verdict.ties if tie.judged]
+    judged = [tie for tie in summary.verdict.ties if tie.judged and not tie.difference.below_zero]
+    better = [tie for tie in summary.verdict.ties if tie.judged and tie.difference.below_zero]
     raced = [tie for tie in summary.verdict.ties if not tie.judged]
-    lines = []
+    taken = TAKEN[summary.verdict.chosen_by]
+    lines = [f"{_all(summary, [tie])} is better than it{why_not(tie, summary)}." for tie in better]
     if judged:
-        taken = TAKEN[summary.verdict.chosen_by]
         lines.append(f"{_all(summary, judged)} cannot be told apart from it{f'; {taken}' if taken else ''}.")
     elif summary.tied and not summary.verdict.ties:  # an older summary, which has no differences
         lines.append(f"{_and([summary.name(name) for name in summary.tied])} cannot be told apart from it in loss.")
     if raced:
         lines.append(f"Not decided, because the budget ended the race before they were sure: {_all(summary, raced)}.")
     return lines
+
+
+def why_not(tie: Tie, summary: Summary) -> str:
+    """Return why a method that is surely better than the winner was not taken, as the end of a sentence."""
+    row = summary.row(tie.method)
+    if row is not None and row.documents < len(summary.setting.documents):
+        return f" on {row.documents} documents, too few to judge"
+    return ", but not surely better than no method"
 
 
 def _all(summary: Summary, ties: Sequence[Tie]) -> str:
@@ -267,18 +277,30 @@ def _footnote(summary: Summary) -> str:
     )
 
 
-def _too_expensive(summary: Summary) -> bool:
-    """Whether a method beats the baselines and only costs too much on short texts."""
+def _but(summary: Summary) -> str:
+    """What nothing is, where a method beats the baseline and is not taken all the same; empty where none beats it."""
+    setting, base = summary.setting, CALLED[summary.baseline]
+    methods = [row for row in summary.measured if row.method not in CALLED and _beats(row, summary.baseline)]
+    affordable = [row for row in methods if _price(row, summary.baseline) <= setting.tolerance]
+    if any(row.documents == len(setting.documents) for row in affordable):  # a verdict of an older version
+        return "" if base == CALLED[PLAIN] else f"that beats {base} is surely better than the plain model too"
+    if affordable:
+        return f"that was judged on all {len(setting.documents)} documents beats {base}"
+    return "is worth its cost on short texts here" if methods else ""
 
-    def beats(row: MethodRow) -> bool:
-        costs = [found.cost for found in row.against.values() if found.cost is not None]
-        return all(cost.below_zero for cost in costs) if costs else row.assessment is not None and row.assessment.beats
 
-    return any(
-        beats(row) and row.assessment and not row.assessment.affordable
-        for row in summary.measured
-        if row.method not in CALLED
-    )
+def _price(row: MethodRow, baseline: str) -> float:
+    """What a method costs on short texts, nats per token."""
+    against = row.contrast(baseline)
+    return 0.0 if against is None else against.short.value
+
+
+def _beats(row: MethodRow, baseline: str) -> bool:
+    """Whether a method surely beats a baseline; in older summaries, in loss or in facts."""
+    against = row.contrast(baseline)
+    if against is None or against.cost is None:
+        return row.assessment is not None and row.assessment.beats
+    return against.cost.below_zero
 
 
 def _percent(row: MethodRow) -> str:

@@ -9,8 +9,9 @@ the whole text, which may read farther than its config says. Within the trained 
 2. Those worth using that no other one is surely better than cannot be told apart. Of those among them whose mean cost
    is within INDIFFERENCE of the lowest, one that stock runtimes express is taken, then the one of the fewest parts,
    then the first in the order of candidates.
-3. Where no method is worth using, the model stays as it is if the plain model surely beats truncation; else truncation
-   is the advice.
+3. Where no method is worth using, the model stays as it is if the plain model surely beats truncation. If neither it
+   nor an affordable method does, truncation is the advice. If a method does, but does not surely beat the plain model
+   as well, there is no verdict: truncation would surely be a loss.
 """
 
 from collections.abc import Mapping, Sequence
@@ -127,8 +128,9 @@ def decide(judged: Field) -> Decision:
     worth = judged.worth(judged.baselines)
     if not worth:
         truncation = judged.truncation
-        ahead = truncation is None or difference(judged.plain, truncation).below_zero
-        return Decision("plain" if ahead else "truncation")
+        if truncation is None or difference(judged.plain, truncation).below_zero:
+            return Decision("plain")
+        return Decision("none" if judged.worth([truncation]) else "truncation")
     scores = judged.methods
     near = [name for name in worth if not any(difference(scores[name], scores[other]).above_zero for other in worth)]
     best = min(near, key=lambda name: fmean(scores[name].costs))
@@ -143,7 +145,8 @@ def decide(judged: Field) -> Decision:
         ),
         key=lambda tie: tie.difference.value,
     )
-    return Decision("method", winner, _chosen_by(winner, alike, judged.exportable) if ties else None, tuple(ties))
+    chosen_by = _chosen_by(winner, alike, judged.exportable, ties) if ties else None
+    return Decision("method", winner, chosen_by, tuple(ties))
 
 
 def _about_as_good(method: Scores, best: Scores) -> bool:
@@ -155,10 +158,10 @@ def _about_as_good(method: Scores, best: Scores) -> bool:
     return fmean(gaps) + stdev(gaps) / sqrt(len(gaps)) <= INDIFFERENCE
 
 
-def _chosen_by(winner: str, alike: Sequence[str], exportable: AbstractSet[str]) -> ChosenBy:
+def _chosen_by(winner: str, alike: Sequence[str], exportable: AbstractSet[str], ties: Sequence[Tie]) -> ChosenBy:
     """What made the winner of methods that are alike."""
-    if len(alike) == 1:
-        return "cost"
+    if len(alike) == 1:  # a tie of a lower mean cost is not surely better than every baseline, or has not read it all
+        return "proof" if any(tie.difference.value < 0 for tie in ties) else "cost"
     if winner in exportable and not all(name in exportable for name in alike):
         return "exportable"
     return "simplicity"

@@ -31,6 +31,11 @@ from longspan.study.summary import (
 )
 from longspan.study.verdict import Tie, Verdict
 
+BETWEEN = (
+    "what surely beats truncation is not surely better than the plain model, which may be no better than truncation"
+)
+"""Where neither a method, nor the plain model, nor truncation can be the advice, as the end of a sentence."""
+
 
 def field_of(plan: StudyPlan, race: Race, results: Results, tolerance: float) -> Field | None:
     """Return the scores of everybody that is judged; None where a baseline failed.
@@ -61,6 +66,8 @@ def summarize(plan: StudyPlan, race: Race, results: Results, setting: Setting, v
     few = few_documents(len(plan.judge)) or (_few_far_facts(plan, field) if field else None)
     obstacle = few or (doubted.obstacle if field else "the plain model failed")
     decision = Decision("none") if obstacle or field is None else decide(field)
+    near = BETWEEN if obstacle is None and decision.advice == "none" else None
+    obstacle = obstacle or near
     ties = (*decision.ties, *_race_ties(race, decision.winner))
     contrasts = _contrasts(field) if field else {}
     return Summary(
@@ -83,7 +90,7 @@ def summarize(plan: StudyPlan, race: Race, results: Results, setting: Setting, v
             ties,
             _undecided(race),
             _exportable(field, decision) if field else None,
-            leader(field) if field and few else None,
+            leader(field) if field and (few or near) else None,
         ),
         doubted.warnings,
     )

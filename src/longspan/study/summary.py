@@ -333,7 +333,7 @@ class Summary:
         left_out: in plain words, what the budget did not allow.
         judged: whether there is a full verdict; `verdict.obstacle` says why not.
         winner: the method to use; None where nothing is worth using.
-        tied: methods that cannot be told apart from the winner; `verdict.ties` has the differences.
+        tied: methods that are not surely worse than the winner; `verdict.ties` has the differences.
         methods: truncation, the plain model and the judged methods.
         verdict: what to do, and what was not decided.
         warnings: whole sentences to read before everything else.

@@ -9,13 +9,16 @@ from longspan.measure.statistics.interval import Estimate
 Advice = Literal["method", "plain", "truncation", "none"]
 """Use the winner; leave the model as it is; keep the last trained-length tokens; no full verdict."""
 
-ChosenBy = Literal["cost", "exportable", "simplicity"]
-"""Why a method was taken from several that cannot be told apart: lowest mean cost, stock runtimes, fewest parts."""
+ChosenBy = Literal["cost", "proof", "exportable", "simplicity"]
+"""Why a method was taken from several that cannot be told apart: lowest mean cost of all, lowest mean cost of those
+that surely beat every baseline on all documents, stock runtimes, fewest parts."""
 
 
 @dataclass(frozen=True)
 class Tie:
-    """A method that cannot be told apart from the winner.
+    """A method that is not surely worse than the winner.
+
+    One that is surely better did not win because it has read too few documents, or does not surely beat a baseline.
 
     Arguments:
         method: a scheme's text.
@@ -46,10 +49,11 @@ class Verdict:
         advice: see `Advice`.
         obstacle: why there is no full verdict, as the end of a sentence; None where there is one.
         chosen_by: why the winner was taken from its ties; None where it has none, or there is no winner.
-        ties: what cannot be told apart from the winner, the lowest difference first.
+        ties: what is not surely worse than the winner, the lowest difference first.
         undecided: candidates that the budget did not let race; they have read a shorter text, or none.
         exportable: the best of the judged methods that stock runtimes express; None where none of them is.
-        leading: the row of the lowest mean cost where too few documents were judged for a verdict: a guess.
+        leading: the row of the lowest mean cost where too few documents were judged for a verdict, or rows are too near
+            to each other for one: a guess.
     """
 
     advice: Advice
