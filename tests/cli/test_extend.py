@@ -19,7 +19,7 @@ from faulty_disk import room_for
 from longspan.pretrained.attachment import attachment_of
 from longspan.pretrained.storing.save import load
 from longspan.report.printable import printable
-from tiny import llama, prose, words_tokenizer
+from tiny import llama, prose, save_model, words_tokenizer
 
 METHOD = "rerope(window=16) + log_length"
 FILLED = "rerope(window=16) + log_length(trained_length=64)"
@@ -160,6 +160,21 @@ def test_one_named_method_is_written_whatever_the_verdict(
     assert attachment.text == FILLED
     assert len(AutoTokenizer.from_pretrained(out / "model")) == len(AutoTokenizer.from_pretrained(model))
     assert torch.equal(written.lm_head.weight, load(model).lm_head.weight)
+
+
+@pytest.mark.parametrize("rope_type", ["default", "dynamic"])
+def test_where_frequencies_follow_the_length_prices_start_from_texts_that_are_read_alone(
+    longspan: Any, texts: Path, tmp_path: Path, rope_type: str
+) -> None:
+    """The plain model rotates the first tokens of a longer text differently; a method's are the same."""
+    model, out = save_model(tmp_path / "model"), tmp_path / "out"
+    config = json.loads((model / "config.json").read_text())
+    config["rope_parameters"] = {"rope_type": rope_type, "rope_theta": 10000.0, "factor": 4.0}
+    (model / "config.json").write_text(json.dumps(config))
+    assert longspan(*arguments(model, texts, out, "--method", "ntk(factor=4)", "--docs", "1")).code == 0
+    asked = [json.loads(line)["arguments"] for line in lines(out)]
+    assert sum(each["kind"] == "short" for each in asked) == (rope_type == "dynamic")
+    assert any((each["kind"], each["method"]) == ("reading", "plain") for each in asked)
 
 
 def test_a_second_call_measures_nothing_again(longspan: Any, model: Path, texts: Path, tmp_path: Path) -> None:

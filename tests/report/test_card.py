@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from longspan.report.card import caveats, confidence, methods_to_run, subject, ties, tiles
 from longspan.report.page import page
 from longspan.study.summary import Summary
-from report.summaries import contrast, decided, estimate, nothing, summary
+from report.summaries import contrast, decided, nothing, summary
 
 
 def of(found: dict[str, Any]) -> Summary:
@@ -127,7 +127,11 @@ def test_ties_are_named_with_their_differences_and_the_reason_of_the_choice() ->
         "self_extend: cost +0.010 [−0.010, +0.030] nats, on the documents of the race only.",
         "It is taken because stock runtimes express it.",
     ]
-    few = {"method": "yarn(factor=8.0)", "difference": {**estimate(-0.5), "documents": 3}, "judged": True}
+    few = {
+        "method": "yarn(factor=8.0)",
+        "difference": {"value": -0.5, "low": -0.52, "high": -0.48, "documents": 3},
+        "judged": True,
+    }
     found = decided(verdict={"ties": [few], "chosen_by": None})
     for loss in found["methods"][3]["loss"].values():
         loss["documents"] = 3

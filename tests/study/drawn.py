@@ -31,7 +31,8 @@ def plans(draw: st.DrawFn) -> StudyPlan:
     methods = tuple(f"rerope(window={w})" for w in range(draw(st.integers(1, 13))))
     budget = draw(st.floats(0.1, 100_000))
     stock = draw(st.sets(st.sampled_from(methods)))
-    return plan_within(budget, PACE, subject, methods, documents[9 : 9 + raced], documents[:judged], stock)
+    follows = draw(st.booleans())
+    return plan_within(budget, PACE, subject, methods, documents[9 : 9 + raced], documents[:judged], stock, follows)
 
 
 def record(asked: Measurement) -> dict[str, Any]:

@@ -70,6 +70,8 @@ def _run(request: Request, observer: Observer, page: Callable[[Summary], str]) -
     exportable = _exportable(model, methods, request.length)
     for method in methods if request.methods else ():
         model.attach(method)  # a named method that this model cannot have is an error now, not a failed row later
+    model.attach(PLAIN)
+    follows_length = model.reader.shared_length() is not None
     races = len(methods) > FINALISTS
     texts = library(request.paths, model.tokenizer, request.length, wanted(request.docs, races))
     _report_dropped(texts, observer)
@@ -96,7 +98,7 @@ def _run(request: Request, observer: Observer, page: Callable[[Summary], str]) -
             observer.say(f"dropped {loss}")
         study = _Study(subject, workers, folder, observer)
         pace = study.pace(division.judge[0]).shared(workers.count)
-        plan = _plan(request, subject, methods, division, pace, observer, exportable)
+        plan = _plan(request, subject, methods, division, pace, observer, exportable, follows_length)
         plan = race_on_far_facts(plan, model.tokenizer, model.opening)
         setting = _setting(request, subject, texts, plan, division.files)
         summary = conduct(plan, setting, model.reader.vocabulary, partial(study.results, pace=pace), observer)
@@ -236,9 +238,10 @@ def _plan(
     pace: Pace,
     observer: Observer,
     exportable: frozenset[str],
+    follows_length: bool,
 ) -> StudyPlan:
     """What the budget allows."""
-    asked = subject, methods, division.race, division.judge, exportable
+    asked = subject, methods, division.race, division.judge, exportable, follows_length
     plan, full = plan_within(60 * request.budget, pace, *asked), full_plan(*asked)
     minutes = plan.seconds(pace) / 60
     observer.say(f"planned, about {_minutes(minutes)}: {plan.outline}")

@@ -13,6 +13,7 @@ from longspan.measure.kinds.retrieval import Retrieval
 from longspan.measure.kinds.short import Short
 from longspan.measure.kinds.truncation import Truncation
 from longspan.measure.measurement import Measurement
+from longspan.measure.models.model import PLAIN
 from longspan.study.planning.budget import (
     FEWEST_CANDIDATES,
     FEWEST_WHOLE,
@@ -22,7 +23,7 @@ from longspan.study.planning.budget import (
     plan_within,
     shortest_verdict,
 )
-from longspan.study.planning.cells import measurements
+from longspan.study.planning.cells import Quantity, measurements
 from longspan.study.planning.plan import StudyPlan
 from longspan.study.planning.subject import Subject
 from study.drawn import plans
@@ -92,6 +93,21 @@ def test_where_the_plain_model_is_not_read_to_the_end_its_price_base_still_is_me
     assert sum(isinstance(m, Short) for m in asked) == 8
     assert sum(isinstance(m, Reading) and m.method == "plain" for m in asked) == FEWEST_WHOLE
     assert not any(isinstance(m, Short) for m in judgement(within(1.0)[0], 1))
+
+
+@given(plans())
+def test_what_a_price_starts_from_does_not_depend_on_the_budget_where_the_model_follows_the_length(
+    plan: StudyPlan,
+) -> None:
+    """The race reads the plain model's beginning alone; the judgement does too, whatever else the plain model reads."""
+    follows = replace(plan, follows_length=True)
+    cells = [cell for cell in follows.judgement_cells(METHODS[:1]) if cell.quantity == Quantity.SHORT]
+    bases = [cell.asked for cell in cells if cell.row == PLAIN]
+    assert [asked.document for asked in bases] == list(plan.judge)
+    if not plan.subject.within:  # within it, both read the same tokens
+        assert all(isinstance(asked, Short) for asked in bases)
+        assert all(isinstance(cell.asked, Reading) for cell in cells if cell.row != PLAIN)
+    assert follows.seconds(PACE) >= plan.seconds(PACE)
 
 
 @pytest.mark.parametrize("share", [0.1, 0.4, 1.0])

@@ -52,12 +52,13 @@ def plan_within(
     race: Sequence[Document],
     judge: Sequence[Document],
     exportable: AbstractSet[str] = frozenset(),
+    follows_length: bool = False,
 ) -> StudyPlan:
     """Return the fullest plan that takes at most so many seconds at this pace.
 
     Where no plan with a verdict comes near to that, it is one that judges fewer documents, and if need be the shortest.
     """
-    full = full_plan(subject, candidates, race, judge, exportable)
+    full = full_plan(subject, candidates, race, judge, exportable, follows_length)
     possible = _omissions(full)
 
     def fits(omissions: Sequence[Omission]) -> bool:
@@ -95,11 +96,13 @@ def full_plan(
     race: Sequence[Document],
     judge: Sequence[Document],
     exportable: AbstractSet[str] = frozenset(),
+    follows_length: bool = False,
 ) -> StudyPlan:
     """Return the plan that leaves nothing out."""
     return StudyPlan(
         subject, tuple(candidates), tuple(race), tuple(judge), len(candidates) * len(race), subject.length,
         tuple(judge), tuple(subject.contexts()), tuple(subject.lengths()), exportable=exportable,
+        follows_length=follows_length,
     )  # fmt: skip
 
 

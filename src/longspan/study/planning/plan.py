@@ -45,6 +45,9 @@ class StudyPlan:
         finalists: how many methods of the race are judged.
         reserved: how many places among the judged are kept for the best method that stock runtimes express, 0 or 1.
         exportable: methods that stock runtimes express.
+        follows_length: whether the plain model rotates a text's first tokens differently where more tokens follow
+            (`Reader.shared_length`). Its loss within the trained length is then read alone, as in the race, whether it
+            reads all of a text or not: what a method costs must not depend on what the budget lets the plain model do.
         left_out: in plain words, what the budget does not allow.
     """
 
@@ -60,6 +63,7 @@ class StudyPlan:
     finalists: int = FINALISTS
     reserved: int = 1
     exportable: AbstractSet[str] = frozenset()
+    follows_length: bool = False
     left_out: tuple[str, ...] = ()
 
     @property
@@ -137,7 +141,7 @@ class StudyPlan:
         Arguments:
             judged: the finalists; one more, with a reserved place, reads no more documents than the plain model does.
         """
-        read = self.whole == self.judge
+        read = self.whole == self.judge and (self.subject.within or not self.follows_length)
         documents = {name: self.judge if place < self.finalists else self.whole for place, name in enumerate(judged)}
         return [
             *(cell for document in self.judge for cell in self._truncation(document)),
