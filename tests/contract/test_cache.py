@@ -13,6 +13,7 @@ from contract.drawing import HEAD_DIM, PARTS, PER_METHOD, Shape, initial_weights
 from longspan.compute.cache import Cache
 from longspan.compute.decoding import frame as frame_module
 from longspan.compute.decoding import pieces as pieces_module
+from longspan.compute.decoding import prepared as prepared_module
 from longspan.compute.decoding import reframe as reframe_module
 from longspan.compute.dense.reference import reference
 from longspan.compute.inputs import Inputs
@@ -34,12 +35,14 @@ def read(cache: Cache, parts: list[int], x: tuple[Tensor, Tensor, Tensor], paddi
 
 
 @contextmanager
-def small() -> Iterator[None]:
-    """Several chunks, blocks and runs in few tokens."""
+def small(threads: int = 1) -> Iterator[None]:
+    """Several chunks, blocks and runs in few tokens, and threads that share them."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(reframe_module, "CHUNK", 5)
         patch.setattr(frame_module, "LONGEST_BLOCK", 8)
         patch.setattr(pieces_module, "LONG_RUN", 2)
+        patch.setattr(prepared_module, "KEYS_PER_THREAD", 3)
+        patch.setattr(torch, "get_num_threads", lambda: threads)
         forget()
         yield
     forget()  # what was found with these numbers must not be found again
@@ -68,7 +71,7 @@ def test_parts_are_the_whole(name: str, device: torch.device, data: st.DataObjec
     weights = {n: t.to(device) for n, t in initial_weights(scheme, kv_heads * group, generator).items()}
     crop = data.draw(st.integers(max(0, count - 4), count - 1))
     rows = torch.tensor(data.draw(st.lists(st.integers(0, batch - 1), min_size=1, max_size=3)), device=device)
-    with small():
+    with small(data.draw(st.sampled_from([1, 2, 4, 7]))):
         cache = Cache(scheme, weights=weights)
         out = read(cache, parts, (x[0], x[1], x[2]), padding)
         cache.crop(crop)

@@ -1,14 +1,18 @@
 """One or few queries over a cache give what the reference gives, and rotate the keys of a window at most."""
 
+import inspect
 from dataclasses import replace
 from typing import Any
 
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from torch import Tensor
 
 from longspan import attend, parse
 from longspan.compute.decoding import pieces as pieces_module
+from longspan.compute.decoding import prepare as prepare_module
 from longspan.compute.decoding import prepared as prepared_module
 from longspan.compute.decoding.pieces import step_pieces
 from longspan.compute.decoding.prepare import MOST_QUERIES, prepare_call
@@ -32,16 +36,16 @@ SCHEMES = [
 ]  # fmt: skip
 
 
-def call(text: str, queries: int, batch: int = 1, **options: Any) -> Inputs:
-    """Grouped queries against `KEYS` keys in float64."""
+def call(text: str, queries: int, batch: int = 1, keys: int = KEYS, **options: Any) -> Inputs:
+    """Grouped queries against keys in float64."""
     generator = torch.Generator().manual_seed(0)
     scheme = parse(text)
     query, key, value = (
         torch.randn(batch, heads, count, 8, dtype=torch.float64, generator=generator)
-        for heads, count in ((6, queries), (2, KEYS), (2, KEYS))
+        for heads, count in ((6, queries), (2, keys), (2, keys))
     )
     weights = {name: tensor.double() + 0.1 for name, tensor in scheme.initial_weights(6, 8, generator).items()}
-    return Inputs(query, key, value, scheme, *places(queries, KEYS, **options), weights, 0.3)
+    return Inputs(query, key, value, scheme, *places(queries, keys, **options), weights, 0.3)
 
 
 def decode(x: Inputs) -> Tensor | None:
@@ -82,6 +86,36 @@ def test_few_queries_are_the_reference(text: str, queries: int, batch: int, thre
         return  # rows on both sides of a change of spectrum
     assert out is not None
     torch.testing.assert_close(out, reference(x), rtol=1e-11, atol=1e-11)
+
+
+CROSSING = [
+    "rope", "rerope(3)", "leaky_rerope(9, 3)", "self_extend(8, 4)", "dual_chunk(12, 3)", "dual_chunk(40, 8)",
+    "rope + blockwise(8)", "rope + window(3, sinks=6)", "rope + window(7)", "nope + window(9, sinks=4)",
+    "streaming_llm(4, 10)", "alibi", "t5 + window(11)", "kerple_log + dual_chunk(12, 3)", "xpos + window(6)",
+    "rope + softmax_plus_one + blockwise(8)", "rope + log_length(8) + window(5)", "rerope(5) + bidirectional",
+]  # fmt: skip
+"""Schemes whose rows part at chunks, windows and blocks of few keys."""
+
+
+@pytest.mark.parametrize("text", CROSSING)
+@given(data=st.data())
+@settings(max_examples=max(5, settings().max_examples // 10))
+def test_threads_that_share_keys_change_nothing(text: str, data: st.DataObject) -> None:
+    """Any number of threads, any cut of the keys among them, also where a row sees none of one thread's keys."""
+    count, threads = data.draw(st.integers(1, 60), label="keys"), data.draw(st.integers(1, 7), label="threads")
+    queries = data.draw(st.integers(1, min(count, MOST_QUERIES)), label="queries")
+    first = data.draw(st.integers(max(0, count - 12), count - 1), label="first query")
+    at = torch.arange(first, first + queries)
+    x = call(text, queries, keys=count, query_positions=at)
+    x = replace(x, query=4 * x.query - 3, key=x.key + 1)  # low scores: what is not there weighs most
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(prepared_module, "KEYS_PER_THREAD", data.draw(st.integers(1, 9), label="keys per thread"))
+        patch.setattr(torch, "get_num_threads", lambda: threads)
+        # What was found with another number of keys must not be found again.
+        patch.setattr(prepare_module, "prepare", inspect.unwrap(prepare_module.prepare))
+        out = decode(x)
+    if out is not None:
+        torch.testing.assert_close(out, reference(x), rtol=1e-10, atol=1e-10)
 
 
 @pytest.mark.parametrize("queries", [1, 3])
@@ -141,7 +175,7 @@ def test_everything_else_goes_the_general_way(text: str, options: dict[str, Any]
 
 
 LEFT, RIGHT = torch.arange(KEYS)[None] < torch.tensor([[0], [777]]), torch.arange(KEYS)[None] >= KEYS - 300
-POSITIONS: dict[str, dict[str, Tensor]] = {
+POSITIONS: dict[str, dict[str, Any]] = {
     "left padding": {"padding": LEFT},
     "nothing but padding": {"padding": torch.arange(KEYS)[None] < torch.tensor([[0], [KEYS]])},
     "empty places of a static cache": {"padding": RIGHT, "query_positions": torch.arange(KEYS - 302, KEYS - 300)},

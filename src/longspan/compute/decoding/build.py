@@ -5,7 +5,7 @@ from functools import cached_property, partial
 from math import inf
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from longspan.compute.decoding.pieces import Piece, StepPieces, step_pieces
@@ -86,7 +86,18 @@ class StepBuilder:
         rotation = piece.rotation and piece.rotation.remembered(size, *self._kind)
         parts = Parts.of(size, self._packing[0], self.threads if self.batch == 1 else 1)
         hidden = parts.hidden(self._mask_dtype, self.device)
-        return Read(piece.first, size, rotation, parts, piece.seen is not None, piece.blind, hidden)
+        return Read(piece.first, size, rotation, parts, piece.seen is not None, self._blind(piece, parts), hidden)
+
+    def _blind(self, piece: Piece, parts: Parts) -> Bool[Tensor, "parts 1 rows"] | None:
+        """Which packed rows see no key of a part, whatever they see of the others."""
+        if piece.seen is None:
+            return None
+        seen = torch.tensor(piece.seen) - piece.first
+        first, end = torch.tensor([(keys.start, keys.stop) for keys in parts.shown()])[:, None].unbind(-1)
+        blind = torch.maximum(seen[:, 0], first) >= torch.minimum(seen[:, 1], end)
+        if not bool(blind.any()):
+            return None
+        return blind.repeat(1, self._packing[1] // self.span.queries)[:, None].to(self.device)
 
     @property
     def _mask_dtype(self) -> torch.dtype:

@@ -12,7 +12,7 @@ from math import gcd, inf, isfinite, nan
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from longspan.compute.kernels.cpu import VECTOR, operation
@@ -77,6 +77,11 @@ class Parts(NamedTuple):
         hidden[:-1, ..., self.step :] = -inf
         return hidden
 
+    def shown(self) -> tuple[range, ...]:
+        """The keys that each part shows, counted from the first key of all: every key is in one range."""
+        starts = range(0, self.number * self.step, self.step)
+        return *(range(start, start + self.step) for start in starts[:-1]), range(starts[-1], starts[-1] + self.size)
+
 
 @dataclass(frozen=True, eq=False)
 class Read:
@@ -87,7 +92,7 @@ class Read:
         rotation: residual rotation of the keys; None where they are read as they lie.
         parts: how threads share the keys.
         partial: whether some row does not see all of the keys.
-        blind: the rows that see none of them.
+        blind: which packed rows see no key of a part; None where all rows see some key of every part.
         hidden: what hides keys that are in two parts, added to the mask in each call: a bias is a view of few numbers,
             which a sum of both would spell out for every key. None for nothing.
     """
@@ -97,7 +102,7 @@ class Read:
     rotation: ReadyRotation | None
     parts: Parts
     partial: bool
-    blind: tuple[int, ...]
+    blind: Bool[Tensor, "parts 1 rows"] | None
     hidden: Float[Tensor, "parts 1 1 keys"] | None
 
 
@@ -194,8 +199,8 @@ class DecodingStep:
             out, lse = operation(query, key, value, 0.0, False, attn_mask=mask, scale=scale)
             if (parts.size < VECTOR or read.partial) and not bool(lse.all()):
                 out = out.masked_fill(_sums(query, key).isnan()[..., None], nan)
-        for row in read.blind:  # the kernel gives such a row any numbers
-            out[:, :, row :: self.rows], lse[:, :, row :: self.rows] = 0.0, -inf
+        if read.blind is not None:  # the kernel gives such a row any numbers
+            out, lse = out.masked_fill(read.blind[..., None], 0.0), lse.masked_fill(read.blind, -inf)
         return out, lse
 
 
