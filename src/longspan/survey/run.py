@@ -36,6 +36,9 @@ from longspan.task import Material, task_of
 MULTIPLES = (1, 2, 4)
 """Lengths by default, in trained lengths."""
 
+DROPPED_SHOWN = 10
+"""How many dropped texts are named where there are too few."""
+
 TRIED = 2**18
 """Tokens of examples, about, that are made of each task before anything is measured."""
 
@@ -162,6 +165,8 @@ def _documents(request: Request, model: LoadedModel, length: int, observer: Obse
     chosen = found.documents[: request.docs]
     if len(chosen) < request.docs:
         observer.say(f"the texts give {len(chosen)} documents of {length} tokens, fewer than --docs {request.docs}")
+        for reason in found.dropped[:DROPPED_SHOWN]:
+            observer.say(f"dropped {reason}")
     files = len({document.path for document in chosen})
     if len(chosen) > files:
         parts = "one file" if files == 1 else f"{files} files"

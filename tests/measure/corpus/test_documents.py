@@ -6,7 +6,7 @@ import pytest
 
 from longspan.errors import InputError
 from longspan.measure.corpus import documents
-from longspan.measure.corpus.documents import library, opening, tokenize
+from longspan.measure.corpus.documents import library, opening, tokenize, with_tokens
 from longspan.measure.corpus.texts import Text
 from tiny import prose, words_tokenizer, write_texts
 
@@ -54,6 +54,49 @@ def test_a_file_given_twice_counts_once(tmp_path: Path) -> None:
     write_texts(tmp_path, 1, 100)
     found = library([tmp_path, tmp_path / "text-00.txt"], words_tokenizer(), 90, 1)
     assert len(found.documents) == 1
+
+
+def test_copies_of_a_text_are_one_document_and_are_named(tmp_path: Path) -> None:
+    """Wherever a copy lies; texts that only begin alike are one document too, because no more of them is read."""
+    tokenizer = words_tokenizer()
+    folder = write_texts(tmp_path / "texts", 3, 100)
+    alone = library([folder], tokenizer, 90, 9)
+    for name in ("text-00 copy.txt", "text-00 (2).txt"):
+        (folder / name).write_text((folder / "text-00.txt").read_text() + " and more")
+    (folder / "lines.jsonl").write_text(json.dumps({"text": (folder / "text-01.txt").read_text()}))
+    found = library([folder], tokenizer, 90, 9)
+    assert {document.digest for document in found.documents} == {document.digest for document in alone.documents}
+    assert len(found.documents) == found.files == 3
+    assert len(found.dropped) == 3
+    assert all(" 90 tokens " in line for line in found.dropped)
+
+
+def test_a_folder_is_read_on_where_files_are_copies(tmp_path: Path) -> None:
+    folder = write_texts(tmp_path, 6, 100)
+    for path in list(folder.iterdir()):
+        path.with_suffix(".copy").write_text(path.read_text())
+    for wanted in range(1, 7):
+        documents = library([folder], words_tokenizer(), 90, wanted).documents
+        assert len({document.digest for document in documents}) == len(documents) == wanted
+
+
+def test_equal_parts_of_a_file_are_one_document(tmp_path: Path) -> None:
+    """A table or a log may repeat itself; no document of it counts twice."""
+    tokenizer, (path,) = words_tokenizer(), write_texts(tmp_path, 1, 400).iterdir()
+    path.write_text("the sun rose over a quiet valley and nobody spoke " * 40)
+    found = library([path], tokenizer, 100, 3)
+    assert [document.start for document in found.documents] == [0]
+    assert found.dropped == (f"{path}: 3 parts of 100 tokens are equal to others",)
+
+
+def test_texts_with_tokens_are_listed(tmp_path: Path) -> None:
+    """Copies among them, because nothing is counted here."""
+    tokenizer, folder = words_tokenizer(), write_texts(tmp_path, 5, 20)
+    (folder / "empty.txt").write_text("")
+    (folder / "photo.bin").write_bytes(b"\xfe\x00" * 50)
+    (folder / "copy.txt").write_text((folder / "text-00.txt").read_text())
+    keys = with_tokens([folder], tokenizer)
+    assert sorted(Path(key).name for key in keys) == ["copy.txt", *(f"text-0{i}.txt" for i in range(5))]
 
 
 def test_a_changed_file_is_noticed(tmp_path: Path) -> None:

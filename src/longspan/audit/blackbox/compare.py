@@ -17,7 +17,7 @@ from longspan.audit.blackbox.planted import SHORTEST, planted
 from longspan.audit.blackbox.predict import Request, predicted
 from longspan.audit.blackbox.verdict import Considered, Verdict
 from longspan.errors import InputError, LongspanError, RefusalError
-from longspan.measure.corpus.documents import library, tokenize
+from longspan.measure.corpus.documents import library, tokenize, with_tokens
 from longspan.measure.reading.reader import Reader
 from longspan.plan import Plan
 from longspan.pretrained.anatomy.probe import probe
@@ -79,8 +79,7 @@ def _sources(texts: Sequence[str | Path], tokenizer: Any, length: int, wanted: i
     """Return documents of `length` tokens, or where there is none, all of them one after the other."""
     if found := library(texts, tokenizer, length, wanted).documents:
         return [document.tokens(tokenizer) for document in found]
-    files = dict.fromkeys(document.path for document in library(texts, tokenizer, 1, length).documents)
-    joined = [token for file in files for token in tokenize(file, tokenizer)]
+    joined = [token for key in with_tokens(texts, tokenizer) for token in tokenize(key, tokenizer)]
     if len(joined) < length:
         raise InputError(f"the texts have {len(joined)} tokens, fewer than {length}: give more with --text")
     return [tuple(joined)]

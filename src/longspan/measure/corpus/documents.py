@@ -10,6 +10,7 @@ import json
 import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -61,7 +62,7 @@ class Library:
     Arguments:
         documents: of equal length, those from different files first.
         files: how many files they come from.
-        dropped: files that give no document, and why.
+        dropped: files and parts of files that give no document, and why.
     """
 
     documents: tuple[Document, ...]
@@ -75,7 +76,7 @@ def digest(ids: Sequence[int]) -> str:
 
 
 def library(paths: Sequence[str | Path], tokenizer: Any, length: int, wanted: int) -> Library:
-    """Return at least `wanted` documents of `length` tokens, or as many as the texts give.
+    """Return at least `wanted` documents of `length` tokens, or as many as the texts give, no two of equal tokens.
 
     The order depends on the files' names only, and mixes folders; parts of one file are as far apart in it as possible.
     Folders are read no further than needed; every file that was named is read.
@@ -84,8 +85,10 @@ def library(paths: Sequence[str | Path], tokenizer: Any, length: int, wanted: in
     page without the packages that read them.
     """
     tokens: dict[str, tuple[int, ...]] = {}
+    first: dict[str, str] = {}
     dropped: list[str] = []
     lines: Counter[str] = Counter()
+    copies: Counter[str] = Counter()
     for text, given, named in _texts(paths, dropped):
         if len(tokens) >= wanted and (text.line is not None or not named):
             continue
@@ -99,20 +102,46 @@ def library(paths: Sequence[str | Path], tokenizer: Any, length: int, wanted: in
             else:
                 lines[str(given)] += 1
         else:
-            tokens[text.key] = ids
+            same = first.setdefault(digest(ids[:length]), text.key)
+            if same == text.key:
+                tokens[text.key] = ids
+            elif text.line is None:
+                dropped.append(f"{given}: its first {length} tokens are those of {same}")
+            else:
+                copies[str(given)] += 1
     dropped += [f"{given}: {count} lines have fewer than {length} tokens, or no text" for given, count in lines.items()]
+    dropped += [f"{given}: {count} lines begin with the {length} tokens of others" for given, count in copies.items()]
     documents: list[Document] = []
+    repeated: Counter[str] = Counter()
     part = 0
     while len(documents) < wanted:
         found = [path for path in tokens if (part + 1) * length <= len(tokens[path])]
         for path in found:
-            ids = tokens[path][part * length : (part + 1) * length]
-            documents.append(Document(path, part * length, length, digest(ids)))
+            document = Document(path, part * length, length, digest(tokens[path][part * length : (part + 1) * length]))
+            if part and document.digest in first:
+                repeated[path] += 1
+            else:
+                first[document.digest] = document.name
+                documents.append(document)
         if not found:
             break
         part += 1
+    dropped += [f"{path}: {count} parts of {length} tokens are equal to others" for path, count in repeated.items()]
     documents = documents if part <= 1 else documents[: max(wanted, len(tokens))]
     return Library(tuple(documents), len({document.path for document in documents}), tuple(sorted(dropped)))
+
+
+def with_tokens(paths: Sequence[str | Path], tokenizer: Any) -> tuple[str, ...]:
+    """Return the keys of all texts that have a token, in the order of `library`; what holds no text is left out.
+
+    Errors: InputError as in `library`.
+    """
+    found = []
+    for text, _, _ in _texts(paths, []):
+        with suppress(_TooShortError):
+            _long_enough(text, tokenizer, 1)
+            found.append(text.key)
+    return tuple(found)
 
 
 class _TooShortError(ValueError):
