@@ -112,6 +112,17 @@ def test_activations_that_are_computed_again_change_nothing(tmp_path: Path) -> N
     assert losses(tmp_path / "again") == pytest.approx(losses(tmp_path / "kept"), rel=1e-4)
 
 
+@pytest.mark.parametrize("plan", ["rope", "kerple_log", "rerope(window=8)", MIXED])
+def test_bfloat16_learns_what_float32_learns_up_to_rounding(tmp_path: Path, plan: str) -> None:
+    found = []
+    for dtype in ("bfloat16", "float32"):
+        run = Run(settings(tmp_path, plan, dtype=dtype, save_every=12), tmp_path / dtype)
+        finish(run)
+        found.append(torch.tensor(losses(tmp_path / dtype)))
+    assert not torch.equal(*found)
+    assert torch.allclose(*found, rtol=5e-3)
+
+
 def test_packed_documents_are_read_as_if_each_were_alone(tmp_path: Path) -> None:
     """With L = 16 and documents of 9 tokens, a row holds two of them; the first token of each is not predicted."""
     wanted = settings(tmp_path, "rope")

@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from longspan.autocast import lowered, without_autocast
 from longspan.compute.decoding.prepare import MOST_QUERIES, prepare_call
 from longspan.compute.decoding.prepared import Prepared
 from longspan.compute.dense.blocks import blocks
@@ -70,6 +71,8 @@ def attend(
     it maps positions or weights too, it computes one call after the other. Forward-mode derivatives are refused.
     Tensors without data (the device "meta", `FakeTensorMode`) give an empty tensor of the output's shape.
 
+    Under `torch.autocast` the call gives what it gives outside of it for query, key and value of autocast's type.
+
     A row of the output is NaN exactly where its query is NaN or where it attends to a key or value that is NaN; every
     other row has the value that it would have without the NaN.
 
@@ -83,6 +86,7 @@ def attend(
     torch.Size([1, 2, 5, 4])
     """
     positions = GivenPositions(query_positions, key_positions, documents, padding)
+    query, key, value = lowered(query, key, value)
     call = Call(query, key, value, scheme, positions, {} if weights is None else weights, scale, backend)
     if torch.compiler.is_compiling():
         return _operation(call)
@@ -96,7 +100,8 @@ def attend(
 
 
 def _compute(call: Call) -> Float[Tensor, "batch heads queries value_dim"]:
-    return run(call.inputs(), call.backend)
+    with without_autocast(call.query):
+        return run(call.inputs(), call.backend)
 
 
 _operation = compiled.operation(_compute)

@@ -12,6 +12,7 @@ import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
+from longspan.autocast import autocasts, lowered
 from longspan.compute.attend import run, step_backend
 from longspan.compute.decoding.frame import layer_frame
 from longspan.compute.decoding.positions import AppendedPositions
@@ -86,7 +87,11 @@ class Cache:
         Errors: as of `attend`; SchemeError for weights that the scheme does not learn; RefusalError where gradients are
         wanted. After an error the cache is as if nothing was read.
         """
-        return self._attend(query, key, value, padding)  # pyright: ignore[reportAttributeAccessIssue]
+        query, key, value = lowered(query, key, value)
+        if not autocasts(query):
+            return self._attend(query, key, value, padding)  # pyright: ignore[reportAttributeAccessIssue]
+        with torch.autocast(query.device.type, enabled=False):
+            return self._attend(query, key, value, padding)  # pyright: ignore[reportAttributeAccessIssue]
 
     @torch.compiler.disable  # what there is to do depends on how many tokens there are
     def _attend(self, query: Tensor, key: Tensor, value: Tensor, padding: Tensor | None) -> Tensor:

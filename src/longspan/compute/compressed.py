@@ -10,6 +10,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from longspan.autocast import lowered, without_autocast
 from longspan.compute.attend import attend
 from longspan.compute.dense import memory
 from longspan.compute.dense.memory import Kept
@@ -79,6 +80,7 @@ class CompressedCache:
         Errors: ShapeError for tensors that do not fit each other or the tokens before; RefusalError where gradients are
         wanted. After an error the cache is as if nothing was read.
         """
+        query, key, value = lowered(query, key, value)
         check_arguments(query, key, value, (None, None, None, padding), self.weights, self.scale)
         check_tensors(query, key, value)
         if query.shape[2] != key.shape[2]:
@@ -95,7 +97,8 @@ class CompressedCache:
         places = Places(order, order[..., None], torch.where(real, 0, PADDING))
         base_scale = query.shape[3] ** -0.5 if self.scale is None else self.scale
         inputs = Inputs(query, key, value, self.scheme, places, places, self.weights, base_scale)
-        out, self._rows = memory.attention(inputs, rows)
+        with without_autocast(query):
+            out, self._rows = memory.attention(inputs, rows)
         return out
 
     @staticmethod

@@ -101,8 +101,8 @@ class _Watched:
     def __call__(
         self, module: nn.Module, query: Tensor, key: Tensor, value: Tensor, attention_mask: Any, **kwargs: Any
     ) -> Any:
-        given = self.extended.call(module, query, key, attention_mask, **kwargs)
-        for rows in row_blocks(self.extended.inputs(given, value, attention_mask)):
+        given = self.extended.call(module, query, key, value, attention_mask, **kwargs)
+        for rows in row_blocks(self.extended.inputs(given, attention_mask)):
             found, exists = scores(rows)
             self.visit(Rows(self.number, rows, found[0], exists[0]))
         return self.extended(module, query, key, value, attention_mask, **kwargs)

@@ -2,9 +2,11 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import torch
+import torch.distributed as dist
 from torch import Tensor
 
 from longspan.compute.attend import attend
@@ -168,3 +170,17 @@ def test_positions_that_jump_are_refused_where_a_scheme_depends_on_their_steps()
 def test_a_length_that_cannot_be_shared_is_refused() -> None:
     with pytest.raises(ShapeError, match="must be a multiple of 8 tokens, got 12"):
         Zigzag(4, 12)
+
+
+def test_under_autocast_it_computes_with_lower_tensors(tmp_path: Path) -> None:
+    dist.init_process_group("gloo", init_method=f"file://{tmp_path / 'store'}", rank=0, world_size=1)
+    try:
+        ring, generator = Ring(parse("rerope(window=7)"), Zigzag(1, 16)), torch.Generator().manual_seed(0)
+        query, key, value = (torch.randn(1, 2, 16, 8, generator=generator) for _ in range(3))
+        with torch.autocast("cpu", torch.bfloat16):
+            found = ring.attend(query, key, value.bfloat16(), scale=0.5)
+        wanted = ring.attend(query.bfloat16(), key.bfloat16(), value.bfloat16(), scale=0.5)
+    finally:
+        dist.destroy_process_group()
+    assert found.dtype == torch.bfloat16
+    assert torch.equal(found, wanted)

@@ -25,6 +25,7 @@ import torch.distributed as dist
 from jaxtyping import Float
 from torch import Tensor
 
+from longspan.autocast import lowered, without_autocast
 from longspan.compute.inputs import Inputs, check_numbers, check_tensors, check_weights
 from longspan.compute.kernels.kernel import KERNELS
 from longspan.compute.ring.sequence import Part, Shared
@@ -111,6 +112,7 @@ class Ring:
         positions must step by one and do not.
         """
         weights = weights or {}
+        query, key, value = lowered(query, key, value)
         check_tensors(query, key, value)
         check_numbers(weights, scale)
         check_weights(self.scheme, weights, query.shape[1], query.shape[3])
@@ -121,7 +123,8 @@ class Ring:
             )
         call = RingCall(scale, Shared.contiguous(self.zigzag) if shared is None else shared, frame)
         names = tuple(weights)
-        return _RingAttention.apply(self, call, names, query, key, value, *weights.values())  # pyright: ignore[reportReturnType]
+        with without_autocast(query):
+            return _RingAttention.apply(self, call, names, query, key, value, *weights.values())  # pyright: ignore[reportReturnType]
 
     def parts(self, call: RingCall, step: int) -> Iterator[tuple[int, int]]:
         """Yield (own half, chunk of keys) for every part that exists among the chunks of process rank − step."""

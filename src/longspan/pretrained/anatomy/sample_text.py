@@ -1,21 +1,26 @@
 """A short sample text, and what a model makes of it when nothing disturbs the reading."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from transformers import PreTrainedConfig
 
+from longspan.autocast import without_autocast
+
 
 @contextmanager
 def evaluating(model: nn.Module) -> Iterator[None]:
-    """Put a model in evaluation mode; afterwards each module is in the mode that it had."""
+    """Put a model in evaluation mode, without autocast; afterwards each module is in the mode that it had."""
     modes = {module: module.training for module in model.modules()}
     model.eval()
     try:
-        yield
+        with ExitStack() as stack:
+            for weight in {weight.device.type: weight for weight in model.parameters()}.values():
+                stack.enter_context(without_autocast(weight))
+            yield
     finally:
         for module, training in modes.items():
             module.training = training

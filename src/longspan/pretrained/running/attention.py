@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from transformers.masking_utils import AttentionMaskInterface, eager_mask
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS, AttentionInterface
 
+from longspan.autocast import lowered, without_autocast
 from longspan.cap.softcap import Softcap
 from longspan.compute.attend import run, step_backend
 from longspan.compute.decoding.prepare import MOST_QUERIES, Request, prepare
@@ -126,32 +127,36 @@ class Extended:
 
         Errors: those of `call`.
         """
-        given = self.call(module, query, key, attention_mask, **kwargs)
+        given = self.call(module, query, key, value, attention_mask, **kwargs)
+        with without_autocast(query):
+            return self._spoiled(self._attend(given, attention_mask).transpose(1, 2).contiguous()), None
+
+    def _attend(self, given: "LayerCall", attention_mask: LazyMask) -> Tensor:
         if self.scheme.direction.causal:
             attention_mask.require_causal(self.passes.current)
         prepared = None
+        query, key, value = given.query, given.key, given.value
         if query.shape[2] <= MOST_QUERIES:
             positions = attention_mask.positions(self.passes.current, len(query))
             frames = (self.frame, self.frame)
-            where = query.device, query.dtype, given.query.shape[3], value.shape[3]
+            where = query.device, query.dtype, query.shape[3], value.shape[3]
             backend = step_backend(*where, given.scheme, self.backend)
             prepared = prepare(
                 Request.of(
-                    given.query, given.key, value, given.weights, given.scheme, positions, given.base_scale,
+                    query, key, value, given.weights, given.scheme, positions, given.base_scale,
                     backend, frames,
                 )
             )  # fmt: skip
         if prepared is None:
-            inputs = self.inputs(given, value, attention_mask)
-            return self._spoiled(run(inputs, self.backend).transpose(1, 2).contiguous()), None
-        out = prepared(given.query, given.key, value, given.weights).transpose(1, 2).contiguous()
-        return self._spoiled(out), None
+            return run(self.inputs(given, attention_mask), self.backend)
+        return prepared(query, key, value, given.weights)
 
     def call(
         self,
         module: nn.Module,
         query: Tensor,
         key: Tensor,
+        value: Tensor,
         attention_mask: Any,
         *,
         scaling: float | None = None,
@@ -161,7 +166,7 @@ class Extended:
         position_bias: Tensor | None = None,
         **_: Any,
     ) -> "LayerCall":
-        """Return what a call of the module's attention function means under the scheme.
+        """Return what a call of the module's attention function means under the scheme, in autocast's type if it is on.
 
         Errors: RefusalError for a mask tensor, dropout, and a position bias of the model's own.
         """
@@ -176,30 +181,32 @@ class Extended:
             raise RefusalError("this model adds a position bias of its own, which an extension would lose")
         if self.layout is not None:
             query, key = self.layout.arrange(query), self.layout.arrange(key)
+        query, key, value = lowered(query, key, value)
         weights = learned_weights(module) if s_aux is None else {"normalizer.logit": s_aux}
         scheme = self.scheme
         if softcap is not None or s_aux is not None:
             scheme = _with_the_models_own(scheme, softcap, s_aux is not None)
         base_scale = query.shape[-1] ** -0.5 if scaling is None else float(scaling)
-        return LayerCall(query, key, weights, scheme, base_scale)
+        return LayerCall(query, key, value, weights, scheme, base_scale)
 
     def _spoiled(self, out: Tensor) -> Tensor:
         """NaN in rows whose padding or positions are not those that were foreseen."""
         return out if self.passes.current is None else self.passes.current.spoil(out)
 
-    def inputs(self, given: "LayerCall", value: Tensor, attention_mask: LazyMask) -> Inputs:
+    def inputs(self, given: "LayerCall", attention_mask: LazyMask) -> Inputs:
         """Return a call as the inputs of a backend, at the places of the pass that the model is in."""
         queries, keys = (x.to(given.query.device) for x in attention_mask.places(self.passes.current))
         numbers = given.weights, given.base_scale, self.frame, self.frame
-        return Inputs(given.query, given.key, value, given.scheme, queries, keys, *numbers)
+        return Inputs(given.query, given.key, given.value, given.scheme, queries, keys, *numbers)
 
 
 @dataclass(frozen=True, eq=False)
 class LayerCall:
-    """A call of one layer: queries and keys in our layout, learned numbers, the scheme with the model's own parts."""
+    """A call of one layer: queries and keys in our layout, values, weights, the scheme with the model's own parts."""
 
     query: Tensor
     key: Tensor
+    value: Tensor
     weights: Mapping[str, Tensor]
     scheme: Scheme
     base_scale: float

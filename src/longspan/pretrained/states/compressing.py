@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
+from longspan.autocast import without_autocast
 from longspan.compute.dense import memory
 from longspan.compute.dense.memory import Kept
 from longspan.compute.inputs import Inputs
@@ -84,14 +85,15 @@ class Compressing:
                 f"{type(module).__name__} attends to {key.shape[2]} keys for {query.shape[2]} new tokens: a compressed "
                 "memory reads each token once"
             )
-        given = self.extended.call(module, query, key, attention_mask, **kwargs)
+        given = self.extended.call(module, query, key, value, attention_mask, **kwargs)
         passes = self.extended.passes
         places = attention_mask.places(passes.current)[0]
         numbers = given.weights, given.base_scale
-        inputs = Inputs(given.query, given.key, value, given.scheme, places, places, *numbers)
+        inputs = Inputs(given.query, given.key, given.value, given.scheme, places, places, *numbers)
         layer = None if passes.current is None else passes.current.states.pop(module, None)
         held = None if layer is None or layer.state is None else layer.state.rows
-        out, rows = memory.attention(inputs, held)
+        with without_autocast(query):
+            out, rows = memory.attention(inputs, held)
         if layer is not None:
             layer.state = KeptRows(self.extended.scheme, rows)
         return out.transpose(1, 2).contiguous(), None

@@ -80,10 +80,12 @@ class Sequences:
     def attend(self, extended: Extended, module: nn.Module, *args: Any, **kwargs: Any) -> AttentionOutput:
         """Attend with this process's tokens."""
         query, key, value, mask = args
-        given = extended.call(module, query, key, mask, **kwargs)
+        given = extended.call(module, query, key, value, mask, **kwargs)
         ring = Ring(given.scheme, self.current.zigzag, self.processes.context_group, self.bytes_sent)
         numbers = {"scale": given.base_scale, "shared": self.current, "frame": extended.frame}
-        return ring.attend(given.query, given.key, value, given.weights, **numbers).transpose(1, 2).contiguous(), None
+        return ring.attend(given.query, given.key, given.value, given.weights, **numbers).transpose(
+            1, 2
+        ).contiguous(), None
 
     def share(self, model: Any) -> None:
         """Let all attention layers of a model attend over shared sequences, from now on.
