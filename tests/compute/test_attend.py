@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
 from torch.utils.checkpoint import checkpoint
 
-from longspan import Plan, Scheme, attend, parse
+from longspan import Cache, Plan, Scheme, attend, parse
 from longspan.compute.attend import Tiled, plan
 from longspan.compute.dense.reference import reference
 from longspan.compute.inputs import Inputs
@@ -241,3 +241,21 @@ def test_gradient_checkpointing_changes_nothing(text: str) -> None:
     assert isinstance(out, torch.Tensor)
     for given, plain in zip(torch.autograd.grad(out.square().sum(), tensors), wanted, strict=True):
         torch.testing.assert_close(given, plain, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("backend", ["auto", "tiles", "triton", "blocks", "reference"])
+@pytest.mark.parametrize("text", ["rope", "rerope(5)", "rope + window(4, sinks=1)", "rope + key_norm"])
+def test_under_autocast_every_backend_computes_with_lower_tensors_as_ever(text: str, backend: str) -> None:
+    """A prompt, decoding steps and a cache that reads on."""
+    tensors = torch.randn(3, 1, 2, 12, 8)
+
+    def outputs(q: Tensor, k: Tensor, v: Tensor) -> list[Tensor]:
+        cache = Cache(text, backend=backend)
+        cuts = [(0, 9), (9, 10), (10, 12)]
+        read = [cache.attend(q[:, :, a:b], k[:, :, a:b], v[:, :, a:b]) for a, b in cuts]
+        return [*(attend(q[:, :, -n:], k, v, text, backend=backend) for n in (12, 1, 3)), *read]
+
+    wanted = outputs(*tensors.bfloat16())
+    with torch.autocast("cpu", torch.bfloat16):
+        found = outputs(*tensors) + outputs(*tensors.bfloat16())
+    assert all(torch.equal(here, there) for here, there in zip(found, 2 * wanted, strict=True))

@@ -1,5 +1,6 @@
 """Every backend is the reference, for every method: outputs and gradients, in every way of calling."""
 
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from functools import partial
 
@@ -31,11 +32,14 @@ from longspan.compute.tiling.lowering import Cut
 from longspan.scheme import Scheme
 
 
-def gradients(x: Inputs, backend: str) -> tuple[torch.Tensor, list[torch.Tensor]]:
-    """The output and its gradients for one fixed random direction."""
+def gradients(
+    x: Inputs, backend: str, within: AbstractContextManager[object] | None = None
+) -> tuple[torch.Tensor, list[torch.Tensor]]:
+    """The output, computed in a context, and its gradients for one fixed random direction."""
     tensors = [t.detach().requires_grad_() for t in (x.query, x.key, x.value, *x.weights.values())]
     weights = dict(zip(x.weights, tensors[3:], strict=True))
-    out = run(replace(x, query=tensors[0], key=tensors[1], value=tensors[2], weights=weights), backend)
+    with within or nullcontext():
+        out = run(replace(x, query=tensors[0], key=tensors[1], value=tensors[2], weights=weights), backend)
     direction = torch.randn(out.shape, dtype=torch.float64, generator=torch.Generator().manual_seed(1)).to(out)
     used = torch.autograd.grad((out * direction).sum(), tensors, allow_unused=True)
     return out, [torch.zeros_like(t) if g is None else g for t, g in zip(tensors, used, strict=True)]
@@ -101,6 +105,23 @@ def test_a_nan_is_seen_in_the_rows_that_see_it_and_in_no_other(
         out = run(replace(x, **{which: spoiled}), backend)
         assert torch.equal(out.isnan().any(-1), bad), backend
         torch.testing.assert_close(out[~bad], wanted[~bad], rtol=1e-11, atol=1e-11)
+
+
+@pytest.mark.parametrize("name", PARTS)
+@settings(max_examples=max(2, PER_METHOD // 2))
+@given(data=st.data())
+def test_autocast_changes_no_bit(name: str, device: torch.device, data: st.DataObject) -> None:
+    """Of outputs, of gradients and of decoding steps, which are calls of few queries without a graph."""
+    x = on(data.draw(inputs(data.draw(schemes(with_part=name)), torch.float32, max_keys=24)), device)
+    for backend in ("auto", "blocks", "reference"):
+        wanted, wanted_grads = gradients(x, backend)
+        out, grads = gradients(x, backend, torch.autocast(device.type, torch.bfloat16))
+        with torch.no_grad():
+            step = run(x, backend)
+            with torch.autocast(device.type, torch.bfloat16):
+                found = run(x, backend)
+        for here, there in zip([out, found, *grads], [wanted, step, *wanted_grads], strict=True):
+            torch.testing.assert_close(here, there, rtol=0, atol=0, equal_nan=True)
 
 
 ROUNDINGS = 3

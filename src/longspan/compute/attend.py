@@ -100,26 +100,26 @@ def attend(
 
 
 def _compute(call: Call) -> Float[Tensor, "batch heads queries value_dim"]:
-    with without_autocast(call.query):
-        return run(call.inputs(), call.backend)
+    return run(call.inputs(), call.backend)
 
 
 _operation = compiled.operation(_compute)
 
 
 def run(inputs: Inputs, backend: str = "auto") -> Float[Tensor, "batch heads queries value_dim"]:
-    """Compute checked inputs on a backend, by name.
+    """Compute checked inputs on a backend, by name, in their own type also under `torch.autocast`.
 
     Errors: RefusalError where the named backend cannot serve the scheme; "auto" always finds one that can.
     """
     inputs = inputs.readable()
-    chosen = choose(inputs, backend)
-    few = _few_queries(inputs, chosen)
-    if few is not None:
-        return few(inputs.query, inputs.key, inputs.value, inputs.weights)
-    if chosen.fused is not None:
-        return chosen.fused()[0]
-    return DENSE[chosen.backend](inputs) if chosen.tiled is None else chosen.tiled()
+    with without_autocast(inputs.query):
+        chosen = choose(inputs, backend)
+        few = _few_queries(inputs, chosen)
+        if few is not None:
+            return few(inputs.query, inputs.key, inputs.value, inputs.weights)
+        if chosen.fused is not None:
+            return chosen.fused()[0]
+        return DENSE[chosen.backend](inputs) if chosen.tiled is None else chosen.tiled()
 
 
 def _few_queries(inputs: Inputs, chosen: "Choice") -> Prepared | None:
