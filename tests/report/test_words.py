@@ -61,6 +61,24 @@ def test_what_is_gained_and_what_is_paid() -> None:
     ]
 
 
+@pytest.mark.parametrize("shares", [[0.95, 0.45], None])
+def test_a_share_of_other_documents_is_not_compared(shares: list[float] | None) -> None:
+    """The plain model has read three documents; that the method finds 37 % of eight is no reason for "better"."""
+    against = contrast(facts=0.5) | {"shares": shares}
+    found = new(compared(truncation=contrast(facts=0.66), plain=against))
+    found["methods"][1] = read_by(3, found["methods"][1])
+    said = Summary.of(found)
+    method = said.row("rerope(window=256)")
+    assert method is not None
+    assert Summary.of(said.json()) == said
+    there = ", 95 % against 45 %" if shares else ""
+    assert criteria(said, method)[0] == (
+        "Of facts more than 512 tokens back it finds 91 % [89, 93]: better than truncation, which finds 25 % (+66 "
+        f"[+64, +68] points); better than the plain model on the 3 documents that both have read{there} (+50 [+48, "
+        "+52] points)."
+    )
+
+
 ENDS = st.tuples(*[st.floats(-9, 9, allow_subnormal=False)] * 3).map(sorted)
 ESTIMATES = ENDS.map(lambda ends: {"low": ends[0], "value": ends[1], "high": ends[2], "documents": 8}) | st.floats(
     -9, 9

@@ -401,6 +401,14 @@ def test_a_contrast_compares_criterion_by_criterion() -> None:
     assert (assessed.affordable, assessed.beats_in_loss, assessed.beats_in_retrieval) == (False, True, True)
 
 
+def test_shares_are_those_of_the_documents_that_both_have_read() -> None:
+    method = Scores([3.0] * 8, [3.0] * 8, [1.0, 0.5, None, *[0.0] * 5])
+    few = Scores([3.0] * 3, [3.0] * 8, [0.25, 0.5, None])
+    assert contrast(method, few, PLAIN.short).shares == (0.75, 0.375)
+    assert contrast(few, method, PLAIN.short).shares == (0.375, 0.75)
+    assert contrast(method, method, PLAIN.short).shares is None
+
+
 def test_speed_is_the_geometric_mean_of_ratios() -> None:
     """Twice as fast on one text and half as fast on another is as fast."""
     method = replace(TRUNCATION, seconds=[1.0, 4.0] * 4)

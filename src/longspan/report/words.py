@@ -131,7 +131,7 @@ def criteria(summary: Summary, row: MethodRow) -> list[str]:
         loss = [] if gain is None else [f"Loss at {setting.length} tokens: {_nats(gain, CALLED[TRUNCATION])}."]
         return [f"Of {facts} it finds {percent(row.beyond)}.", *loss]
     lines = [
-        f"Of {facts} it finds {percent(row.beyond)}: {_joined(_facts(summary, against))}.",
+        f"Of {facts} it finds {percent(row.beyond)}: {_joined(_facts(summary, row, against))}.",
         f"Loss at {setting.length} tokens: {_joined(_nats(f.loss, CALLED[name]) for name, f in against.items())}.",
     ]
     if row.method != PLAIN:
@@ -152,15 +152,24 @@ def bargain(summary: Summary) -> list[str]:
     return [] if best is None else criteria(summary, best)
 
 
-def _facts(summary: Summary, against: dict[str, Contrast]) -> Iterator[str]:
+def _facts(summary: Summary, row: MethodRow, against: dict[str, Contrast]) -> Iterator[str]:
     for name, found in against.items():
         base, points = summary.row(name), f"{interval(found.facts, _points)} points"
-        share = f", which finds {_percent(base)}" if base else ""
+        share = "" if base is None else f", which finds {_percent(base)}"
+        if base is not None and base.documents != row.documents:
+            share = f" on the {min(base.documents, row.documents)} documents that both have read{_there(found)}"
         outcome = found.outcome(Criterion.FACTS)
         if outcome == "the same":
             yield f"the same within chance as {CALLED[name]}{share} ({_points(found.facts.value)} {points})"
         else:
             yield f"{outcome} than {CALLED[name]}{share} ({_points(found.facts.value)} {points})"
+
+
+def _there(found: Contrast) -> str:
+    """The shares of a method and a baseline on the documents that both have read."""
+    if found.shares is None:
+        return ""
+    return f", {100 * found.shares[0]:.0f} % against {100 * found.shares[1]:.0f} %"
 
 
 def _nats(found: Estimate, base: str) -> str:

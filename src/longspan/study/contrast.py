@@ -37,6 +37,8 @@ class Contrast:
         short: loss within the trained length, nats per token: negative is better.
         cost: loss − EXCHANGE · facts, nats: what the verdict compares, negative is better; None in older summaries.
         speed: tokens per second, as a multiple of the baseline's: above 1 is better; None in older summaries.
+        shares: of the far facts found by the method and by the baseline on the documents that both have read, means
+            over these; None where both have read the same documents, and in older summaries.
     """
 
     loss: Estimate
@@ -44,6 +46,7 @@ class Contrast:
     short: Estimate
     cost: Estimate | None = None
     speed: Estimate | None = None
+    shares: tuple[float, float] | None = None
 
     def outcome(self, criterion: Criterion) -> Outcome:
         """Return whether the method is better or worse by a criterion, or not surely either."""
@@ -64,13 +67,16 @@ class Contrast:
         """Return it as JSON, with the outcomes in words."""
         estimates = {name: getattr(self, name) for name in ("loss", "facts", "short", "cost", "speed")}
         found = {name: None if estimate is None else estimate.json() for name, estimate in estimates.items()}
-        return {**found, "outcomes": {criterion.value: self.outcome(criterion) for criterion in Criterion}}
+        shares = {} if self.shares is None else {"shares": list(self.shares)}
+        return {**found, **shares, "outcomes": {criterion.value: self.outcome(criterion) for criterion in Criterion}}
 
     @classmethod
     def of(cls, found: Mapping[str, Any]) -> "Contrast":
         """Read its JSON."""
         names = ("loss", "facts", "short", "cost", "speed")
-        return cls(**{name: Estimate.of(found[name]) for name in names if found.get(name) is not None})
+        estimates = {name: Estimate.of(found[name]) for name in names if found.get(name) is not None}
+        shares = found.get("shares")
+        return cls(**estimates, shares=None if shares is None else (shares[0], shares[1]))
 
 
 @dataclass(frozen=True)

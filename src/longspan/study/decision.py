@@ -225,7 +225,14 @@ def contrast(method: Scores, baseline: Scores, short: Sequence[float]) -> Contra
         short=_paired(method.short, short),
         cost=difference(method, baseline),
         speed=_ratio([log(other / own) for own, other in pairs]) if timed else None,
+        shares=_shares(method.facts, baseline.facts),
     )
+
+
+def _shares(method: Sequence[float], baseline: Sequence[float]) -> tuple[float, float] | None:
+    """The mean of each on the documents that both have read, where one of them has read more."""
+    count = min(len(method), len(baseline))
+    return None if len(method) == len(baseline) else (fmean(method[:count]), fmean(baseline[:count]))
 
 
 def _ratio(logs: Sequence[float]) -> Estimate:
