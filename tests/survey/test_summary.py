@@ -12,11 +12,14 @@ from longspan.survey.summary import Setting, TaskRow, summarize
 
 
 def rows(
-    results: Mapping[int, Mapping[str, Any]], claim: Claim = NOLIMA, methods: tuple[str, ...] = ("plain",)
+    results: Mapping[int, Mapping[str, Any]],
+    claim: Claim = NOLIMA,
+    methods: tuple[str, ...] = ("plain",),
+    count: int = 2,
 ) -> Sequence[TaskRow]:
-    """The rows of methods, whose two documents got these results, by length."""
+    """The rows of methods, whose documents got these results, by length."""
     lengths = tuple(results)
-    documents = dict.fromkeys(lengths, (None,) * 2)
+    documents = dict.fromkeys(lengths, (None,) * count)
     plan = SurveyPlan("m", "float32", "0", 64, methods, ("retrieval",), (), lengths, documents, claim)
     setting = Setting(
         model="m", trained_length=64, dtype="float32", fingerprint="0", documents=(), hardware="none", versions={},
@@ -60,6 +63,22 @@ def test_two_documents_that_agree_leave_doubt(score: float) -> None:
     found = row.scores[128]
     assert found.high - found.low == pytest.approx(1.96**2 / (2 + 1.96**2), abs=1e-4)
     assert 0 <= found.low <= score <= found.high <= 1
+
+
+@pytest.mark.parametrize(("score", "proves"), [(0.25, False), (1.0, True)])
+def test_a_certificate_that_a_guesser_gets_is_called_one(score: float, proves: bool) -> None:
+    (row,) = rows({64: {**asked(4), "score": score}, 128: {**asked(4), "score": score}}, count=120)
+    assert row.certificate is not None
+    assert row.certificate.length == 128
+    assert row.beyond_guessing is proves
+    assert row.json()["beyond_guessing"] is proves
+    assert ("not surely more than guessing scores, 0.25, so that it proves nothing" in row.sentence) == (not proves)
+
+
+def test_of_answers_in_writing_guessing_is_not_mentioned() -> None:
+    (row,) = rows({64: {"score": 0.25}, 128: {"score": 0.25}}, count=120)
+    assert row.beyond_guessing is None
+    assert row.sentence == "at least 85% of the short score up to 128 tokens, at 95%"
 
 
 @pytest.mark.parametrize(

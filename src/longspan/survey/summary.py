@@ -7,9 +7,10 @@ from typing import Any
 
 from longspan.grid import setting as grid
 from longspan.measure.diagnostic import diagnostic_of
+from longspan.measure.models.model import PLAIN
 from longspan.measure.reduction import reduction_of
 from longspan.measure.scoring.controls import CONTROLS
-from longspan.measure.statistics.effective import Certificate
+from longspan.measure.statistics.effective import Certificate, beyond_guessing
 from longspan.measure.statistics.interval import Estimate, mean, share
 from longspan.survey.plan import CONTROLLED, Record, SurveyPlan
 from longspan.survey.probes import Probe
@@ -42,6 +43,8 @@ class TaskRow:
         failed: why there is no number; None where there are.
         guessing: the score of somebody who guesses among the choices; None where answers are not chosen.
         has_only_itself: whether this is the short score, and the only one of its row.
+        beyond_guessing: whether the certificate asks for surely more than guessing scores; None where there is none, or
+            answers are not chosen.
     """
 
     task: str
@@ -53,6 +56,7 @@ class TaskRow:
     failed: str | None
     guessing: float | None = None
     has_only_itself: bool = False
+    beyond_guessing: bool | None = None
 
     @property
     def sentence(self) -> str:
@@ -65,13 +69,21 @@ class TaskRow:
             return "not measured at every length yet; run the same command again"
         if not any(found.value for found in self.scores.values()):
             return "no right answer at any length: how far it reads does not show in this task"
-        found = str(self.certificate)
+        found = f"{self.certificate}{self._as_guessing}"
         first = next((each for each in self.certificate.findings if each.verdict != "holds"), None)
         if first is None or first.verdict == "fails":
             return found if first is None else f"{found}; it does not hold at {first.length}"
         if first.needed is None:
             return f"{found}; open at {first.length}: no number of documents like these {first.documents} would decide"
         return f"{found}; open at {first.length} after {first.documents} documents: about {first.needed} would decide"
+
+    @property
+    def _as_guessing(self) -> str:
+        """What a certificate is worth that a guesser would get too, in the middle of a sentence."""
+        if self.beyond_guessing is not False or self.certificate is None or self.certificate.length is None:
+            return ""
+        assert self.guessing is not None
+        return f" (which is not surely more than guessing scores, {self.guessing:.2f}, so that it proves nothing)"
 
     def json(self) -> dict[str, Any]:
         """Return it as JSON."""
@@ -91,6 +103,7 @@ class TaskRow:
             "sentence": self.sentence,
             "failed": self.failed,
             "guessing": self.guessing,
+            "beyond_guessing": self.beyond_guessing,
         }
 
 
@@ -159,7 +172,9 @@ def _task(plan: SurveyPlan, record: Record, task: str, method: str) -> TaskRow:
     results = {n: plan.results(method, task, n, record) for n in plan.lengths}
     depths = {n: found for n in plan.lengths if (found := _by_depth(results[n]))}
     guessing, alone = _guessing(results.values()), plan.has_only_itself(method)
-    return TaskRow(task, method, means, depths, controls, certificate, None, guessing, alone)
+    short = plan.scores(PLAIN, task, plan.lengths[0], record)
+    more = None if guessing is None or certificate is None else beyond_guessing(plan.claim, short, guessing)
+    return TaskRow(task, method, means, depths, controls, certificate, None, guessing, alone, more)
 
 
 def _rated(scores: Sequence[float]) -> Estimate:

@@ -1,12 +1,24 @@
 """Certificates of effective length: coverage, the order of lengths, and fewer documents than an interval needs."""
 
+import re
+from decimal import Decimal
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from longspan.errors import InputError
-from longspan.measure.statistics.effective import NOLIMA, Certificate, Claim, Finding, Share, Threshold, certify
+from longspan.measure.statistics.effective import (
+    NOLIMA,
+    Certificate,
+    Claim,
+    Finding,
+    Share,
+    Threshold,
+    beyond_guessing,
+    certify,
+)
 from longspan.measure.statistics.interval import mean
 
 RUNS = 1000
@@ -178,6 +190,32 @@ def test_the_bound_is_the_largest_claim_that_holds(claim: Claim) -> None:
 def test_scores_that_mean_nothing_are_refused(scores: dict[int, list[float]], short: list[float], words: str) -> None:
     with pytest.raises(InputError, match=words):
         certify(scores, short)
+
+
+@given(st.sampled_from([Share, Threshold]), st.integers(1, 9999))
+def test_a_claim_is_said_as_it_was_asked(kind: type[Claim], parts: int) -> None:
+    """To the last digit: a claim that is rounded up is another claim."""
+    said = re.search(r"([\d.]+)%", str(kind(parts / 10_000)))
+    assert said is not None
+    assert Decimal(said[1]) == Decimal(parts) / 100
+
+
+@given(st.floats(0.05, 0.95), st.floats(0.05, 0.95), st.integers(1, 60))
+def test_guessing_keeps_any_share_of_a_guessed_score(value: float, guessing: float, documents: int) -> None:
+    """Its short score is guessed, and so is what it scores at any length."""
+    assert not beyond_guessing(Share(value), [guessing] * documents, guessing)
+    assert not beyond_guessing(Threshold(value), [], value)
+
+
+def test_a_share_is_beyond_guessing_where_the_short_score_is_far_enough_above_it() -> None:
+    """85 % of 0.28 is 0.238, less than one in four: guessing would keep it at every length."""
+    assert not beyond_guessing(NOLIMA, [0.28] * 10_000, 0.25)
+    assert beyond_guessing(NOLIMA, [0.31] * 10_000, 0.25)
+    assert not beyond_guessing(NOLIMA, [1.0], 0.25)  # one document proves nothing
+    assert not beyond_guessing(Share(0.4), [1.0] * 100, 0.5)
+    assert not beyond_guessing(NOLIMA, [1.0] * 100, 1.0)
+    assert beyond_guessing(NOLIMA, [0.01] * 100, 0.0)
+    assert beyond_guessing(Threshold(0.5), [], 0.25)
 
 
 def test_a_claim_lies_between_0_and_1() -> None:

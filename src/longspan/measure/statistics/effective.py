@@ -62,7 +62,7 @@ class Share(Claim):
         return 1.0
 
     def __str__(self) -> str:
-        return f"{self.value:.0%} of the short score"
+        return f"{_percent(self.value)} of the short score"
 
 
 class Threshold(Claim):
@@ -78,7 +78,16 @@ class Threshold(Claim):
         return 1 - self.value
 
     def __str__(self) -> str:
-        return f"a score of {self.value:.0%}"
+        return f"a score of {_percent(self.value)}"
+
+
+def _percent(value: float) -> str:
+    """Every digit of it: what is proved of 85.6 % must not be said of 86 %.
+
+    >>> _percent(0.856), _percent(0.29), _percent(0.996)
+    ('85.6%', '29%', '99.6%')
+    """
+    return f"{100 * value:.15g}%"
 
 
 NOLIMA = Share(0.85)
@@ -137,7 +146,7 @@ class Certificate:
 
     def __str__(self) -> str:
         up_to = "at no tested length" if self.length is None else f"up to {self.length} tokens"
-        return f"at least {self.claim} {up_to}, at {self.level:.0%}"
+        return f"at least {self.claim} {up_to}, at {_percent(self.level)}"
 
 
 def certify(
@@ -157,6 +166,26 @@ def certify(
     if not scores:
         raise InputError("an effective length needs scores at one length at least, got none")
     return Certificate(claim, level, tuple(_finding(n, scores[n], short, claim, level) for n in sorted(scores)))
+
+
+def beyond_guessing(claim: Claim, short: Sequence[float], guessing: float, level: float = LEVEL) -> bool:
+    """Return whether a claim asks for more than guessing scores: surely, if it asks for a share of the short score.
+
+    Who guesses at every length keeps all of a short score that is guessed too; a certificate then says nothing.
+
+    Arguments:
+        short: scores of documents on short texts.
+        guessing: the score of somebody who guesses.
+
+    >>> beyond_guessing(NOLIMA, [0.25] * 200, 0.25), beyond_guessing(NOLIMA, [1.0] * 200, 0.25)
+    (False, True)
+    """
+    if not isinstance(claim, Share):
+        return claim.value > guessing
+    least = guessing / claim.value
+    if not 0 < least < 1:
+        return least <= 0
+    return certify({0: short}, short, Threshold(least), level).findings[0].verdict == "holds"
 
 
 def _finding(length: int, scores: Sequence[float], short: Sequence[float], claim: Claim, level: float) -> Finding:
