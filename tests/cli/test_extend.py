@@ -175,6 +175,8 @@ def test_where_frequencies_follow_the_length_prices_start_from_texts_that_are_re
     asked = [json.loads(line)["arguments"] for line in lines(out)]
     assert sum(each["kind"] == "short" for each in asked) == (rope_type == "dynamic")
     assert any((each["kind"], each["method"]) == ("reading", "plain") for each in asked)
+    setting = json.loads((out / "summary.json").read_text())["setting"]
+    assert {each["document"]["digest"] for each in asked} == set(setting["digests"])
 
 
 def test_a_second_call_measures_nothing_again(longspan: Any, model: Path, texts: Path, tmp_path: Path) -> None:

@@ -7,11 +7,13 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 import pytest
 
-from tiny import save_model
+from longspan.report.comparison.finished import read
+from tiny import save_model, write_texts
 
 METHOD = "rerope(window=16)"
 SOURCE = Path(__file__).parents[2] / "src"
@@ -32,6 +34,21 @@ def lines(out: Path) -> list[str]:
 def numbers(out: Path) -> dict[str, Any]:
     found = json.loads((out / "summary.json").read_text())
     return {"tasks": found["tasks"], "losses": found["losses"]}
+
+
+def test_a_comparison_shows_the_texts_of_the_last_summary(
+    longspan: Any, model: Path, texts: Path, tmp_path: Path
+) -> None:
+    """Two sets of texts in one folder, some the same: what is paired has the mean that the summary shows."""
+    out, others = tmp_path / "out", write_texts(tmp_path / "others" / "texts", 5, 300)
+    for files in (others, texts):
+        command = arguments(model, files, out, "--task", "retrieval", "--loss", "last_k", "--loss", "by_position")
+        assert longspan(*command).code == 0
+    (found,) = read([out])
+    assert {len(number.by_document) for number in found.measured} == {3}
+    for number in found.measured:
+        assert number.estimate is not None
+        assert fmean(number.by_document.values()) == pytest.approx(number.estimate.value)
 
 
 def test_the_whole_way(longspan: Any, model: Path, texts: Path, tmp_path: Path) -> None:

@@ -78,4 +78,5 @@ def setting(plan: StudyPlan) -> Setting:
         command="longspan extend",
         tolerance=0.02,
         documents=tuple(document.name for document in plan.judge),
+        digests=tuple(document.digest for document in plan.judge),
     )

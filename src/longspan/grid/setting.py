@@ -58,6 +58,7 @@ class Setting:
         trained_length: L, tokens.
         dtype, fingerprint: of the model's numbers.
         documents: names of those that were measured on.
+        digests: of their tokens; empty in older summaries.
         hardware: as in "AMD EPYC, 2 threads".
         versions: of the libraries, by name.
         command: what the user typed.
@@ -71,6 +72,7 @@ class Setting:
     hardware: str
     versions: Mapping[str, str]
     command: str
+    digests: tuple[str, ...] = ()
 
     @classmethod
     def of_this_machine(
@@ -83,14 +85,16 @@ class Setting:
             documents: None where a task needs none.
             own: the fields that a verb adds.
         """
+        known = [document for document in documents if document is not None]
         return cls(
             model=request.model,
             trained_length=subject.trained_length,
             dtype=subject.dtype,
             fingerprint=subject.fingerprint,
-            documents=tuple(document.name for document in documents if document is not None),
+            documents=tuple(document.name for document in known),
             hardware=hardware(device_named(request.device)),
             versions=versions(),
             command=request.command,
+            digests=tuple(document.digest for document in known),
             **own,
         )

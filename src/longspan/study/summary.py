@@ -41,13 +41,14 @@ class Setting(grid.Setting):
 
     def json(self) -> dict[str, Any]:
         """Return it as JSON."""
-        lists = {name: list(getattr(self, name)) for name in ("contexts", "dropped", "documents")}
-        return {**asdict(self), **lists}
+        lists = {name: list(getattr(self, name)) for name in ("contexts", "dropped", "documents", "digests")}
+        found = {**asdict(self), **lists}
+        return found if self.digests else {name: value for name, value in found.items() if name != "digests"}
 
     @classmethod
     def of(cls, found: Mapping[str, Any]) -> "Setting":
         """Read its JSON."""
-        tuples = {name: tuple(found[name]) for name in ("contexts", "dropped", "documents")}
+        tuples = {name: tuple(found.get(name, ())) for name in ("contexts", "dropped", "documents", "digests")}
         return cls(**{**found, **tuples})
 
 

@@ -220,9 +220,18 @@ def _check_task(name: str, model: LoadedModel, material: Material, length: int, 
 
 
 def _setting(request: Request, plan: SurveyPlan, out_of_time: bool) -> Setting:
-    documents = plan.documents[plan.lengths[-1]]
-    claim = str(request.claim)
-    return Setting.of_this_machine(request, plan, documents, lengths=plan.lengths, claim=claim, out_of_time=out_of_time)
+    return Setting.of_this_machine(
+        request,
+        plan,
+        plan.documents[plan.lengths[-1]],
+        beginnings={
+            length: tuple(document.digest for document in documents if document is not None)
+            for length, documents in plan.documents.items()
+        },
+        lengths=plan.lengths,
+        claim=str(request.claim),
+        out_of_time=out_of_time,
+    )
 
 
 def _out_of_memory(request: Request) -> str:

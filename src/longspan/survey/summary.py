@@ -1,7 +1,7 @@
 """The summary of a survey: scores by length, controls, certificates and losses, as frozen values and as JSON."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from statistics import fmean
 from typing import Any
 
@@ -23,11 +23,13 @@ class Setting(grid.Setting):
     Arguments:
         lengths, claim: see `longspan.survey.request.Request`.
         out_of_time: whether the budget ended before everything was decided.
+        beginnings: by length, the digests of so many first tokens of the documents, in their order.
     """
 
     lengths: tuple[int, ...]
     claim: str
     out_of_time: bool
+    beginnings: Mapping[int, tuple[str, ...]] = field(default_factory=dict[int, tuple[str, ...]])
 
 
 @dataclass(frozen=True)

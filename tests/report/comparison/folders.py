@@ -85,7 +85,7 @@ def survey(folder: Path, scores: Mapping[tuple[str, int], Sequence[float]], fing
     for (method, length), values in scores.items():
         for index, value in enumerate(values):
             common = {**own, "method": method, "length": length, "index": index}
-            document = {"path": f"/x/{index}.txt", "start": 0, "length": length, "digest": f"d{index}"}
+            document = {"path": f"/x/{index}.txt", "start": 0, "length": max(lengths), "digest": f"d{index}"}
             task = {"kind": "task", **common, "document": None, "task": "mqar"}
             lines += [
                 {**task, "control": "", "value": {"score": value}},

@@ -1,8 +1,10 @@
 """Folders are read as they were written, and their records say what their summaries say."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -13,7 +15,7 @@ from longspan.study.judgement import summarize
 from longspan.study.planning.cells import measurements
 from longspan.study.planning.plan import StudyPlan
 from longspan.study.results import Results
-from report.comparison.folders import study, survey
+from report.comparison.folders import METHODS, study, survey
 from study.drawn import plans, raced, record, setting
 
 ROOT = Path(__file__).parents[3]
@@ -27,11 +29,7 @@ def test_the_values_of_documents_average_to_the_summary(plan: StudyPlan) -> None
     race = raced(plan)
     cells = plan.judgement_cells(race.finalists)
     found = summarize(plan, race, Results(cells, record), setting(plan), 100)
-    records = []
-    for asked in measurements(cells):
-        arguments = asked.arguments
-        arguments["document"] = {**arguments["document"], "digest": arguments["document"]["path"]}
-        records.append({**record(asked), "arguments": arguments})
+    records = [{**record(asked), "arguments": asked.arguments} for asked in measurements(cells)]
     with TemporaryDirectory() as folder:
         (Path(folder) / "summary.json").write_text(json.dumps(found.json()))
         (Path(folder) / "results.jsonl").write_text("".join(json.dumps(each) + "\n" for each in records))
@@ -42,6 +40,52 @@ def test_the_values_of_documents_average_to_the_summary(plan: StudyPlan) -> None
             values = list(number.by_document.values())
             assert len(values) == number.estimate.documents
             assert sum(values) / len(values) == pytest.approx(number.estimate.value)
+
+
+def more_of(folder: Path, change: Callable[[dict[str, Any]], None]) -> None:
+    """Every record once more, of a text of the same name but other tokens, with a result of its own."""
+    lines = [json.loads(line) for line in (folder / "results.jsonl").read_text().splitlines() if line.endswith("}")]
+    with (folder / "results.jsonl").open("a") as file:
+        for line in lines:
+            if document := line["arguments"]["document"]:
+                document["digest"] += " of another text"
+                change(line["result"])
+                file.write("\n" + json.dumps({**line, "key": f"{line['key']} again"}))
+
+
+def test_texts_of_the_same_name_are_not_those_of_the_summary(tmp_path: Path) -> None:
+    """Novels in folders of their own are all called chapter1.txt, some of them raced and some judged."""
+    losses = {method: [loss + i / 8 for i in range(8)] for method, loss in METHODS.items()}
+    before = study(tmp_path / "a", losses, digests=[f"novel-{i}" for i in range(8)])
+    after = study(tmp_path / "b", losses, digests=[f"novel-{i}" for i in range(8)])
+    more_of(after, lambda result: result.update(loss=99.0))
+    (first, second) = read([before, after])
+    assert first.measured == second.measured
+    assert {len(number.by_document) for number in first.measured if number.quantity in (LOSS, FACTS)} == {8}
+
+
+def test_a_survey_of_other_texts_in_the_same_folder_does_not_count(tmp_path: Path) -> None:
+    scores = {("plain", 512): [0.5, 1.0], ("plain", 1024): [0.25, 0.5]}
+    before, after = survey(tmp_path / "a", scores), survey(tmp_path / "b", scores)
+    for folder in (before, after):
+        found = json.loads((folder / "summary.json").read_text())
+        found["setting"]["beginnings"] = {"512": ["d0", "d1"], "1024": ["d0", "d1"]}
+        (folder / "summary.json").write_text(json.dumps(found))
+    more_of(after, lambda result: result.update(value=99.0))
+    (first, second) = read([before, after])
+    assert first.measured == second.measured
+    assert all(len(number.by_document) == 2 for number in first.measured)
+
+
+def test_a_summary_that_does_not_say_which_texts_it_is_about_pairs_no_others(tmp_path: Path) -> None:
+    """As older versions wrote them: where the records are of more texts, nobody knows which ones count."""
+    losses = {method: [loss + i / 8 for i in range(8)] for method, loss in METHODS.items()}
+    of_study, of_survey = study(tmp_path / "a", losses), survey(tmp_path / "b", {("plain", 512): [0.5, 1.0]})
+    more_of(of_study, lambda result: result.update(loss=99.0))
+    more_of(of_survey, lambda result: result.update(value=99.0))
+    found = read([of_study, of_survey])
+    assert all(not number.by_document for number in found[0].measured)
+    assert {number.quantity: len(number.by_document) for number in found[1].measured} == {"mqar": 2, "last_k": 0}
 
 
 @pytest.mark.parametrize("name", sorted(path.parent.name for path in RESULTS.glob("extend-*/summary.json")))

@@ -30,7 +30,10 @@ def test_the_whole_text(tmp_path: Path) -> None:
         "rerope(window=256) 4096 2.900 ± 0.020 −0.100 ± 0.020 80 % [78, 82] 0.000 ± 0.001 2,730",
         "yarn(factor=8.0) 4096 3.200 ± 0.020 0.200 ± 0.020 40 % [38, 42] 0.100 ± 0.001 2,730",
     ]
-    why = "not paired with others: no results of single documents (results.jsonl) in its folder or the first"
+    why = (
+        "not paired with others: no results of single documents (results.jsonl) that fit its summary, in its folder or "
+        "the first"
+    )
     same = "facts +0 points [+0, +0] (8 documents)"
     assert [" ".join(line.split()) for line in share_text(compare(read([a, b, c]))).splitlines()] == [
         *(f"{name}: {says}" for name in "abc"),

@@ -154,5 +154,5 @@ def _why_unpaired(own: Sequence[Measured], reference: Mapping[tuple[str, int], M
     if not others:
         return "measured something else, or at another length"
     if not any(number.by_document for number in own) or not any(other.by_document for other in others):
-        return "no results of single documents (results.jsonl) in its folder or the first"
+        return "no results of single documents (results.jsonl) that fit its summary, in its folder or the first"
     return "other texts, or another tokenizer"

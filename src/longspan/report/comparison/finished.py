@@ -13,6 +13,7 @@ from typing import Any
 from longspan.errors import InputError
 from longspan.measure.measurement import Measurement
 from longspan.measure.models.model import PLAIN
+from longspan.measure.reduction import reduction_of
 from longspan.measure.statistics.interval import Estimate
 from longspan.report.records import records
 from longspan.report.words import headline
@@ -149,19 +150,29 @@ def _of_study(folder: Path, summary: Summary) -> tuple[dict[str, dict[str, float
             continue
         outcome = Outcome(Measurement.of(asked), record)
         document = outcome.asked.document
-        if document.name in setting.documents:
+        if document.digest in setting.digests if setting.digests else document.name in setting.documents:
             method = TRUNCATION if asked["kind"] == "truncation" else outcome.asked.method
             key = f"{document.digest} {outcome.asked.length} {outcome.asked.tail} {outcome.asked.seed}"
             right, questions = beyond(outcome)
             loss.setdefault(method, {})[key] = outcome.result["loss"]
             if questions:
                 facts.setdefault(method, {})[f"{key} {outcome.asked.trained_length}"] = right / questions
-    return loss, facts
+    judged = len(setting.documents)
+    known = {row: _at_most(judged, found) for row, found in loss.items()}
+    return known, {row: found if known[row] else {} for row, found in facts.items()}
+
+
+def _at_most(documents: int, values: dict[str, float]) -> dict[str, float]:
+    """The values of documents; none where there are more than the summary is about, so that some are of other texts.
+
+    A summary of an older version does not say which texts it is about, and a folder may hold results of several.
+    """
+    return values if len(values) <= documents else {}
 
 
 def _survey(folder: Path, label: str, found: Mapping[str, Any]) -> Finished:
     setting = found["setting"]
-    values = _of_survey(folder)
+    values = _of_survey(folder, setting)
     measured: list[Measured] = []
     for row, unit, name, numbers in (
         *((row, "score", row["task"], row["scores"]) for row in found["tasks"]),
@@ -170,24 +181,36 @@ def _survey(folder: Path, label: str, found: Mapping[str, Any]) -> Finished:
         method = row["method"]
         if row["failed"]:
             measured += [Measured(method, n, name, unit, None, row["failed"]) for n in setting["lengths"]]
-        for n, estimate in numbers.items():
-            by_document = values.get((method, int(n), name), {})
-            measured.append(Measured(method, int(n), name, unit, Estimate.of(estimate), None, by_document))
+        for n, number in numbers.items():
+            estimate, first = Estimate.of(number), "task" in row  # a task's mean is that of the first examples
+            known = values.get((method, int(n), name), {})
+            own = {key: value for key, (index, value) in known.items() if not first or index < estimate.documents}
+            by_document = _at_most(estimate.documents, own)
+            measured.append(Measured(method, int(n), name, unit, estimate, None, by_document))
     model, dtype, fingerprint, trained = (setting[name] for name in ("model", "dtype", "fingerprint", "trained_length"))
     return Finished(label, "measure", model, dtype, fingerprint, trained, "", PLAIN, tuple(measured))
 
 
-def _of_survey(folder: Path) -> dict[tuple[str, int, str], dict[str, float]]:
-    """Scores and losses by method, length and name, and by document."""
-    values: dict[tuple[str, int, str], dict[str, float]] = {}
+def _of_survey(folder: Path, setting: Mapping[str, Any]) -> dict[tuple[str, int, str], dict[str, tuple[int, float]]]:
+    """Index and score or loss by method, length and name, and by document, of the texts of the summary."""
+    values: dict[tuple[str, int, str], dict[str, tuple[int, float]]] = {}
+    beginnings, longest = setting.get("beginnings"), max(setting["lengths"])
     for record in records(folder):
         asked, result = record["arguments"], record["result"]
         value = result.get("score", result.get("value"))
         if asked["kind"] not in ("task", "loss") or asked.get("control") or value is None:
             continue
-        name, document = asked[asked["kind"]], asked["document"]
+        name, document, n, index = asked[asked["kind"]], asked["document"], asked["length"], asked["index"]
+        if n not in setting["lengths"]:
+            continue
+        if document:
+            reads = longest if asked["kind"] == "loss" and reduction_of(name).reads_all else n
+            if document["length"] != reads:
+                continue
+            if beginnings and beginnings[str(reads)][index : index + 1] != [document["digest"]]:
+                continue
         # Without a document, index and tokenizer make the text.
         text = document["digest"] if document else asked["fingerprint"]
-        which = asked["index"] if asked["kind"] == "task" else asked["trained_length"]
-        values.setdefault((asked["method"], asked["length"], name), {})[f"{text} {which}"] = float(value)
+        which = index if asked["kind"] == "task" else asked["trained_length"]
+        values.setdefault((asked["method"], n, name), {})[f"{text} {which}"] = index, float(value)
     return values
