@@ -1,10 +1,14 @@
 """Caches and frames: who may read a cache that was filled by whom, whatever was done to it in between."""
 
 import copy
+import gc
 import pickle
+import weakref
 
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from torch import Tensor
 from transformers import Cache, DynamicCache, LlamaForCausalLM, StaticCache
 
@@ -94,6 +98,77 @@ def test_rows_of_a_refusing_cache_are_reordered_and_cropped(model, words):
     with longspan.attached(model, "rerope(8)"):
         found = logits(model, words[:, 20:].flip(0), past_key_values=cache)
         torch.testing.assert_close(found, logits(model, words.flip(0))[:, 20:], rtol=0, atol=2e-5)
+
+
+ROTATING = (
+    "rerope(8)",
+    "leaky_rerope(window=8, k=4)",
+    "self_extend(window=8, group=2)",
+    "dual_chunk(chunk=24, local=4)",
+    "streaming_llm(sinks=2, size=16)",
+    "dynamic_ntk + rerope(8)",
+    "rerope(8) + compressed(codes=100)",
+    "yarn(factor=2)",
+    "window(size=12)",
+)
+MOVES = {
+    "reorder_cache": lambda rows: rows,
+    "batch_select_indices": lambda rows: rows,
+    "batch_repeat_interleave": lambda rows: torch.arange(2).repeat_interleave(len(rows)),
+}
+"""The methods of a cache that move its two rows, and which rows it holds then."""
+
+
+@settings(max_examples=4)
+@given(
+    data=st.data(),
+    paddings=st.lists(st.integers(0, 12), min_size=2, max_size=2),
+    explicit=st.booleans(),
+    how=st.sampled_from(["itself", "deep copy", "pickle"]),
+)
+@pytest.mark.parametrize("method", MOVES)
+@pytest.mark.parametrize("scheme", ROTATING)
+def test_moving_rows_is_having_read_them_in_that_order(
+    model, words, scheme: str, method: str, data: st.DataObject, paddings: list[int], explicit: bool, how: str
+) -> None:
+    """Each row then reads on as it does alone; a row is padded on the left, and has the positions of its tokens."""
+    chosen = torch.tensor(data.draw(st.lists(st.integers(0, 1), min_size=1, max_size=3), label="rows"))
+    rows = MOVES[method](chosen)
+    mask = (torch.arange(40)[None] >= torch.tensor(paddings)[:, None]).long()
+    more, count = tokens(1, 6, seed=5), (mask.cumsum(1) - 1).clamp(min=0)
+    with longspan.attached(model, scheme), torch.no_grad():
+        given = {"position_ids": count[:, :34]} if explicit else {}
+        cache = model(input_ids=words[:, :34], attention_mask=mask[:, :34], use_cache=True, **given).past_key_values
+        cache = COPIES[how](cache)
+        getattr(cache, method)(len(chosen) if method == "batch_repeat_interleave" else chosen)
+        for start, stop in ((34, 39), (39, 40)):
+            given = {"position_ids": count[rows, start:stop]} if explicit else {}
+            tails = more[:, start - 34 : stop - 34].expand(len(rows), -1)
+            asked = {"attention_mask": mask[rows, :stop], "past_key_values": cache}
+            found = model(input_ids=tails, **asked, **given).logits
+            for row, one in zip(rows.tolist(), found, strict=True):
+                alone = torch.cat([words[row : row + 1, :34][:, paddings[row] :], more], 1)[:, : stop - paddings[row]]
+                wanted = logits(model, alone)[0, start - stop :]
+                torch.testing.assert_close(one, wanted, rtol=0, atol=3e-5)
+
+
+def test_a_cache_whose_rows_follow_is_freed_at_once(model, words):
+    mask = torch.ones(2, 30, dtype=torch.long)
+    mask[0, :9] = 0
+    with longspan.attached(model, "rerope(8)"), torch.no_grad():
+        cache = model(input_ids=words[:, :30], attention_mask=mask, use_cache=True).past_key_values
+        model(input_ids=words[:, :1])  # the model keeps its last pass alone
+    assert "reorder_cache" in vars(cache)
+    keys, shallow = weakref.ref(cache.layers[0].keys), copy.copy(cache)
+    shallow.layers = []
+    gc.disable()
+    try:
+        del cache
+        assert keys() is None
+    finally:
+        gc.enable()
+    with pytest.raises(RefusalError, match="shallow copy"):
+        shallow.reorder_cache(torch.tensor([1, 0]))
 
 
 def test_a_cache_that_was_emptied_is_any_models(model, words):

@@ -65,6 +65,38 @@ def test_a_row_is_right_or_doubtful(masks: list[Tensor], data: st.DataObject) ->
             known.begun(slots, 2)
 
 
+@given(steps(), st.data())
+def test_rows_that_change_places_are_right_or_doubtful(masks: list[Tensor], data: st.DataObject) -> None:
+    """Between steps a cache may hold its rows in another order, or some of them more than once, or not at all."""
+    known, slots, rows = Foresight(), 0, torch.arange(len(masks[0]))
+    for mask in masks:
+        try:
+            known = known.begun(slots, mask.shape[1] - slots)
+        except RefusalError:
+            return
+        given = mask[rows]
+        read, known = known.read("padding", given, one_token_more, given[:, -1])
+        doubtful = torch.zeros(len(given), dtype=torch.bool) if known.doubtful is None else known.doubtful
+        assert ((read == given).all(1) | doubtful).all()
+        slots = mask.shape[1]
+        if data.draw(st.booleans()):
+            places = torch.tensor(data.draw(st.lists(st.integers(0, len(rows) - 1), min_size=1, max_size=3)))
+            rows, known = rows[places], known.moved(places)
+
+
+def test_beams_of_one_prompt_are_foreseen_after_they_change_places() -> None:
+    known, mask = Foresight(), torch.tensor([[0, 1], [0, 1], [1, 1], [1, 1]])
+    for slots in range(2, 5):
+        known = known.begun(slots if slots > 2 else 0, 1 if slots > 2 else 2)
+        _, known = known.read("padding", mask, one_token_more, None)
+        assert known.rows == 4
+        assert known.differs
+        mask = one_token_more(mask)
+        known = known.moved(torch.tensor([1, 1, 3, 2]))
+    assert known.doubtful is not None  # the last step was foreseen
+    assert known.moved(torch.tensor([2, 3, 0, 1])).facts == {}
+
+
 def test_what_follows_its_law_is_read_twice() -> None:
     """Guards the test above: what reads everything is always right."""
     known, reads = Foresight(), []

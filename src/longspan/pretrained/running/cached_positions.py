@@ -5,6 +5,7 @@ A pass takes the value off a cache when it starts, replaces it as it writes, and
 itself be updated: at all other times its `update` refuses (docs/decisions/0010).
 """
 
+import weakref
 from dataclasses import dataclass, replace
 from typing import Any, NoReturn
 
@@ -51,6 +52,24 @@ class CachedPositions:
         earlier = known[:, :offset].expand(rows, -1)
         return replace(self, positions=torch.cat([earlier, positions.expand(rows, -1)], 1))
 
+    @property
+    def rows(self) -> int:
+        """The rows of the cache, as far as they differ; 1 where it does not matter which row is where."""
+        if self.positions is not None and len(self.positions) > 1:
+            return len(self.positions)
+        return self.foresight.rows if self.foresight is not None and self.foresight.differs else 1
+
+    def moved(self, rows: Tensor) -> "CachedPositions":
+        """Return what is known when the cache holds these rows of before, in this order.
+
+        Arguments:
+            rows: (rows of now), on the CPU.
+        """
+        positions = self.positions
+        if positions is not None and len(positions) > 1:
+            positions = positions[rows]
+        return replace(self, positions=positions, foresight=self.foresight and self.foresight.moved(rows))
+
     def at(self, slots: Tensor) -> Tensor:
         """Return the positions of the tokens in these slots; slots that wait for a token give any number."""
         assert self.positions is not None
@@ -75,6 +94,57 @@ class _Refusal:
             "this cache was filled by an extended model, and its keys were rotated in another frame than this model's: "
             "start with an empty cache"
         )
+
+
+class _MovesRows:
+    """Takes the place of a method that moves the rows of a cache, and moves what is known of them as well.
+
+    It is an attribute of the one cache. It does not keep the cache, whose keys would wait for Python's collector of
+    cycles otherwise; deep copies and pickles of the cache have their own.
+
+    Arguments:
+        name: of the method.
+        hidden: a method that somebody else had set on the cache; None where its class's own is in use.
+    """
+
+    def __init__(self, cache: Any, name: str, hidden: Any = None) -> None:
+        self._cache, self.name, self.hidden = weakref.ref(cache), name, hidden
+
+    def __call__(self, *args: Any, **kwargs: Any) -> None:
+        """Move the rows.
+
+        Errors: RefusalError for a shallow copy of a cache that is gone.
+        """
+        cache = self._cache()
+        if cache is None:
+            raise RefusalError("this cache is a shallow copy of one that is gone: use copy.deepcopy to copy a cache")
+        known: CachedPositions = getattr(cache, ATTRIBUTE)
+        method = getattr(type(cache), self.name).__get__(cache) if self.hidden is None else self.hidden
+        method(*args, **kwargs)
+        if known.rows > 1 and cache.get_seq_length() > 0:
+            (given,) = (*args, *kwargs.values())
+            setattr(cache, ATTRIBUTE, known.moved(ROW_METHODS[self.name](given, known.rows)))
+
+    def __reduce__(self) -> tuple[type["_MovesRows"], tuple[Any, str, Any]]:
+        """A copy belongs to the copy of its cache."""
+        return _MovesRows, (self._cache(), self.name, self.hidden)
+
+
+def _selected(given: Any, _: int) -> Tensor:
+    rows = torch.as_tensor(given).cpu()
+    return rows.nonzero()[:, 0] if rows.dtype == torch.bool else rows
+
+
+def _repeated(given: int, rows: int) -> Tensor:
+    return torch.arange(rows).repeat_interleave(given)
+
+
+ROW_METHODS = {
+    "reorder_cache": _selected,
+    "batch_select_indices": _selected,
+    "batch_repeat_interleave": _repeated,
+}
+"""The methods of a cache that move its rows, and which rows of before it holds then, by argument and number of rows."""
 
 
 def take(cache: Any, frame: Any, pairwise: bool) -> CachedPositions:
@@ -109,6 +179,17 @@ def put_back(cache: Any, known: CachedPositions) -> None:
     setattr(cache, ATTRIBUTE, known)
     if known.frame is not None and _refusal_of(cache) is None:
         cache.update = _Refusal(vars(cache).get("update"))
+    if (known.positions is not None and len(known.positions) > 1) or (known.foresight and known.foresight.facts):
+        _follow_rows(cache)
+
+
+@torch.compiler.disable  # a compiler does not know what a weak reference is
+def _follow_rows(cache: Any) -> None:
+    """Let what is known of a cache's rows follow them, whoever moves them."""
+    for name in ROW_METHODS:
+        hidden = vars(cache).get(name)
+        if hasattr(cache, name) and not isinstance(hidden, _MovesRows):
+            setattr(cache, name, _MovesRows(cache, name, hidden))
 
 
 def is_known(cache: Any) -> bool:

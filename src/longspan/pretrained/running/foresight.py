@@ -111,6 +111,31 @@ class Foresight:
             return Foresight(after, unlawful, reports=waiting)
         return replace(self, slots=after, reports=waiting)
 
+    @property
+    def differs(self) -> bool:
+        """Whether rows were given different numbers, or some row is doubtful, so that it matters which row is where."""
+        numbers = (fact.here for fact in self.facts.values() if fact.here.ndim)
+        return self.doubtful is not None or any(bool((x != x[:1]).any()) for x in numbers)
+
+    @property
+    def rows(self) -> int:
+        """The rows of the cache, as far as tensors show it."""
+        return max((len(fact.here) for fact in self.facts.values() if fact.here.ndim > 1), default=1)
+
+    def moved(self, rows: Tensor) -> "Foresight":
+        """Return what is known when the cache holds these rows of before, in this order.
+
+        Tensors are read once more, unless they are the same for all rows that changed places, as for beams of a prompt.
+
+        Arguments:
+            rows: (rows of now), on the CPU.
+        """
+        numbers = [fact.here for fact in self.facts.values() if fact.here.ndim and len(fact.here) > int(rows.max())]
+        if all(torch.equal(x[rows], x) for x in numbers):
+            doubtful = None if self.doubtful is None else self.doubtful[rows.to(self.doubtful.device)]
+            return replace(self, doubtful=doubtful)
+        return Foresight(reports=self.reports)
+
     def read(self, name: str, given: Tensor, law: Law, real: Tensor | None) -> tuple[Tensor, "Foresight"]:
         """Return the numbers of a tensor on the CPU, foreseen or read, and what is known then.
 

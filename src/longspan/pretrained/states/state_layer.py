@@ -53,8 +53,8 @@ class StateLayer(DynamicLayer):
         self._select(torch.arange(len(self._counted())).repeat_interleave(repeats))
 
     def batch_select_indices(self, indices: Tensor) -> None:
-        """Keep some rows."""
-        self._select(indices)
+        """Keep some rows, by their numbers or by a mask of all."""
+        self._select(indices.nonzero()[:, 0] if indices.dtype == torch.bool else indices)
 
     def _counted(self) -> Tensor:
         return torch.empty(0) if self.keys is None else self.keys
