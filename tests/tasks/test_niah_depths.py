@@ -44,6 +44,13 @@ def test_depths_are_equally_spaced() -> None:
     assert len({example.draft.answers for example in made.examples}) == 11
 
 
+@pytest.mark.parametrize("row", ["12,34,56,north\n", "वह रोज़ पानी लाने जाता था। ", "for i in range(12): print(i)\n"])
+def test_depths_are_equally_spaced_in_texts_without_the_marks_of_english(row: str) -> None:
+    made = NiahDepths().example(material("bytes", row * 600), 8000, "0")
+    depths = [example.depths[0] for example in made.examples]
+    assert depths == pytest.approx([i / 10 for i in range(11)], abs=0.05)
+
+
 @pytest.mark.parametrize(("at_once", "texts"), [(11, 1), (4, 3), (1, 11), (99, 1)])
 def test_needles_share_texts_as_wanted_and_texts_share_what_comes_before_their_needles(
     at_once: int, texts: int

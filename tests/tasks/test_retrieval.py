@@ -1,3 +1,5 @@
+import hashlib
+import json
 import re
 import string
 from typing import Any
@@ -5,10 +7,13 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tokenizers import Regex, Tokenizer, models, pre_tokenizers
+from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
+from longspan import bundled
 from longspan.errors import InputError
+from longspan.measure.corpus.documents import library
+from longspan.measure.models.loading import load_tokenizer
 from longspan.task import Example
 from longspan.tasks.retrieval import CHOICES, DEPTHS
 from prompting import CHINESE
@@ -113,13 +118,73 @@ def test_too_short_is_refused() -> None:
         made(1000).truncated(5)
 
 
+CHARACTERS = sorted({*CHINESE, *string.printable})
+
+
+def characters_tokenizer() -> PreTrainedTokenizerFast:
+    """One token per character."""
+    tokenizer = Tokenizer(models.WordLevel({c: i for i, c in enumerate(CHARACTERS)}, unk_token="?"))
+    tokenizer.pre_tokenizer = pre_tokenizers.Split(Regex("."), "isolated")
+    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, unk_token="?")
+
+
+def marked_tokenizer() -> PreTrainedTokenizerFast:
+    """One token per word with SentencePiece's mark of a space, which decoding one token loses."""
+    words = [word for word in (*WORDS.get_vocab(), ",") if word.isalpha()]
+    vocabulary = {token: i for i, token in enumerate(["<unk>", ".", "?", *words, *(f"▁{word}" for word in words)])}
+    tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="<unk>"))
+    marks = pre_tokenizers.Split(Regex("[.?]"), "isolated")
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence([pre_tokenizers.Metaspace(prepend_scheme="first"), marks])
+    tokenizer.decoder = decoders.Metaspace()
+    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, unk_token="<unk>")
+
+
+@pytest.mark.parametrize(
+    ("tokenizer", "text"),
+    [
+        (marked_tokenizer(), TEXT.replace(".", "")),
+        (bytes_tokenizer(), TEXT.replace(".", "")),
+        (characters_tokenizer(), CHINESE.translate({ord(mark): "，" for mark in "。！？"})),
+        (bytes_tokenizer(), CHINESE.translate({ord(mark): "，" for mark in "。！？"})),
+        (bytes_tokenizer(), "वह रोज़ पानी लाने जाता था। " * 400),
+        (bytes_tokenizer(), "12,34,56,north\n" * 800),
+    ],
+    ids=["words with a mark", "bytes", "Chinese characters", "Chinese bytes", "Hindi", "table"],
+)
+@pytest.mark.parametrize("length", [700, 2400])
+def test_facts_are_near_their_depths_without_the_marks_of_sentences(tokenizer: Any, text: str, length: int) -> None:
+    hay = haystack(tokenizer(text, verbose=False)["input_ids"], tokenizer, length, "0")
+    before = [sum(hay.own[: len(hay.ids) + len(q.ids) - q.distance]) / sum(hay.own) for q in hay.questions]
+    assert before == pytest.approx([q.depth for q in hay.questions], abs=0.03)
+    assert "\ufffd" not in tokenizer.decode(hay.ids).rstrip("\ufffd")  # a document may end within a character
+
+
+def test_words_and_sentences_are_not_cut_where_there_are_enough() -> None:
+    """In words with SentencePiece's mark, as in words that are decoded with their space."""
+    for tokenizer, text in ((marked_tokenizer(), TEXT.replace(".", "")), (BYTES, TEXT.replace(".", ""))):
+        hay = haystack(tokenizer(text)["input_ids"], tokenizer, 1200, "0")
+        tokens = [str(token) for token in tokenizer.convert_ids_to_tokens(list(hay.ids))]
+        after = [i for i in range(1, len(tokens)) if hay.own[i] and not hay.own[i - 1]]
+        assert len(after) > 2
+        assert all(tokens[i][0] in "▁Ġ" for i in after)
+
+
+def test_facts_of_texts_with_sentences_stay_where_they_were() -> None:
+    """Finished studies hold records of these very prompts: short ones with words, long ones with sentences."""
+    tokenizer, found = load_tokenizer(bundled.NAME), []
+    for length in (512, 2048):
+        digest = hashlib.sha256()
+        for document in library(bundled.documents(), tokenizer, length, 8).documents[:8]:
+            example = haystack(document.tokens(tokenizer), tokenizer, length, f"0/{document.digest}", tail=64)
+            digest.update(json.dumps([example.ids, [question.distance for question in example.questions]]).encode())
+        found.append(digest.hexdigest()[:16])
+    assert found == ["2335a04a297a1390", "769553bc9c783979"]
+
+
 def test_facts_are_between_chinese_sentences() -> None:
     """With one token per character; where a mark is a part of a token, words have to do."""
-    characters = sorted({*CHINESE, *string.printable})
-    tokenizer = Tokenizer(models.WordLevel({c: i for i, c in enumerate(characters)}, unk_token="?"))
-    tokenizer.pre_tokenizer = pre_tokenizers.Split(Regex("."), "isolated")
-    whole = PreTrainedTokenizerFast(tokenizer_object=tokenizer, unk_token="?")
-    text = "".join(characters[i] for i in haystack(whole(CHINESE)["input_ids"], whole, 2400, "0").ids)
+    whole = characters_tokenizer()
+    text = "".join(CHARACTERS[i] for i in haystack(whole(CHINESE)["input_ids"], whole, 2400, "0").ids)
     before = re.findall(r"(.) The secret code of", text)
     assert len(before) >= 8
     assert set(before) <= {"。", "！", "？", "."}

@@ -9,13 +9,13 @@ so that the same reading gives their loss.
 
 import bisect
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from longspan import bundled
 from longspan.errors import InputError
-from longspan.prompts.sentences import JOINED_ENDS
+from longspan.prompts.sentences import JOINED_ENDS, OTHER_ENDS
 from longspan.task import Example, Material, Question, Task
 
 CHOICES = 4
@@ -24,6 +24,18 @@ DEPTHS = (0.05, 0.275, 0.5, 0.725, 0.95)
 
 FACTS_SHARE = 0.25
 """At most this share of a text is facts; a short text holds groups at fewer depths, drawn at random."""
+
+ENOUGH = len(DEPTHS) * CHOICES
+"""How many sentences, or words, let facts be near their depths."""
+
+ENDS = (".", "!", "?", "\n", *JOINED_ENDS, *OTHER_ENDS)
+"""What the text of a token ends with where a sentence ends."""
+
+BROKEN = "\ufffd"
+"""What a part of a character is decoded to."""
+
+MOST_BYTES = 4
+"""Bytes of a character in UTF-8, at most."""
 
 SPREAD = 0.01
 """Share of the text between neighbors of a group; where that is less than a sentence they follow each other."""
@@ -136,14 +148,32 @@ def _chosen(
 
 
 def _spots(ids: Sequence[int], tokenizer: Any) -> list[int]:
-    """Where a sentence begins; where a word begins if there are too few sentences."""
+    """Where a sentence begins; where a word begins if there are too few sentences, or else a character.
+
+    Without enough of them, a fact would be far from the depth that is reported.
+    """
     texts = {token: tokenizer.decode([token]) for token in set(ids)}
-    ends = {token for token, text in texts.items() if text.rstrip(" ").endswith((".", "!", "?", "\n", *JOINED_ENDS))}
-    sentence = [i for i in range(1, len(ids)) if ids[i - 1] in ends and ids[i] not in ends]
-    if len(sentence) >= len(DEPTHS) * CHOICES:
-        return [0, *sentence, len(ids)]
-    starts = {token for token, text in texts.items() if text[:1] in (" ", "\n")}
-    return [0, *(i for i in range(1, len(ids)) if ids[i] in starts), len(ids)]
+    ends = {token for token, text in texts.items() if text.rstrip(" ").endswith(ENDS)}
+    sentences = [i for i in range(1, len(ids)) if ids[i - 1] in ends and ids[i] not in ends]
+    if len(sentences) >= ENOUGH:
+        return [0, *sentences, len(ids)]
+    starts = {token for token, text in texts.items() if text[:1] in (" ", "\n") or _begins_word(token, tokenizer)}
+    words = [i for i in range(1, len(ids)) if ids[i] in starts]
+    if len(words) >= min(ENOUGH, len(ids) / ENOUGH):
+        return [0, *words, len(ids)]
+    return [0, *(i for i in range(1, len(ids)) if _begins_character(ids, i, texts, tokenizer)), len(ids)]
+
+
+def _begins_word(token: int, tokenizer: Any) -> bool:
+    """Whether a token has SentencePiece's mark of a space, which is lost where it is decoded alone."""
+    return str(tokenizer.convert_ids_to_tokens(token)).startswith("▁")
+
+
+def _begins_character(ids: Sequence[int], i: int, texts: Mapping[int, str], tokenizer: Any) -> bool:
+    """Whether a token goes on after a whole character: tokens of bytes may hold parts of one."""
+    if not texts[ids[i]].startswith(BROKEN):
+        return True
+    return not tokenizer.decode(list(ids[max(0, i - MOST_BYTES) : i])).endswith(BROKEN)
 
 
 def _nearest(spots: Sequence[int], wanted: float) -> int:
