@@ -11,12 +11,18 @@ from longspan.rotation.rope import RoPE
 
 @pytest.mark.parametrize(
     ("head_dim", "factor", "trained_length", "low", "high", "theta"),
-    [(128, 8.0, 8192, 1.0, 4.0, 500000.0), (64, 32.0, 8192, 1.0, 4.0, 500000.0), (64, 16.0, 4096, 1.0, 2.0, 10000.0)],
+    [
+        (128, 8.0, 8192, 1.0, 4.0, 500000.0),
+        (64, 32.0, 8192, 1.0, 4.0, 500000.0),
+        (64, 16.0, 4096, 1.0, 2.0, 10000.0),
+        (128, 16.0, 8192, 1.0, 1.0, 500000.0),
+        (64, 4.0, 2048, 3.0, 3.0, 10000.0),
+    ],
 )
 def test_frequencies_are_hugging_faces(
     head_dim: int, factor: float, trained_length: int, low: float, high: float, theta: float
 ) -> None:
-    """Llama 3.1, Llama 3.2, and other ends."""
+    """Llama 3.1, Llama 3.2, other ends, Llama 4 Scout, whose ends are one, and another such step."""
     settings = {"low_freq_factor": low, "high_freq_factor": high, "original_max_position_embeddings": trained_length}
     wanted, gain = rope_parameters("llama3", head_dim, trained_length, theta=theta, factor=factor, **settings)
     ours = Llama3(factor, trained_length, low, high, theta=theta)
@@ -51,7 +57,7 @@ def test_trained_on_single_tokens_all_is_divided() -> None:
     torch.testing.assert_close(Llama3(8, 1).frequencies(64), RoPE().frequencies(64) / 8, rtol=1e-15, atol=0)
 
 
-@pytest.mark.parametrize("given", [{"factor": 0.5}, {"trained_length": 0}, {"low": 0.0}, {"low": 4.0, "high": 4.0}])
+@pytest.mark.parametrize("given", [{"factor": 0.5}, {"trained_length": 0}, {"low": 0.0}, {"low": 4.0, "high": 3.0}])
 def test_out_of_range_is_refused(given: dict) -> None:
     with pytest.raises(SchemeError, match=list(given)[-1]):
         Llama3(**given)

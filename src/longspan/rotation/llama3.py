@@ -2,12 +2,14 @@
 
     θ'_i = σ_i θ_i + (1 − σ_i) θ_i / s
     σ_i  = (L / λ_i − low) / (high − low), clipped to [0, 1]             λ_i = 2π / θ_i
+           where high = low, as in Llama 4: 1 for L / λ_i ≥ low, else 0
 
 Source: Meta 2024, github.com/meta-llama/llama-models, models/llama3/model.py, apply_scaling; the model: Grattafiori et
 al. 2024, "The Llama 3 Herd of Models", arXiv:2407.21783. Llama 3.1: s = 8, L = 8192, theta = 500000; Llama 3.2: s = 32.
 """
 
 from dataclasses import dataclass
+from math import pi
 
 from jaxtyping import Float64
 from torch import Tensor
@@ -24,7 +26,7 @@ class Llama3(RotaryEmbedding):
         factor: s, wanted over trained length (left open: from the geometry).
         trained_length: L, tokens (left open: from the geometry).
         low: wavelengths above L / low are divided by the factor (left open: the checkpoint's, else 1).
-        high: wavelengths below L / high stay (left open: the checkpoint's, else 4).
+        high: wavelengths below L / high stay (left open: the checkpoint's, else 4); equal to `low` for no blend.
 
     Wavelength 6283: σ = (8192 / 6283 − 1) / 3 = 0.1013, and 0.001 · (0.1013 + 0.8987 / 8) = 0.0002136.
 
@@ -43,7 +45,7 @@ class Llama3(RotaryEmbedding):
         self.require_at_least(1, "trained_length")
         low, high = self.ends
         self.require(low > 0, "low", "above 0")
-        self.require(high > low, "high", f"above low = {low}")
+        self.require(high >= low, "high", f"at least low = {low}")
 
     @property
     def ends(self) -> tuple[float, float]:
@@ -52,8 +54,12 @@ class Llama3(RotaryEmbedding):
 
     def frequencies(self, rotary_dim: int) -> Float64[Tensor, " pairs"]:
         """Kept, divided, and smooth in between: NTK-by-parts with other ends and no temperature."""
-        plain = self.original(rotary_dim)
-        kept = kept_by_rotations(plain, self.known(self.trained_length, "trained_length"), *self.ends)
+        plain, (low, high) = self.original(rotary_dim), self.ends
+        trained_length = self.known(self.trained_length, "trained_length")
+        if low == high:
+            kept = (trained_length * plain / (2 * pi) >= low).to(plain)
+        else:
+            kept = kept_by_rotations(plain, trained_length, low, high)
         return interpolated(plain, self.known(self.factor, "factor"), kept)
 
     def changes_nothing(self, length: int) -> bool:
