@@ -69,3 +69,52 @@ def test_the_lengths_of_steps_are_those_of_transformers() -> None:
         (64, 64),
     ]
     assert hypothesis.steps([(80, 0), (70, 0)]) == [(80,), (70,)]
+
+
+PAIRS = len(local().model.rotary_emb.inv_freq)
+FOLLOWING: dict[str, dict[str, Any]] = {
+    "dynamic": {"rope_parameters": {"rope_type": "dynamic", "rope_theta": 10000.0, "factor": 4.0}},
+    "longrope": {
+        "max_position_embeddings": 4 * TRAINED_LENGTH,
+        "rope_parameters": {
+            "rope_type": "longrope",
+            "rope_theta": 10000.0,
+            "factor": 4.0,
+            "original_max_position_embeddings": TRAINED_LENGTH,
+            "short_factor": [1.0] * PAIRS,
+            "long_factor": [1.0 + 3 * pair / (PAIRS - 1) for pair in range(PAIRS)],
+        },
+    },
+}
+
+
+@pytest.mark.parametrize("kind", FOLLOWING)
+def test_first_parts_of_a_text_are_rotated_as_calls_of_their_own_length(kind: str) -> None:
+    """A server that is asked for next tokens reads each part alone, and rotates it by the length of that part."""
+    (whole,) = requests([128])
+    asked = [Request(whole.ids[:length], OPENING) for length in (40, 64, 65, 90, 100, 128)]
+    likely = [next_token(stock(**FOLLOWING[kind]), request) for request in asked]
+    answers = [Answer((len(each.ids),), (int(row.argmax()),), (0.0,)) for each, row in zip(asked, likely, strict=True)]
+    found = predicted(Reader(stock(**FOLLOWING[kind])), Hypothesis("plain"), asked, answers)
+    assert found.tolist() == pytest.approx([float(row.max()) for row in likely], abs=1e-5)
+
+
+def next_token(model: Any, request: Request) -> torch.Tensor:
+    with torch.no_grad():
+        return model(input_ids=torch.tensor([request.ids]), use_cache=False).logits[0, -1].double().log_softmax(-1)
+
+
+def test_parts_of_a_text_with_one_rotation_are_read_once() -> None:
+    """LongRoPE has two rotations: two calls, however many parts."""
+    (whole,) = requests([128])
+    asked = [Request(whole.ids[:length], OPENING) for length in range(40, 129, 8)]
+    answers = [Answer((len(each.ids),), (5,), (0.0,)) for each in asked]
+    for kind, calls in (("longrope", 2), (None, 1)):
+        reader = Reader(stock(**FOLLOWING[kind] if kind else {}))
+        read: list[int] = []
+        hook = reader.body.register_forward_pre_hook(
+            lambda module, args, kwargs, read=read: read.append(kwargs["input_ids"].shape[1]), with_kwargs=True
+        )
+        predicted(reader, Hypothesis("plain"), asked, answers)
+        hook.remove()
+        assert len([length for length in read if length > 1]) == calls

@@ -2,10 +2,13 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import isfinite, nan
+from math import isnan, nan
 from typing import Protocol, runtime_checkable
 
 from longspan.errors import InputError
+
+LOWEST = -9999.0
+"""Nats of a token whose probability is too small for the server's precision, as in OpenAI's API: "very unlikely"."""
 
 
 @dataclass(frozen=True)
@@ -15,7 +18,8 @@ class Answer:
     Arguments:
         positions: index of each token in the request; tokens that follow it count on.
         tokens: the ids of the tokens.
-        values: nats, at most 0; NaN for a token that the server gives no number for, as for one that it dropped.
+        values: nats, at most 0 and at least `LOWEST`, in place of minus infinity; NaN for a token that the server gives
+            no number for, as for one that it dropped.
         continuation: the tokens that the server wrote after the request, which are read before later ones.
         chosen: whether nothing but the choice of each token is known: its value is then ln p(token) − ln p(the most
             likely token), 0 for a greedy choice.
@@ -35,9 +39,10 @@ class Answer:
                 f"an answer has one token and one value per position, got {len(self.positions)} positions, "
                 f"{len(self.tokens)} tokens and {len(self.values)} values"
             )
-        largest = max((value for value in self.values if isfinite(value)), default=0.0)
+        largest = max((value for value in self.values if not isnan(value)), default=0.0)
         if largest > 1e-3:
             raise InputError(f"a log-probability is at most 0, got {largest:g}: the server gives something else")
+        object.__setattr__(self, "values", tuple(LOWEST if value < LOWEST else value for value in self.values))
 
 
 @runtime_checkable

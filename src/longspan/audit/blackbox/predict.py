@@ -18,6 +18,7 @@ from longspan.audit.blackbox.written import rotated_one_by_one
 from longspan.measure.reading.reader import Reader
 from longspan.plan import Plan
 from longspan.pretrained.attachment import attachment_of
+from longspan.pretrained.running.rotary import rotary_modules
 from longspan.scheme import Scheme
 
 
@@ -55,13 +56,34 @@ def predicted(
         passed: tuple[list[int], tuple[Plan | Scheme, tuple[int, ...]], Tensor] | None = None
         for index in sorted(range(len(requests)), key=lambda index: fed[index][0], reverse=True):
             (read, source), scheme, later = fed[index], schemes[index], steps[index][1:]
-            if passed is None or passed[0][: len(read)] != read or passed[1] != (scheme, later):
+            begins = passed is not None and passed[0][: len(read)] == read and passed[1] == (scheme, later)
+            if passed is None or not begins or not rotates_alike(reader, len(read), len(passed[0])):
                 if not plain:
                     pretrained.extend(reader.model, scheme)
+                if reader.shared_length() is not None:
+                    reader.hidden(reader.ids(read[:1]))  # dynamic scaling keeps the base of a longer call until then
                 with rotated_one_by_one(reader.model, [hypothesis.scheme_of(length) for length in later]):
                     passed = read, (scheme, later), reader.hidden(reader.ids(read))[0]
             found[index] = _of_one(reader, passed[2], source, len(requests[index].ids), answers[index])
     return np.concatenate(found)
+
+
+def rotates_alike(reader: Reader, one: int, other: int) -> bool:
+    """Return whether the model, as it is now, rotates the first tokens of two calls of so many tokens alike.
+
+    Only a checkpoint whose own frequencies follow the length of the call does not: LongRoPE has one list up to a length
+    and another one beyond it, and dynamic scaling another base for each length beyond it.
+    """
+    fixed = reader.shared_length()
+    if fixed is None or one == other or max(one, other) <= fixed:
+        return True
+    kinds = {kind for module in rotary_modules(reader.model) for kind in _kinds(module)}
+    return min(one, other) > fixed and not any("dynamic" in kind for kind in kinds)
+
+
+def _kinds(module: Any) -> set[str]:
+    kind = getattr(module, "rope_type", "default")
+    return set(kind.values()) if isinstance(kind, dict) else {kind}
 
 
 def _fed(hypothesis: Hypothesis, request: Request, continuation: Sequence[int]) -> tuple[list[int], list[int]]:
