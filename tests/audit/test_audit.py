@@ -2,11 +2,12 @@
 
 import copy
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from audit.published import DEEPSEEK_V3, GEMMA_3_1B, LLAMA_31_8B, MISTRAL_7B_V01, QWEN_25_7B
+from audit.published import DEEPSEEK_V3, GEMMA_3_1B, LLAMA_31_8B, MISTRAL_7B_V01, PHI_3_MINI_128K, QWEN_25_7B
 from longspan.audit.audit import LONGEST, audit, audit_of
 from longspan.audit.checkpoint import of_raw
 from longspan.audit.report import Audit
@@ -118,3 +119,51 @@ def test_json_holds_the_same() -> None:
     assert again["layers"][0]["cache_bytes"] == found.layers[0].cache_bytes
     assert again["rotations"][0]["frequencies"] == list(found.rotations[0].frequencies)
     assert again["failed"] is False
+
+
+@pytest.mark.parametrize(("length", "failed"), [(None, False), (4096, False), (4097, True), (6000, True)])
+def test_dynamic_scaling_counts_from_the_first_token_beyond(length: int | None, failed: bool) -> None:
+    """Leaving the length out is asking for the promised one."""
+    rope = {"rope_type": "dynamic", "factor": 2.0}
+    found = audited(QWEN_25_7B, length, num_hidden_layers=1, max_position_embeddings=4096, rope_scaling=rope)
+    assert found.failed == failed
+    assert found.rotations[0].changes_at[0] == 4097
+
+
+@pytest.mark.parametrize("length", [4096, 4097, 6000, 12000])
+def test_longrope_is_counted_with_the_list_of_the_length(length: int) -> None:
+    """Phi-3 has two lists, and 6000 tokens are read with the long one, whose factors are 1 + pair / 2 here."""
+    (rotation,) = audited(PHI_3_MINI_128K, length, num_hidden_layers=1).rotations
+    slowest = 1e4 ** (-94 / 96) / (1.94 if length <= 4096 else 24.5)
+    assert rotation.frequencies[-1] == pytest.approx(slowest, rel=1e-6)
+
+
+@pytest.mark.parametrize("promised", [32768, 40960, 131072])
+def test_a_yarn_as_its_card_says_is_counted_from_what_it_reaches(promised: int) -> None:
+    """Qwen's cards leave max_position_embeddings as it was: the rotation is the same, and so is what it shows."""
+    rope = {"type": "yarn", "factor": 4.0, "original_max_position_embeddings": 32768}
+    found = audited(QWEN_25_7B, 131072, num_hidden_layers=1, max_position_embeddings=promised, rope_scaling=rope)
+    (rotation,) = found.rotations
+    assert (found.trained_length, found.original_length) == (131072, 32768)
+    assert rotation.turns.unseen_pairs == 0
+    assert rotation.from_original is not None
+
+
+def test_a_window_wider_than_the_text_is_none() -> None:
+    """Phi-3 names a window of 262144 tokens for texts of 131072."""
+    wide, none = (audited(PHI_3_MINI_128K, num_hidden_layers=1, sliding_window=window) for window in (262144, None))
+    (with_window,), (without,) = wide.rotations, none.rotations
+    assert replace(with_window, kinds=without.kinds) == without
+    assert wide.rotations[0].from_original is not None
+    assert wide.cost == none.cost
+    assert wide.cost is not None
+    assert wide.cost.crossing
+
+
+def test_a_step_of_llama_3_is_known() -> None:
+    """Llama 4 Scout: both ends of the ramp are 1."""
+    ends = {"low_freq_factor": 1.0, "high_freq_factor": 1.0}
+    rope = LLAMA_31_8B["rope_scaling"] | ends | {"factor": 16.0}
+    found = audited(LLAMA_31_8B, num_hidden_layers=1, rope_scaling=rope)
+    assert (found.original_length, found.rotations[0].theta) == (8192, 5e5)
+    assert not found.failed

@@ -41,24 +41,32 @@ def audit_of(checkpoint: Checkpoint, length: int | None = None) -> Audit:
     if length is not None and not 1 <= length <= LONGEST:
         raise InputError(f"--to must be 1 … {LONGEST} tokens, got {length}")
     subject = Subject(checkpoint, length)
-    found = findings(subject)
     kind = str(checkpoint.raw.get("model_type", checkpoint.kind.model_type))
-    common = {"model": checkpoint.name, "model_type": f"gguf:{kind}" if checkpoint.gguf else kind, "findings": found}
+    common: dict[str, Any] = {"model": checkpoint.name, "model_type": f"gguf:{kind}" if checkpoint.gguf else kind}
     if subject.refusal:
         nothing: dict[str, Any] = {"layers": (), "rotations": (), "fields": (), "cost": None}
         unknown = {"cache_bytes": None, "cache_bytes_fp8": None, "unknown": subject.refusal, "dtype": "unknown"}
         reach = length or 0
         return Audit(
-            **common, **nothing, **unknown, trained_length=reach, original_length=None, assumed="", length=reach
+            **common,
+            **nothing,
+            **unknown,
+            findings=findings(subject),
+            trained_length=reach,
+            original_length=None,
+            assumed="",
+            length=reach,
         )
     observed = subject.observation
     trained, original, assumed = trained_length(checkpoint, length)
     reach = length or trained
+    subject = Subject(checkpoint, reach)
     groups = tuple(_groups(observed, reach))
     sizes = [(group.cache_bytes, group.cache_bytes_fp8) for group in groups]
     known = bool(observed.cache)
     return Audit(
         **common,
+        findings=findings(subject),
         dtype=str(checkpoint.config.dtype or "bfloat16 (assumed)").removeprefix("torch."),
         trained_length=trained,
         original_length=original,
@@ -68,7 +76,7 @@ def audit_of(checkpoint: Checkpoint, length: int | None = None) -> Audit:
         rotations=tuple(_rotation(checkpoint, observed, rotation, trained, reach) for rotation in observed.rotations),
         cache_bytes=sum(size or 0 for size, _ in sizes) if known else None,
         cache_bytes_fp8=sum(size or 0 for _, size in sizes) if known else None,
-        cost=cost(observed.layers, observed.weights, observed.hidden_size) if observed.layers else None,
+        cost=cost(observed.layers, observed.weights, observed.hidden_size, reach) if observed.layers else None,
         fields=tuple(_fields(subject)),
         unknown=observed.unwatched,
     )
@@ -84,9 +92,12 @@ def trained_length(checkpoint: Checkpoint, length: int | None) -> tuple[int, int
         return length, None, f"the config names no length: turns are counted as if trained on {length} tokens"
     name, value = promised
     try:
-        original = rope_origin(checkpoint.config).unscaled_length
+        origin = rope_origin(checkpoint.config)
     except LongspanError:
-        original = None
+        return value, None, f"trained on {value} tokens ({name})"
+    if origin.trained_length > value:
+        name, value = f"the original length times the factor, more than {name} = {value}", origin.trained_length
+    original = origin.unscaled_length
     if original:
         assumed = (
             f"trained on {value} tokens ({name}) with the rescaling that the config names, and on {original} before "
@@ -148,9 +159,9 @@ def _rotation(
 ) -> RotationReport:
     numbers, theta, unscaled = _described(checkpoint, rotation)
     rotated = [layer for layer in observed.layers if layer.number in rotation.layers]
-    limits = [layer.window for layer in rotated]
-    widest = max((limit for limit in limits if limit), default=None) if limits and None not in limits else None
-    reach = min(length, widest) if widest else length
+    windows = [layer.window_within(length) for layer in rotated]
+    widest = None if None in windows else max((window for window in windows if window), default=None)
+    reach = widest or length
     wanted, channels = rotation.at(length), 2 * sum(frequency != 0 for frequency in rotation.frequencies)
     plain = geometric(theta, 2 * len(wanted)).tolist() if theta else None
     ratios = [base / now for base, now in zip(plain or (), wanted, strict=False) if now]
@@ -167,7 +178,7 @@ def _rotation(
         channels=channels,
         frequencies=wanted,
         rescaled_by=(min(ratios), max(ratios)) if ratios else None,
-        changes_at=tuple(start for start, _ in rotation.changes),
+        changes_at=tuple(rotation.first_changes()),
         turns=turns(rotation.at(trained), wanted, within, reach),
         from_original=turns(plain, wanted, unscaled, reach) if unscaled and plain and not widest else None,
         base=BaseBound(reach, negative is None, negative, smallest_base(reach, channels)),

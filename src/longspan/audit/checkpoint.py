@@ -25,6 +25,8 @@ Path_ = tuple[str, ...]
 ROPE = ("rope_parameters", "rope_scaling")
 """Keys of a dict that says how a model rotates; transformers lets the second win where both are there."""
 
+PROMISED = "max_position_embeddings"
+
 
 @dataclass(frozen=True, eq=False)
 class Checkpoint:
@@ -58,13 +60,28 @@ class Checkpoint:
 
     @cached_property
     def text_path(self) -> Path_:
-        """Where the text model's fields are in the written config: () or a key such as ("text_config",)."""
+        """Where the text model's fields are in the written config: () or a key such as ("text_config",).
+
+        () for a flat config of a wrapper, as Qwen2-VL published it: its class hands the fields on to the text model.
+        """
         try:
             whole, text = self.config, self.text
         except RefusalError:
             return ("text_config",) if "text_config" in parts_of(self.kind) else ()
         names = (name for name in parts_of(self.kind) if getattr(whole, name, None) is text)
-        return next(((name,) for name in names if text is not whole), ())
+        found = next(((name,) for name in names if text is not whole), ())
+        return () if found and self._is_flat(found) else found
+
+    def _is_flat(self, part: Path_) -> bool:
+        """Whether a part is not written, and another promised length at the outermost level reaches it."""
+        if self.value(part) is not None:
+            return False
+        other = 1 + max(1, int(getattr(self.text, PROMISED, None) or 0))
+        try:
+            text = self.reread(self.raw | {PROMISED: other}).get_text_config(decoder=True)
+        except RefusalError:
+            return False
+        return getattr(text, PROMISED, None) == other
 
     @cached_property
     def observation(self) -> Observation:

@@ -7,6 +7,7 @@ from typing import Any
 
 from longspan.audit.checkpoint import ROPE, Checkpoint, Path_, dotted
 from longspan.errors import RefusalError
+from longspan.pretrained.anatomy.config import ORIGINAL
 
 POSITIONAL = re.compile(
     r"rope|rotary|position_emb|max_position|n_positions|n_ctx|sliding|window|attention_chunk|layer_types|yarn|ntk|theta"
@@ -17,6 +18,10 @@ FOREIGN = re.compile(r"vision|image|audio|video|pixel|patch|conv|mlp_layer|mtp|e
 """Names of fields about other parts of a model."""
 PAIRING = re.compile(r"interleave|mrope_section|rotary_style")
 """Names of fields that say which channels form a pair, or which pairs belong to which axis of an image."""
+UNSCALED = ("default", "mrope")
+"""Kinds of rotation without a rescaling; the second one spreads its pairs over the axes of an image."""
+SHARPENING = re.compile(r"^attn_temperature|^attn_scale$|^floor_scale$|scaling_beta$")
+"""Names of fields that scale queries by their position."""
 OTHER_CONFIG = re.compile(r"_config$|^quantization|^generation|^context_extension$")
 """Names of dicts that describe something else."""
 
@@ -85,7 +90,9 @@ def _effect(checkpoint: Checkpoint, path: Path_, value: Any, before: tuple[objec
         return Effect(
             path, value, None, "it says which channels form a pair, which a model without values does not show"
         )
-    if value == "default":
+    if SHARPENING.search(path[-1]):
+        return Effect(path, value, None, "it scales queries by position, which a model without values does not show")
+    if value in UNSCALED:
         return Effect(path, value, None, "it asks for no rescaling")
     tried = False
     for other in others(path[-1], value):
@@ -131,6 +138,9 @@ def reason(checkpoint: Checkpoint, path: Path_) -> str:
     holder = checkpoint.value(tuple(outer)) if outer else {}
     if "rope_parameters" in outer and isinstance(checkpoint.value((*level, "rope_scaling")), dict):
         return "rope_scaling is there too, and transformers lets it win"
+    if key == ORIGINAL and len(outer) > len(level) and checkpoint.layer_type_of(path) is None:
+        if checkpoint.value((*level, ORIGINAL)) is not None:
+            return f"{dotted((*level, ORIGINAL))} beside the rotation parameters wins over it"
     if key in ("max_position_embeddings", "n_positions", "n_ctx"):
         return "it promises a length; no rotation of this model reads it"
     if key in ("rope_theta", "partial_rotary_factor") and not outer[len(level) :]:

@@ -74,7 +74,8 @@ class RotationReport:
         frequencies: as the model computes them, radians per token.
         rescaled_by: the smallest and the largest factor by which they are slower than theta^(-2i/d); None without
             theta.
-        changes_at: lengths of a call in tokens, of those doubling from 2, at which its frequencies are other ones.
+        changes_at: lengths of a call in tokens at which its frequencies change; of those that change with every token,
+            the first one after each power of two.
         turns: within the trained length and at the audited length.
         from_original: the same, counted against the length before the rescaling; None without one.
         base: the bound on the base.

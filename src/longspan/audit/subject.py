@@ -15,7 +15,7 @@ class Subject:
 
     Arguments:
         checkpoint: its config, as written and as read.
-        length: tokens that somebody wants to read; None where nobody said.
+        length: tokens that somebody wants to read; None for texts of any length.
     """
 
     checkpoint: Checkpoint

@@ -103,7 +103,7 @@ def _frequencies(rotation: RotationReport) -> str:
 def _changes(rotation: RotationReport) -> str:
     if not rotation.changes_at:
         return "never"
-    return f"between {rotation.changes_at[0] // 2} and {rotation.changes_at[0]} tokens"
+    return f"at {rotation.changes_at[0]} tokens"
 
 
 def _unseen(turns: Turns | None) -> str:

@@ -16,7 +16,7 @@ from longspan.audit.checkpoint import Checkpoint, of_raw, read
 from longspan.audit.checks import checks
 from longspan.audit.finding import Finding
 from longspan.audit.subject import Subject
-from pretrained.families import small_config
+from pretrained.families import model_of, small_config
 
 
 def found(checkpoint: Checkpoint, check: str, length: int | None = None) -> list[Finding]:
@@ -83,7 +83,7 @@ def test_longrope_is_a_warning_where_generate_reads_again_and_a_failure_elsewher
     llama = changed(LLAMA_31_8B, rope_scaling=rope, hidden_size=3072, num_key_value_heads=32)
     (other,) = found(llama, "changing")
     assert other.severity == "failure"
-    assert "a call of 8192 tokens rotates otherwise than one of 4096" in other.what
+    assert "a call of 4097 tokens rotates otherwise than one of 4096" in other.what
 
 
 def test_longrope_with_one_list_twice_changes_nothing() -> None:
@@ -191,3 +191,64 @@ def test_a_gguf_with_one_rescaling_or_none_is_no_mistake(tmp_path: Path, factors
     assert [finding for check in checks() for finding in found(checkpoint, check)] == []
     (rotation,) = checkpoint.observation.rotations
     assert rotation.kind == ("llama3" if factors else "default")
+
+
+def test_a_cache_that_keeps_a_window_of_layers_without_one_is_found() -> None:
+    """Llamafied Mistrals carry `sliding_window`: Llama reads everything, and transformers makes a cache of a window."""
+    raw = shipped("llama").raw | {"sliding_window": 16}
+    (finding,) = found(of_raw("llama", raw), "window")
+    assert (finding.severity, finding.given) == ("failure", "cache of a window of 16")
+    assert "keeps the last 15 alone" in finding.what
+    model, text = model_of(of_raw("llama", raw).config), torch.arange(3, 43)[None]
+    with torch.no_grad():
+        whole = model(text).logits[0, -1]
+        cache = model(text[:, :1], use_cache=True).past_key_values
+        steps = [model(text[:, place : place + 1], past_key_values=cache).logits[0, -1] for place in range(1, 40)]
+    assert float((whole - steps[-1]).abs().max()) > 1e-3 * float(whole.abs().max())
+    effects = {effect.where: effect.does for effect in Subject(of_raw("llama", raw)).effects}
+    assert effects["sliding_window"]
+    assert found(of_raw("llama", raw | {"sliding_window": None}), "window") == []
+
+
+def test_a_field_that_repeats_the_one_that_is_read_is_no_mistake() -> None:
+    """Gemma 2 as published has both; with another value, one of them is a mistake."""
+    raw = shipped("gemma2").raw | {"sliding_window": 16}
+    assert found(of_raw("gemma2", raw | {"sliding_window_size": 16}), "misspelt") == []
+    (finding,) = found(of_raw("gemma2", raw | {"sliding_window_size": 8}), "misspelt")
+    assert (finding.where, finding.do) == ("sliding_window_size", "write sliding_window")
+
+
+FLAT: dict[str, Any] = {
+    "model_type": "qwen2_5_vl", "hidden_size": 64, "intermediate_size": 32, "num_hidden_layers": 2, "vocab_size": 120,
+    "num_attention_heads": 2, "num_key_value_heads": 1, "max_position_embeddings": 2048, "max_window_layers": 2,
+    "rope_theta": 1e6, "rope_scaling": {"type": "mrope", "mrope_section": [4, 6, 6]}, "sliding_window": 256,
+    "use_sliding_window": False,
+    "vision_config": {"depth": 1, "hidden_size": 32, "num_heads": 2, "intermediate_size": 32, "out_hidden_size": 64},
+}  # fmt: skip
+"""As Qwen2.5-VL was published: what describes the text stands at the outermost level."""
+
+
+def test_a_flat_config_of_a_wrapper_is_read_where_it_is_written() -> None:
+    checkpoint = of_raw("flat", FLAT)
+    assert checkpoint.text.max_position_embeddings == 2048  # the premise
+    assert [each for check in checks() for each in found(checkpoint, check)] == []
+    reasons = {effect.where: effect.reason for effect in Subject(checkpoint).effects}
+    assert reasons["sliding_window"] == "it changes no layer's window"
+    assert "promises a length" in reasons["max_position_embeddings"]
+
+
+def test_a_field_beside_the_text_of_a_nested_wrapper_is_still_found() -> None:
+    """The same family with a text_config, and one whose class hands nothing on."""
+    nested = {key: FLAT[key] for key in ("model_type", "vision_config", "rope_scaling")}
+    text = {key: value for key, value in FLAT.items() if key not in nested}
+    assert of_raw("nested", nested | {"text_config": text}).text_path == ("text_config",)
+    gemma = {"model_type": "gemma3", "rope_scaling": {"rope_type": "linear", "factor": 4.0}}
+    assert "nesting" in {finding.check for finding in found(of_raw("gemma", gemma), "nesting")}
+
+
+@pytest.mark.parametrize("name", ["attn_temperature_tuning", "floor_scale", "attn_scale"])
+def test_what_sharpens_far_queries_is_not_tried(name: str) -> None:
+    """Llama 4 multiplies queries by a function of their position, which shapes do not show."""
+    effects = {effect.where: effect for effect in Subject(shipped("llama4_text")).effects}
+    assert effects[name].does is None
+    assert "scales queries by position" in effects[name].reason

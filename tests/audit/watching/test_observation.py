@@ -4,7 +4,9 @@ from typing import Any
 
 import pytest
 import torch
-from transformers import AutoConfig, DynamicCache
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from transformers import AutoConfig, AutoModelForCausalLM, DynamicCache
 
 from longspan.audit.watching.observation import Observation, observe
 from longspan.errors import RefusalError
@@ -130,3 +132,41 @@ def test_the_config_stays_as_it_was() -> None:
     before = config.to_dict()
     observe(config)
     assert config.to_dict() == before
+
+
+PAIRS = 8
+FOLLOWING: dict[str, dict[str, Any]] = {
+    "dynamic": {"factor": 3.0},
+    "longrope": {
+        "factor": 4.0,
+        "original_max_position_embeddings": 300,
+        "short_factor": [1.0 + 0.1 * pair for pair in range(PAIRS)],
+        "long_factor": [1.0 + 0.5 * pair for pair in range(PAIRS)],
+    },
+}
+
+
+def following(kind: str) -> Any:
+    config = small_config("llama")
+    config.max_position_embeddings = 1200 if kind == "longrope" else 300
+    config.rope_parameters = {"rope_type": kind, "rope_theta": 1e4, **FOLLOWING[kind]}
+    return config
+
+
+@given(st.sampled_from(sorted(FOLLOWING)), st.lists(st.integers(1, 5000), min_size=1, max_size=4))
+@settings(max_examples=10)
+def test_the_frequencies_at_a_length_are_those_of_a_call_of_that_length(kind: str, lengths: list[int]) -> None:
+    """In any order: transformers' dynamic scaling keeps the longest, and an observation does not."""
+    (rotation,) = observe(following(kind)).rotations
+    for length in lengths:
+        module = AutoModelForCausalLM.from_config(following(kind)).model.rotary_emb
+        module(torch.zeros(1, 1, 8), torch.arange(length)[None])
+        assert rotation.at(length) == tuple(module.inv_freq.double().tolist()), length
+
+
+@pytest.mark.parametrize(("kind", "starts"), [("dynamic", [301, 513, 1025]), ("longrope", [301])])
+def test_the_first_length_of_other_frequencies_is_exact(kind: str, starts: list[int]) -> None:
+    (rotation,) = observe(following(kind)).rotations
+    assert list(rotation.first_changes())[:3] == starts
+    assert rotation.at(300) == rotation.frequencies
+    assert rotation.at(301) != rotation.frequencies

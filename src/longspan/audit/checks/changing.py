@@ -16,10 +16,10 @@ def check(subject: Subject) -> Iterator[Finding]:
     for rotation in subject.observation.rotations:
         if not rotation.changes:
             continue
-        start = rotation.changes[0][0]
+        start = next(rotation.first_changes())
         beyond = subject.length is None or subject.length >= start
         again = "longrope" in rotation.kind and _reads_again(subject)
-        first = f"a call of {start} tokens rotates otherwise than one of {start // 2}"
+        first = f"a call of {start} tokens rotates otherwise than one of {start - 1}"
         yield Finding(
             check="changing",
             severity="warning" if again else "failure" if beyond else "note",

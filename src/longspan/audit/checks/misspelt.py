@@ -48,6 +48,8 @@ def check(subject: Subject) -> Iterator[Finding]:
 def _finding(subject: Subject, path: Path_, key: str, known: tuple[str, ...]) -> Iterator[Finding]:
     inside = any(part in path[:-1] for part in ROPE)
     near = get_close_matches(key, known, 1, ALIKE)
+    if near and subject.checkpoint.value((*path[:-1], near[0])) == subject.checkpoint.value(path):
+        return  # it repeats a field that is read, as Gemma 2's sliding_window_size does
     if near and near[0] in known:
         yield Finding(
             check="misspelt",

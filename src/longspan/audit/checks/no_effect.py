@@ -8,6 +8,7 @@ from longspan.audit.fields import Effect
 from longspan.audit.finding import Finding
 from longspan.audit.subject import Subject
 from longspan.errors import shown
+from longspan.pretrained.anatomy.config import rope_parameters
 
 ASKING = {
     "rope_theta": None,
@@ -77,6 +78,8 @@ def _says_what_holds(subject: Subject, effect: Effect) -> bool:
     if holder.get("factor") == 1.0 and key not in ("rope_theta", "rope_type", "type"):
         return True  # a rescaling by 1 changes nothing, and says so
     inner = effect.path[len(subject.checkpoint.text_path) :]
+    if "wins over it" in effect.reason and key in INFORMS:
+        return any(value == other for other in _in_force(subject, key))
     if inner[:1] in [(name,) for name in ROPE] and "lets it win" not in effect.reason:
         return _is_read(subject, inner[1:])  # read, and without effect by its value only
     return any(value == other for other in _in_force(subject, key))
@@ -94,7 +97,8 @@ def _is_read(subject: Subject, path: tuple[str, ...]) -> bool:
 def _in_force(subject: Subject, key: str) -> Iterator[Any]:
     """Values of the field in the rotation parameters that transformers ends up with."""
     found = getattr(subject.checkpoint.text, "rope_parameters", None) or {}
-    for held in (found, *(value for value in found.values() if isinstance(value, dict))):
+    nested = [value for value in found.values() if isinstance(value, dict)]
+    for held in (found, *nested) if nested else (rope_parameters(subject.checkpoint.config),):
         if key in held:
             yield held[key]
         elif key == "type" and "rope_type" in held:

@@ -5,10 +5,8 @@ from collections.abc import Iterator
 from longspan.audit.checkpoint import dotted
 from longspan.audit.finding import Finding
 from longspan.audit.subject import Subject
+from longspan.pretrained.anatomy.config import FROM_ORIGINAL, ORIGINAL
 
-NEEDS = ("yarn", "llama3", "longrope")
-"""Kinds of rotation that need the length before the rescaling."""
-ORIGINAL = "original_max_position_embeddings"
 PROMISED = "max_position_embeddings"
 
 
@@ -23,8 +21,9 @@ def check(subject: Subject) -> Iterator[Finding]:
         promised = checkpoint.value((*level, PROMISED))
         if promised is None and not subject.refusal:
             promised = getattr(checkpoint.text, PROMISED, None)
-        stated = given.get(ORIGINAL) or checkpoint.value((*level, ORIGINAL))
-        if kind not in NEEDS or factor == 1:
+        beside = None if checkpoint.layer_type_of((*path, ORIGINAL)) else checkpoint.value((*level, ORIGINAL))
+        stated = beside or given.get(ORIGINAL)
+        if kind not in FROM_ORIGINAL or factor == 1:
             continue
         if stated is None:
             yield Finding(

@@ -1,9 +1,10 @@
-"""A window that is off by one: the mask lets a query see more or fewer keys than the config says or the cache keeps."""
+"""A window that mask and cache do not share: off by one, or kept by the cache of a layer that sees everything."""
 
 from collections.abc import Iterator
 
 from longspan.audit.finding import Finding
 from longspan.audit.subject import Subject
+from longspan.audit.watching.observation import Layer
 
 
 def check(subject: Subject) -> Iterator[Finding]:
@@ -13,9 +14,12 @@ def check(subject: Subject) -> Iterator[Finding]:
     observed = subject.observation
     reported = set()
     for layer in observed.layers:
+        held = observed.limits[layer.number] if layer.number < len(observed.limits) else None
+        if layer.window is None and layer.num_heads and held is not None and (layer.kind, held) not in reported:
+            reported.add((layer.kind, held))
+            yield _cache_alone(layer, held)
         if layer.window is None or layer.seen is None or layer.ahead:
             continue
-        held = observed.cache[layer.number].limit if layer.number < len(observed.cache) else None
         compressed = layer.kind.endswith("_sparse_attention")
         wrong = layer.seen != layer.window or (held not in (None, layer.window) and not compressed)
         if wrong and (layer.kind, layer.seen, held) not in reported:
@@ -29,3 +33,16 @@ def check(subject: Subject) -> Iterator[Finding]:
                 given=f"window of {layer.window}",
                 do=f"set the window to {layer.window + layer.window - layer.seen}, or mend the mask",
             )
+
+
+def _cache_alone(layer: Layer, held: int) -> Finding:
+    """transformers makes the cache from `sliding_window`, whether or not the layers of the family read that field."""
+    return Finding(
+        check="window",
+        severity="failure",
+        where=layer.kind,
+        what=f"a query sees all tokens, and its cache keeps the last {held - 1} alone: from there on, a text that is "
+        "read token by token gives other answers than one that is read at once",
+        given=f"cache of a window of {held}",
+        do="remove the window from the config, which these layers do not read",
+    )

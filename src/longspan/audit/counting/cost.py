@@ -36,22 +36,24 @@ class Cost:
     hidden_size: int
 
 
-def cost(layers: Iterable[Layer], weights: float, hidden_size: int) -> Cost:
+def cost(layers: Iterable[Layer], weights: float, hidden_size: int, length: int) -> Cost:
     """Count the operations.
 
     Arguments:
         weights: weights that one token is multiplied by.
+        length: tokens of the texts that are asked about; a window that is not shorter is none.
 
     >>> plain = Layer(0, "full_attention", True, 8, 8, 128, 128)
-    >>> cost([plain], 12 * 1024**2, 1024).crossing  # 6 h
+    >>> cost([plain], 12 * 1024**2, 1024, 4096).crossing  # 6 h
     6144.0
     """
     windows = per_key = 0.0
     for layer in layers:
         each = 2.0 * layer.num_heads * (layer.head_dim + layer.value_dim)
-        if layer.window is None:
+        window = layer.window_within(length)
+        if window is None:
             per_key += each
         else:
-            windows += each * layer.window
+            windows += each * window
     rest = 2.0 * weights + windows
     return Cost(2.0 * weights, windows, per_key, rest / per_key if per_key else None, hidden_size)

@@ -44,13 +44,19 @@ def held_by(passes: list[tuple[int, list[Any]]]) -> Iterator[Held]:
     """
     lengths = [length for length, _ in passes]
     for layers in zip(*(layers for _, layers in passes), strict=True):
-        limit = getattr(layers[0], "sliding_window", None)
+        limit = limit_of(layers[0])
         sizes = [_bytes(layer) for layer in layers]
         first, last = (0, 1) if limit is not None else (1, 2)
         per_token = (sizes[last] - sizes[first]) / (lengths[last] - lengths[first])
         item = _item_bytes(layers[0])
         fixed = max(0, round(sizes[first] - per_token * lengths[first]))
         yield Held(fixed, per_token / item, item, limit)
+
+
+def limit_of(layer: Any) -> int | None:
+    """The window of one layer's cache, tokens; None where it keeps everything."""
+    limit = getattr(layer, "sliding_window", None)
+    return limit if isinstance(limit, int) else None
 
 
 def _bytes(layer: Any) -> int:

@@ -7,9 +7,9 @@ lengths. Nothing here knows any family.
 
 import copy
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -18,7 +18,7 @@ from transformers import AutoModelForCausalLM, AutoModelForImageTextToText, PreT
 from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING
 from transformers.utils import logging
 
-from longspan.audit.watching.held import Held, held_by
+from longspan.audit.watching.held import Held, held_by, limit_of
 from longspan.audit.watching.interface import Call, Watch
 from longspan.audit.watching.reads import Reads
 from longspan.errors import RefusalError
@@ -26,8 +26,6 @@ from longspan.errors import RefusalError
 FREQUENCIES = "inv_freq"
 LENGTHS = tuple(2**power for power in range(1, 23))
 """Lengths of a call at which rotary modules that follow the length are asked for their frequencies, tokens."""
-EXPERTS = "batched_mm"
-"""How experts are computed: transformers' only way that needs no values and works in every precision."""
 EXPERTS = "batched_mm"
 """How experts are computed: transformers' only way that needs no values and works in every precision."""
 QUIET = 50
@@ -47,9 +45,11 @@ class Rotation:
         kind: rope_type of the module, "default" where it has none.
         frequencies: radians per token, one per channel pair; zero for pairs that do not rotate.
         gain: factor on cosine and sine.
-        changes: (length, frequencies) at every length of a call at which they change, for modules that follow the
-            length.
+        changes: for modules that follow the length, (length, frequencies) at every length of a call, of those doubling
+            from 2, at which they are others than at the one before.
         layers: numbers of the attention layers whose queries it rotates; empty where the layers could not be watched.
+        asked: calls the module for so many tokens and returns its frequencies; None for one that does not follow the
+            length.
     """
 
     name: str
@@ -59,14 +59,21 @@ class Rotation:
     gain: float
     changes: tuple[tuple[int, tuple[float, ...]], ...] = ()
     layers: tuple[int, ...] = ()
+    asked: Callable[[int], tuple[float, ...]] | None = field(default=None, compare=False, repr=False)
 
     def at(self, length: int) -> tuple[float, ...]:
-        """The frequencies during a call of so many tokens."""
-        found = self.frequencies
-        for start, frequencies in self.changes:
-            if start <= length:
-                found = frequencies
-        return found
+        """The frequencies during a call of so many tokens, after no other call."""
+        return self.frequencies if self.asked is None else self.asked(length)
+
+    def first_changes(self) -> Iterator[int]:
+        """The first length of a call within each doubling at which the frequencies are others than at its start."""
+        for end, _ in self.changes:
+            low, high = end // 2, end  # others at `high`, and not at `low`
+            at_start = self.at(low)
+            while high - low > 1:
+                middle = (low + high) // 2
+                low, high = (middle, high) if self.at(middle) == at_start else (low, middle)
+            yield high
 
 
 @dataclass(frozen=True)
@@ -97,6 +104,10 @@ class Layer:
     seen: int | None = None
     ahead: int = 0
 
+    def window_within(self, length: int) -> int | None:
+        """The window, where a text of so many tokens reaches beyond it; None where it sees all of the text."""
+        return None if self.window is None or self.window >= length else self.window
+
 
 @dataclass(frozen=True)
 class Observation:
@@ -110,6 +121,7 @@ class Observation:
         hidden_size: channels of the hidden state.
         unwatched: why layers and cache are unknown; empty where they are known.
         reads: keys of `rope_parameters` that were read while the model was built, each with the keys that lead to it.
+        limits: window of each layer's cache, tokens; None for a cache that keeps everything.
     """
 
     rotations: tuple[Rotation, ...]
@@ -119,10 +131,11 @@ class Observation:
     hidden_size: int
     unwatched: str = ""
     reads: frozenset[tuple[str, ...]] = frozenset()
+    limits: tuple[int | None, ...] = ()
 
     def position_facts(self) -> tuple[object, ...]:
         """All that a field about positions could change; two configs with equal facts treat positions alike."""
-        return self.rotations, self.layers
+        return self.rotations, self.layers, self.limits
 
 
 def observe(config: PreTrainedConfig, *, cache: bool = True) -> Observation:
@@ -149,8 +162,11 @@ def observe(config: PreTrainedConfig, *, cache: bool = True) -> Observation:
         layers = _layers(text.config, calls, passes)
         rotations = _rotations(model, watch, {id(call.module): number for number, call in _numbered(calls)})
         held = tuple(held_by(passes)) if len(passes) > 1 else ()
+        limits = tuple(limit_of(layer) for layer in passes[0][1]) if passes else ()
         size = getattr(text.config, "hidden_size", 0) or 0
-        return Observation(rotations, layers, held, active_weights(text, model), size, unwatched, frozenset(noted))
+        return Observation(
+            rotations, layers, held, active_weights(text, model), size, unwatched, frozenset(noted), limits
+        )
 
 
 @contextmanager
@@ -293,20 +309,25 @@ def _rotation(source: tuple[nn.Module, str | None], name: str, dims: int, layers
     kind: Any = getattr(module, "rope_type", "default")
     kind = kind.get(layer_type, "default") if isinstance(kind, dict) else kind
 
-    def now() -> tuple[float, ...]:
-        return tuple(getattr(module, f"{prefix}{FREQUENCIES}").double().flatten().tolist())
+    def frequencies_of(called: nn.Module) -> tuple[float, ...]:
+        return tuple(getattr(called, f"{prefix}{FREQUENCIES}").double().flatten().tolist())
 
-    first, changes = now(), []
-    if "dynamic" in kind or kind == "longrope":
-        latest = first
-        for length in LENGTHS:
-            _call(module, layer_type, length, dims)
-            if now() != latest:
-                latest = now()
-                changes.append((length, latest))
+    def asked(length: int) -> tuple[float, ...]:
+        """What a call of so many tokens rotates with, whatever calls came before: dynamic scaling keeps the longest."""
+        called = copy.deepcopy(module, {id(kept): kept for kept in (getattr(module, "config", None),)})
+        _call(called, layer_type, length, dims)
+        return frequencies_of(called)
+
+    follows = "dynamic" in kind or kind == "longrope"
+    first, changes = frequencies_of(module), []
+    latest = first
+    for length in LENGTHS if follows else ():
+        if (found := asked(length)) != latest:
+            latest = found
+            changes.append((length, latest))
     gain = float(getattr(module, f"{prefix}attention_scaling", 1.0))
     label = name if layer_type is None else f"{name}[{layer_type}]"
-    return Rotation(label, layer_type, kind, first, gain, tuple(changes), layers)
+    return Rotation(label, layer_type, kind, first, gain, tuple(changes), layers, asked if follows else None)
 
 
 def _call(module: nn.Module, layer_type: str | None, length: int, dims: int) -> None:

@@ -9,12 +9,17 @@ from longspan.errors import RefusalError
 from longspan.geometry import Geometry
 from longspan.pretrained.anatomy.rescaling import Origin, origin
 
+ORIGINAL = "original_max_position_embeddings"
+FROM_ORIGINAL = ("yarn", "longrope", "llama3")
+"""Kinds of rescaling that start from an original length of their own."""
+
 
 def geometry(config: PreTrainedConfig) -> Geometry:
     """Return the sizes and the trained length of the text model that a config describes.
 
-    The trained length is what the config promises, `max_position_embeddings`. A checkpoint with a rescaling of its own
-    was trained to that length *with* it; `unscaled_length` is the length that it was trained to before.
+    The trained length is what the config promises: `max_position_embeddings`, or what its own rescaling reaches where
+    that is more. A checkpoint with a rescaling was trained to that length *with* it; `unscaled_length` is the length
+    that it was trained to before.
 
     Errors: RefusalError where the config has no attention heads or no length.
     """
@@ -78,14 +83,21 @@ def rope_origin(config: PreTrainedConfig, layer_type: str | None = None) -> Orig
 
 
 def rope_parameters(config: PreTrainedConfig, layer_type: str | None = None) -> dict[str, Any]:
-    """Return one set of `rope_parameters`; an empty one for a model without rotation.
+    """Return one set of `rope_parameters`, as models compute with it; an empty one for a model without rotation.
 
-    Where layer types differ, it is the set of the named type, or that of the layers that see everything.
+    Where layer types differ, it is the set of the named type, or that of the layers that see everything. Where they do
+    not, an `original_max_position_embeddings` beside the set takes the place of the one inside, but transformers moves
+    it there when it builds the model, and not when it reads the config.
+
+    Source: `RotaryEmbeddingConfigMixin.standardize_rope_params` in transformers' `modeling_rope_utils`.
     """
     text = config.get_text_config(decoder=True)
     nested = _by_layer_type(config)
     if not nested:
-        return getattr(text, "rope_parameters", None) or {}
+        given = getattr(text, "rope_parameters", None) or {}
+        beside = getattr(text, ORIGINAL, None)
+        moved = beside is not None and isinstance(given, dict) and given.get("rope_type") in FROM_ORIGINAL
+        return {**given, ORIGINAL: beside} if moved else given
     names = (layer_type, *_far_types(text), "full_attention", *nested)
     return next(nested[name] for name in names if name in nested)
 

@@ -4,6 +4,9 @@ A named rotation starts from the *original* model: the frequencies theta^(−2i/
 trained on before any rescaling. A rescaled checkpoint has a rotation of its *own*, with every number; a method of the
 same kind inherits each number that its text leaves open (docs/rescaled.md).
 
+The trained length is `max_position_embeddings`, or the original length times the factor of a linear rescaling or of a
+YaRN, where that is more.
+
     rope_type       own rotation      original length
     default         rope              max_position_embeddings
     proportional    rope, linear      the same, divided by the factor if there is one; slow pairs do not rotate
@@ -38,7 +41,8 @@ class Origin:
 
     Arguments:
         own: the rotation of the checkpoint, with every number; None where its config describes no known one.
-        trained_length: tokens that the checkpoint can read as it is.
+        trained_length: tokens that the checkpoint can read as it is: what its config promises, or what its own
+            rescaling reaches where that is more.
         original_length: tokens that the model was trained on before the rescaling.
     """
 
@@ -91,24 +95,37 @@ class Origin:
         return replace(named, **known)
 
 
-def origin(parameters: dict[str, Any], trained_length: int, *, nested: bool = False) -> Origin:
+def origin(parameters: dict[str, Any], promised: int, *, nested: bool = False) -> Origin:
     """Read one set of `rope_parameters`.
 
     Arguments:
-        trained_length: `max_position_embeddings`.
+        promised: `max_position_embeddings`, tokens.
         nested: whether the config holds one set per layer type; transformers then ignores `truncate`.
     """
     kind = parameters.get("rope_type", "default")
     read = _KINDS.get(kind)
     if parameters.get("rope_theta") is None or read is None:
-        return Origin(None, trained_length, trained_length)
-    own = read(parameters, trained_length, nested)
-    original = trained_length
+        return Origin(None, promised, promised)
+    own = read(parameters, promised, nested)
+    original = promised
     if isinstance(own, YaRN | LongRoPE | Llama3):
-        original = own.trained_length or trained_length
+        original = own.trained_length or promised
     elif isinstance(own, Linear):
-        original = parameters.get("original_max_position_embeddings") or round(trained_length / (own.factor or 1.0))
-    return Origin(own, trained_length, max(1, int(original)))
+        original = parameters.get("original_max_position_embeddings") or round(promised / (own.factor or 1.0))
+    original = max(1, int(original))
+    return Origin(own, max(promised, _reached(own, original, promised)), original)
+
+
+def _reached(own: RotaryEmbedding, original: int, promised: int) -> int:
+    """Return the tokens that a checkpoint's own rescaling is for, which its config may not promise; 0 for no such one.
+
+    The cards of Qwen 2.5 and Qwen 3 add a YaRN of factor 4 and leave `max_position_embeddings` as it was. LongRoPE's
+    factor is for its gain alone, and that of Llama 3 is more than the ratio of the lengths (Llama 3.2: 32, from 8192 to
+    131072), so that it says something only where the promised length was not raised at all.
+    """
+    ratio = isinstance(own, YaRN | Linear) or (isinstance(own, Llama3) and promised <= original)
+    factor = getattr(own, "factor", None)
+    return round(original * factor) if ratio and factor else 0
 
 
 def llama3_parameters(
