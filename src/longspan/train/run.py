@@ -37,6 +37,7 @@ from longspan.train.forward import Objective
 from longspan.train.loss import loss_of
 from longspan.train.model import untrained
 from longspan.train.optimizers import optimizers_of, rate_at
+from longspan.train.packing import check_apart
 from longspan.train.processes.choosing import engine_of
 from longspan.train.processes.engine import own_part
 from longspan.train.processes.group import Processes
@@ -81,6 +82,8 @@ class Run:
         folder.mkdir(parents=True, exist_ok=True)
         with self.processes.first_goes_ahead():
             self.reading = reading_of(settings, self.tokenizer, attachment.plan, attachment.depth, folder)
+        if self.reading.packs:
+            check_apart(self.model)
         self.engine, self.sequences = engine_of(
             Objective(self.model, loss, getattr(torch, training.dtype)), self.processes
         )

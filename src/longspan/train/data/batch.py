@@ -68,6 +68,11 @@ class Reading(ABC):
     def batch(self, step: int, count: int) -> Batch:
         """Return what a step reads, in `count` rows."""
 
+    @property
+    def packs(self) -> bool:
+        """Whether some rows hold several documents, which must not see each other."""
+        return False
+
     def described(self) -> dict[str, Any]:
         """Return what is worth knowing of it, for `run.json`."""
         return {}

@@ -67,6 +67,11 @@ class Masked(Reading):
         given, chosen = self.hiding.hide(ids, np.random.default_rng([self.rows.seed, step, 1]))
         return Batch(given, ids, chosen, None if drawn.positions is None else drawn.positions[:, :-1])
 
+    @property
+    def packs(self) -> bool:
+        """Whether some rows hold several documents."""
+        return self.rows.packs
+
     def described(self) -> dict[str, Any]:
         """Return what is known of the texts."""
         return self.rows.described()

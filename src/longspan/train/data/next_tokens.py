@@ -27,6 +27,11 @@ class NextTokens(Reading):
             return Batch(drawn.ids[:, :-1], targets, torch.ones_like(targets, dtype=torch.bool))
         return Batch(drawn.ids[:, :-1], targets, positions[:, 1:] > 0, positions[:, :-1])
 
+    @property
+    def packs(self) -> bool:
+        """Whether some rows hold several documents."""
+        return self.rows.packs
+
     def described(self) -> dict[str, Any]:
         """Return what is known of the texts."""
         return self.rows.described()

@@ -2,6 +2,9 @@
 
 A row is L + 1 tokens in a row of one document, from anywhere in it. Documents that are shorter are packed into rows of
 their own, one after the other; there positions begin anew with each document, and no token sees another document.
+
+Each document is read as often as its tokens are many, however near to L they are: first the document is drawn, then a
+place in it. Of documents far longer than L all places are drawn from at once.
 """
 
 from dataclasses import dataclass, field
@@ -16,6 +19,9 @@ from torch import Tensor
 
 from longspan.errors import InputError
 from longspan.train.data.texts import Texts
+
+FAR = 32
+"""Times L, from which on a document has as many places as tokens, but for 3 %."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,6 +93,17 @@ class Rows:
                 row, room = [], self.length + 1
         return rows
 
+    @cached_property
+    def _alike(self) -> bool:
+        """Whether all rows lie inside one document or far longer ones, so that one draw among all places serves."""
+        _, places = self._long
+        return not self._packed and (len(places) == 1 or int((places + self.length).min()) >= FAR * self.length)
+
+    @property
+    def packs(self) -> bool:
+        """Whether some rows hold several documents."""
+        return bool(self._packed)
+
     @property
     def left_out(self) -> int:
         """Tokens that no row holds."""
@@ -96,18 +113,23 @@ class Rows:
         return short - sum(count for row in self._packed for _, count in row)
 
     def draw(self, step: int, count: int) -> Drawn:
-        """Return the rows of a step; rows of either kind come as often as their tokens are many."""
+        """Return the rows of a step; documents, and rows of short ones, come as often as their tokens are many."""
         generator = np.random.default_rng([self.seed, step])
         starts, places = self._long
-        long, packed = int(places.sum()), len(self._packed) * (self.length + 1)
+        shares = (places if self._alike else places + self.length).cumsum()
+        long, packed = int(shares[-1]) if len(shares) else 0, len(self._packed) * (self.length + 1)
         ids = np.empty((count, self.length + 1), dtype=np.int64)
         positions = np.tile(np.arange(self.length + 1), (count, 1))
         any_packed = False
         for row in range(count):
             if generator.integers(long + packed) < long:
-                place = int(generator.integers(long))
-                which = int(np.searchsorted(places.cumsum(), place, side="right"))
-                begin = int(starts[which] + place - (places[:which].sum() if which else 0))
+                drawn = int(generator.integers(long))
+                which = int(np.searchsorted(shares, drawn, side="right"))
+                if self._alike:
+                    place = drawn - (int(shares[which - 1]) if which else 0)
+                else:
+                    place = int(generator.integers(places[which]))
+                begin = int(starts[which]) + place
                 ids[row] = self.texts.tokens[begin : begin + self.length + 1]
             else:
                 any_packed, at = True, 0

@@ -98,7 +98,7 @@ class Sequences:
             raise _refusal(f"{attachment.plan.mixers[0].name} reads its tokens one after the other")
         if attachment.anatomy.own_masks or any(layer.absorbs for layer in attachment.anatomy.layers):
             raise _refusal(f"{type(model).__name__} has attention of its own")
-        with _quiet(model):
+        with quiet(model):
             self._try(model, attachment)
 
     def _try(self, model: Any, attachment: Attachment) -> None:
@@ -176,7 +176,7 @@ def _generator() -> torch.Generator:
 
 
 @contextmanager
-def _quiet(model: nn.Module) -> Iterator[None]:
+def quiet(model: nn.Module) -> Iterator[None]:
     """Run a model without dropout and gradients; afterwards it trains as before."""
     training = model.training
     with torch.no_grad():
