@@ -1,6 +1,7 @@
 """Exams of trained models: equal tokens at every length, a kill that costs one question, and what a table says."""
 
 import json
+from collections import Counter
 from dataclasses import replace
 from itertools import islice, pairwise
 from pathlib import Path
@@ -11,8 +12,10 @@ from scipy import stats
 
 from longspan.errors import InputError
 from longspan.report.designs import means
+from longspan.tasks.listops import ListOps
 from longspan.train.comparison import CONTEXT, CONTEXT_DOCUMENTS, Row, compared
 from longspan.train.data.masked import Hiding
+from longspan.train.data.tasks.examples import held_out_draft
 from longspan.train.data.texts import prepared
 from longspan.train.data.tokenizers import MASK, byte_tokenizer
 from longspan.train.exams.exam import ALL, RESULTS, read_records
@@ -171,6 +174,37 @@ def test_shares_have_wilsons_interval_and_a_model_at_chance_did_not_learn(tmp_pa
     assert (whole.low, whole.high) == (pytest.approx(wilson.low), pytest.approx(wilson.high))
     assert f"90.0% [{wilson.low:.1%}, {wilson.high:.1%}]" in means(rows, (20, 40))
     assert [Row.of(json.loads(json.dumps(row.json()))) for row in rows] == rows
+
+
+def test_questions_that_were_asked_twice_are_forgotten(tmp_path: Path) -> None:
+    """A folder of an earlier version holds answers to equal prompts, and each was counted."""
+    tables = {"model": MODEL, "data": {"task": "parity", "longest": 4}, "test": {"lengths": [4], "docs": 12}}
+    run = trained(settings_of({**tables, "training": {"length": 96, "steps": 1, "batch": 2}}), tmp_path / "run")
+    asked = take(run)
+    assert len(asked) < 12
+    path = run.folder / "measured" / RESULTS
+    indices = {each["arguments"]["index"] for each in asked}
+    again = [{**asked[0], "arguments": {**asked[0]["arguments"], "index": i}} for i in range(12) if i not in indices]
+    path.write_text("".join(json.dumps(record) + "\n" for record in [*again, *asked]))
+    assert take(run) == asked
+    (row,) = compared([(Cell("parity", 0, run.settings), run.folder)])
+    assert row.outcomes[0].whole[4].documents == len(asked)
+
+
+def test_always_the_same_answer_is_not_trained(tmp_path: Path) -> None:
+    """Of 100 expressions of ListOps 0 is right so often that one in ten would be beaten surely."""
+    settings = settings_of({"data": {"task": "listops", "longest": 10}, "test": {"lengths": [10], "docs": 100}})
+    answers = [held_out_draft(ListOps(), 10, index).answers for index in range(100)]
+    ((most, count),) = Counter(answers).most_common(1)
+    assert stats.binomtest(count, 100).proportion_ci(method="wilson").low > 1 / 10
+    folder = tmp_path / "measured"
+    folder.mkdir()
+    found = [{"loss": 0.5, "right": int(each == most), "asked": 1, "exact": each == most} for each in answers]
+    arguments = {"method": "plain", "length": 10}
+    records = [{"arguments": {**arguments, "index": i}, "result": {"all": f}} for i, f in enumerate(found)]
+    (folder / RESULTS).write_text("".join(json.dumps(record) + "\n" for record in records))
+    (row,) = compared([(Cell("listops", 0, settings), tmp_path)])
+    assert not row.learned
 
 
 def test_a_text_that_is_too_short_is_one_line(tmp_path: Path) -> None:

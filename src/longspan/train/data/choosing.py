@@ -1,9 +1,11 @@
 """From settings to what is read: the tokenizer, the training's steps, and what makes no sense together."""
 
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
 from longspan.errors import InputError
+from longspan.memo import remember
 from longspan.plan import Plan
 from longspan.prompts.filler import Amount
 from longspan.prompts.sequence import SequenceTask
@@ -16,7 +18,7 @@ from longspan.train.data.next_tokens import NextTokens
 from longspan.train.data.rows import Rows
 from longspan.train.data.segmentation import Sampling
 from longspan.train.data.tasks.answers import Answers, FilledIn, Written
-from longspan.train.data.tasks.examples import Examples, draft_of
+from longspan.train.data.tasks.examples import Examples, draft_of, held_out_draft
 from longspan.train.data.tasks.self_pretraining import Inputs, Stages
 from longspan.train.data.tasks.sequences import Sequences
 from longspan.train.data.tasks.task_rows import TaskRows
@@ -98,6 +100,28 @@ def chance(task: str) -> float:
         return 0.0
     draft = found.draft(Request("chance", 0, "", ""), Amount())
     return 1 / len(draft.choices) if draft is not None and draft.choices else 0.0
+
+
+@remember(64)
+def commonest(task: str, length: int, docs: int) -> float:
+    """Return the share of test answers that is right for somebody who always gives the same one; 0 if none comes twice.
+
+    Of ListOps, 0 and 9 are right more often than other digits.
+
+    Arguments:
+        task: whose answers are tested.
+        length: symbols of the questions.
+        docs: how many are drawn; equal ones count once.
+
+    Errors: InputError where there is no question of this length.
+    """
+    found = _task(task)
+    if isinstance(found, SequenceTask):
+        return 0.0
+    every = [held_out_draft(found, length, index) for index in range(docs)]
+    drafts = {draft.prompt.text: draft for draft in every}.values()
+    _, most = Counter(draft.answers for draft in drafts).most_common(1)[0]
+    return most / len(drafts) if most > 1 else 0.0
 
 
 def hiding_of(tokenizer: Any, share: float) -> Hiding:

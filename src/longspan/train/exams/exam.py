@@ -7,7 +7,7 @@ summary.json       written when all are
 import json
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from itertools import groupby
@@ -66,6 +66,10 @@ class Exam(ABC):
         Errors: InputError where there is none of this length.
         """
 
+    def indices(self, length: int) -> Sequence[int]:
+        """Return the questions of a length that differ from each other, by index; a question counts once."""
+        return range(self.settings.test.docs)
+
     @property
     def setting(self) -> dict[str, Any]:
         """What decides a question beside method, length and index: answers under another setting are asked again."""
@@ -79,13 +83,18 @@ class Exam(ABC):
             out: the folder of the answers.
         """
         out.mkdir(exist_ok=True)
+        indices = {length: self.indices(length) for length in self.settings.lengths}
         asked = [
             {"method": method, "length": length, "index": index}
             for method in (PLAIN, *self.settings.test.methods)
-            for length in self.settings.lengths
-            for index in range(self.settings.test.docs)
+            for length, own in indices.items()
+            for index in own
         ]
-        records = [record for record in read_records(out / RESULTS) if record.get("setting") == self.setting]
+        records = [
+            record
+            for record in read_records(out / RESULTS)
+            if record.get("setting") == self.setting and not self._repeats(record["arguments"], indices)
+        ]
         write_atomically(out / RESULTS, "".join(json.dumps(record) + "\n" for record in records))
         known = {json.dumps(record["arguments"]) for record in records}
         missing = [each for each in asked if json.dumps(each) not in known]
@@ -98,6 +107,11 @@ class Exam(ABC):
                 file.flush()
                 yield len(asked) - len(missing) + done, len(asked)
         write_atomically(out / SUMMARY, json.dumps({"questions": len(asked)}) + "\n")
+
+    def _repeats(self, asked: Mapping[str, Any], indices: Mapping[int, Sequence[int]]) -> bool:
+        """Whether a question is one of those that are left out, because another one is the same."""
+        length, index = asked["length"], asked["index"]
+        return length in indices and index < self.settings.test.docs and index not in indices[length]
 
     def _answered(self, model: Any, head: Head, missing: list[dict[str, Any]]) -> Iterator[tuple[dict[str, Any], dict]]:
         """Yield what came of each question, or why nothing did; a method is put on once for rows of one length."""

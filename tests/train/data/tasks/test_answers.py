@@ -1,5 +1,6 @@
 """Rows of a task: padding changes nothing, and a row that is right throughout is one that a model writes by itself."""
 
+from collections import Counter
 from string import ascii_lowercase
 from typing import Any
 
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 from longspan.errors import InputError
 from longspan.pretrained.attach import design
 from longspan.task import task_of
-from longspan.train.data.choosing import chance
+from longspan.train.data.choosing import chance, commonest, task_rows_of, tokenizer_of
 from longspan.train.data.tasks.answers import FilledIn, Written
 from longspan.train.data.tasks.examples import Answered, Examples
 from longspan.train.data.tasks.self_pretraining import Inputs, Stages
@@ -120,3 +121,27 @@ def test_an_exam_asks_examples_that_were_not_trained_on() -> None:
 )
 def test_chance_is_one_over_the_choices_however_long_the_shortest_example_is(task: str, share: float) -> None:
     assert chance(task) == share
+
+
+@pytest.mark.parametrize("task", ["reverse", "parity", "listops", "first_token"])
+def test_nobody_has_more_right_by_always_giving_the_same_answer(task: str) -> None:
+    """Counted anew from the tokens that an exam asks for."""
+    tables = {"data": {"task": task, "longest": 9}, "training": {"length": 99}}
+    settings = settings_of({**tables, "test": {"lengths": [9], "docs": 30}})
+    exam = TaskAnswers(settings, task_rows_of(settings, tokenizer_of(settings), both=False))
+    batches = [exam.question(9, index).batch for index in exam.indices(9)]
+    answers = Counter(tuple(batch.targets[batch.asked].tolist()) for batch in batches)
+    most = answers.most_common(1)[0][1]
+    assert commonest(task, 9, 30) == (most / len(batches) if most > 1 else 0)
+
+
+def test_a_prompt_that_is_drawn_again_is_asked_once() -> None:
+    """Four symbols of parity have 16 prompts, of which few belong to the tests; twenty hardly come twice."""
+    tables = {"data": {"task": "parity", "longest": 20}, "training": {"length": 99}}
+    settings = settings_of({**tables, "test": {"lengths": [4, 20], "docs": 50}})
+    exam = TaskAnswers(settings, task_rows_of(settings, tokenizer_of(settings), both=False))
+    asked = [decoded(exam.question(4, index).batch.inputs[0]) for index in exam.indices(4)]
+    every = {decoded(exam.question(4, index).batch.inputs[0]) for index in range(50)}
+    assert len(asked) == len(every) < 8
+    assert set(asked) == every
+    assert list(exam.indices(20)) == list(range(50))

@@ -57,7 +57,7 @@ class Examples:
         """
         generator = Random(seed)
         for number in range(MOST_DRAWS):
-            draft = self._draft(f"{seed}/{number}", generator.randint(shortest, longest))
+            draft = draft_of(self.task, f"{self.task.name}/{seed}/{number}", generator.randint(shortest, longest))
             if not is_held_out(draft.prompt.text):
                 return self._answered(draft)
         raise InputError(f"{self.task.name} has too few prompts of {shortest} … {longest} symbols to train and test on")
@@ -67,14 +67,7 @@ class Examples:
 
         Errors: InputError where there is none.
         """
-        for number in range(MOST_DRAWS):
-            draft = self._draft(f"test/{length}/{index}/{number}", length)
-            if is_held_out(draft.prompt.text):
-                return self._answered(draft)
-        raise InputError(f"{self.task.name} has too few prompts of {length} symbols to test on: give longer ones")
-
-    def _draft(self, seed: str, symbols: int) -> Draft:
-        return draft_of(self.task, f"{self.task.name}/{seed}", symbols)
+        return self._answered(held_out_draft(self.task, length, index))
 
     def _answered(self, draft: Draft) -> Answered:
         def encoded(text: str) -> tuple[int, ...]:
@@ -84,6 +77,18 @@ class Examples:
             return ids
 
         return Answered(encoded(draft.prompt.text), encoded(" " + " ".join(draft.answers)))
+
+
+def held_out_draft(task: PromptTask, length: int, index: int) -> Draft:
+    """Return the draft of a test example of `length` symbols.
+
+    Errors: InputError where there is none.
+    """
+    for number in range(MOST_DRAWS):
+        draft = draft_of(task, f"{task.name}/test/{length}/{index}/{number}", length)
+        if is_held_out(draft.prompt.text):
+            return draft
+    raise InputError(f"{task.name} has too few prompts of {length} symbols to test on: give longer ones")
 
 
 def draft_of(task: PromptTask, seed: str, symbols: int) -> Draft:
