@@ -1,6 +1,7 @@
 """Judgement: the verdict on numbers that are made up, and how often it is wrong where there is no difference."""
 
 import random
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -93,10 +94,34 @@ def test_a_price_that_unseen_documents_raise_is_said(rival_price: float, recomme
 def test_nothing_found_and_failed_have_sentences() -> None:
     nothing = judge(NAMES, held(0.0), None, TRUNCATION, 0.02)
     assert nothing.verdict == "nothing found"
-    assert summary(nothing).sentence == "The search found nothing better than yarn on its own documents."
+    assert summary(nothing).sentence.startswith("The search found nothing better than yarn on its own documents.")
     failed = Judgement("failed", NAMES, failed="m failed on a held-out document: NaN")
     assert summary(failed).sentence == "No verdict: m failed on a held-out document: NaN."
     assert summary(failed).recommended == "yarn"
+
+
+BESIDE = "Compared with truncation, the plain model on the last 64 tokens, "
+
+
+@pytest.mark.parametrize(("truncation", "outcome"), [(2.0, "worse"), (90.0, "better")])
+@pytest.mark.parametrize(("cost", "recommended"), [(-0.05, "the found scheme"), (0.05, "yarn")])
+def test_what_is_recommended_is_compared_with_truncation(
+    cost: float, recommended: str, truncation: float, outcome: str
+) -> None:
+    """A scheme that beats the best known method may still be worse than to keep the last tokens."""
+    said = summary(judge(NAMES, held(cost), held(0.0, seed=1), [truncation] * 12, 0.02)).sentence
+    assert f"{BESIDE}{recommended} is {outcome}: {'+' if outcome == 'worse' else '-'}" in said
+    assert said.endswith("Keep the last 64 tokens instead.") == (outcome == "worse")
+
+
+def test_beside_truncation_chance_and_few_documents_are_called_that() -> None:
+    found, rival = held(-0.05), held(0.0, seed=1)
+    same = summary(judge(NAMES, found, rival, [tail + (-1) ** i for i, tail in enumerate(found.tails)], 0.02))
+    assert f"{BESIDE}the found scheme is the same within chance: " in same.sentence
+    few = judge(NAMES[:7], held(-0.05, count=7), held(0.0, seed=1, count=7), TRUNCATION[:7], 0.02)
+    assert f"{BESIDE}yarn is not judged on so few documents: +" in summary(few).sentence
+    nothing = summary(judge(NAMES, held(0.0), None, [90.0] * 12, 0.02))
+    assert f"{BESIDE}yarn is better: -" in replace(nothing, found=nothing.rival).sentence
 
 
 def test_json_holds_everything() -> None:

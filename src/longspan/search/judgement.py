@@ -52,7 +52,8 @@ class Judgement:
         difference: found minus rival, nats: negative is good. None where the search found nothing or a method failed.
         loss, facts: the two parts of the difference.
         price, rival_price: on short texts, against the plain model, nats.
-        truncation: found minus truncation, by the loss of the last tokens and the facts, nats.
+        truncation, rival_truncation: found minus truncation, and rival minus truncation, by the loss of the last tokens
+            and the facts, nats; the second is None in older summaries.
         affordable, rival_affordable: whether the price is within the tolerance.
         failed: why there are no numbers.
     """
@@ -65,6 +66,7 @@ class Judgement:
     price: Estimate | None = None
     rival_price: Estimate | None = None
     truncation: Estimate | None = None
+    rival_truncation: Estimate | None = None
     affordable: bool | None = None
     rival_affordable: bool | None = None
     failed: str | None = None
@@ -104,6 +106,7 @@ def judge(
         price,
         rival_price,
         beside,
+        paired(rival.tails, truncation),
         price.value <= tolerance,
         rival_price.value <= tolerance,
     )

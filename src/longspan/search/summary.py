@@ -7,6 +7,7 @@ from longspan.grid import setting as grid
 from longspan.measure.statistics.interval import Estimate
 from longspan.search.cost import Rating
 from longspan.search.judgement import Judgement
+from longspan.study.decision import FEWEST_DOCUMENTS
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,7 +74,28 @@ class Summary:
 
     @property
     def sentence(self) -> str:
-        """The verdict in words."""
+        """The verdict in words, and how what is recommended compares with truncation."""
+        return " ".join([self._verdict, *self._beside_truncation])
+
+    @property
+    def _beside_truncation(self) -> list[str]:
+        """How the recommended scheme compares with what needs none; empty where that was not measured."""
+        own = self.recommended == self.found.method
+        found = self.judgement.truncation if own else self.judgement.rival_truncation
+        if found is None:
+            return []
+        name = "the found scheme" if own and self.found.method != self.rival.method else self.recommended
+        last = f"the last {self.setting.trained_length} tokens"
+        outcome = "better" if found.below_zero else "worse" if found.above_zero else "the same within chance"
+        outcome = "not judged on so few documents" if found.documents < FEWEST_DOCUMENTS else outcome
+        said = (
+            f"Compared with truncation, the plain model on {last}, {name} is {outcome}: {_signed(found)} nats, by the "
+            "loss of the last tokens and the facts."
+        )
+        return [said, f"Keep {last} instead."] if outcome == "worse" else [said]
+
+    @property
+    def _verdict(self) -> str:
         judged, rival = self.judgement, self.rival.method
         count = len(judged.documents) if judged.difference is None else judged.difference.documents
         unseen = f"on {count} documents that the search has not seen"
