@@ -16,6 +16,7 @@ from longspan.grid.pace import Pace
 from longspan.measure.corpus.documents import Document
 from longspan.measure.measurement import Measurement
 from longspan.measure.reading.loss import BINS
+from longspan.report.words import criteria
 from longspan.study.candidates import candidates
 from longspan.study.planning.budget import full_plan, plan_within, shortest_verdict
 from longspan.study.planning.cells import Cell
@@ -187,6 +188,34 @@ def test_where_the_plain_model_varies_too_much_there_is_no_verdict() -> None:
     assert found.verdict.obstacle is not None
     assert "what surely beats truncation is not surely better than the plain model" in found.verdict.obstacle
     assert found.verdict.leading in METHODS
+
+
+@pytest.mark.parametrize("before", ["cpu", None])
+def test_speeds_of_different_devices_are_not_compared(before: str | None) -> None:
+    """Begun on the CPU, or by a version that did not record where, and resumed on a GPU after the plain model."""
+
+    def moved(asked: Measurement) -> dict[str, Any]:
+        where = before if asked.method == "plain" else "cuda:0"
+        return record(asked) | ({"device": where} if where else {})
+
+    def results(stage: str, cells: Sequence[Cell]) -> Results:
+        return Results(cells, moved)
+
+    plan = planned(2.0, PACE)
+    found = conduct(plan, setting(plan), 2000, results, Silent())
+    names = "cpu and cuda:0" if before else "cuda:0 and one that was not recorded"
+    assert found.warnings == (f"Times are of different devices ({names}): speeds are not compared.",)
+    plain, winner = found.row("plain"), found.row(found.winner)
+    assert plain is not None
+    assert winner is not None
+    assert plain.against["truncation"].speed is not None
+    assert [against.speed for against in winner.against.values()] == [None, None]
+    assert "Speed:" not in " ".join(criteria(found, winner))
+    same = conducted(plan)
+    assert same.warnings == ()
+    best = same.row(same.winner)
+    assert best is not None
+    assert all(against.speed is not None for against in best.against.values())
 
 
 def test_parts_of_one_file_get_no_verdict() -> None:

@@ -45,12 +45,15 @@ class Scores:
         beyond: share of the far facts that were found at the wanted length; None for a document that holds none, which
             is left out wherever facts are compared.
         seconds: that it took to read a document for its end; empty where nothing was timed.
+        devices: where they were timed: times on different devices say nothing of methods. None is one that was not
+            recorded.
     """
 
     loss: Sequence[float]
     short: Sequence[float]
     beyond: Sequence[float | None]
     seconds: Sequence[float] = ()
+    devices: AbstractSet[str | None] = frozenset()
 
     @property
     def costs(self) -> list[float]:
@@ -219,6 +222,7 @@ def contrast(method: Scores, baseline: Scores, short: Sequence[float]) -> Contra
     """
     pairs = list(zip(method.seconds, baseline.seconds, strict=False))
     timed = bool(pairs) and all(own > 0 and other > 0 for own, other in pairs)
+    timed = timed and len(method.devices | baseline.devices) <= 1
     return Contrast(
         loss=_paired(method.loss, baseline.loss),
         facts=_paired(method.facts, baseline.facts),

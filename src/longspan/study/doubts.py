@@ -1,5 +1,6 @@
 """Doubts: what speaks against trusting a study at all, whatever its numbers say."""
 
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from math import log
 
@@ -47,3 +48,18 @@ def doubts(loss: float, what: str, vocabulary: int, documents: int, files: int) 
             "too narrow."
         )
     return Doubts(" and ".join(obstacles) or None, tuple(warnings))
+
+
+def several_devices(devices: AbstractSet[str | None]) -> tuple[str, ...]:
+    """Return the warning of a study that went on on another device; none where there is one device.
+
+    Arguments:
+        devices: where rows were timed; None for one that was not recorded.
+
+    >>> several_devices({"cuda:0", "cpu"})
+    ('Times are of different devices (cpu and cuda:0): speeds are not compared.',)
+    """
+    if len(devices) <= 1:
+        return ()
+    names = sorted("one that was not recorded" if device is None else device for device in devices)
+    return (f"Times are of different devices ({', '.join(names[:-1])} and {names[-1]}): speeds are not compared.",)

@@ -13,7 +13,7 @@ from longspan.measure.reading.loss import BINS
 from longspan.measure.statistics.interval import Estimate, mean, paired, share
 from longspan.study.contrast import Contrast, assess
 from longspan.study.decision import FEWEST_DOCUMENTS, Decision, Field, Scores, best_exportable, contrast, decide, leader
-from longspan.study.doubts import Doubts, doubts
+from longspan.study.doubts import Doubts, doubts, several_devices
 from longspan.study.planning.cells import TRUNCATION, Quantity
 from longspan.study.planning.plan import StudyPlan
 from longspan.study.results import Column, Results, beyond
@@ -92,7 +92,7 @@ def summarize(plan: StudyPlan, race: Race, results: Results, setting: Setting, v
             _exportable(field, decision) if field else None,
             leader(field) if field and (few or near) else None,
         ),
-        doubted.warnings,
+        (*doubted.warnings, *(several_devices(_devices(field)) if field else ())),
     )
 
 
@@ -103,6 +103,11 @@ def _doubts(plan: StudyPlan, field: Field | None, vocabulary: int) -> Doubts:
     what, scores = ("the plain model", field.plain) if field.truncation is None else ("truncation", field.truncation)
     files = len({document.path for document in plan.judge})
     return doubts(fmean(scores.loss), what, vocabulary, len(plan.judge), files)
+
+
+def _devices(field: Field) -> frozenset[str | None]:
+    """Where somebody was timed."""
+    return frozenset[str | None]().union(*(row.devices for row in (*field.baselines, *field.methods.values())))
 
 
 def _few_far_facts(plan: StudyPlan, field: Field) -> str | None:
@@ -152,6 +157,7 @@ def _scores(results: Results, row: str, length: int) -> Scores:
         [outcome.result["short"] for column in short for outcome in column],
         [right / asked if asked else None for right, asked in at_end],
         [outcome.seconds for outcome in _timed(results, row, length)],
+        frozenset(outcome.device for outcome in _timed(results, row, length)),
     )
 
 

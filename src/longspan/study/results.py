@@ -40,6 +40,12 @@ class Outcome:
         return self.record["seconds"]
 
     @property
+    def device(self) -> str | None:
+        """Where it was made; None in older records."""
+        assert self.record is not None
+        return self.record.get("device")
+
+    @property
     def peak_bytes(self) -> int:
         """The most memory that the process held meanwhile."""
         assert self.record is not None
