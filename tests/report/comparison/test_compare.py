@@ -42,7 +42,7 @@ def test_differences_are_those_of_the_documents_that_both_read(
     shared = 8 - missing
     if shared < 2:
         assert found["b", "plain"].differences == {}
-        assert found["b", "plain"].unpaired == "other texts, or another tokenizer"
+        assert found["b", "plain"].unpaired == "only one document in common: two give a difference its interval"
     else:
         assert found["b", "plain"].differences[LOSS] == paired(other[:shared], one[:shared])
         assert found["b", "plain"].unpaired is None
@@ -78,9 +78,12 @@ def test_facts_are_paired_by_their_shares(tmp_path: Path) -> None:
 
 
 def test_what_cannot_be_paired_says_why(tmp_path: Path) -> None:
-    a = study(tmp_path / "a", flat())
+    a, other_model = study(tmp_path / "a", flat()), study(tmp_path / "other-model", flat())
+    of_256 = (other_model / "results.jsonl").read_text().replace('"trained_length": 512', '"trained_length": 256')
+    (other_model / "results.jsonl").write_text(of_256.replace('"tail": 128', '"tail": 64'))
     cases = {
         study(tmp_path / "other-texts", flat(), texts="play"): "other texts, or another tokenizer",
+        other_model: "the same texts, asked otherwise: another trained length, or another order of texts",
         study(tmp_path / "no-records"): "no results of single documents (results.jsonl)",
         study(tmp_path / "other-length", flat(), length=8192): "measured something else, or at another length",
         survey(tmp_path / "survey", {("plain", 4096): [1.0, 0.5]}): "measured something else",
@@ -91,6 +94,15 @@ def test_what_cannot_be_paired_says_why(tmp_path: Path) -> None:
                 assert row.differences == {}
                 assert row.unpaired is not None
                 assert words in row.unpaired
+
+
+def test_one_document_is_the_same_text_and_too_few(tmp_path: Path) -> None:
+    """Of one folder, too."""
+    only = rows(compare(read([study(tmp_path / "a", {method: [loss] for method, loss in METHODS.items()})])))
+    assert {row.unpaired for row in only.values()} == {
+        None,
+        "only one document in common: two give a difference its interval",
+    }
 
 
 def test_surveys_pair_by_example_and_by_text(tmp_path: Path) -> None:

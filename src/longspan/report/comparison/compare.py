@@ -150,9 +150,18 @@ def _shared(number: Measured, other: Measured | None) -> list[str]:
 
 def _why_unpaired(own: Sequence[Measured], reference: Mapping[tuple[str, int], Measured]) -> str:
     """Why nothing could be paired, in a few words."""
-    others = [reference[key] for number in own if (key := (number.quantity, number.length)) in reference]
-    if not others:
+    pairs = [(number, reference[key]) for number in own if (key := (number.quantity, number.length)) in reference]
+    if not pairs:
         return "measured something else, or at another length"
-    if not any(number.by_document for number in own) or not any(other.by_document for other in others):
+    if not any(number.by_document for number, _ in pairs) or not any(other.by_document for _, other in pairs):
         return "no results of single documents (results.jsonl) that fit its summary, in its folder or the first"
+    if any(_shared(number, other) for number, other in pairs):
+        return "only one document in common: two give a difference its interval"
+    if any(_texts(number) & _texts(other) for number, other in pairs):
+        return "the same texts, asked otherwise: another trained length, or another order of texts"
     return "other texts, or another tokenizer"
+
+
+def _texts(number: Measured) -> set[str]:
+    """The digests of the documents of a number."""
+    return {key.partition(" ")[0] for key in number.by_document}
