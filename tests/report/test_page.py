@@ -141,7 +141,8 @@ def test_the_winner_stands_out_in_the_table() -> None:
 
 def test_a_plain_model_that_read_fewer_documents_says_so_everywhere() -> None:
     found = summary()
-    found["methods"][1]["beyond"]["documents"] = 2
+    for loss in found["methods"][1]["loss"].values():
+        loss["documents"] = 2
     words = shown(verdict, found)
     assert "The plain model (2 documents): Of facts more than 512 tokens back it finds 10 % [8, 12]" in words
     assert " 8 documents; 95 % intervals" in words
