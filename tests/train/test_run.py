@@ -212,6 +212,27 @@ def test_another_run_in_the_folder_is_refused_and_other_tests_are_not(tmp_path: 
     Run(replace(wanted, test=replace(wanted.test, docs=3)), tmp_path / "run")
 
 
+@pytest.mark.parametrize("begun", [True, False])
+def test_texts_that_change_are_refused_once_a_step_has_read_them(tmp_path: Path, begun: bool) -> None:
+    wanted = settings(tmp_path)
+    run = Run(wanted, tmp_path / "run")
+    if begun:
+        finish(run)
+    names = [tmp_path / "texts" / f"{number}.txt" for number in range(3)]
+    before = [name.read_bytes() for name in names]
+    for change in (lambda: names[1].write_text("other letters " * 40), names[2].unlink):
+        change()
+        for _ in range(2):  # a refusal changes nothing
+            if begun:
+                with pytest.raises(InputError, match=r"the training texts have changed since this run began \(.*\.txt"):
+                    Run(wanted, tmp_path / "run")
+            else:
+                Run(wanted, tmp_path / "run")
+        for name, text in zip(names, before, strict=True):
+            name.write_bytes(text)
+        assert Run(wanted, tmp_path / "run").step == (12 if begun else 0)
+
+
 def test_test_texts_that_were_trained_on_are_refused(tmp_path: Path) -> None:
     folder = settings(tmp_path).data.train[0]
     with pytest.raises(InputError, match=r"0.txt is in data.train and in data.test"):

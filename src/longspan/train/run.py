@@ -156,7 +156,7 @@ class Run:
         training, began = self.settings.training, time.perf_counter()
         torch.manual_seed(self._dropout_seed())
         batch = self.reading.batch(self.step, training.batch)
-        total, asked = torch.zeros((), device=self.processes.device), int(batch.asked.sum())
+        total, asked = torch.zeros((), device=self.processes.device), max(1, int(batch.asked.sum()))
         self.engine.objective.read = batch.read
         for number, part in enumerate(batch.parts(training.accumulate)):
             own, positions = self.processes.rows(part), self._positions(part, number)

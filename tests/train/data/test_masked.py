@@ -24,6 +24,20 @@ def test_what_is_not_chosen_stays_and_something_is_chosen(seed: int, share: floa
     assert torch.equal(given, again)
 
 
+@given(seed=st.integers(0, 99), share=st.sampled_from([0.001, 0.15, 0.9]), real=st.lists(st.booleans(), min_size=2))
+def test_padding_is_never_chosen_and_changes_nothing_else(seed: int, share: float, real: list[bool]) -> None:
+    ids, where = torch.arange(5, 5 + len(real)), torch.tensor([*real[:-1], True])
+    hiding = Hiding(1, 200, share)
+    given, chosen = hiding.hide(ids, np.random.default_rng(seed), where)
+    assert chosen.any()
+    assert not (chosen & ~where).any()
+    assert (given[~chosen] == ids[~chosen]).all()
+    everywhere, all_chosen = hiding.hide(ids, np.random.default_rng(seed))
+    if (all_chosen & where).any():
+        assert (chosen == all_chosen & where).all()
+        assert (given[chosen] == everywhere[chosen]).all()
+
+
 def test_the_shares_are_those_of_bert() -> None:
     """15 % are chosen; of these 80 % are hidden, 10 % replaced by any token, 10 % stay (arXiv:1810.04805, 3.1)."""
     ids = torch.full((400_000,), 3)

@@ -24,6 +24,7 @@ from longspan.train.data.tasks.sequences import Sequences
 from longspan.train.data.tasks.task_rows import TaskRows
 from longspan.train.data.texts import overlap, prepared
 from longspan.train.data.tokenizers import MASK, SYMBOLS, load_tokenizer, number_tokenizer, symbol_tokenizer
+from longspan.train.records.state import has_begun
 from longspan.train.settings import Settings
 
 MOST_OVERLAP = 0.01
@@ -146,7 +147,7 @@ def _stages(settings: Settings, rows: TaskRows, tokenizer: Any, *, both: bool) -
 def _rows(settings: Settings, tokenizer: Any, folder: Path) -> Rows:
     data, training = settings.data, settings.training
     sampling = None if data.alpha is None else Sampling(data.alpha, data.copies)
-    texts = prepared(data.train, tokenizer, folder / "texts", sampling)
+    texts = prepared(data.train, tokenizer, folder / "texts", sampling, begun=has_begun(folder))
     if data.test:
         others = prepared(data.test, tokenizer, folder / "texts-test")
         if both := sorted(set(texts.names) & set(others.names)):

@@ -36,13 +36,18 @@ class Hiding:
     share: float = SHARE
 
     def hide(
-        self, ids: Int64[Tensor, "*tokens"], generator: np.random.Generator
+        self, ids: Int64[Tensor, "*tokens"], generator: np.random.Generator, real: Bool[Tensor, "*tokens"] | None = None
     ) -> tuple[Int64[Tensor, "*tokens"], Bool[Tensor, "*tokens"]]:
-        """Return what the model is given, and which tokens are chosen; one is, whatever the draw."""
+        """Return what the model is given, and which tokens are chosen; one is, whatever the draw.
+
+        Arguments:
+            real: the places that are no padding, which is never chosen; None where there is none.
+        """
         drawn = torch.from_numpy(generator.random((3, *ids.shape)))
-        chosen = drawn[0] < self.share
+        first = drawn[0] if real is None else drawn[0].masked_fill(~real, 1.0)
+        chosen = first < self.share
         if not chosen.any():
-            chosen.view(-1)[int(drawn[0].argmin())] = True
+            chosen.view(-1)[int(first.argmin())] = True
         others = (drawn[2] * self.vocabulary).long()
         given = torch.where(chosen & (drawn[1] < HIDDEN), self.mask, ids)
         return torch.where(chosen & (drawn[1] >= 1 - REPLACED), others, given), chosen

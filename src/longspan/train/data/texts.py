@@ -48,14 +48,17 @@ class Texts:
         return self.ends - self.starts
 
 
-def prepared(paths: Sequence[str], tokenizer: Any, folder: Path, sampling: Sampling | None = None) -> Texts:
+def prepared(
+    paths: Sequence[str], tokenizer: Any, folder: Path, sampling: Sampling | None = None, *, begun: bool = False
+) -> Texts:
     """Return the documents of some files and folders; ids that a folder holds already are not made again.
 
     Arguments:
         sampling: how segmentations are sampled; None for the tokenizer's own.
+        begun: whether a training has read the ids in the folder, so that it must not go on with others.
 
-    Errors: InputError for a path that does not exist, a file that holds no text, one that needs a missing package, and
-    texts without a token.
+    Errors: InputError for a path that does not exist, a file that holds no text, one that needs a missing package,
+    texts without a token, and other texts or another tokenizer than those that a training has begun with.
     """
     files = _files(paths)
     identity = {"files": [[str(path), _digest(path)] for path in files], "tokenizer": _identity(tokenizer)}
@@ -64,6 +67,8 @@ def prepared(paths: Sequence[str], tokenizer: Any, folder: Path, sampling: Sampl
     known = _read(folder, identity)
     if known is not None:
         return known
+    if begun:
+        _refuse_changed(folder, identity)
     kind = np.uint16 if len(tokenizer) <= 2**16 else np.uint32
     ends, names, count = [], [], 0
     with replaced_folder(folder) as fresh:
@@ -81,6 +86,23 @@ def prepared(paths: Sequence[str], tokenizer: Any, folder: Path, sampling: Sampl
     made = _read(folder, identity)
     assert made is not None
     return made
+
+
+def _refuse_changed(folder: Path, identity: dict[str, Any]) -> None:
+    """Refuse texts that are not those that a folder's ids were made of; files may lie elsewhere."""
+    before = _head(folder)
+    if before is None:
+        return
+    made = before["identity"]
+    if made["tokenizer"] != identity["tokenizer"]:
+        raise InputError("data.tokenizer has changed since this run began: put it back, or give another --out")
+    if [digest for _, digest in made["files"]] != [digest for _, digest in identity["files"]]:
+        old, new = ({digest: path for path, digest in each["files"]} for each in (made, identity))
+        other = [path for digest, path in (new | old).items() if (digest in old) != (digest in new)]
+        raise InputError(
+            f"the training texts have changed since this run began ({other[0] if other else 'their order'}): put them "
+            "back, or give another --out"
+        )
 
 
 def overlap(texts: Texts, others: Texts) -> float:
@@ -141,12 +163,17 @@ def _identity(tokenizer: Any) -> str:
     return hashlib.sha256(tokenizer.backend_tokenizer.to_str().encode()).hexdigest()
 
 
-def _read(folder: Path, identity: dict[str, Any]) -> Texts | None:
+def _head(folder: Path) -> dict[str, Any] | None:
+    """What a folder says of its ids; None where it holds none."""
     try:
-        head = json.loads((folder / "texts.json").read_text(encoding="utf-8"))
+        return json.loads((folder / "texts.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
-    if head["identity"] != identity:
+
+
+def _read(folder: Path, identity: dict[str, Any]) -> Texts | None:
+    head = _head(folder)
+    if head is None or head["identity"] != identity:
         return None
     tokens = np.memmap(folder / "tokens.bin", dtype=head["dtype"], mode="r")
     return Texts(tokens, np.array(head["ends"]), tuple(head["names"]))

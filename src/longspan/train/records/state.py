@@ -55,6 +55,12 @@ def save_state(
         (fresh / "step.json").write_text(json.dumps({"step": step}) + "\n")
 
 
+def has_begun(folder: Path) -> bool:
+    """Whether a run has a state to go on from."""
+    recover_folder(folder / FOLDER)
+    return (folder / FOLDER / "step.json").exists()
+
+
 def load_state(
     folder: Path, model: nn.Module, optimizers: Sequence[torch.optim.Optimizer], average: dict[str, Tensor]
 ) -> int:
@@ -62,9 +68,8 @@ def load_state(
 
     Errors: InputError for a state that does not belong to this model.
     """
-    recover_folder(folder / FOLDER)
     found = folder / FOLDER
-    if not (found / "step.json").exists():
+    if not has_begun(folder):
         return 0
     with torch.no_grad():
         _copy(load_file(found / "weights.safetensors"), dict(model.named_parameters()), found)

@@ -46,8 +46,8 @@ class Inputs(Reading):
             ids[row, : len(each.prompt)], real[row, : len(each.prompt)] = torch.tensor(each.prompt), True
         if self.hiding is None:
             return Batch(ids[:, :-1], ids[:, 1:], real[:, 1:], real=real[:, :-1], unseen=True)
-        given, chosen = self.hiding.hide(ids, generator)
-        return Batch(torch.where(real, given, ids), ids, chosen & real, real=real)
+        given, chosen = self.hiding.hide(ids, generator, real)
+        return Batch(given, ids, chosen, real=real)
 
 
 @dataclass(frozen=True)
