@@ -2,13 +2,17 @@
 
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import torch
 import torch.distributed as dist
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from torch import Tensor
 
+from contract.drawing import documents_of, paddings
 from longspan.compute.attend import attend
 from longspan.compute.places import Places, places
 from longspan.compute.ring.ring import Ring
@@ -27,6 +31,7 @@ SCHEMES = (
 PACKED = (
     "rope", "alibi", "rope + window(5, sinks=2)", "rerope(window=4)", "rope + log_length(8)",
     "rope + bidirectional", "alibi + bidirectional + window(9)", "rope + softmax_plus_one",
+    "rope + bidirectional + log_length(8)",
 )  # fmt: skip
 """Schemes of rows that hold several documents."""
 CASES = [*((text, False) for text in SCHEMES), *((text, True) for text in PACKED)]
@@ -34,7 +39,7 @@ IDS = [f"{text}{', packed' if packed else ''}" for text, packed in CASES]
 LENGTH, HEADS, KV_HEADS, DIM = 48, 4, 2, 16
 
 
-def given() -> dict:
+def drawn_case() -> dict:
     generator = torch.Generator().manual_seed(0)
 
     def drawn(heads: int) -> Tensor:
@@ -65,7 +70,7 @@ work(int(sys.argv[1]), {ranks}, {folder!r}, torch.load({data!r}, weights_only=Tr
 @pytest.fixture(scope="module", params=[2, 4])
 def together(request, tmp_path_factory) -> tuple[int, dict, list[list[dict]]]:
     """What each process makes of each scheme."""
-    ranks, folder, data = request.param, tmp_path_factory.mktemp("ring"), given()
+    ranks, folder, data = request.param, tmp_path_factory.mktemp("ring"), drawn_case()
     torch.save(data, folder / "given")
     path = sys.path
     text = RUN.format(path=path, data=str(folder / "given"), ranks=ranks, folder=str(folder))
@@ -172,15 +177,37 @@ def test_a_length_that_cannot_be_shared_is_refused() -> None:
         Zigzag(4, 12)
 
 
-def test_under_autocast_it_computes_with_lower_tensors(tmp_path: Path) -> None:
+@pytest.fixture
+def alone(tmp_path: Path) -> Iterator[None]:
+    """A group of this process alone, whose sequence has two chunks."""
     dist.init_process_group("gloo", init_method=f"file://{tmp_path / 'store'}", rank=0, world_size=1)
-    try:
-        ring, generator = Ring(parse("rerope(window=7)"), Zigzag(1, 16)), torch.Generator().manual_seed(0)
-        query, key, value = (torch.randn(1, 2, 16, 8, generator=generator) for _ in range(3))
-        with torch.autocast("cpu", torch.bfloat16):
-            found = ring.attend(query, key, value.bfloat16(), scale=0.5)
-        wanted = ring.attend(query.bfloat16(), key.bfloat16(), value.bfloat16(), scale=0.5)
-    finally:
-        dist.destroy_process_group()
+    yield
+    dist.destroy_process_group()
+
+
+@pytest.mark.parametrize("text", ["rope + bidirectional + log_length(2)", "rope + log_length(2)", "alibi + window(5)"])
+@given(data=st.data())
+@settings(
+    max_examples=max(10, settings().max_examples // 5),
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+def test_rows_of_a_batch_do_not_depend_on_each_other(text: str, alone: None, data: st.DataObject) -> None:
+    """Behind any padding and in any documents, also where rows are alike in a chunk and differ beyond it."""
+    padding, documents = data.draw(paddings(3, 16)), data.draw(documents_of(3, 16))
+    generator = torch.Generator().manual_seed(0)
+    query, key, value = (torch.randn(3, 2, 16, 8, dtype=torch.float64, generator=generator) for _ in range(3))
+    zigzag = Zigzag(1, 16)
+    shared = Shared(zigzag, places(16, 16, documents=documents, padding=padding)[1])
+    found = Ring(parse(text), zigzag).attend(query, key, value, scale=0.5, shared=shared)
+    wanted = attend(query, key, value, text, scale=0.5, documents=documents, padding=padding, backend="reference")
+    assert torch.allclose(found, wanted, atol=1e-10)
+
+
+def test_under_autocast_it_computes_with_lower_tensors(alone: None) -> None:
+    ring, generator = Ring(parse("rerope(window=7)"), Zigzag(1, 16)), torch.Generator().manual_seed(0)
+    query, key, value = (torch.randn(1, 2, 16, 8, generator=generator) for _ in range(3))
+    with torch.autocast("cpu", torch.bfloat16):
+        found = ring.attend(query, key, value.bfloat16(), scale=0.5)
+    wanted = ring.attend(query.bfloat16(), key.bfloat16(), value.bfloat16(), scale=0.5)
     assert found.dtype == torch.bfloat16
     assert torch.equal(found, wanted)

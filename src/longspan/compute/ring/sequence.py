@@ -4,8 +4,10 @@ One document at steady positions is one span. Packed documents, padding and posi
 `tiling/spans.py`; they are found once on the CPU, and every layer asks for the same ones.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from itertools import groupby
 
 import torch
 
@@ -99,13 +101,18 @@ class Shared:
         found = patches(queries, keys, batch, regular)
         if isinstance(found, str):
             raise RefusalError(f"a sequence cannot be shared by several processes: {found}")
-        return [Part(patch, self._whole(patch, queries)) for patch in found]
+        return [part for patch in found for part in self._parts_of(patch, queries)]
 
-    def _whole(self, patch: Patch, queries: Places) -> Span:
-        row = min(patch.rows.start, len(queries.document) - 1)
-        document = queries.document[row, patch.queries.index][0]
-        count = int((self.places.document[row] == document).sum())
-        return replace(patch.span, keys=count, first_key=0)
+    def _parts_of(self, patch: Patch, queries: Places) -> Iterator[Part]:
+        """The patch, cut between rows that are alike in these chunks and whose documents end elsewhere beyond them."""
+        rows = patch.rows if len(queries.document) > 1 else slice(0, 1)
+        document = queries.document[rows][:, patch.queries.index][:, :1]
+        counts = (self.places.document[rows] == document).sum(1).tolist()
+        start = patch.rows.start
+        for count, alike in groupby(counts):
+            stop = start + len(list(alike)) if len(counts) > 1 else patch.rows.stop
+            yield Part(replace(patch, rows=slice(start, stop)), replace(patch.span, keys=count, first_key=0))
+            start = stop
 
 
 def _rows(patch: Patch) -> int:
