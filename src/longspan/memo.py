@@ -4,7 +4,7 @@ Values by the arguments of a function (`remember`), and tensors by the values th
 """
 
 import functools
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
 from threading import Lock
 from typing import Any, TypeVar, cast
@@ -112,6 +112,11 @@ def numbers_of(*tensors: Tensor) -> tuple[Hashable, ...]:
     how often PyTorch saw it change. A change behind PyTorch's back, through `.data`, is not seen.
     """
     return tuple(_number_of(tensor) for tensor in tensors)
+
+
+def numbers_by_name(tensors: Mapping[str, Tensor]) -> tuple[Hashable, ...]:
+    """The same for named tensors, in whatever order they come."""
+    return tuple((name, tensors[name].dtype, *numbers_of(tensors[name])) for name in sorted(tensors))
 
 
 def _number_of(tensor: Tensor) -> Hashable:

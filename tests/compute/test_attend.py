@@ -84,6 +84,19 @@ def test_values_may_be_wider_or_narrower_than_queries() -> None:
         ({"query": X.long(), "key": X.long(), "value": X.long()}, "floating point"),
         ({"padding": torch.zeros(2, 5, dtype=torch.bool)}, r"padding must be \(batch, 6\)"),
         ({"documents": -torch.ones(1, 6, dtype=torch.long)}, "numbered from 0"),
+        ({"documents": torch.full((1, 6), 0.5)}, "numbered from 0 up, without fractions"),
+        (
+            {"documents": torch.zeros(3, 6).long(), "padding": torch.zeros(2, 6).bool()},
+            "all as many: documents has 3, padding has 2",
+        ),
+        ({"key_positions": torch.arange(6).expand(3, 6), "padding": torch.zeros(2, 6).bool()}, "key_positions has 3"),
+        ({"key_positions": torch.full((6,), torch.nan)}, "key_positions must be real and finite"),
+        ({"key_positions": torch.full((6,), torch.inf), "scheme": "dynamic_ntk(trained_length=4)"}, "real and finite"),
+        ({"key_positions": torch.ones(6, dtype=torch.complex64)}, "key_positions must be real and finite"),
+        (
+            {"value": X[..., :3], "scheme": "shaw(clip=2)", "weights": parse("shaw(clip=2)").initial_weights(4, 8)},
+            "shaw adds vectors of 8 channels to values: values must be as wide as keys, got 3 channels",
+        ),
         ({"key_positions": torch.arange(5)}, r"key_positions must be \(batch, 6\)"),
         ({"query_positions": torch.arange(6.0)}, "need key_positions too"),
         ({"scheme": "axial"}, "axial needs 2 coordinates per token"),
@@ -241,6 +254,36 @@ def test_gradient_checkpointing_changes_nothing(text: str) -> None:
     assert isinstance(out, torch.Tensor)
     for given, plain in zip(torch.autograd.grad(out.square().sum(), tensors), wanted, strict=True):
         torch.testing.assert_close(given, plain, rtol=0, atol=0)
+
+
+def test_documents_and_positions_may_have_any_dtype() -> None:
+    """Behind padding too: True is the second document, and no padding."""
+    documents, padding = torch.tensor([[0, 0, 0, 1, 1, 1]] * 2), torch.tensor([[0, 1, 0, 0, 1, 0], [0, 0, 1, 0, 0, 1]])
+    hidden, at = padding.bool(), torch.arange(6)
+    for scheme in ("rope", "rope + softcap(9)"):
+        wanted = attend(X, X, X, scheme, documents=documents, padding=hidden)
+        for dtype in (torch.bool, torch.uint8, torch.int8, torch.int16, torch.int32, torch.float16, torch.float64):
+            out = attend(X, X, X, scheme, documents=documents.to(dtype), padding=hidden)
+            assert torch.equal(out, wanted), dtype
+        for dtype in (torch.int8, torch.int32, torch.float32):
+            assert torch.equal(attend(X, X, X, scheme, key_positions=at.to(dtype)), attend(X, X, X, scheme)), dtype
+
+
+@pytest.mark.parametrize("backend", ["tiles", "triton", "blocks", "reference"])
+@pytest.mark.parametrize("frozen", list(product([False, True], repeat=3)))
+@pytest.mark.parametrize("options", [{"padding": torch.ones(2, 6).bool()}, {"query_positions": torch.tensor([40])}])
+def test_where_no_query_sees_a_key_the_output_is_of_the_graph_of_all_that_is_learned(
+    options: dict[str, Any], frozen: tuple[bool, ...], backend: str
+) -> None:
+    """Frozen layers or not: a backward pass finds gradients, of zeros."""
+    tensors = [torch.randn(2, 4, 6, 8).requires_grad_(not still) for still in frozen]
+    query = tensors[0][:, :, :1] if "query_positions" in options else tensors[0]
+    out = attend(query, tensors[1], tensors[2], "rope + window(5)", backend=backend, **options)
+    assert not out.any()
+    assert out.requires_grad == (not all(frozen))
+    learned = [x for x in tensors if x.requires_grad]
+    if learned:
+        assert not any(bool(grad.any()) for grad in torch.autograd.grad(out.sum(), learned))
 
 
 @pytest.mark.parametrize("backend", ["auto", "tiles", "triton", "blocks", "reference"])

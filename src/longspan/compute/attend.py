@@ -234,7 +234,8 @@ class Tiled:
         if isinstance(self.spans, Span):
             out = self._attention(x, self.spans)
         else:
-            out = nothing(x.query, x.value.shape[-1])
+            others = () if self.spans else (x.key, x.value, *x.weights.values())
+            out = nothing(x.query, x.value.shape[-1], *others)
             for patch in self.spans:
                 out[patch.rows, :, patch.queries.index] = self._attention(patch.of(x), patch.span)
         # Short sums first: adding bfloat16 in float32 at once takes ten times as long.

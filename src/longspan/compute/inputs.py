@@ -108,6 +108,11 @@ class Inputs:
                     f"{tokens.coordinate.shape[-1]}"
                 )
         check_weights(self.scheme, self.weights, self.query.shape[1], self.query.shape[3])
+        if isinstance(self.scheme.bias, VectorBias) and self.value.shape[3] != self.key.shape[3]:
+            raise ShapeError(
+                f"{self.scheme.bias.name} adds vectors of {self.key.shape[3]} channels to values: values must be as "
+                f"wide as keys, got {self.value.shape[3]} channels"
+            )
         rotated = self.query_frame is not None or self.key_frame is not None
         if rotated and len(self.scheme.rotation.segments(UNBOUNDED)) > 1:
             raise SchemeError(

@@ -142,11 +142,13 @@ def places(
     if query_positions is None and key_positions is None and documents is None and padding is None:
         key = contiguous(keys, device)
         return key.last(queries), key
+    _check_batches(query_positions, key_positions, documents, padding)
     document = torch.zeros(1, keys, dtype=torch.int64, device=device)
     if documents is not None:
         document = _checked(documents, "documents", keys)
-        if (document < 0).any():
-            raise ShapeError("documents must be numbered from 0 up; mark padding with padding=")
+        if (document < 0).any() or (document.is_floating_point() and (document != document.round()).any()):
+            raise ShapeError("documents must be numbered from 0 up, without fractions; mark padding with padding=")
+        document = document.to(torch.int64)  # PADDING would be True among booleans
     real = torch.ones_like(document, dtype=torch.bool) if padding is None else ~_checked(padding, "padding", keys)
     document = document.expand(real.shape[0], -1) if len(document) == 1 else document
     real = real.expand_as(document)
@@ -171,6 +173,15 @@ def places(
     return Places(coordinate[..., 0], coordinate, where), key
 
 
+def _check_batches(*given: Tensor | None) -> None:
+    """Refuse arguments of several rows, of which one has more rows than another."""
+    names = ("query_positions", "key_positions", "documents", "padding")
+    rows = {name: len(x) for name, x in zip(names, given, strict=True) if x is not None and x.ndim > 1 and len(x) != 1}
+    if len(set(rows.values())) > 1:
+        found = ", ".join(f"{name} has {count}" for name, count in rows.items())
+        raise ShapeError(f"positions, documents and padding must have one row, or all as many: {found}")
+
+
 def _checked(given: Tensor, name: str, wanted: int) -> Tensor:
     if given.ndim != 2 or given.shape[1] != wanted:
         raise ShapeError(f"{name} must be (batch, {wanted}), one per key, got {tuple(given.shape)}")
@@ -184,7 +195,11 @@ def _coordinate(given: Tensor, name: str, wanted: int) -> Tensor:
             f"{name}_positions must be (batch, {wanted}) or (batch, {wanted}, axes), got {tuple(given.shape)}"
         )
     shaped = shaped[..., None] if shaped.ndim == 2 else shaped
-    return shaped.to(torch.float64 if shaped.is_floating_point() else torch.int64)
+    # Whole numbers are finite: a device is not asked, for which the CPU would have to wait.
+    if shaped.is_complex() or (shaped.is_floating_point() and not bool(shaped.isfinite().all())):
+        raise ShapeError(f"{name}_positions must be real and finite; mark padding with padding=")
+    # A copy: the caller may write to the positions before a backward pass reads them again.
+    return shaped.to(torch.float64 if shaped.is_floating_point() else torch.int64, copy=True)
 
 
 def _before(real: Bool[Tensor, "batch tokens"]) -> Int64[Tensor, "batch tokens"]:

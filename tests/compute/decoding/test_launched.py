@@ -232,3 +232,16 @@ def test_programs_share_the_blocks_of_all_sweeps(parts: int, monkeypatch: pytest
     torch.testing.assert_close(found, wanted, rtol=0, atol=1e-5)
     assert len(visited) == 2 * parts  # for two key heads
     assert max(visited) - min(visited) <= 1, visited
+
+
+@pytest.mark.parametrize("width", [1, 8, 24])
+@pytest.mark.parametrize("text", ["rope", "rerope(3)"])
+def test_values_of_any_width_behind_padding_and_in_documents(text: str, width: int) -> None:
+    query, key = torch.randn(2, 4, 2, 16), torch.randn(2, 2, 9, 16)
+    value, padding = torch.randn(2, 2, 9, width), torch.arange(9)[None] < torch.tensor([[4], [0]])
+    documents = (torch.arange(9)[None] > torch.tensor([[6], [2]])).long()
+    options: dict[str, Any]
+    for options in ({"padding": padding}, {"documents": documents}):
+        out, wanted = (attend(query, key, value, text, backend=name, **options) for name in ("triton", "reference"))
+        assert out.shape == wanted.shape
+        torch.testing.assert_close(out, wanted, rtol=1e-5, atol=1e-5)

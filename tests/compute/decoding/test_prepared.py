@@ -14,6 +14,7 @@ from longspan import attend, parse
 from longspan.compute.decoding import pieces as pieces_module
 from longspan.compute.decoding import prepare as prepare_module
 from longspan.compute.decoding import prepared as prepared_module
+from longspan.compute.decoding.build import StepBuilder
 from longspan.compute.decoding.pieces import step_pieces
 from longspan.compute.decoding.prepare import MOST_QUERIES, prepare_call
 from longspan.compute.decoding.prepared import KEYS_PER_THREAD, DecodingStep, Parts
@@ -272,6 +273,27 @@ def test_learned_biases_are_read_again_when_they_change() -> None:
     assert after is not None
     assert not torch.allclose(after, before)
     torch.testing.assert_close(after, reference(x), rtol=1e-11, atol=1e-11)
+
+
+def test_learned_biases_are_known_by_name() -> None:
+    """However the mapping is ordered, and whatever was computed before."""
+    x = call("kerple_log", 1)
+    big, small = torch.full((6,), 1.5).double(), torch.full((6,), 0.2).double()
+    for weights in ({"bias.p": big, "bias.a": small}, {"bias.a": big, "bias.p": small}):
+        y = replace(x, weights=weights)
+        out = decode(y)
+        assert out is not None
+        torch.testing.assert_close(out, reference(y), rtol=1e-11, atol=1e-11)
+
+
+def test_what_a_step_adds_lies_on_its_device() -> None:
+    scheme, device = parse("rope + softmax_plus_one"), torch.device("meta")
+    of = StepBuilder(scheme, (None, None), Span(1, 12, 11), 0.3, 1, 2, 2, 8, torch.float32, device, False, 1)
+    step = of.build()
+    assert step is not None
+    assert step.numbers is not None
+    assert step.numbers.logit is not None
+    assert step.numbers.logit.device == device
 
 
 @pytest.mark.parametrize("bad", [float("nan"), float("inf")])

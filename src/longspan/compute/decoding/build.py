@@ -11,7 +11,7 @@ from torch import Tensor
 from longspan.compute.decoding.pieces import Piece, StepPieces, step_pieces
 from longspan.compute.decoding.prepared import DecodingStep, Numbers, Parts, Read
 from longspan.compute.tiling.lowering import Span, count_visible
-from longspan.memo import BIAS_LINES, numbers_of
+from longspan.memo import BIAS_LINES, numbers_by_name
 from longspan.position_map import PositionMap
 from longspan.scheme import Scheme
 from longspan.slots import ScoreBias, Weights
@@ -113,6 +113,7 @@ class StepBuilder:
         elif factor == 1.0:
             factor = None
         logit = scheme.normalizer.extra_logit(self.heads, scheme.weights_of(scheme.normalizer, weights))
+        logit = None if logit is None else logit.to(self.device)
         masks = tuple(self._masks(found, weights)) if masks is None else masks
         return Numbers(factor, scale, masks, logit)
 
@@ -155,7 +156,7 @@ class StepBuilder:
             head = torch.arange(heads, device=device)[:, None]
             return (bias(relative, head, heads, weights).detach().to(dtype).expand(heads, -1).contiguous(),)
 
-        return BIAS_LINES.get((bias, heads, past, future, dtype, device, numbers_of(*weights.values())), make)[0]
+        return BIAS_LINES.get((bias, heads, past, future, dtype, device, numbers_by_name(weights)), make)[0]
 
     def _alone(self, row: int) -> DecodingStep:
         """The step for one of several rows; it exists, because every row sees a key and all have one spectrum."""

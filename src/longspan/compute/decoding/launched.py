@@ -21,7 +21,7 @@ from longspan.compute.decoding.residual import ResidualRotation
 from longspan.compute.kernels.triton.sizes import STEP, WIDEST_FLOAT32, chosen
 from longspan.compute.rotate import pair_tables, partners
 from longspan.compute.tiling.lowering import count_visible
-from longspan.memo import ANGLES, BIAS_LINES, numbers_of
+from longspan.memo import ANGLES, BIAS_LINES, numbers_by_name
 from longspan.slots import ScoreBias, Weights
 
 if TYPE_CHECKING:
@@ -141,7 +141,7 @@ def _table(of: StepBuilder, weights: Weights) -> Float[Tensor, "heads distances"
         head = torch.arange(heads, device=device)[:, None]
         return (bias(relative, head, heads, learned).detach().float().expand(heads, -1).contiguous(),)
 
-    return BIAS_LINES.get(("table", bias, heads, past, future, device, numbers_of(*learned.values())), make)[0]
+    return BIAS_LINES.get(("table", bias, heads, past, future, device, numbers_by_name(learned)), make)[0]
 
 
 def _angles(of: StepBuilder, pieces: tuple[Piece, ...], as_it_lies: int, channels: int) -> "KeyAngles | None":

@@ -274,7 +274,7 @@ class BatchedSteps:
         self, query: Tensor, key: Tensor, value: Tensor, weights: Weights
     ) -> Float[Tensor, "batch heads queries d"]:
         """The output."""
-        out = torch.zeros_like(query)
+        out = query.new_zeros(*query.shape[:3], value.shape[3])
         for rows, queries, keys, step in self.steps:
             some = _chosen(query[rows], queries), _chosen(key[rows], keys), _chosen(value[rows], keys)
             out[rows, :, queries] = step(*some, weights)

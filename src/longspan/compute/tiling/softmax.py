@@ -108,7 +108,10 @@ class SpanSoftmax:
         backward = lower(scheme, self.span, Cut(None, halvings=halvings), *rest) if torch.is_grad_enabled() else forward
         width = self.value.shape[-1]
         if not forward.tiles:
-            return nothing(self.query, width), self.query.new_full(self.query.shape[:3], -torch.inf, dtype=self.dtype)
+            others = self.key, self.value, *self.inputs.weights.values()
+            return nothing(self.query, width, *others), self.query.new_full(
+                self.query.shape[:3], -torch.inf, dtype=self.dtype
+            )
         forward, backward = with_common_views(forward, backward)
         # The kernel wants values as wide as queries: zeros change no score and no output.
         wide = kernel.width(max(self.query.shape[-1], width))
@@ -170,10 +173,14 @@ class SpanSoftmax:
         return _rotate(query, a, angles, of_query), _rotate(key, c, angles if same else tables(c, of_key), of_key)
 
 
-def nothing(query: Tensor, width: int) -> Tensor:
-    """Zeros that are part of the graph, whatever numbers padding holds."""
+def nothing(query: Tensor, width: int, *others: Tensor) -> Tensor:
+    """Zeros that are part of the graph of the queries and of other tensors, whatever numbers padding holds."""
     everywhere = torch.ones((), dtype=torch.bool, device=query.device)
-    return query.masked_fill(everywhere, 0.0).sum(-1, keepdim=True).repeat(1, 1, 1, width)
+    zeros = query.masked_fill(everywhere, 0.0).sum(-1, keepdim=True).repeat(1, 1, 1, width)
+    for other in others:
+        if other.requires_grad:
+            zeros = zeros + other.flatten()[:0].sum().to(zeros)
+    return zeros
 
 
 def _widened(x: Tensor, width: int) -> Tensor:
