@@ -8,12 +8,13 @@ from pathlib import Path
 
 import pytest
 import torch
-from transformers import AutoModelForMaskedLM
+from transformers import AutoModelForMaskedLM, Qwen2Config, Qwen2ForCausalLM
 from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS
 
 import longspan
+from longspan.pretrained.attach import extend
 from pretrained.families import matter, small_config, small_model
-from pretrained.models import in_parts, logits
+from pretrained.models import in_parts, logits, sharpened, tokens
 
 WINDOW = 16
 WORDS = torch.randint(3, 119, (2, 4 * WINDOW), generator=torch.Generator().manual_seed(0))
@@ -131,3 +132,57 @@ def test_fixed_frequencies_stay_one_graph():
         [sys.executable, "-c", ONE_GRAPH], env={**os.environ, "PYTHONPATH": paths}, capture_output=True, text=True
     )
     assert done.returncode == 0, done.stderr[-2000:]
+
+
+ROPES = {
+    "dynamic": {"rope_type": "dynamic", "factor": 4.0, "rope_theta": 1e4},
+    "longrope": {
+        "rope_type": "longrope",
+        "factor": 4.0,
+        "rope_theta": 1e4,
+        "original_max_position_embeddings": 32,
+        "short_factor": [1.0] * 8,
+        "long_factor": [1.0, 1.2, 1.5, 2.0, 2.5, 3.0, 3.5, 4.0],
+    },
+}
+"""Checkpoints that change their frequencies beyond 32 tokens."""
+
+
+def changing(kind: str) -> Qwen2ForCausalLM:
+    """A sliding layer and one that sees everything, which share their frequencies."""
+    torch.manual_seed(0)
+    config = Qwen2Config(
+        vocab_size=97, hidden_size=64, intermediate_size=96, num_hidden_layers=2, num_attention_heads=4,
+        num_key_value_heads=2, max_position_embeddings=32 if kind == "dynamic" else 128, use_sliding_window=True,
+        sliding_window=24, layer_types=["sliding_attention", "full_attention"], rope_parameters=ROPES[kind],
+        pad_token_id=0, bos_token_id=1, eos_token_id=None,
+    )  # fmt: skip
+    return sharpened(Qwen2ForCausalLM(config).eval())
+
+
+@pytest.mark.parametrize("scheme", ["{0} + rerope(window=6)", "yarn(factor=4)", "linear(factor=4)", "log_length(8)"])
+@pytest.mark.parametrize(("kind", "named"), [("dynamic", "dynamic_ntk"), ("longrope", "longrope")])
+def test_what_was_read_before_an_extension_changes_nothing(kind: str, named: str, scheme: str) -> None:
+    words, found = tokens(1, 60), []
+    for before in (0, 20, 120):
+        model = changing(kind)
+        if before:
+            logits(model, tokens(1, before))
+        found.append(logits(extend(model, scheme.format(named)), words))
+    assert torch.equal(found[0], found[1])
+    assert torch.equal(found[0], found[2])
+
+
+@pytest.mark.parametrize("length", [20, 64, 128])
+@pytest.mark.parametrize("kind", ROPES)
+def test_a_sliding_layer_follows_the_length_as_its_checkpoint_does(kind: str, length: int) -> None:
+    """The last token is rotated by transformers for the whole text, and by us for those up to it, in powers of 2."""
+    words, last = tokens(2, length), []
+    for scheme in (None, "yarn(factor=4)"):
+        model = changing(kind)
+        if scheme is not None:
+            extend(model, scheme)
+        keep = model.model.layers[0].register_forward_hook(lambda _, args, output: last.append(output[:, -1]))
+        logits(model, words)
+        keep.remove()
+    torch.testing.assert_close(last[1], last[0], rtol=0, atol=1e-5)

@@ -12,6 +12,7 @@ from longspan.mask.bidirectional import Bidirectional
 from longspan.mask.window import Window
 from longspan.plan import Plan
 from longspan.position_map import Identity, PositionMap
+from longspan.pretrained.anatomy.config import rope_origin
 from longspan.pretrained.anatomy.layers import Anatomy, Layer
 from longspan.pretrained.resolve import names_rotation
 from longspan.pretrained.running.rotary import Source
@@ -82,6 +83,8 @@ def divide(anatomy: Anatomy, plan: Plan) -> Work:
         raise RefusalError("every attention layer of this model has a sliding window: there is nothing to extend")
     depth = len(anatomy.layers)
     schemes = [_scheme_of(layer, plan.layer(i, depth)) for i, layer in enumerate(anatomy.layers)]
+    for i in _fixed_beside(anatomy, plan):
+        schemes[i] = replace(schemes[i], rotation=_own_rotation(anatomy, anatomy.layers[i]))
     frames = {}
     for source in anatomy.sources():
         users = [i for i, layer in enumerate(anatomy.layers) if layer.source == source]
@@ -159,6 +162,33 @@ def _scheme_of(layer: Layer, resolved: Scheme) -> Scheme:
         return replace(resolved, rotation=NoPE(), distance=TrueDistance(), memory=None)
     rotation = layer.layout.fit(resolved.rotation) if names_rotation(resolved) else spectrum
     return replace(resolved, rotation=rotation)
+
+
+def _fixed_beside(anatomy: Anatomy, plan: Plan) -> list[int]:
+    """Return sliding layers that another layer keeps from following the length: it rotates otherwise, and their rotary
+    module, which rotates for both, does not change its frequencies any more.
+    """
+    depth, layers = len(anatomy.layers), anatomy.layers
+    named = {
+        layers[i].source for i in range(depth) if not layers[i].local_size and names_rotation(plan.layer(i, depth))
+    }
+    return [i for i, each in enumerate(layers) if each.local_size and each.source in named and _follows_length(each)]
+
+
+def _follows_length(layer: Layer) -> bool:
+    return layer.source is not None and layer.source.follows_length
+
+
+def _own_rotation(anatomy: Anatomy, layer: Layer) -> Rotation:
+    """Return the checkpoint's own rotation, which follows the length; buffers hold what the last call has left."""
+    assert layer.source is not None
+    start = rope_origin(anatomy.base.config, layer.source.layer_type)
+    if start.own is None or layer.layout is None or (start.own.causal_only and not layer.causal):
+        raise RefusalError(
+            f"sliding layers of this checkpoint change their frequencies with the length ({layer.source.kind}) in a "
+            "way that longspan cannot follow: no other rotation can be put beside it"
+        )
+    return layer.layout.fit(start.own)
 
 
 def _in_both_directions(scheme: Scheme) -> Scheme:
