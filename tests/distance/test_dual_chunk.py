@@ -124,6 +124,7 @@ def test_one_chunk_is_rope() -> None:
 def test_fill_and_refusals() -> None:
     assert DualChunk().fill(Geometry(8, 8, 16, trained_length=4096), 16384) == DualChunk(3072, 512)
     assert DualChunk(100).fill(Geometry(8, 8, 16, trained_length=64), 100) == DualChunk(100, 8)
+    assert DualChunk(512).fill(Geometry(8, 8, 16, trained_length=8192), 32768) == DualChunk(512, 256)
     with pytest.raises(SchemeError, match="local must be below chunk = 4, got 4"):
         DualChunk(4, 4)
     with pytest.raises(SchemeError, match="chunk must be at least 1, got 0"):
@@ -134,3 +135,10 @@ def test_fill_and_refusals() -> None:
         parse("dual_chunk(4, 2) + bidirectional")
     with pytest.raises(SchemeError, match="dual_chunk needs chunk"):
         DualChunk()(torch.tensor(1), torch.tensor(0))
+
+
+@given(st.integers(1, 3000), st.integers(1, 10000))
+def test_an_open_local_fits_every_chunk(chunk: int, trained_length: int) -> None:
+    filled = DualChunk(chunk).fill(Geometry(8, 8, 16, trained_length=trained_length), 16384)
+    assert 0 <= filled.known(filled.local, "local") <= chunk / 2
+    assert filled.period >= 1

@@ -31,7 +31,8 @@ class DualChunk(Distance):
 
     Arguments:
         chunk: c, the largest position (left open: three quarters of the trained length).
-        local: l, tokens before a chunk that stay at their true distance (left open: an eighth of the trained length).
+        local: l, tokens before a chunk that stay at their true distance (left open: an eighth of the trained length, at
+            most half of the chunk).
 
     >>> DualChunk(chunk=6, local=2)(torch.tensor(9), torch.arange(10)).tolist()
     [6, 5, 4, 3, 5, 4, 3, 2, 1, 0]
@@ -49,8 +50,9 @@ class DualChunk(Distance):
             self.require(self.local < self.chunk, "local", f"below chunk = {self.chunk}")
 
     def fill(self, geometry: Geometry, length: int) -> "DualChunk":
-        """Three quarters and an eighth of the trained length where left open."""
-        known = {"chunk": 3 * geometry.trained_length // 4, "local": geometry.trained_length // 8}
+        """Three quarters and an eighth of the trained length where left open; a small chunk has a smaller `local`."""
+        chunk = 3 * geometry.trained_length // 4 if self.chunk is None else self.chunk
+        known = {"chunk": chunk, "local": min(geometry.trained_length // 8, chunk // 2)}
         return replace(self, **{name: known[name] for name in self.open_fields()})
 
     @property
