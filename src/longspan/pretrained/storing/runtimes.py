@@ -108,9 +108,26 @@ def _flags(runtime: str, plan: Plan, config: PreTrainedConfig, target: Target) -
         flags, reason = FLAGS[runtime](rotation, config, target, reach)
         if flags:
             return RuntimeFlags(runtime, flags, note=_capped(flags, config, reach) if runtime == "llama.cpp" else "")
-    factor = max(1.0, (target.length or 4 * start.trained_length) / start.original_length)
-    nearest = "" if runtime == "llama.cpp" and _kind(config) in FACTORS else f"yarn(factor={factor:g})"
-    return RuntimeFlags(runtime, reason=reason, nearest=nearest)
+    return RuntimeFlags(runtime, reason=reason, nearest=_nearest(runtime, config, target))
+
+
+def _nearest(runtime: str, config: PreTrainedConfig, target: Target) -> str:
+    """Return a YaRN that the runtime can express, for the length to read; empty where it can express none.
+
+    It has the checkpoint's numbers, as far as the runtime takes them, and else those of the paper.
+    """
+    start = target.origin
+    factor = f"{max(1.0, (target.length or 4 * start.trained_length) / start.original_length):g}"
+    plain = f"ramp=index, attention_factor={YaRN(float(factor)).gain!r}, mscale=0, mscale_all_dim=0"
+    for numbers in ("", ", ramp=index", ", ramp=index, mscale=0, mscale_all_dim=0", f", {plain}"):
+        text = f"yarn(factor={factor}{numbers})"
+        try:
+            rotation = resolve(text, target, 1).schemes[0].rotation
+            if FLAGS[runtime](rotation, config, target, start.reach(rotation, target.length))[0]:
+                return text
+        except LongspanError:
+            continue
+    return ""
 
 
 def _not_fixed(plan: Plan) -> str:
