@@ -167,3 +167,11 @@ def test_a_step_of_llama_3_is_known() -> None:
     found = audited(LLAMA_31_8B, num_hidden_layers=1, rope_scaling=rope)
     assert (found.original_length, found.rotations[0].theta) == (8192, 5e5)
     assert not found.failed
+
+
+@pytest.mark.parametrize("theta", [float("nan"), -1.0])
+def test_a_base_that_gives_no_numbers_is_a_failure(theta: float) -> None:
+    found = audited(LLAMA_31_8B, 512, num_hidden_layers=1, rope_scaling=None, rope_theta=theta)
+    (finding,) = (each for each in found.findings if each.check == "builds")
+    assert found.failed
+    assert "not finite" in finding.what

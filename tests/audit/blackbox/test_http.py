@@ -1,6 +1,8 @@
 """Servers over HTTP: each dialect, texts, openings that a server adds, truncation, and servers that give nothing."""
 
 import math
+import socket
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -260,3 +262,58 @@ def test_no_server_and_no_address() -> None:
 @pytest.mark.parametrize("url", ["http://a:1", "http://a:1/", "http://a:1/v1", "http://a:1/v1/completions"])
 def test_an_address_may_name_the_endpoint(url: str) -> None:
     assert Connection(url).root == "http://a:1"
+
+
+@pytest.mark.parametrize(
+    "url", ["http://localhost:PORT", "http://local host:80", "http://[::1", "http://", "http://a:99999", "http://ä:1"]
+)
+def test_what_is_no_address_is_refused(url: str) -> None:
+    with pytest.raises(InputError, match="takes an address"):
+        Connection(url)
+
+
+@pytest.mark.parametrize("said", [b'HTTP/1.0 200 OK\r\nContent-Length: 1000\r\n\r\n{"da', b"\x00\x01 no HTTP\r\n\r\n"])
+def test_a_reply_that_is_cut_short_or_no_http_is_said_to_be(said: bytes) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        port = listening.getsockname()[1]
+
+        def serve() -> None:
+            connection, _ = listening.accept()
+            with connection:
+                connection.recv(65536)
+                connection.sendall(said)
+
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
+        with pytest.raises(InputError, match="no whole answer"):
+            Connection(f"http://127.0.0.1:{port}").get("/v1/models")
+        thread.join()
+
+
+def test_nulls_in_a_reply_are_no_numbers() -> None:
+    """Of the usage, and of a likely token."""
+    whole = echo(stock(**YARN))
+
+    def answer(path: str, body: dict[str, Any]) -> Any:
+        reply = whole(path, body)
+        if isinstance(reply, int):
+            return reply
+        found = reply["choices"][0]["logprobs"]
+        return reply | {
+            "usage": {"completion_tokens": None},
+            "choices": [{"logprobs": found | {"top_logprobs": [{"a": None}] * len(found["tokens"])}}],
+        }
+
+    def next_token(path: str, body: dict[str, Any]) -> Any:
+        if path != "/v1/completions" or body.get("echo") or body.get("logprobs") is None:
+            return 400
+        likely = {tokenizer().decode([5]): -0.5, tokenizer().decode([6]): None}
+        return {"choices": [{"logprobs": {"top_logprobs": [likely]}}]}
+
+    ids = list(range(2, 22))
+    with http(answer) as url:
+        given = connected(url).answer(ids).values
+    with http(whole) as url:
+        assert connected(url).answer(ids).values == given
+    with http(next_token) as url:
+        assert connected(url).answer(ids).values == (-0.5,)

@@ -3,8 +3,10 @@
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from http.client import HTTPException
 from typing import Any
 from urllib.error import HTTPError, URLError
+from urllib.parse import urlsplit
 from urllib.request import Request, urlopen
 
 from longspan.audit.blackbox.answer import Answer
@@ -29,7 +31,7 @@ class Connection:
     key: str = field(default="", repr=False)
 
     def __post_init__(self) -> None:
-        if not self.url.startswith(("http://", "https://")):
+        if not _is_address(self.url):
             raise InputError(f"--server takes an address such as http://localhost:8000, got {self.url!r}")
 
     @property
@@ -55,15 +57,30 @@ class Connection:
     def _send(self, request: Request) -> Any:
         try:
             with urlopen(request, timeout=TIMEOUT) as reply:  # an address that the user gave
-                return json.loads(reply.read())
+                said = reply.read()
         except HTTPError as error:
             said = " ".join(error.read(300).decode(errors="replace").split())
             raise UnansweredError(f"{request.full_url} answers {error.code}: {said}") from error
         except (URLError, TimeoutError, ConnectionError) as error:
             reason = getattr(error, "reason", error)
             raise InputError(f"no answer from {request.full_url}: {reason}; is the server running?") from error
+        except HTTPException as error:  # a reply that is cut short, or none of HTTP
+            reason = f"{type(error).__name__}: {error}"
+            raise InputError(f"no whole answer from {request.full_url}: {reason}; is it an HTTP server?") from error
+        try:
+            return json.loads(said)
         except ValueError as error:
             raise UnansweredError(f"{request.full_url} does not answer in JSON") from error
+
+
+def _is_address(url: str) -> bool:
+    """Whether a request can be sent to an address: a scheme, a host, and a number where a port is named."""
+    try:
+        parts = urlsplit(url)
+        named = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port or 1) > 0
+    except ValueError:  # brackets that do not close, a port that is no number
+        return False
+    return named and url.isascii() and not any(letter.isspace() or not letter.isprintable() for letter in url)
 
 
 class HttpServer:

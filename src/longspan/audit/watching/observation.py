@@ -10,6 +10,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from math import isfinite
 from typing import Any
 
 import torch
@@ -144,7 +145,7 @@ def observe(config: PreTrainedConfig, *, cache: bool = True) -> Observation:
     Arguments:
         cache: whether the growth of the cache is measured too, by two more forward passes.
 
-    Errors: RefusalError where transformers cannot build the model.
+    Errors: RefusalError where transformers cannot build the model, or builds one with frequencies that are no numbers.
     """
     with silent(), torch.no_grad():
         config, noted = copy.deepcopy(config), set()
@@ -161,6 +162,10 @@ def observe(config: PreTrainedConfig, *, cache: bool = True) -> Observation:
         calls = [] if unwatched else watch.calls
         layers = _layers(text.config, calls, passes)
         rotations = _rotations(model, watch, {id(call.module): number for number, call in _numbered(calls)})
+        if not all(isfinite(number) for rotation in rotations for number in (*rotation.frequencies, rotation.gain)):
+            raise RefusalError(
+                "transformers builds a model whose rotary frequencies are not finite: look at rope_theta"
+            )
         held = tuple(held_by(passes)) if len(passes) > 1 else ()
         limits = tuple(limit_of(layer) for layer in passes[0][1]) if passes else ()
         size = getattr(text.config, "hidden_size", 0) or 0

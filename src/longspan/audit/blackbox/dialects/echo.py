@@ -115,7 +115,8 @@ def _entries(reply: Any) -> list[Entry]:
         found = reply["choices"][0]["logprobs"]
         values, pieces = list(found["token_logprobs"]), [str(piece) for piece in found["tokens"]]
         likely = found.get("top_logprobs") or [None] * len(values)
-        return [Entry(piece, value, top or {}) for piece, value, top in zip(pieces, values, likely, strict=True)]
+        known = [{piece: value for piece, value in (top or {}).items() if value is not None} for top in likely]
+        return [Entry(piece, value, top) for piece, value, top in zip(pieces, values, known, strict=True)]
     except (LookupError, TypeError, ValueError, AttributeError) as error:
         raise UnansweredError("no token_logprobs in the reply") from error
 
@@ -123,4 +124,5 @@ def _entries(reply: Any) -> list[Entry]:
 def _generated(reply: Any) -> int:
     """How many tokens of the reply were generated; one was asked for."""
     usage = reply.get("usage") or {}
-    return int(usage.get("completion_tokens", 1))
+    count = usage.get("completion_tokens")
+    return 1 if count is None else int(count)

@@ -36,7 +36,7 @@ class TopLogprobs(NextToken):
         except (LookupError, TypeError, AttributeError) as error:
             raise UnansweredError("no top_logprobs in the reply") from error
         known = {self.vocabulary.id_of(piece) if token is None else int(token): value for token, piece, value in each}
-        return {token: float(value) for token, value in known.items() if token is not None}
+        return {token: float(value) for token, value in known.items() if token is not None and value is not None}
 
     def _ask(self, prompt: list[int] | str) -> Any:
         return self.complete(prompt=prompt, max_tokens=1, logprobs=TOP, temperature=0)
