@@ -108,6 +108,13 @@ def test_a_line_without_a_text_is_one_line(tmp_path: Path, line: str) -> None:
         Text(tmp_path / "a.jsonl", 1).read()
 
 
+def test_half_a_surrogate_pair_is_a_question_mark(tmp_path: Path) -> None:
+    """JSON can say it, though it is no character; no tokenizer takes it."""
+    path = tmp_path / "a.jsonl"
+    path.write_text('{"text": "a \\ud83d b"}\n{"text": "\\ud83d\\ude00"}\n')
+    assert [text.read() for text in texts_in(path)] == list(contents(path)) == ["a ? b", "\U0001f600"]
+
+
 RECORDS = st.lists(st.none() | st.text(st.characters(exclude_categories=["Cs"]) | st.sampled_from("\n\r\0\u2028")))
 
 

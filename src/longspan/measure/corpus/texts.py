@@ -160,7 +160,12 @@ def _field(line: str) -> str:
         text = None
     if not isinstance(text, str):
         raise NoTextError('is no JSON object with a field "text" that holds a text')
-    return text
+    return _whole(text)
+
+
+def _whole(text: str) -> str:
+    """The text with a question mark for each half of a surrogate pair, which is no character and has no UTF-8."""
+    return text.encode("utf-8", "replace").decode()
 
 
 def _html(content: str) -> str:
@@ -181,7 +186,7 @@ def _pdf(path: Path) -> str:
     from pypdf.errors import PyPdfError
 
     try:
-        text = "\n\n".join(page.extract_text() for page in PdfReader(path).pages)
+        text = _whole("\n\n".join(page.extract_text() for page in PdfReader(path).pages))
     except PyPdfError as error:
         raise NoTextError(f"is no PDF that can be read ({error})") from None
     if not text.strip():
