@@ -79,6 +79,25 @@ def test_a_sequence_is_scored_at_its_targets(counter: LoadedModel) -> None:
     assert found["likelihood"] == pytest.approx(-0.3, abs=1e-5)
 
 
+def test_a_sequence_of_many_targets_makes_logits_of_few_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And the same result, whatever the number of targets in a slice."""
+    model = loaded(llama(60))
+    example = SequenceExample(tuple(range(2, 42)), {position: (7 * position) % 60 for position in range(1, 40)})
+    whole, made = examined(model, example), []
+    logits = model.reader.logits
+
+    def watched(hidden: torch.Tensor) -> torch.Tensor:
+        made.append(len(hidden))
+        return logits(hidden)
+
+    monkeypatch.setattr(model.reader, "logits", watched)
+    monkeypatch.setattr("longspan.measure.reading.reader.SLICE_BYTES", 4 * 60 * 8)
+    found = examined(model, example)
+    assert made == [8, 8, 8, 8, 7]
+    assert found.pop("likelihood") == pytest.approx(whole.pop("likelihood"), rel=1e-5)
+    assert found == whole
+
+
 GROUP = ((1, 2, 3, 4), (1, 2, 3), (1, 2, 3, 4, 5), (0, 1))
 
 

@@ -150,6 +150,19 @@ class Reader:
             right.append((logits.argmax(1) == wanted).cpu())
         return torch.cat(losses), torch.cat(right)
 
+    @torch.no_grad()
+    def likeliest(
+        self, hidden: Float[Tensor, "positions width"]
+    ) -> tuple[Int[Tensor, " positions"], Float[Tensor, " positions"]]:
+        """Return the most likely token after each hidden state, the first of equal ones, and its ln p, nats."""
+        size = max(1, SLICE_BYTES // (4 * self.vocabulary))
+        tokens, likely = [torch.zeros(0, dtype=torch.int64)], [torch.zeros(0)]
+        for part in hidden.split(size):
+            best = self.logits(part).log_softmax(1).max(1)
+            tokens.append(best.indices.cpu())
+            likely.append(best.values.cpu())
+        return torch.cat(tokens), torch.cat(likely)
+
     def _check_head(self) -> None:
         with torch.no_grad():
             ids = torch.arange(min(8, self.num_embeddings), device=self.device)[None]

@@ -90,13 +90,12 @@ def _chosen(reader: Reader, example: Example) -> dict[str, Any]:
 def _predicted(reader: Reader, example: SequenceExample) -> dict[str, Any]:
     check_known(reader, example)
     positions = list(example.targets)
-    likely = reader.logits(reader.hidden(reader.ids(example.ids))[0, positions]).log_softmax(-1)
-    best = likely.max(-1)
-    predicted = dict(zip(positions, best.indices.tolist(), strict=True))
+    tokens, likely = reader.likeliest(reader.hidden(reader.ids(example.ids))[0, positions])
+    predicted = dict(zip(positions, tokens.tolist(), strict=True))
     return {
         "score": example.score(predicted),
         "scored": "most likely token",
         "fed": example.length,
-        "likelihood": float(best.values.sum()),
+        "likelihood": float(likely.sum()),
         "targets": len(positions),
     }
