@@ -6,7 +6,7 @@ import torch
 from longspan.measure.kinds.reading import reading
 from longspan.measure.kinds.retrieval import retrieval
 from longspan.measure.kinds.truncation import truncation
-from longspan.measure.reading.loss import BINS, loss_at_context, loss_by_position
+from longspan.measure.reading.loss import BINS, loss_at_context, loss_by_position, loss_within
 from longspan.measure.reading.reader import Reader
 from longspan.measure.reading.token_nll import token_nll
 from longspan.task import Example
@@ -57,6 +57,16 @@ def test_what_is_not_the_documents_own_is_not_scored() -> None:
     assert found["loss"] == pytest.approx(float((losses[-16:].sum() - losses[499]) / 15))
     assert found["positions"][2] is None
     assert found["short"] == pytest.approx(float((losses[:63].sum() - losses[15:23].sum()) / 55))
+
+
+def test_where_all_first_tokens_are_of_facts_they_are_scored(reader: Reader) -> None:
+    """The price on short texts is then one of facts, the same ones for every method; without them it has no value."""
+    own = [False] * TRAINED_LENGTH + [True] * (512 - TRAINED_LENGTH)
+    losses = token_nll(reader, reader.ids(DOCUMENT))[0]
+    found = loss_by_position(losses, own, TRAINED_LENGTH, 16)
+    assert found["short"] == pytest.approx(float(losses[: TRAINED_LENGTH - 1].mean()))
+    assert loss_within(reader, DOCUMENT, own, TRAINED_LENGTH)["short"] == pytest.approx(found["short"], abs=1e-5)
+    assert found["positions"][0] is None
 
 
 def test_one_reading_gives_what_reading_for_each_would() -> None:

@@ -9,7 +9,7 @@ from itertools import pairwise
 from typing import Any
 
 import torch
-from jaxtyping import Float64
+from jaxtyping import Bool, Float64
 from torch import Tensor
 
 from longspan.measure.reading.feeding import Feed, feeds
@@ -44,7 +44,13 @@ def loss_within(reader: Reader, ids: Sequence[int], own: Sequence[bool], trained
     """Read the first `trained_length` tokens alone and return `short`, the mean loss over them."""
     some = ids[:trained_length]
     losses = token_nll(reader, reader.ids(some))[0]
-    return {"short": float(losses[torch.tensor(own[1 : len(some)])].mean()), "fed": len(some)}
+    return {"short": float(losses[_scored_within(own, len(some))].mean()), "fed": len(some)}
+
+
+def _scored_within(own: Sequence[bool], length: int) -> Bool[Tensor, " tokens"]:
+    """Which tokens but the first are scored in a text's beginning: all of them where facts leave none of its own."""
+    scored = torch.tensor(own[1:length])
+    return scored if scored.any() else torch.ones_like(scored)
 
 
 def loss_by_position(losses: Tensor, own: Sequence[bool], trained_length: int, tail: int) -> dict[str, Any]:
@@ -55,9 +61,9 @@ def loss_by_position(losses: Tensor, own: Sequence[bool], trained_length: int, t
         own: whether each token is scored.
         trained_length, tail: tokens.
 
-    Returns `loss`: of the last `tail` tokens; `short`: of the tokens within the trained length; `second_half`: of the
-    second half, as far as it lies beyond the trained length; `positions`: means over `BINS` equal parts, None for a
-    part without a scored token; `tokens`: the tail.
+    Returns `loss`: of the last `tail` tokens; `short`: of the tokens within the trained length, of facts too where
+    there are no others; `second_half`: of the second half, as far as it lies beyond the trained length; `positions`:
+    means over `BINS` equal parts, None for a part without a scored token; `tokens`: the tail.
     """
     length = len(own)
     scored = torch.tensor(own[1:])
@@ -70,7 +76,7 @@ def loss_by_position(losses: Tensor, own: Sequence[bool], trained_length: int, t
     edges = [round(length * part / BINS) for part in range(BINS + 1)]
     return {
         "loss": between(length - tail, length),
-        "short": between(0, trained_length),
+        "short": float(losses[: min(trained_length, length) - 1][_scored_within(own, trained_length)].mean()),
         "second_half": between(max(length // 2, trained_length), length),
         "positions": [between(start, stop) for start, stop in pairwise(edges)],
         "tokens": tail,
