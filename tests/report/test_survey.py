@@ -88,6 +88,18 @@ def test_the_whole_text() -> None:
     assert "it does not hold at 1024" in PLAIN.sentence
 
 
+def test_what_voids_a_certificate_is_shared_with_it() -> None:
+    documents = tuple(f"book.txt [{i}]" for i in range(8))
+    for count, parts in ((1, "one file"), (3, "3 files")):
+        said = share_text(replace(SURVEY, setting=replace(SETTING, documents=documents, files=count, out_of_time=True)))
+        assert f"\nThe 8 documents are parts of {parts}: certificates and intervals may claim too much.\n" in said
+        assert "\nThe budget ended before everything was decided.\n" in said
+    for count in (None, 8):
+        said = share_text(replace(SURVEY, setting=replace(SETTING, documents=documents, files=count)))
+        assert "parts of" not in said
+        assert "budget" not in said
+
+
 def test_parts_that_a_survey_lacks_are_left_out() -> None:
     only_losses = share_text(replace(SURVEY, tasks=()))
     assert "score" not in only_losses

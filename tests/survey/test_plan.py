@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from longspan.measure.corpus.documents import Document
+from longspan.measure.record import key_of
 from longspan.measure.reduction import reductions
 from longspan.measure.scoring.controls import CONTROLS
 from longspan.measure.statistics.effective import Share
@@ -104,6 +105,36 @@ def test_a_method_that_failed_is_asked_no_more_and_the_others_are() -> None:
     assert of.failure("plain", "retrieval", reader_of(records)) is None
     assert [asked(records, METHOD, n) for n in LENGTHS] == [1, 1, 0]
     assert asked(records, "plain", 128) == 12
+
+
+def test_where_the_plain_model_fails_at_a_longer_length_methods_are_still_decided() -> None:
+    """Its short score, with which they are compared, is asked on with them."""
+    of = plan(40)
+    records = carried_out(of, lambda probe: None if (probe.method, probe.length) == ("plain", 256) else 1.0)
+    assert of.failure("plain", "retrieval", reader_of(records)) == "NaN"
+    found = of.certificate(METHOD, "retrieval", reader_of(records))
+    assert found is not None
+    assert found.decided
+    assert [asked(records, "plain", n) for n in LENGTHS[1:]] == [1, 1]
+    assert asked(records, "plain", 64) == max(asked(records, METHOD, n) for n in LENGTHS) > 1
+
+
+def test_where_the_plain_model_fails_at_the_shortest_length_no_more_is_asked_of_anybody() -> None:
+    of = plan(40)
+    last = 3
+    records = carried_out(
+        of, lambda probe: None if (probe.method, probe.length, probe.index) == ("plain", 64, last) else 1.0
+    )
+    assert of.short_failure("retrieval", reader_of(records)) == "NaN"
+    assert [asked(records, METHOD, n) for n in LENGTHS] == [last] * 3
+
+
+def test_a_key_is_made_once_however_often_a_record_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[Any] = []
+    monkeypatch.setattr("longspan.survey.probes.key_of", lambda given: made.append(given) or key_of(given))
+    of = plan(12)
+    carried_out(of, lambda probe: float(probe.index % 2))
+    assert len(made) == len(of.probes())
 
 
 def test_a_length_that_is_decided_is_asked_no_more_while_a_longer_one_is_open() -> None:

@@ -1,6 +1,7 @@
 """What a survey's rows say of their records."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -9,6 +10,11 @@ from longspan.measure.statistics.effective import NOLIMA, Claim, Threshold
 from longspan.survey.plan import SurveyPlan
 from longspan.survey.probes import Probe, TaskProbe
 from longspan.survey.summary import Setting, TaskRow, summarize
+
+SETTING = Setting(
+    model="m", trained_length=64, dtype="float32", fingerprint="0", documents=(), hardware="none", versions={},
+    command="longspan measure", lengths=(64, 128), claim="", out_of_time=False,
+)  # fmt: skip
 
 
 def rows(
@@ -21,16 +27,12 @@ def rows(
     lengths = tuple(results)
     documents = dict.fromkeys(lengths, (None,) * count)
     plan = SurveyPlan("m", "float32", "0", 64, methods, ("retrieval",), (), lengths, documents, claim)
-    setting = Setting(
-        model="m", trained_length=64, dtype="float32", fingerprint="0", documents=(), hardware="none", versions={},
-        command="longspan measure", lengths=lengths, claim="", out_of_time=False,
-    )  # fmt: skip
 
     def record(probe: Probe) -> Mapping[str, Any] | None:
         known = isinstance(probe, TaskProbe) and not probe.control
         return {"result": results[probe.length]} if known else None
 
-    return summarize(plan, record, setting).tasks
+    return summarize(plan, record, replace(SETTING, lengths=lengths)).tasks
 
 
 def asked(*choices: int) -> dict[str, Any]:
@@ -54,6 +56,27 @@ def test_a_share_of_the_only_score_says_nothing_and_is_not_said() -> None:
     assert method.sentence.startswith("at least 85% of the short score")
     (plain,) = rows({64: {"score": 0.5}}, Threshold(0.4))
     assert plain.sentence.startswith("at least a score of 40%")
+
+
+def test_a_short_score_that_failed_is_said_instead_of_how_many_more_would_decide() -> None:
+    plan = SurveyPlan(
+        "m", "float32", "0", 64, ("plain", "yarn"), ("retrieval",), (), (64, 128),
+        dict.fromkeys((64, 128), (None,) * 9), NOLIMA,
+    )  # fmt: skip
+    why = "the plain model failed at the shortest length: NaN"
+
+    def sentence(failing: int) -> str:
+        def record(probe: Probe) -> Mapping[str, Any] | None:
+            if not isinstance(probe, TaskProbe) or probe.control or probe.index > failing:
+                return None
+            failed = (probe.method, probe.length, probe.index) == ("plain", 64, failing)
+            return {"result": None, "failed": "NaN"} if failed else {"result": {"score": 1.0}}
+
+        return summarize(plan, record, SETTING).tasks[1].sentence
+
+    assert sentence(0) == f"nothing to compare with: {why}"
+    assert sentence(2).endswith(f"; open at 64, and no more is asked: {why}")
+    assert "would decide" in sentence(9)
 
 
 @pytest.mark.parametrize("score", [0.0, 1.0])

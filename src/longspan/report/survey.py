@@ -50,6 +50,7 @@ def share_text(survey: Survey) -> str:
             for row in found
         ]
         lines += ["", *aligned([[f"{what} ± half the 95 % interval", *lengths, ""], *rows])] if rows else []
+    lines += ["", *setting.caveats] if setting.caveats else []
     lines += ["", *_explained(survey)]
     return "\n".join([*lines, "", f"{setting.hardware}; {versions}", setting.command]) + "\n"
 

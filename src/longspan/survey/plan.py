@@ -79,7 +79,10 @@ class SurveyPlan:
 
     def task(self, method: str, name: str, length: int, index: int, control: str = "") -> TaskProbe:
         """Return one example of a task."""
-        return TaskProbe(**self._of(method, length, index, length), task=name, control=control)
+        asked = method, name, length, index, control
+        if asked not in self._tasks:
+            self._tasks[asked] = TaskProbe(**self._of(method, length, index, length), task=name, control=control)
+        return self._tasks[asked]
 
     def loss(self, method: str, name: str, length: int, index: int) -> LossProbe:
         """Return one reduction of a document."""
@@ -88,6 +91,11 @@ class SurveyPlan:
     def diagnostic(self, method: str, name: str, length: int, index: int) -> DiagnosticProbe:
         """Return one look into the model."""
         return DiagnosticProbe(**self._of(method, length, index, length), diagnostic=name)
+
+    @cached_property
+    def _tasks(self) -> dict[tuple[str, str, int, int, str], TaskProbe]:
+        """All examples that were asked for: after every document it is asked again what became of each."""
+        return {}
 
     @cached_property
     def _losses(self) -> Mapping[tuple[str, str, int, int], LossProbe]:
@@ -112,12 +120,16 @@ class SurveyPlan:
             return self.loss_failure(probe.method, probe.loss, record) is None
         if not isinstance(probe, TaskProbe):
             return True
+        if probe.method == PLAIN and probe.length == self.lengths[0] and not probe.control:
+            # Every method is compared with it, even where the plain model fails at longer lengths.
+            if self.short_failure(probe.task, record) is not None:
+                return False
+            undecided = (not self._decided(method, probe.task, record, probe.index) for method in self.methods)
+            return probe.index == 0 or any(undecided)
         if self.failure(probe.method, probe.task, record) is not None:
             return False
         if probe.control or probe.index == 0:
             return True
-        if probe.method == PLAIN and probe.length == self.lengths[0]:  # every method is compared with it
-            return any(not self._decided(method, probe.task, record, probe.index) for method in self.methods)
         if self._decided(probe.method, probe.task, record, probe.index):
             return False
         found = self.certificate(probe.method, probe.task, record, probe.index)
@@ -126,7 +138,7 @@ class SurveyPlan:
         return all(length > probe.length for length in failed) and all(each.verdict == "open" for each in own)
 
     def _decided(self, method: str, task: str, record: Record, before: int) -> bool:
-        if self.failure(method, task, record) is not None or self.failure(PLAIN, task, record) is not None:
+        if self.failure(method, task, record) is not None or self.short_failure(task, record) is not None:
             return True
         found = self.certificate(method, task, record, before)
         return found is not None and found.decided
@@ -167,6 +179,10 @@ class SurveyPlan:
             for n in self.lengths
             for control in ("", *(CONTROLS if n == self.lengths[-1] and i < CONTROLLED else ()))
         )
+
+    def short_failure(self, task: str, record: Record) -> str | None:
+        """Return why the plain model gave no short score, with which every method is compared; None where it did."""
+        return _failure(record(self.task(PLAIN, task, self.lengths[0], i)) for i in range(self.count))
 
     def loss_failure(self, method: str, loss: str, record: Record) -> str | None:
         """Return why a method gave no loss somewhere; None where it always did."""

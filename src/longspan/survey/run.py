@@ -220,6 +220,7 @@ def _check_task(name: str, model: LoadedModel, material: Material, length: int, 
 
 
 def _setting(request: Request, plan: SurveyPlan, out_of_time: bool) -> Setting:
+    paths = {document.path for document in plan.documents[plan.lengths[-1]] if document is not None}
     return Setting.of_this_machine(
         request,
         plan,
@@ -231,6 +232,7 @@ def _setting(request: Request, plan: SurveyPlan, out_of_time: bool) -> Setting:
         lengths=plan.lengths,
         claim=str(request.claim),
         out_of_time=out_of_time,
+        files=len(paths) or None,
     )
 
 

@@ -24,12 +24,25 @@ class Setting(grid.Setting):
         lengths, claim: see `longspan.survey.request.Request`.
         out_of_time: whether the budget ended before everything was decided.
         beginnings: by length, the digests of so many first tokens of the documents, in their order.
+        files: how many texts the documents come from; None without texts.
     """
 
     lengths: tuple[int, ...]
     claim: str
     out_of_time: bool
     beginnings: Mapping[int, tuple[str, ...]] = field(default_factory=dict[int, tuple[str, ...]])
+    files: int | None = None
+
+    @property
+    def caveats(self) -> tuple[str, ...]:
+        """What somebody has to know before believing a certificate, a sentence each."""
+        count, found = len(self.documents), list[str]()
+        if self.files is not None and self.files < count:
+            parts = "one file" if self.files == 1 else f"{self.files} files"
+            found.append(f"The {count} documents are parts of {parts}: certificates and intervals may claim too much.")
+        if self.out_of_time:
+            found.append("The budget ended before everything was decided.")
+        return tuple(found)
 
 
 @dataclass(frozen=True)
@@ -45,6 +58,8 @@ class TaskRow:
         failed: why there is no number; None where there are.
         guessing: the score of somebody who guesses among the choices; None where answers are not chosen.
         has_only_itself: whether this is the short score, and the only one of its row.
+        stopped: why the plain model gave no short score for the next document, so that no more is asked; None where it
+            did.
         beyond_guessing: whether the certificate asks for surely more than guessing scores; None where there is none, or
             answers are not chosen.
     """
@@ -59,6 +74,7 @@ class TaskRow:
     guessing: float | None = None
     has_only_itself: bool = False
     beyond_guessing: bool | None = None
+    stopped: str | None = None
 
     @property
     def sentence(self) -> str:
@@ -67,6 +83,8 @@ class TaskRow:
             return f"failed: {self.failed}"
         if self.scores and self.has_only_itself:
             return "the short score; give a second --length to see how far it reads, or --threshold"
+        if self.certificate is None and self.stopped is not None:
+            return f"nothing to compare with: {self._why_stopped}"
         if self.certificate is None:
             return "not measured at every length yet; run the same command again"
         if not any(found.value for found in self.scores.values()):
@@ -75,9 +93,15 @@ class TaskRow:
         first = next((each for each in self.certificate.findings if each.verdict != "holds"), None)
         if first is None or first.verdict == "fails":
             return found if first is None else f"{found}; it does not hold at {first.length}"
+        if self.stopped is not None:
+            return f"{found}; open at {first.length}, and no more is asked: {self._why_stopped}"
         if first.needed is None:
             return f"{found}; open at {first.length}: no number of documents like these {first.documents} would decide"
         return f"{found}; open at {first.length} after {first.documents} documents: about {first.needed} would decide"
+
+    @property
+    def _why_stopped(self) -> str:
+        return f"the plain model failed at the shortest length: {self.stopped}"
 
     @property
     def _as_guessing(self) -> str:
@@ -176,7 +200,8 @@ def _task(plan: SurveyPlan, record: Record, task: str, method: str) -> TaskRow:
     guessing, alone = _guessing(results.values()), plan.has_only_itself(method)
     short = plan.scores(PLAIN, task, plan.lengths[0], record)
     more = None if guessing is None or certificate is None else beyond_guessing(plan.claim, short, guessing)
-    return TaskRow(task, method, means, depths, controls, certificate, None, guessing, alone, more)
+    stopped = plan.short_failure(task, record)
+    return TaskRow(task, method, means, depths, controls, certificate, None, guessing, alone, more, stopped)
 
 
 def _rated(scores: Sequence[float]) -> Estimate:
