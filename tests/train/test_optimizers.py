@@ -9,7 +9,7 @@ import torch
 from torch import distributed, nn
 from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
 from torch.distributed.fsdp import fully_shard
-from transformers import LlamaConfig, LlamaForCausalLM
+from transformers import LlamaConfig, LlamaForCausalLM, MixtralConfig, MixtralForCausalLM
 
 import longspan
 from longspan.catalogue import mixers
@@ -135,6 +135,50 @@ def test_blocks_of_a_monarch_matrix_are_matrices_of_their_own() -> None:
     for name, blocks in alone.items():
         for block, found in zip(blocks, factors[name], strict=True):
             torch.testing.assert_close(found.reshape(block.shape), block)
+
+
+def mixture() -> Any:
+    """Three experts of two layers."""
+    torch.manual_seed(0)
+    config = MixtralConfig(
+        vocab_size=30, hidden_size=16, intermediate_size=24, num_hidden_layers=2, num_attention_heads=2,
+        num_key_value_heads=2, num_local_experts=3, max_position_embeddings=64, sliding_window=None,
+    )  # fmt: skip
+    return longspan.design(MixtralForCausalLM(config), "rope")
+
+
+def test_experts_decay_as_matrices_do() -> None:
+    model = mixture()
+    before = {name: value.detach().clone() for name, value in model.named_parameters()}
+    for parameter in model.parameters():
+        parameter.grad = torch.zeros_like(parameter)
+    (optimizer,) = optimizers_of(model, TrainingTable(rate=0.1, weight_decay=0.5))
+    optimizer.step()
+    for name, value in model.named_parameters():
+        decays = "proj" in name or name.endswith("mlp.gate.weight")
+        torch.testing.assert_close(value.detach(), (0.95 if decays else 1.0) * before[name])
+
+
+def test_muon_takes_each_expert_as_a_matrix_of_its_own() -> None:
+    """Muon of PyTorch on every expert alone."""
+    model = mixture()
+    experts = {name: p for name, p in model.named_parameters() if ".experts." in name}
+    assert len(experts) == 4
+    alone = {name: [nn.Parameter(each.detach().clone()) for each in p] for name, p in experts.items()}
+    settings: dict[str, Any] = {"lr": 0.1, "weight_decay": 0.3, "adjust_lr_fn": "match_rms_adamw"}
+    muon = torch.optim.Muon([each for several in alone.values() for each in several], **settings)
+    optimizers = optimizers_of(model, TrainingTable(optimizer="muon", rate=0.1, weight_decay=0.3))
+    generator = torch.Generator().manual_seed(1)
+    for _ in range(2):
+        for name, several in alone.items():
+            experts[name].grad = gradient = torch.randn(experts[name].shape, generator=generator)
+            for each, grad in zip(several, gradient, strict=True):
+                each.grad = grad.clone()
+        for optimizer in (muon, *optimizers):
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
+    for name, several in alone.items():
+        torch.testing.assert_close(experts[name].detach(), torch.stack([each.detach() for each in several]))
 
 
 @pytest.fixture

@@ -155,6 +155,39 @@ def test_curves_show_every_seed_and_who_was_not_trained() -> None:
     assert "(not trained)" in curves(rows(WORLD, learned=False), LENGTHS, L)
 
 
+def seeds_of(world: dict, kept: dict) -> list[Row]:
+    """The rows of a grid that is not finished: some have some of the seeds."""
+    every = rows(world)
+    return [
+        replace(row, outcomes=tuple(each for each in row.outcomes if each.seed in kept.get(row.design, (0, 1))))
+        for row in every
+    ]
+
+
+def test_a_relation_without_a_common_seed_is_not_known(cells) -> None:
+    """Several commands make one grid: RoPE may have seed 0 so far, and the others seed 1."""
+    found = {
+        each.name: each for each in verdicts(cells, seeds_of(WORLD, dict.fromkeys(PLANS[1:], (1,)) | {"rope": (0,)}))
+    }
+    for name in ("R14", "RK"):
+        assert found[name].held is None
+        assert "no seed in common" in found[name].sentence
+    assert found["R2"].held
+    assert "+2.000 (" in found["R2"].sentence
+
+
+def test_seeds_are_compared_with_themselves(cells) -> None:
+    """With seed 1 RoPE loses less than with seed 0, and less than key normalization, which has seed 1 alone."""
+    first, second = (rows(WORLD | {("rope", "plain"): losses(2.5, 2.0, far)}) for far in (9.0, 2.5))
+    mixed = [
+        replace(one, outcomes=(one.outcomes[0], other.outcomes[1])) if one.design == "rope" else one
+        for one, other in zip(first, second, strict=True)
+    ]
+    mixed = [replace(row, outcomes=row.outcomes[1:]) if row.design == "rope + key_norm" else row for row in mixed]
+    (found,) = [each for each in verdicts(cells, mixed) if each.name == "RK"]
+    assert (found.held, "by +0.500 (" in found.sentence) == (False, True)
+
+
 ANSWERS = {("rope", "plain"): 60, ("window", "plain"): 5, ("rope", "window(size=5)"): 4}
 """Whole answers of 100 at 40 symbols, where guesses have 4."""
 

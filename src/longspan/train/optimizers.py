@@ -15,14 +15,15 @@ from longspan.pretrained.running.learned import LEARNED
 from longspan.train.tables import TrainingTable
 
 BETAS = (0.9, 0.95)
+CONVOLUTIONS = (nn.Conv1d, nn.Conv2d)
 
 
 def optimizers_of(model: nn.Module, training: TrainingTable) -> list[torch.optim.Optimizer]:
     """Return the optimizers of all parameters; each parameter belongs to one.
 
-    Matrices decay, those of mixers and structured ones as well; vectors, embeddings and what else a design learns do
-    not. Muon takes the matrices inside the layers, block by block where they are block-diagonal, with steps as large as
-    AdamW's.
+    Matrices decay, those of mixers, of experts and structured ones as well; vectors, embeddings, convolutions of an
+    architecture and what else a design learns do not. Muon takes the matrices inside the layers, expert by expert, and
+    block by block where they are block-diagonal, with steps as large as AdamW's.
     """
     head: Any = model.get_output_embeddings()  # pyright: ignore[reportCallIssue]
     embeddings = {p for module in model.modules() if isinstance(module, nn.Embedding) for p in module.parameters()}
@@ -31,6 +32,7 @@ def optimizers_of(model: nn.Module, training: TrainingTable) -> list[torch.optim
     structured = (module for module in model.modules() if isinstance(module, StructuredLinear))
     of_design = {p: axes for module in mixing for p, axes in module.matrices.items()}
     stacks = {p: axes for module in structured for p, axes in module.stacks.items() if p.requires_grad}
+    convolutions = {p for module in model.modules() if isinstance(module, CONVOLUTIONS) for p in module.parameters()}
     inside, groups = dict[nn.Parameter, int](), dict[str, list[nn.Parameter]](embedding=[], vector=[])
     for name, parameter in model.named_parameters():
         if not parameter.requires_grad or parameter in stacks:
@@ -39,8 +41,12 @@ def optimizers_of(model: nn.Module, training: TrainingTable) -> list[torch.optim
             groups["embedding"].append(parameter)
         elif parameter in of_design:
             inside[parameter] = of_design[parameter]
-        elif parameter.ndim == 2 and f".{LEARNED}." not in name:
+        elif f".{LEARNED}." in name or parameter in convolutions or name.endswith("bias"):
+            groups["vector"].append(parameter)
+        elif parameter.ndim == 2:
             inside[parameter] = 1
+        elif parameter.ndim == 3 and min(parameter.shape[1:]) > 1:  # the experts of a layer
+            stacks[parameter] = 1
         else:
             groups["vector"].append(parameter)
     decay, rate, optimizers = training.weight_decay, training.rate, list[torch.optim.Optimizer]()
@@ -61,11 +67,11 @@ class FlatMuon(torch.optim.Muon):
     """Muon for matrices whose rows or columns are several axes, such as heads and their channels.
 
     Of a block-diagonal matrix each block is a matrix of its own: the orthogonal matrix that is nearest to it has the
-    blocks that are nearest to its blocks.
+    blocks that are nearest to its blocks. Experts are matrices of their own as well.
 
     Arguments:
         matrices: parameters, each with the number of its axes, from the first on, that are rows.
-        stacks: parameters whose first axis numbers the blocks of one, each with the number of axes after it that are
+        stacks: parameters whose first axis numbers blocks or experts, each with the number of axes after it that are
             rows.
         settings: of Muon.
 
@@ -83,8 +89,8 @@ class FlatMuon(torch.optim.Muon):
         self._stacks = dict(stacks or {})
         if any(isinstance(p, DTensor) for p in self._stacks):
             raise RefusalError(
-                "Muon takes each block of a Monarch matrix whole, and these processes share weights: leave out "
-                'parallel.shards, or use training.optimizer = "adamw"'
+                "Muon takes each expert, and each block of a Monarch matrix, whole, and these processes share weights: "
+                'leave out parallel.shards, or use training.optimizer = "adamw"'
             )
         for p, axes in self._stacks.items():
             self._flat[p] = [nn.Parameter(_rows(block, axes)) for block in p.detach()]

@@ -120,14 +120,38 @@ class Results:
         return any(self._has(design, plan) for design in self.plans)
 
     def rise(self, plan: str, method: str, times: float = FAR) -> list[float]:
-        """Return for each seed by how much the loss rises from L to a multiple of it."""
+        """Return for each seed by how much the loss rises from L to a multiple of it.
+
+        Errors: MissingError.
+        """
+        return list(self._rises(plan, method, times).values())
+
+    def _rises(self, plan: str, method: str, times: float) -> dict[int, float]:
         near, far = self.losses(plan, method, 1), self.losses(plan, method, times)
-        return [far[seed] - near[seed] for seed in far]
+        return {seed: far[seed] - near[seed] for seed in far if seed in near}
 
     def above(self, first: tuple[str, str], second: tuple[str, str], times: float) -> list[float]:
-        """Return for each seed by how much the first loss is above the second."""
-        one, other = self.losses(*first, times), self.losses(*second, times)
-        return [one[seed] - other[seed] for seed in one if seed in other]
+        """Return for each seed that both have by how much the first loss is above the second.
+
+        Errors: MissingError.
+        """
+        return self._paired(first, second, self.losses(*first, times), self.losses(*second, times))
+
+    def rises_more(self, first: tuple[str, str], second: tuple[str, str]) -> list[float]:
+        """Return for each seed that both have by how much more the first loss rises from L to 8 L.
+
+        Errors: MissingError.
+        """
+        return self._paired(first, second, self._rises(*first, FAR), self._rises(*second, FAR))
+
+    def _paired(
+        self, first: tuple[str, str], second: tuple[str, str], one: dict[int, float], other: dict[int, float]
+    ) -> list[float]:
+        found = [one[seed] - other[seed] for seed in one if seed in other]
+        if not found:
+            names = " and ".join(f"{plan} under {method}" for plan, method in (first, second))
+            raise MissingError(f"{names} were measured with no seed in common")
+        return found
 
     def _rows(self, plan: str, method: str) -> Iterator[Row]:
         """The rows of all designs that have a plan, under a method."""
@@ -293,8 +317,7 @@ def _xpos(found: Results) -> Sequence[Claim]:
 
 
 def _key_norm(found: Results) -> Sequence[Claim]:
-    normed, plain = found.rise("rope + key_norm", PLAIN), found.rise("rope", PLAIN)
-    more = [one - other for one, other in zip(normed, plain, strict=False)]
+    more = found.rises_more(("rope + key_norm", PLAIN), ("rope", PLAIN))
     return [Claim("key normalization rises more than RoPE by", more, most=0.0)]
 
 

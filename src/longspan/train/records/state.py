@@ -81,6 +81,8 @@ def load_state(
         for name, value in load_file(found / f"optimizer-{number}.safetensors").items():
             which, _, own = name.partition(".")
             of = parameters[int(which)]
+            if value.ndim and value.shape != of.shape:
+                raise InputError(f"{found} is the state of another version's optimizers: give another --out")
             states.setdefault(int(which), {})[own] = shared_like(value, of) if value.shape == of.shape else value
         optimizer.load_state_dict({"state": states, "param_groups": optimizer.state_dict()["param_groups"]})
     return json.loads((found / "step.json").read_text())["step"]
