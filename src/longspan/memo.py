@@ -1,11 +1,13 @@
 """All that the library remembers between calls: every memo is made here, is bounded, and is cleared by `forget`.
 
-Values by the arguments of a function (`remember`), and tensors by the values they were computed from (`TensorCache`).
+Values by the arguments of a function (`remember`), what was read from a file (`remember_file`), and tensors by the
+values they were computed from (`TensorCache`).
 """
 
 import functools
 from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from threading import Lock
 from typing import Any, TypeVar, cast
 
@@ -80,6 +82,35 @@ def remember(most: int | None) -> Callable[[_Function], _Function]:
         return cast("_Function", memo)
 
     return decorated
+
+
+def remember_file(most: int, path: Callable[[str], Path] = Path) -> Callable[[_Function], _Function]:
+    """Decorate a function that reads a file, whose name is its first argument: a result is kept until the file changes.
+
+    Arguments:
+        most: how many results are kept, those used last.
+        path: from the name to the file.
+    """
+
+    def decorated(function: _Function) -> _Function:
+        kept = remember(most)(lambda _, *arguments: function(*arguments))
+
+        @functools.wraps(function)
+        def asked(name: str, *more: Any) -> Any:
+            return kept(_state(path(name)), name, *more)
+
+        return cast("_Function", asked)
+
+    return decorated
+
+
+def _state(path: Path) -> tuple[int, int, int] | None:
+    """What changes with a file; None where there is none, which is an error of whoever reads it."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_mtime_ns, found.st_size, found.st_ino
 
 
 def forget() -> None:

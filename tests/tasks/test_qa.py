@@ -25,6 +25,15 @@ def squad(tmp_path: Path) -> str:
     return str(path)
 
 
+def test_a_file_of_questions_that_changes_is_read_again(tmp_path: Path) -> None:
+    path = tmp_path / "squad.json"
+    for version in (0, 10):
+        articles = [{"paragraphs": [paragraph(a, version + n) for n in range(4)]} for a in range(12)]
+        path.write_text(json.dumps({"data": articles}), encoding="utf-8")
+        answer = example(Qa(str(path)), 1500, 0).draft.answers[0]
+        assert version <= int(answer.partition("x")[2]) < version + 4
+
+
 @pytest.mark.parametrize("index", range(6))
 def test_the_answer_is_in_one_document(squad: str, index: int) -> None:
     made = example(Qa(squad), 1500, index)

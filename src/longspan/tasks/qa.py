@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from longspan.errors import InputError
-from longspan.memo import remember
+from longspan.memo import remember_file
 from longspan.prompts.example import Draft
 from longspan.prompts.filler import Amount, filler
 from longspan.prompts.prompt import Prompt
@@ -108,7 +108,7 @@ def reading(path: str, form: str) -> Iterator[None]:
         raise InputError(f"{path!r} is no file in {form}: {type(error).__name__} at {error}") from None
 
 
-@remember(4)
+@remember_file(4)
 def _read(path: str) -> tuple[tuple[Asked, ...], tuple[str, ...]]:
     """The questions that have an answer, and all different paragraphs, in the file's order.
 

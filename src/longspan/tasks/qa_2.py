@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from longspan.errors import InputError
-from longspan.memo import remember
+from longspan.memo import remember_file
 from longspan.prompts.example import Draft
 from longspan.prompts.filler import Amount, filler
 from longspan.prompts.needles import insert
@@ -70,7 +70,7 @@ class Qa2(PromptTask):
         return Draft(about(documents, chosen.question, needles), (chosen.answer,), AnyOf())
 
 
-@remember(4)
+@remember_file(4)
 def _read(path: str) -> tuple[tuple[Asked, ...], tuple[str, ...]]:
     """The questions, and all different paragraphs, in the file's order.
 

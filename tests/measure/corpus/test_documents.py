@@ -103,8 +103,21 @@ def test_a_changed_file_is_noticed(tmp_path: Path) -> None:
     tokenizer = words_tokenizer()
     document = library([write_texts(tmp_path, 1, 100)], tokenizer, 90, 1).documents[0]
     Path(document.path).write_text(prose(100, seed=9))
-    with pytest.raises(InputError, match="has changed"):
-        document.tokens(words_tokenizer())
+    for other in (tokenizer, words_tokenizer()):  # the first one read the file before
+        with pytest.raises(InputError, match="has changed"):
+            document.tokens(other)
+
+
+def test_a_file_that_changes_is_read_again_and_only_then(tmp_path: Path) -> None:
+    """Also one line of many, which are read together."""
+    tokenizer, (path,) = words_tokenizer(), write_texts(tmp_path, 1, 100).iterdir()
+    assert tokenize(str(path), tokenizer) is tokenize(str(path), tokenizer)
+    for name, written in (("text-00.txt", str), ("lines.jsonl", lambda text: json.dumps({"text": text}))):
+        for seed in (1, 2):
+            text = prose(100, seed)
+            (tmp_path / name).write_text(written(text))
+            (document,) = library([tmp_path / name], tokenizer, 90, 1).documents
+            assert list(document.tokens(tokenizer)) == tokenizer(text)["input_ids"][:90]
 
 
 @pytest.mark.parametrize(("with_bos", "ids"), [(False, ()), (True, (1,))])

@@ -17,7 +17,7 @@ from typing import Any
 
 from longspan.errors import InputError
 from longspan.measure.corpus.texts import NoTextError, Text, files_in, texts_in
-from longspan.memo import remember
+from longspan.memo import remember_file
 
 
 @dataclass(frozen=True)
@@ -194,7 +194,7 @@ def _files(paths: Sequence[str | Path]) -> list[tuple[Path, Path, bool]]:
     return sorted(files, key=lambda file: hashlib.sha256(os.fsencode(file[0].name)).digest())
 
 
-@remember(64)
+@remember_file(64, lambda key: Text.of(key).path)
 def tokenize(key: str, tokenizer: Any) -> tuple[int, ...]:
     """Return the token ids of a text, without special tokens.
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from longspan.errors import InputError
-from longspan.memo import remember
+from longspan.memo import remember_file
 
 JSONL = (".jsonl", ".ndjson")
 HTML = (".html", ".htm")
@@ -131,7 +131,7 @@ def texts_in(path: Path) -> Iterator[Text]:
     yield from (Text(path, number) for number, line in enumerate(lines, start=1) if line.strip())
 
 
-@remember(4)
+@remember_file(4)
 def _lines(path: str) -> tuple[str, ...]:
     """The lines of a JSONL file, which is read once for all of them."""
     return tuple(_decoded(Path(path).read_bytes()).split("\n"))
