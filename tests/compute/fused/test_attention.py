@@ -18,6 +18,7 @@ from longspan.compute.places import places
 from longspan.errors import RefusalError
 from longspan.notation import parse
 from longspan.scheme import Scheme
+from longspan.slots import VectorBias
 
 pytestmark = pytest.mark.skipif(torch.cuda.is_available(), reason="Triton's interpreter is for machines without a GPU")
 
@@ -67,10 +68,10 @@ def blocks(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def one_document(scheme: Scheme, dtype: torch.dtype = torch.float32) -> Inputs:
-    """Two heads over one key head, and values of another width."""
+    """Two heads over one key head, and values of another width where the scheme lets them have one."""
     generator = torch.Generator().manual_seed(0)
     query, key = torch.randn(1, 2, 40, 8, generator=generator), torch.randn(1, 1, 40, 8, generator=generator)
-    value = torch.randn(1, 1, 40, 6, generator=generator)
+    value = torch.randn(1, 1, 40, 8 if isinstance(scheme.bias, VectorBias) else 6, generator=generator)
     weights = {name: w + 0.1 for name, w in scheme.initial_weights(2, 8, generator).items()}
     return Inputs(query.to(dtype), key.to(dtype), value.to(dtype), scheme, *places(40, 40), weights, 8**-0.5)
 

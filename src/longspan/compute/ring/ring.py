@@ -28,6 +28,7 @@ from torch import Tensor
 from longspan.autocast import lowered, without_autocast
 from longspan.compute.inputs import Inputs, check_numbers, check_tensors, check_weights
 from longspan.compute.kernels.kernel import KERNELS
+from longspan.compute.kernels.once import once
 from longspan.compute.ring.sequence import Part, Shared
 from longspan.compute.ring.zigzag import Zigzag
 from longspan.compute.tiling.decompose import share as share_of
@@ -221,6 +222,11 @@ class Ring:
             request.wait()
 
 
+NO_SECOND_DERIVATIVE = (
+    'a sequence that processes share has no second derivative: use attend in one process, with backend="blocks"'
+)
+
+
 class _RingAttention(torch.autograd.Function):
     """The parts of a process, merged; what is kept for the backward pass is of the size of its own tokens."""
 
@@ -254,8 +260,15 @@ class _RingAttention(torch.autograd.Function):
     @staticmethod
     def backward(ctx, gradient):  # pyright: ignore[reportIncompatibleMethodOverride]
         """Compute each part again, with the share that it has of the whole."""
-        ring, call, names = ctx.ring, ctx.call, ctx.names
         query, key, value, out, lse, *numbers = ctx.saved_tensors
+        with torch.no_grad():
+            found = _RingAttention._gradients(ctx, gradient, query, key, value, out, lse, *numbers)
+        return None, None, None, *once(NO_SECOND_DERIVATIVE, found, (gradient, query, key, value, *numbers))
+
+    @staticmethod
+    def _gradients(ctx, gradient: Tensor, *saved: Tensor) -> list[Tensor]:
+        ring, call, names = ctx.ring, ctx.call, ctx.names
+        query, key, value, out, lse, *numbers = saved
         gradient = gradient.to(out.dtype)
         sums = [torch.zeros_like(x, dtype=out.dtype) for x in (query, key, value, *numbers)]
         for step in range(ring.zigzag.ranks):
@@ -288,7 +301,7 @@ class _RingAttention(torch.autograd.Function):
             lost = -(share * (gradient * out).sum(-1)).sum((0, 2))
             _add(sums[3:], torch.autograd.grad(logit, leaves, lost.to(logit.dtype), allow_unused=True))
         given = (query, key, value, *numbers)
-        return None, None, None, *(total.to(x.dtype) for total, x in zip(sums, given, strict=True))
+        return [total.to(x.dtype) for total, x in zip(sums, given, strict=True)]
 
 
 def _add(sums: Sequence[Tensor], found: Sequence[Tensor | None]) -> None:

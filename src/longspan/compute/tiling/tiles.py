@@ -11,10 +11,13 @@ from jaxtyping import Float
 from torch import Tensor
 
 from longspan.compute.kernels.kernel import Kernel
+from longspan.compute.kernels.once import once
 from longspan.compute.tiling import toeplitz
 from longspan.compute.tiling.lowering import Lowering, Span, Tile
 from longspan.compute.tiling.toeplitz import Operands, Rows
 from longspan.memo import remember
+
+NO_SECOND_DERIVATIVE = 'tiles have no second derivative: use backend="blocks" or backend="reference"'
 
 
 class TiledAttention(torch.autograd.Function):
@@ -57,23 +60,28 @@ class TiledAttention(torch.autograd.Function):
         diagonal_sum = torch.zeros_like(diagonal) if diagonal is not None and ctx.needs_input_grad[5] else None
         logit_grad = torch.zeros_like(logit) if logit is not None and ctx.needs_input_grad[6] else None
         for seen, grad_, out_ in _passes(grad, lse_grad, value, out):
-            for tile in ctx.plan.tiles:
-                for b in _batches(tile, len(value)):
-                    operands = _operands(tile, ctx.plan, rotated, seen, b)
-                    rows = Rows(*(_cut(x[b], tile.row, tile.rows, tile) for x in (grad_, out_, lse)))
-                    into = _operands(tile, ctx.plan, sums[1:], sums[0], b)
-                    gradients = _tile_backward(ctx.kernel, tile, ctx.plan.span, operands, rows, ctx.scale, diagonal)
-                    _add(into[0], gradients[0])
-                    _add(into[1], gradients[1])
-                    if seen is value:
-                        _add(into[2], gradients[2])
-                    if diagonal is not None and diagonal_sum is not None:
-                        toeplitz.add_gradient(diagonal_sum, tile, ctx.plan.span, operands, rows, ctx.scale, diagonal)
+            with torch.no_grad():
+                for tile in ctx.plan.tiles:
+                    for b in _batches(tile, len(value)):
+                        operands = _operands(tile, ctx.plan, rotated, seen, b)
+                        rows = Rows(*(_cut(x[b], tile.row, tile.rows, tile) for x in (grad_, out_, lse)))
+                        into = _operands(tile, ctx.plan, sums[1:], sums[0], b)
+                        found = _tile_backward(ctx.kernel, tile, ctx.plan.span, operands, rows, ctx.scale, diagonal)
+                        _add(into[0], found[0])
+                        _add(into[1], found[1])
+                        if seen is value:
+                            _add(into[2], found[2])
+                        if diagonal is not None and diagonal_sum is not None:
+                            toeplitz.add_gradient(
+                                diagonal_sum, tile, ctx.plan.span, operands, rows, ctx.scale, diagonal
+                            )
             if logit is not None and logit_grad is not None:
                 share = (logit[:, None].to(lse.dtype) - lse).exp()
                 logit_grad -= (share * (grad_.to(lse.dtype) * out_).sum(-1)).sum((0, 2)).to(logit.dtype)
-        grads = [x.to(value.dtype) for x in sums]
-        return None, None, None, None, grads[0], diagonal_sum, logit_grad, *grads[1:]
+        grads = [*(x.to(value.dtype) for x in sums), diagonal_sum]
+        of = grad, lse_grad, value, diagonal, logit, *rotated
+        of_value, *of_rotated, of_diagonal = once(NO_SECOND_DERIVATIVE, grads, of)
+        return None, None, None, None, of_value, of_diagonal, logit_grad, *of_rotated
 
 
 def _passes(

@@ -1,8 +1,11 @@
 """The kernels as one differentiable operation."""
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
+from longspan.compute.kernels.once import once
 from longspan.compute.kernels.triton.launch import (
     Schedule,
     Work,
@@ -14,6 +17,8 @@ from longspan.compute.kernels.triton.launch import (
     width,
 )
 from longspan.compute.kernels.triton.sizes import FORWARD, KEY_GRADIENT, QUERY_GRADIENT, Config, Sizes, chosen
+
+NO_SECOND_DERIVATIVE = 'triton has no second derivative: use backend="blocks" or backend="reference"'
 
 
 class FusedAttention(torch.autograd.Function):
@@ -42,7 +47,14 @@ class FusedAttention(torch.autograd.Function):
     @staticmethod
     def backward(ctx, grad: Tensor | None, lse_grad: Tensor | None):  # pyright: ignore[reportIncompatibleMethodOverride]
         """Run the backward kernels."""
-        query, key, value, bias, logit, out, lse = ctx.saved_tensors
+        saved = ctx.saved_tensors
+        with torch.no_grad():
+            found = FusedAttention._gradients(ctx, grad, lse_grad, *saved)
+        return None, *once(NO_SECOND_DERIVATIVE, found, (grad, lse_grad, *saved[:5]))
+
+    @staticmethod
+    def _gradients(ctx, grad: Tensor | None, lse_grad: Tensor | None, *saved: Any) -> list[Tensor | None]:
+        query, key, value, bias, logit, out, lse = saved
         grad = torch.zeros_like(out) if grad is None else grad
         delta = (grad.float() * out.float()).sum(-1)
         delta = delta if lse_grad is None else delta - lse_grad
@@ -55,7 +67,7 @@ class FusedAttention(torch.autograd.Function):
         of_queries, of_keys = (config(sizes, work, query, value) for sizes in (QUERY_GRADIENT, KEY_GRADIENT))
         query_grad = differentiate_queries(work, of_queries, *tensors, *rows, bias_grad)
         key_grad, value_grad = differentiate_keys(work, of_keys, *tensors, *rows)
-        return None, query_grad.to(query.dtype), key_grad.to(key.dtype), value_grad, bias_grad, logit_grad
+        return [query_grad.to(query.dtype), key_grad.to(key.dtype), value_grad, bias_grad, logit_grad]
 
 
 def config(sizes: Sizes, work: Work, query: Tensor, value: Tensor) -> Config:
