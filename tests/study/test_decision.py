@@ -291,7 +291,9 @@ def test_the_order_of_documents_changes_nothing(field: Field, random) -> None:
     order = random.sample(range(3), 3) + random.sample(range(3, 8), 5)
 
     def moved(row: Scores) -> Scores:
-        return Scores(*([values[i] for i in order if i < len(values)] for values in (row.loss, row.short, row.beyond)))
+        kept = ([values[i] for i in order if i < len(values)] for values in (row.loss, row.short, row.beyond))
+        loss, short, beyond = kept
+        return Scores(loss, short, beyond)
 
     again = Field(
         {name: moved(row) for name, row in field.methods.items()},
