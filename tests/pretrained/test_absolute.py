@@ -9,11 +9,12 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
-from transformers import LlamaForCausalLM
+from transformers import AutoConfig, AutoModelForCausalLM, LlamaForCausalLM
 from transformers.models.xlm.modeling_xlm import create_sinusoidal_embeddings
 
 from longspan.errors import NotationError, RefusalError, SchemeError, ShapeError
 from longspan.pretrained.attach import attached, design
+from longspan.pretrained.attachment import attachment_of
 from longspan.pretrained.storing.save import load, save
 from tiny import TRAINED_LENGTH, llama
 
@@ -52,6 +53,32 @@ def test_sinusoidal_is_what_xlm_adds_at_the_size_of_the_embeddings() -> None:
     wanted = create_sinusoidal_embeddings(40, WIDTH, torch.empty(40, WIDTH)) * model.config.initializer_range
     assert not torch.allclose(logits(model, tokens), stock(0 * wanted, tokens), atol=1e-3)
     assert torch.allclose(logits(model, tokens), stock(wanted, tokens), atol=2e-4)
+
+
+@pytest.mark.parametrize(
+    ("architecture", "own", "factor"),
+    [
+        ("llama", {}, 1.0),
+        ("gemma", {"head_dim": 16}, WIDTH**0.5),
+        ("granite", {"embedding_multiplier": 12.0}, 12.0),
+        ("granite", {"embedding_multiplier": 1.0}, 1.0),
+        ("gemma3_text", {"head_dim": 16, "layer_types": ["full_attention", "full_attention"]}, WIDTH**0.5),
+    ],
+)
+@pytest.mark.parametrize("initial", [0.02, 0.5])
+def test_positions_are_as_large_as_what_the_model_makes_of_its_embeddings(
+    architecture: str, own: dict[str, Any], factor: float, initial: float
+) -> None:
+    """Gemma multiplies embeddings by the root of their width, Granite by a number of its config."""
+    config = AutoConfig.for_model(
+        architecture, vocab_size=VOCABULARY, hidden_size=WIDTH, intermediate_size=48, num_hidden_layers=2,
+        num_attention_heads=2, num_key_value_heads=2, initializer_range=initial, pad_token_id=None, **own,
+    )  # fmt: skip
+    model = design(AutoModelForCausalLM.from_config(config), "nope", absolute="sinusoidal")
+    attachment: Any = attachment_of(model)
+    added = attachment.target.absolute
+    assert added.spread == pytest.approx(initial * factor, rel=1e-5)
+    assert factor != 1 or added.spread == initial  # to the bit
 
 
 def test_learned_is_an_embedding_of_positions_and_beyond_its_end_a_mixture_of_two_rows() -> None:

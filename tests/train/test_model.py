@@ -1,5 +1,6 @@
 """Architectures that designs are trained on: those that need care, and those that are refused in one line."""
 
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -7,10 +8,12 @@ import pytest
 import torch
 from transformers import AutoModelForMaskedLM
 
-from longspan.errors import LongspanError
+from longspan.errors import InputError, LongspanError
 from longspan.measure.models.model import LoadedModel
 from longspan.pretrained.storing.save import load
+from longspan.train.data.choosing import tokenizer_of
 from longspan.train.exams.exam import RESULTS, read_records
+from longspan.train.model import untrained
 from longspan.train.run import Run
 from longspan.train.settings import settings_of
 from small_runs import MODEL, texts
@@ -149,6 +152,18 @@ def test_an_architecture_that_cannot_be_trained_is_one_line(tmp_path: Path, arch
     with pytest.raises(LongspanError, match=why) as found:
         run(tmp_path, architecture, **REFUSED.get(architecture, {"fields": SIZES}))
     assert "\n" not in str(found.value)
+
+
+@pytest.mark.parametrize("width", [16, 64, 256])
+def test_a_cap_of_logits_is_seen_whatever_the_width(width: int) -> None:
+    """Gemma 2 caps logits at 30, and those of small untrained models are far below."""
+    for cap, refused in ((30.0, True), (1e9, False)):
+        sizes = {"hidden_size": width, "intermediate_size": 16, "num_hidden_layers": 2, "head_dim": 8}
+        heads = {"num_attention_heads": 2, "num_key_value_heads": 2, "final_logit_softcapping": cap}
+        model = {"architecture": "gemma2", **sizes, **heads}
+        settings = settings_of({"model": model, "data": {"task": "reverse"}, "training": {"length": 64}})
+        with pytest.raises(InputError, match="a cap") if refused else nullcontext():
+            untrained(settings, tokenizer_of(settings))
 
 
 def test_a_model_that_sees_later_tokens_is_not_measured_as_one_that_predicts_them(tmp_path: Path) -> None:

@@ -28,7 +28,8 @@ class Sinusoidal(Absolute):
     Arguments:
         theta: the base of the frequencies.
         layout: sines and cosines alternating (the paper), or all sines before all cosines ("half": tensor2tensor).
-        spread: the factor on them (left open: the standard deviation of the embeddings at the start of training).
+        spread: the factor on them (left open: the standard deviation, at the start of training, of the embeddings that
+            the first layer receives).
 
     >>> Sinusoidal(spread=1.0).vectors(torch.tensor(0), 4, {}).tolist()
     [0.0, 1.0, 0.0, 1.0]

@@ -14,16 +14,20 @@ are, as sliding layers of other models do.
 """
 
 from dataclasses import replace
+from typing import Any
 
 import torch
+from torch import Tensor
 
 from longspan.errors import RefusalError, SchemeError
 from longspan.mask.all import All
 from longspan.notation import parse_plan, parts, read_value
 from longspan.plan import Plan
-from longspan.pretrained.absolute import SLOT, first_block
+from longspan.pretrained.absolute import HIDDEN, SLOT, first_block
 from longspan.pretrained.anatomy.layers import Anatomy, Layer
+from longspan.pretrained.anatomy.sample_text import evaluating, run_text, sample_tokens
 from longspan.pretrained.mixing import MixerModule, remove_feed_forward, replace_module
+from longspan.pretrained.running.arguments import Arguments
 from longspan.pretrained.running.learned import LEARNED, Learned
 from longspan.pretrained.target import Target
 from longspan.registry import registered
@@ -38,6 +42,8 @@ FIXED = ("qk_norm", "cap", "bias", "direction", "normalizer", "reweight", "scale
 
 SPREAD = 0.02
 """The standard deviation of embeddings at the start, where a config does not name it."""
+MEASURED = 64
+"""Tokens of the text on which is seen what a model makes of its embeddings before the first layer."""
 
 
 def resolve_design(wanted: Plan | Scheme | Mixer | str, target: Target, num_layers: int) -> Plan:
@@ -96,8 +102,30 @@ def resolve_absolute(wanted: Absolute | str | None, anatomy: Anatomy, trained_le
     """
     if isinstance(wanted, str):
         wanted = read_absolute(wanted)
-    spread = getattr(anatomy.base.config, "initializer_range", None) or SPREAD
-    return None if wanted is None else wanted.fill(trained_length, float(spread))
+    if wanted is None:
+        return None
+    return wanted.fill(trained_length, _spread(anatomy) if getattr(wanted, "spread", SPREAD) is None else SPREAD)
+
+
+@torch.no_grad()
+def _spread(anatomy: Anatomy) -> float:
+    """The standard deviation of what the first layer receives: embeddings, and whatever the model makes of them."""
+    base: Any = anatomy.base
+    block, received = first_block(anatomy), list[Tensor]()
+    arguments = Arguments(block)
+    hook = block.register_forward_pre_hook(
+        lambda _, args, kwargs: received.append(arguments.get(HIDDEN, args, kwargs)), with_kwargs=True
+    )
+    try:
+        with evaluating(base):
+            run_text(base, ids := sample_tokens(base, 1, MEASURED))
+    finally:
+        hook.remove()
+    own = float(getattr(base.config, "initializer_range", None) or SPREAD)
+    embedded = base.get_input_embeddings().weight[ids]
+    if torch.equal(received[0], embedded):
+        return own
+    return float(f"{own * float(received[0].std() / embedded.std()):.6g}")
 
 
 def read_absolute(text: str) -> Absolute:

@@ -1,9 +1,11 @@
 """From settings to an untrained model: an architecture of transformers with a design on it."""
 
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import torch
+from torch import nn
 from transformers import AutoConfig, PreTrainedConfig
 from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING
 
@@ -13,7 +15,7 @@ from longspan.pretrained.attach import design
 from longspan.pretrained.storing.checkpoint import refusing
 from longspan.train.data.batch import Batch
 from longspan.train.forward import hidden_states
-from longspan.train.head import head_of
+from longspan.train.head import head_of, text_model
 from longspan.train.settings import Settings
 from longspan.train.tables import ModelTable
 
@@ -27,6 +29,8 @@ TRIED = 8
 """Tokens of the text that a fresh model is tried on."""
 ALLOWED = 1e-3
 """The difference of logits that a cap far above them may make there, in standard deviations."""
+LARGEST = 20.0
+"""The largest logit of the trial, as large as those of trained models: caps change small ones too little to be seen."""
 
 FILLED = ("vocab_size", "max_position_embeddings")
 """Fields that the tokenizer and the length of training decide."""
@@ -98,10 +102,13 @@ def _check_head(model: Any, architecture: str) -> None:
     training = model.training
     model.eval()
     with refusing(f"a model of {architecture} cannot read a text"):
-        logits = model(input_ids=ids, use_cache=False).logits
-    hidden = hidden_states(model, Batch(ids, ids, torch.ones_like(ids, dtype=torch.bool)))
+        hidden = hidden_states(model, Batch(ids, ids, torch.ones_like(ids, dtype=torch.bool)))
     with refusing(f"the head of a model of {architecture} does not take its hidden states"):
-        made = head_of(model)(hidden[0, ::2])  # a loss has some tokens, without their neighbors
+        head = head_of(model)
+        larger = LARGEST / float(head(hidden).abs().max().clamp(min=1e-6))
+        made = head(larger * hidden[0, ::2])  # a loss has some tokens, without their neighbors
+    with refusing(f"a model of {architecture} cannot read a text"), _multiplied(text_model(model), larger):
+        logits = model(input_ids=ids, use_cache=False).logits
     model.train(training)
     if not (logits[0, ::2] - made).abs().max() <= ALLOWED * made.std():
         raise InputError(
@@ -109,3 +116,18 @@ def _check_head(model: Any, architecture: str) -> None:
             "a cap, a layer), which training would leave out: let its config say that it changes nothing, as in "
             "logit_scale = 1.0, or take another architecture"
         )
+
+
+@contextmanager
+def _multiplied(base: nn.Module, factor: float) -> Iterator[None]:
+    """Multiply the hidden states that a text model returns."""
+
+    def multiply(module: nn.Module, args: object, output: Any) -> Any:
+        output.last_hidden_state = factor * output.last_hidden_state
+        return output
+
+    hook = base.register_forward_hook(multiply)
+    try:
+        yield
+    finally:
+        hook.remove()
