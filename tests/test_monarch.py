@@ -102,3 +102,10 @@ def test_blocks_must_divide() -> None:
         MonarchLinear(8, 9, blocks=4)
     with pytest.raises(ShapeError, match="do not divide"):
         Monarch.nearest(torch.ones(8, 9), 4)
+
+
+def test_the_nearest_to_a_matrix_of_a_short_type_is_that_of_its_numbers() -> None:
+    matrix = torch.randn(8, 12, generator=torch.Generator().manual_seed(0)).bfloat16()
+    found, wanted = Monarch.nearest(matrix, 2), Monarch.nearest(matrix.float(), 2)
+    assert torch.equal(found.first, wanted.first.bfloat16())
+    assert torch.equal(found.second, wanted.second.bfloat16())

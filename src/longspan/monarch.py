@@ -57,9 +57,11 @@ class Monarch:
         if blocks < 1 or rows % blocks or columns % blocks:
             raise ShapeError(f"{blocks} blocks do not divide a matrix of {rows} × {columns}: pad it, or use fewer")
         slices = matrix.view(rows // blocks, blocks, blocks, columns // blocks).permute(1, 2, 0, 3)  # j, k: i × l
-        left, sizes, right = torch.linalg.svd(slices, full_matrices=False)
+        exact = slices.to(torch.promote_types(matrix.dtype, torch.float32))  # shorter types have no decomposition
+        left, sizes, right = torch.linalg.svd(exact, full_matrices=False)
         root = sizes[..., :rank].sqrt()
         second, first = left[..., :rank] * root[..., None, :], right[..., :rank, :] * root[..., None]
+        first, second = first.to(matrix.dtype), second.to(matrix.dtype)
         return cls(first.transpose(0, 1).contiguous(), second.transpose(1, 2).contiguous())
 
 

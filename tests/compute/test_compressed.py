@@ -2,6 +2,7 @@
 
 from typing import NamedTuple
 
+import jaxtyping
 import pytest
 import torch
 from hypothesis import given, settings
@@ -11,6 +12,7 @@ from torch import Tensor
 from longspan.compute.attend import attend
 from longspan.compute.cache import Cache
 from longspan.compute.compressed import CompressedCache, compression_report
+from longspan.compute.dense.memory import lost
 from longspan.errors import RefusalError, SchemeError, ShapeError
 from longspan.notation import parse
 
@@ -223,3 +225,36 @@ def test_what_has_no_meaning_is_refused() -> None:
         cache.attend(query, key.repeat(1, 2, 1, 1), value.repeat(1, 2, 1, 1))
     with pytest.raises(ShapeError, match="holds 2 rows"):
         cache.attend(query[:1], key[:1], value[:1])
+
+
+def test_nothing_is_lost_where_nothing_is_far_and_rows_count_by_what_is_far() -> None:
+    generator = torch.Generator().manual_seed(0)
+    query, key, value = (torch.randn(1, heads, 100, 16, generator=generator) for heads in (4, 2, 2))
+    scheme = "rerope(window=16) + compressed(codes=4)"
+    short = compression_report(query[:, :, :20], key[:, :, :20], value[:, :, :20], scheme)
+    assert short.lost == (0.0, 0.0)
+    assert short.error < 1e-6
+    assert compression_report(query, key, 0 * value, scheme).error == 0.0
+    cache = CompressedCache(scheme)
+    hidden = torch.zeros(2, 100, dtype=torch.bool)
+    hidden[0, 20:] = True  # a row without far keys beside one that has some
+    cache.attend(*(x.expand(2, -1, -1, -1) for x in (query, key, value)), padding=hidden)
+    near, far = (row.codes for row in cache.rows if row is not None)
+    assert near.lost() == (0.0, 0.0)
+    assert lost([near, far]) == far.lost() == compression_report(query, key, value, scheme).lost
+    assert min(far.lost()) > 0.1
+
+
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.int64, torch.float32])
+def test_padding_in_numbers_is_refused_by_everybody(dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The masks of transformers are 1 where a token is real, and ours are True where it is not."""
+    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)  # users have no checks of annotations
+    x, padding = torch.randn(2, 2, 6, 8), torch.zeros(2, 6, dtype=dtype)
+    calls = (
+        lambda: attend(x, x, x, "rope", padding=padding),
+        lambda: Cache("rope").attend(x, x, x, padding=padding),
+        lambda: CompressedCache("rerope(window=4) + compressed(codes=3)").attend(x, x, x, padding=padding),
+    )
+    for call in calls:
+        with pytest.raises(ShapeError, match=f"padding must be bool.*got {dtype}.*pass attention_mask == 0"):
+            call()

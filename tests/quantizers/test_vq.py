@@ -105,3 +105,12 @@ def test_what_has_no_meaning_is_refused(settings: dict) -> None:
         VQ(**settings)
     with pytest.raises(ShapeError, match="got none"):
         VQ().start(torch.empty(0, 3))
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_short_types_choose_the_codes_of_float32(dtype: torch.dtype) -> None:
+    """The squares of long vectors do not fit into float16, and bfloat16 has too few digits for their differences."""
+    x, vq = (40 * torch.randn(200, 64, generator=torch.Generator().manual_seed(0))).to(dtype), VQ(codes=16)
+    book = vq.start(x, torch.Generator().manual_seed(0))
+    assert torch.equal(vq.nearest(x, book), vq.nearest(x.float(), book))
+    assert vq.quantize(x, book)[2].isfinite().all()

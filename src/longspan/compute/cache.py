@@ -19,7 +19,15 @@ from longspan.compute.decoding.positions import AppendedPositions
 from longspan.compute.decoding.prepare import MOST_QUERIES, Request, prepare
 from longspan.compute.decoding.prepared import TensorSpec
 from longspan.compute.decoding.reframe import reframe
-from longspan.compute.inputs import Inputs, check_arguments, check_numbers, check_tensors, check_weights, known_scheme
+from longspan.compute.inputs import (
+    Inputs,
+    check_arguments,
+    check_numbers,
+    check_padding,
+    check_tensors,
+    check_weights,
+    known_scheme,
+)
 from longspan.errors import RefusalError, SchemeError, ShapeError, nearest
 from longspan.position_map import PositionMap
 from longspan.scheme import Scheme
@@ -227,6 +235,7 @@ class Cache:
         (batch, _, new, _), old = key.shape, self._padding
         if padding is not None and not isinstance(padding, Tensor):
             raise ShapeError(f"padding must be a tensor, got {type(padding).__name__}; torch.as_tensor makes one")
+        check_padding(padding)
         if padding is not None and padding.shape != (batch, new):
             raise ShapeError(f"padding must be ({batch}, {new}), one per new key, got {tuple(padding.shape)}")
         if padding is None and old is None:

@@ -121,7 +121,7 @@ class CompressionReport:
         nbytes: held at the end; `exact_bytes` is what a cache of all keys and values would hold.
         error: root mean square of the difference from the same scheme without a memory, over that of its outputs, in
             the last tokens.
-        lost: the share of far keys, and of far values, in squared numbers, that codes do not keep.
+        lost: the share of far keys, and of far values, in squared numbers, that codes do not keep; 0 where none is far.
     """
 
     tokens: int
@@ -144,7 +144,7 @@ def compression_report(
     cache = CompressedCache(scheme)
     found = cache.attend(query, key, value)[:, :, -last:]
     exact = attend(query[:, :, -last:], key, value, replace(cache.scheme, memory=None))
-    error = float((found - exact).square().mean().sqrt() / exact.square().mean().sqrt())
-    shares = [row.codes.lost() for row in cache.rows if row is not None]
-    lost = tuple(sum(each) / len(shares) for each in zip(*shares, strict=True))
-    return CompressionReport(len(key) * key.shape[2], cache.nbytes, key.nbytes + value.nbytes, error, lost)  # pyright: ignore[reportArgumentType]
+    difference, size = (float(x.square().mean().sqrt()) for x in (found - exact, exact))
+    error = difference / size if size > 0 else float(difference > 0)
+    lost = memory.lost([row.codes for row in cache.rows if row is not None])
+    return CompressionReport(len(key) * key.shape[2], cache.nbytes, key.nbytes + value.nbytes, error, lost)

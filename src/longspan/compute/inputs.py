@@ -204,7 +204,21 @@ def check_arguments(
     for name, given in zip(names, (query, key, value, *positions), strict=True):
         if not isinstance(given, Tensor) and (given is not None or name in names[:3]):
             raise ShapeError(f"{name} must be a tensor, got {type(given).__name__}; torch.as_tensor makes one")
+        if name == "padding":
+            check_padding(given)
     check_numbers(weights, scale)
+
+
+def check_padding(given: object) -> None:
+    """Refuse padding that is not True and False: numbers might mean either.
+
+    Errors: ShapeError.
+    """
+    if isinstance(given, Tensor) and given.dtype != torch.bool:
+        raise ShapeError(
+            f"padding must be bool, True where a key is padding, got {given.dtype}; of transformers' attention_mask, "
+            "pass attention_mask == 0"
+        )
 
 
 def check_numbers(weights: object, scale: object) -> None:

@@ -80,17 +80,19 @@ class VQ:
         return book["sum"] / book["count"].clamp(min=torch.finfo(book["count"].dtype).tiny)[:, None]
 
     def nearest(self, x: Float[Tensor, "*batch width"], book: Codebook) -> Int64[Tensor, "*batch"]:
-        """The code of each vector; of several at the same distance, the first."""
+        """The code of each vector, by distances in float32 at least; of several at the same distance, the first."""
+        x = x.to(torch.promote_types(x.dtype, torch.float32))
         codes = self.vectors(book).to(x.dtype)
         return (codes.square().sum(-1) - 2 * x @ codes.T).argmin(-1)  # ‖x‖² is the same for all
 
     def quantize(
         self, x: Float[Tensor, "*batch width"], book: Codebook
     ) -> tuple[Float[Tensor, "*batch width"], Int64[Tensor, "*batch"], Float[Tensor, "*batch"]]:
-        """Return x̂ with the gradient of x, the codes, and the commitment of each vector."""
+        """Return x̂ with the gradient of x, the codes, and the commitment of each vector in float32 at least."""
         found = self.nearest(x.detach(), book)
         code = self.vectors(book).to(x.dtype)[found]
-        return x + (code - x).detach(), found, (x - code.detach()).square().sum(-1)
+        apart = (x - code.detach()).to(torch.promote_types(x.dtype, torch.float32))
+        return x + (code - x).detach(), found, apart.square().sum(-1)
 
     def update(
         self, x: Float[Tensor, "vectors width"], book: Codebook, generator: torch.Generator | None = None

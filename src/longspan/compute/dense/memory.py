@@ -64,15 +64,24 @@ class Codes:
         """All that is held."""
         return self.count, self.key_sum, self.value_sum, self.key_energy, self.value_energy
 
-    def lost(self) -> tuple[float, float]:
-        """Return the share of far keys and of far values, in squared numbers, that lies between them and their means.
+    @property
+    def energy(self) -> tuple[float, float]:
+        """Σ |k|² of all far keys, and that of all far values."""
+        return float(self.key_energy.sum()), float(self.value_energy.sum())
 
-        By Σ |k − c|² = Σ |k|² − Σ n |c|², which needs no far key.
+    @property
+    def kept_energy(self) -> tuple[float, float]:
+        """Σ n |c|² of the keys of codes, and that of their values.
+
+        What lies between far keys and their means is Σ |k − c|² = Σ |k|² − Σ n |c|², which needs no far key.
         """
         return tuple(  # pyright: ignore[reportReturnType]
-            max(0.0, 1 - float((sums.square().sum(-1) / self.count).sum() / energy.sum().clamp(min=1e-30)))
-            for sums, energy in ((self.key_sum, self.key_energy), (self.value_sum, self.value_energy))
+            float((sums.square().sum(-1) / self.count).sum()) for sums in (self.key_sum, self.value_sum)
         )
+
+    def lost(self) -> tuple[float, float]:
+        """Return the share of far keys and of far values, in squared numbers, that codes do not keep."""
+        return lost([self])
 
     def joined(self, key: Tensor, value: Tensor, most: int) -> "Codes":
         """Take up tokens, as new codes while there are fewer than `most`; the others join the nearest code."""
@@ -92,6 +101,17 @@ class Codes:
             key_sum = key_sum.scatter_add(1, nearest[..., None].expand_as(key), key)
             value_sum = value_sum.scatter_add(1, nearest[..., None].expand_as(value), value)
         return Codes(count, key_sum, value_sum, *energies)
+
+
+def lost(all_codes: Sequence[Codes]) -> tuple[float, float]:
+    """Return the share of far keys and of far values of some documents, in squared numbers, that codes do not keep.
+
+    It is 0 where nothing is far.
+    """
+    energy = [sum(each) for each in zip(*(codes.energy for codes in all_codes), strict=True)] or [0.0, 0.0]
+    kept = [sum(each) for each in zip(*(codes.kept_energy for codes in all_codes), strict=True)] or [0.0, 0.0]
+    keys, values = (max(0.0, 1 - k / e) if e > 0 else 0.0 for k, e in zip(kept, energy, strict=True))
+    return keys, values
 
 
 @dataclass(frozen=True, eq=False)
