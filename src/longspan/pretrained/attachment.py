@@ -130,23 +130,31 @@ class Attachment:
             self._hooks += WrapperHooks(self.model, self.passes).install(self.model)
         windows = [layer.local_size for layer in self.anatomy.layers if layer.local_size]
         packs = not self.anatomy.causal
-        self._hooks += TextModelHooks(base, self.passes, min(windows, default=None), packs=packs).install(base)
+        window, wrapper = min(windows, default=None), None if self.model is base else self.model
+        hooks = TextModelHooks(base, self.passes, window, wrapper=wrapper, attends=self._attends(), packs=packs)
+        self._hooks += hooks.install(base)
         if self.target.absolute is not None:
             block = first_block(self.anatomy)
             self._hooks += AbsoluteHook(block, self.target.absolute, self.passes).install(block)
+
+    def _attends(self) -> dict[nn.Module, str]:
+        """Return the implementation of attention by the modules whose configs name it; none where it stays."""
+        if not self.work.changes_attention(self.anatomy) and not self.plan.mixers:
+            return {}
+        implementation = WATCHING if self.anatomy.own_masks else IMPLEMENTATION
+        return dict.fromkeys((self.anatomy.base, *(layer.module for layer in self.anatomy.layers)), implementation)
 
     def _install_layers(self) -> None:
         """Let each attention layer do what remains for it; layers with the same work share one object."""
         for mixer in mixer_modules(self.model):
             mixer.passes = self.passes
-        if not self.work.changes_attention(self.anatomy) and not self.plan.mixers:
+        attends, own_masks = self._attends(), self.anatomy.own_masks
+        if not attends:
             return
-        own_masks = self.anatomy.own_masks
-        implementation = WATCHING if own_masks else IMPLEMENTATION
-        self.anatomy.base.config._attn_implementation_internal = implementation
+        for module, implementation in attends.items():
+            module.__dict__["config"]._attn_implementation_internal = implementation
         shared: dict[object, Extended] = {}
         for layer, remaining in zip(self.anatomy.layers, self.work.remaining, strict=True):
-            layer.config._attn_implementation_internal = implementation
             extended = None
             if remaining is not None or (layer.masks_band and not own_masks):
                 scheme = remaining or without_rotation(layer)

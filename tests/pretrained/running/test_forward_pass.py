@@ -1,14 +1,16 @@
 """Forward passes side by side and inside each other do not disturb each other."""
 
 import copy
+import gc
 import threading
+import weakref
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
 from torch import Tensor
-from transformers import PreTrainedModel
+from transformers import DynamicCache, PreTrainedModel
 
 import longspan
 from longspan.errors import RefusalError
@@ -113,3 +115,46 @@ def test_a_copy_is_in_no_pass():
     assert made.passes.current is not None
     assert copied.passes.current is None
     assert (copied.passes.frame, copied.passes.pairwise) == (made.passes.frame, made.passes.pairwise)
+
+
+@pytest.mark.parametrize("whole", [False, True], ids=["text model", "whole model"])
+def test_a_pass_that_was_interrupted_leaves_nothing_behind(whole: bool) -> None:
+    """Ctrl-C is no Exception, after which alone torch runs hooks: neither its padding nor its cache may stay."""
+    model, words = longspan.extend(tiny_llama(), "rerope(window=6)"), tokens(2, 30)
+    called = model if whole else model.model
+    given = {"input_ids": words, "position_ids": 3 * torch.arange(30).expand(2, -1)}
+    with torch.no_grad():
+        wanted = called(**given)[0]
+        stop = model.get_submodule("model.layers.1.mlp").register_forward_pre_hook(_interrupt)
+        cache = DynamicCache(config=model.config)
+        keys = weakref.ref(cache)
+        with pytest.raises(KeyboardInterrupt):
+            model(input_ids=words, past_key_values=cache, **padded(7))
+        stop.remove()
+        del cache
+        assert torch.equal(called(**given)[0], wanted)
+        gc.collect()
+        assert keys() is None
+        assert torch.equal(called(**given)[0], wanted)
+
+
+def _interrupt(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
+def test_another_attention_that_is_set_meanwhile_is_refused() -> None:
+    model, words = tiny_llama(), tokens(1, 30)
+    own = str(model.config._attn_implementation)
+    with longspan.attached(model, "rerope(window=6)"):
+        wanted = logits(model, words)
+        installed = str(model.config._attn_implementation)
+        model.set_attn_implementation("eager")
+        with pytest.raises(RefusalError, match="attention was set to 'eager' while an extension is on"):
+            logits(model, words)
+        model.set_attn_implementation(installed)
+        assert torch.equal(logits(model, words), wanted)
+    assert model.config._attn_implementation == own
+    with longspan.attached(model, "yarn(factor=2)"):  # its attention layers stay as they are
+        wanted = logits(model, words)
+        model.set_attn_implementation("eager")
+        torch.testing.assert_close(logits(model, words), wanted, rtol=0, atol=2e-5)

@@ -206,6 +206,29 @@ class ForwardPasses(threading.local):
         """A copy of a model is in no pass."""
         return ForwardPasses, (self.frame, self.pairwise)
 
+    @property
+    def called(self) -> bool:
+        """Whether a call of the whole model has begun and not ended, or was interrupted: torch runs no hooks then."""
+        return self._caller is not None
+
+    @property
+    def open(self) -> bool:
+        """The same for passes."""
+        return bool(self._open)
+
+    def keep_calls(self, running: int) -> None:
+        """Forget all but the outermost calls of the model, of which so many are running: Ctrl-C ended the others."""
+        callers = []
+        while self._caller is not None:
+            callers.append(self._caller)
+            self._caller = self._caller.outer
+        kept = callers[::-1][:running]
+        self._caller = kept[-1] if kept else None
+
+    def keep_open(self, running: int) -> None:
+        """Do the same for passes, and let go of the caches that the others read."""
+        del self._open[running:]
+
     def begin_call(self, explicit: bool, padding: Tensor | None) -> None:
         """Begin a call of the whole model, which wraps the text model."""
         self._caller = CallerArguments(explicit, padding, self._caller)

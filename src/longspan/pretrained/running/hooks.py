@@ -5,6 +5,8 @@ rotates as ever (frame p); given zero, it leaves keys unrotated (frame 0); given
 part of the way. Attention layers do the rest, pair by pair where the method needs that.
 """
 
+import inspect
+import sys
 from collections.abc import Mapping
 from typing import Any
 
@@ -59,6 +61,21 @@ def arguments_of_rotary(module: nn.Module) -> Arguments:
     return found
 
 
+CALL = nn.Module._call_impl.__code__
+"""The code of torch that calls a module and its hooks."""
+
+
+def running(module: nn.Module) -> int:
+    """Count the calls of a module that run in this thread; a compiler cannot, and takes none for interrupted."""
+    if torch.compiler.is_compiling():
+        return sys.maxsize
+    frame, found = inspect.currentframe(), 0
+    while frame is not None:
+        found += frame.f_code is CALL and frame.f_locals.get("self") is module
+        frame = frame.f_back
+    return found
+
+
 class WrapperHooks:
     """Hooks around a model that wraps the text model: they note what its caller gives about positions."""
 
@@ -74,6 +91,8 @@ class WrapperHooks:
 
     def _begin(self, module: nn.Module, args: tuple, kwargs: dict) -> None:
         explicit = self.arguments.get("position_ids", args, kwargs) is not None
+        if self.passes.called:
+            self.passes.keep_calls(running(module) - 1)
         self.passes.begin_call(explicit, padding_of(self.arguments.get("attention_mask", args, kwargs)))
 
     def _end(self, module: nn.Module, args: tuple, output: Any) -> None:
@@ -85,12 +104,25 @@ class TextModelHooks:
 
     Arguments:
         window: tokens that the narrowest sliding layer sees; None where no layer slides.
+        wrapper: the model around it; None where there is none.
+        attends: modules that hold the implementation of attention that was installed, by the name of it; empty where
+            they attend as ever.
         packs: whether positions that begin anew mean packed documents here, as in an encoder: of a causal model
             transformers itself knows that.
     """
 
-    def __init__(self, base: nn.Module, passes: ForwardPasses, window: int | None, *, packs: bool = False) -> None:
+    def __init__(
+        self,
+        base: nn.Module,
+        passes: ForwardPasses,
+        window: int | None,
+        *,
+        wrapper: nn.Module | None,
+        attends: Mapping[nn.Module, str],
+        packs: bool = False,
+    ) -> None:
         self.arguments, self.passes, self.window, self.packs = Arguments(base), passes, window, packs
+        self.wrapper, self.attends = wrapper, attends
 
     def install(self, base: nn.Module) -> list[RemovableHandle]:
         """Register the hooks."""
@@ -105,8 +137,23 @@ class TextModelHooks:
         if self.packs and mask is None and positions is not None and positions.ndim == 2:
             documents = find_packed_sequence_indices(positions)
         cache = self.arguments.get("past_key_values", args, kwargs)
+        if self.wrapper is not None and self.passes.called:
+            self.passes.keep_calls(running(self.wrapper))
+        if self.passes.open:
+            self.passes.keep_open(running(module) - 1)
         self.passes.begin(cache, positions is not None, padding, documents)
-        self._check_sliding(padding)  # only now: `_end` follows also when this fails
+        self._check_implementation()  # only now: `_end` follows also when this fails
+        self._check_sliding(padding)
+
+    def _check_implementation(self) -> None:
+        """Refuse where somebody has set another attention function: it would attend to keys in another frame."""
+        for module, installed in self.attends.items():
+            found = module.__dict__["config"]._attn_implementation
+            if found != installed:
+                raise RefusalError(
+                    f"attention was set to {found!r} while an extension is on, which it cannot compute: detach the "
+                    "model, set its attention, and extend it again"
+                )
 
     def _check_sliding(self, padding: Tensor | None) -> None:
         """transformers counts a window in slots: padding between tokens takes the place of tokens there."""
