@@ -14,6 +14,7 @@ from longspan.measure.scoring.controls import CONTROLS
 from longspan.measure.statistics.effective import Share
 from longspan.survey.plan import CONTROLLED, Record, SurveyPlan
 from longspan.survey.probes import LossProbe, Probe, TaskProbe
+from longspan.survey.progress import Progress
 
 LENGTHS = (64, 128, 256)
 METHOD = "rerope(window=16)"
@@ -48,11 +49,13 @@ def reader_of(records: Made) -> Record:
 def carried_out(of: SurveyPlan, score: Callable[[TaskProbe], float | None], begun: Made | None = None) -> Made:
     """The records of a survey of which every score is known; None for a failure."""
     records = dict(begun or {})
+    progress = Progress(of, reader_of(records))
     for probe in of.probes():
-        if probe.key not in records and of.needed(probe, reader_of(records)):
+        if probe.key not in records and progress.needed(probe):
             value = score(probe) if isinstance(probe, TaskProbe) else 0.0
             result = None if value is None else {"score": value, "value": 1.0}
             records[probe.key] = {"probe": probe, "result": result, "failed": "NaN" if value is None else None}
+            progress.add(probe, records[probe.key])
     return records
 
 

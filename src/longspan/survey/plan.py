@@ -1,11 +1,11 @@
-"""SurveyPlan: the probes of a survey in the order in which they are made, and which of them are still needed.
+"""SurveyPlan: the probes of a survey in the order in which they are made, and what their records say.
 
 Documents come in a fixed order, and each is asked of all methods before the next one. So a survey that is stopped by
 its budget has seen the same documents with every method, and what is known after each document may decide a row: no
 more is asked then of this method and task.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -94,7 +94,7 @@ class SurveyPlan:
 
     @cached_property
     def _tasks(self) -> dict[tuple[str, str, int, int, str], TaskProbe]:
-        """All examples that were asked for: after every document it is asked again what became of each."""
+        """All examples that were asked for, each with a key that is made once."""
         return {}
 
     @cached_property
@@ -114,35 +114,6 @@ class SurveyPlan:
         of_model = {name: getattr(self, name) for name in ("model", "dtype", "fingerprint", "trained_length")}
         return {**of_model, "method": method, "length": length, "index": index, "document": self.documents[read][index]}
 
-    def needed(self, probe: Probe, record: Record) -> bool:
-        """Whether what was measured before leaves a probe's answer open."""
-        if isinstance(probe, LossProbe):
-            return self.loss_failure(probe.method, probe.loss, record) is None
-        if not isinstance(probe, TaskProbe):
-            return True
-        if probe.method == PLAIN and probe.length == self.lengths[0] and not probe.control:
-            # Every method is compared with it, even where the plain model fails at longer lengths.
-            if self.short_failure(probe.task, record) is not None:
-                return False
-            undecided = (not self._decided(method, probe.task, record, probe.index) for method in self.methods)
-            return probe.index == 0 or any(undecided)
-        if self.failure(probe.method, probe.task, record) is not None:
-            return False
-        if probe.control or probe.index == 0:
-            return True
-        if self._decided(probe.method, probe.task, record, probe.index):
-            return False
-        found = self.certificate(probe.method, probe.task, record, probe.index)
-        failed = [each.length for each in found.findings if each.verdict == "fails"] if found else []
-        own = [each for each in found.findings if each.length == probe.length] if found else []
-        return all(length > probe.length for length in failed) and all(each.verdict == "open" for each in own)
-
-    def _decided(self, method: str, task: str, record: Record, before: int) -> bool:
-        if self.failure(method, task, record) is not None or self.short_failure(task, record) is not None:
-            return True
-        found = self.certificate(method, task, record, before)
-        return found is not None and found.decided
-
     def scores(self, method: str, task: str, length: int, record: Record, before: int | None = None) -> list[float]:
         """Return the scores of the first documents, up to the first one that was not asked about."""
         return [float(result["score"]) for result in self.results(method, task, length, record, before)]
@@ -161,10 +132,16 @@ class SurveyPlan:
 
     def certificate(self, method: str, task: str, record: Record, before: int | None = None) -> Certificate | None:
         """Return what is known from the documents before one; None where nothing is, or a score has only itself."""
-        if self.has_only_itself(method):
-            return None
         short = self.scores(PLAIN, task, self.lengths[0], record, before)
         scores = {n: self.scores(method, task, n, record, before)[: len(short)] for n in self.lengths}
+        return self.certified(method, short, scores)
+
+    def certified(
+        self, method: str, short: Sequence[float], scores: Mapping[int, Sequence[float]]
+    ) -> Certificate | None:
+        """Return what scores of the same documents prove; None as in `certificate`."""
+        if self.has_only_itself(method):
+            return None
         return certify(scores, short, self.claim) if short and all(scores.values()) else None
 
     def has_only_itself(self, method: str) -> bool:

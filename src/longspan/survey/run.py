@@ -29,6 +29,7 @@ from longspan.survey.folder import SurveyFolder
 from longspan.survey.harness.files import write_tasks
 from longspan.survey.plan import SurveyPlan
 from longspan.survey.probes import Probe, material_of, subject_of
+from longspan.survey.progress import Progress
 from longspan.survey.request import Request
 from longspan.survey.summary import Setting, Survey, summarize
 from longspan.task import Material, task_of
@@ -135,7 +136,8 @@ class _Making:
     """Makes probes in order, leaves out what is no longer needed, and stops when the time is over."""
 
     def __init__(self, plan: SurveyPlan, workers: Workers, folder: SurveyFolder, seconds: float) -> None:
-        self.plan, self.workers, self.folder = plan, workers, folder
+        self.workers, self.folder = workers, folder
+        self.progress = Progress(plan, folder.record)
         self.deadline = monotonic() + seconds
         self.out_of_time = False
 
@@ -144,11 +146,12 @@ class _Making:
         for probe, record in made(self.workers, missing, self._needed):
             if record is not None:
                 self.folder.records.append(record)
+                self.progress.add(probe, record)
                 self.out_of_time = monotonic() > self.deadline and probe != missing[-1]
             yield probe
 
     def _needed(self, probe: Probe) -> bool:
-        return not self.out_of_time and self.plan.needed(probe, self.folder.record)
+        return not self.out_of_time and self.progress.needed(probe)
 
 
 def _documents(request: Request, model: LoadedModel, length: int, observer: Observer) -> tuple[Document | None, ...]:
