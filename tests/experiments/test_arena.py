@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from longspan.train.data.choosing import answers_of, tokenizer_of
+from longspan.train.data.choosing import task_rows_of, tokenizer_of
 from longspan.train.data.tokenizers import byte_tokenizer
 from longspan.train.grid import read_grid
 from longspan.train.model import untrained
@@ -49,8 +49,8 @@ def test_grids_compare_the_same_designs_on_all_tasks() -> None:
 def test_rows_hold_the_examples_of_a_task(name: str) -> None:
     settings = read_grid(FOLDER / f"{name}.toml")[0].settings
     tokenizer = tokenizer_of(settings)
-    answers_of(settings, tokenizer, both=False).check()
-    assert answers_of(settings, tokenizer, both=True).batch(0, 2).asked.any()
+    task_rows_of(settings, tokenizer, both=False).check()
+    assert task_rows_of(settings, tokenizer, both=True).batch(0, 2).asked.any()
 
 
 def test_gated_units_have_about_the_numbers_of_attention() -> None:
