@@ -58,3 +58,13 @@ def test_a_constant_on_all_scores_changes_nothing() -> None:
 def test_what_has_no_meaning_is_refused(settings: dict) -> None:
     with pytest.raises(SchemeError):
         PerturbMax(**settings)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("gap", [0.5, 1e2, 1e4, 3e5, 1e12])
+def test_scores_far_apart_have_gradients(gap: float, dtype: torch.dtype) -> None:
+    """That of a probit, which is zero where one of two keys has everything."""
+    scores = torch.tensor([[[[0.0, -gap]]]], dtype=dtype, requires_grad=True)
+    (found,) = torch.autograd.grad(PerturbMax(1.0, nodes=64)(scores, {})[..., 0].sum(), scores)
+    slope = float(norm.pdf(gap / 2**0.5)) / 2**0.5
+    assert found[0, 0, 0].tolist() == pytest.approx([slope, -slope], abs=1e-5)

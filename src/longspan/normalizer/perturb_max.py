@@ -18,6 +18,9 @@ from torch import Tensor
 
 from longspan.slots import Normalizer, Weights, in_rows_with_keys
 
+LOWEST = -64.0
+"""Φ is zero here in float64; much lower, log Φ has an infinite derivative, which times zero is NaN."""
+
 
 @dataclass(frozen=True)
 class PerturbMax(Normalizer):
@@ -56,7 +59,7 @@ class PerturbMax(Normalizer):
         total = torch.zeros_like(z)
         for place, weight in zip(at.tolist(), (share / share.sum()).tolist(), strict=True):
             # log Φ(z_j − z_k + ε), (…, j, k); a key that is absent lets all others pass.
-            passed = torch.special.log_ndtr(z[..., :, None] - z[..., None, :] + place)
+            passed = torch.special.log_ndtr((z[..., :, None] - z[..., None, :] + place).clamp(min=LOWEST))
             passed = passed.masked_fill(absent[..., None, :], 0.0)
             own = torch.special.log_ndtr(torch.tensor(place, dtype=torch.float64)).item()
             total = total + weight * (passed.sum(-1) - own).exp()

@@ -27,14 +27,13 @@ class _Once(torch.autograd.Function):
 def once(refusal: str, found: Sequence[Tensor | None], of: Sequence[Tensor | None]) -> list[Tensor | None]:
     """Return gradients that a backward pass has found, so that it is refused to differentiate them.
 
-    Without this, PyTorch would take them for constants, and give a second derivative of zero.
+    For a backward pass that records a graph of its own: PyTorch would take them for constants, and give a second
+    derivative of zero.
 
     Arguments:
         refusal: says why, and what to do.
         of: what the gradients depend on.
     """
-    if not torch.is_grad_enabled():  # nobody asked for a graph of the backward pass
-        return list(found)
     some, given = ([x for x in tensors if x is not None] for tensors in (found, of))
     outs = iter(_Once.apply(refusal, len(some), *some, *given))  # pyright: ignore[reportArgumentType]
     return [None if x is None else next(outs) for x in found]

@@ -263,10 +263,12 @@ class _RingAttention(torch.autograd.Function):
         query, key, value, out, lse, *numbers = ctx.saved_tensors
         with torch.no_grad():
             found = _RingAttention._gradients(ctx, gradient, query, key, value, out, lse, *numbers)
-        return None, None, None, *once(NO_SECOND_DERIVATIVE, found, (gradient, query, key, value, *numbers))
+        if torch.is_grad_enabled():
+            found = once(NO_SECOND_DERIVATIVE, found, (gradient, query, key, value, *numbers))
+        return None, None, None, *found
 
     @staticmethod
-    def _gradients(ctx, gradient: Tensor, *saved: Tensor) -> list[Tensor]:
+    def _gradients(ctx, gradient: Tensor, *saved: Tensor) -> list[Tensor | None]:
         ring, call, names = ctx.ring, ctx.call, ctx.names
         query, key, value, out, lse, *numbers = saved
         gradient = gradient.to(out.dtype)

@@ -79,8 +79,9 @@ class TiledAttention(torch.autograd.Function):
                 share = (logit[:, None].to(lse.dtype) - lse).exp()
                 logit_grad -= (share * (grad_.to(lse.dtype) * out_).sum(-1)).sum((0, 2)).to(logit.dtype)
         grads = [*(x.to(value.dtype) for x in sums), diagonal_sum]
-        of = grad, lse_grad, value, diagonal, logit, *rotated
-        of_value, *of_rotated, of_diagonal = once(NO_SECOND_DERIVATIVE, grads, of)
+        if torch.is_grad_enabled():
+            grads = once(NO_SECOND_DERIVATIVE, grads, (grad, lse_grad, value, diagonal, logit, *rotated))
+        of_value, *of_rotated, of_diagonal = grads
         return None, None, None, None, of_value, of_diagonal, logit_grad, *of_rotated
 
 

@@ -50,7 +50,9 @@ class FusedAttention(torch.autograd.Function):
         saved = ctx.saved_tensors
         with torch.no_grad():
             found = FusedAttention._gradients(ctx, grad, lse_grad, *saved)
-        return None, *once(NO_SECOND_DERIVATIVE, found, (grad, lse_grad, *saved[:5]))
+        if torch.is_grad_enabled():
+            found = once(NO_SECOND_DERIVATIVE, found, (grad, lse_grad, *saved[:5]))
+        return None, *found
 
     @staticmethod
     def _gradients(ctx, grad: Tensor | None, lse_grad: Tensor | None, *saved: Any) -> list[Tensor | None]:
