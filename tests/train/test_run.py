@@ -264,6 +264,17 @@ def test_test_texts_that_were_trained_on_are_refused(tmp_path: Path) -> None:
         ({"pretraining": {"steps": 3}}, "give data.task"),
         ({"data": {"train": [], "task": "reverse", "tokenizer": "symbols"}}, "training.length is 16: give a larger"),
         ({"training": {"length": 5000}}, "smaller training.length"),
+        ({"training": {"seed": -1}}, r"training\.seed must be 0 … \d+, got -1"),
+        ({"training": {"seed": 2**70}}, r"training\.seed must be"),
+        ({"training": {"weight_decay": -1.0}}, r"training\.weight_decay must be at least 0, got -1"),
+        ({"design": {"seed": -1}}, r"design\.seed must be"),
+        ({"design": {"positions": "random(span=64, rows=2)"}}, "leave out rows"),
+        ({"test": {"docs": 0}}, r"test\.docs and test\.lengths must be at least 1, got 0"),
+        ({"test": {"lengths": [16, -4]}}, r"got 16 and \[16, -4\]"),
+        (
+            {"data": {"train": [], "task": "reverse"}, "test": {"positions": "gird(span=400)"}},
+            r"test\.positions: unknown sampler .* did you mean 'grid'",
+        ),
     ],
 )
 def test_settings_that_cannot_work_are_refused_before_the_first_step(tmp_path: Path, tables: dict, why: str) -> None:
@@ -273,6 +284,16 @@ def test_settings_that_cannot_work_are_refused_before_the_first_step(tmp_path: P
     with pytest.raises(LongspanError, match=why):
         Run(settings_of(merged), tmp_path / "run")
     assert not (tmp_path / "run" / "log.jsonl").exists()
+
+
+def test_padding_is_not_read(tmp_path: Path) -> None:
+    """Rows of a task are as long as its examples, not as `training.length`."""
+    wanted = settings(tmp_path, length=128, steps=3, data_train=[], data_task="reverse", data_longest=9)
+    run = Run(wanted, tmp_path / "run")
+    finish(run)
+    batches = [run.reading.batch(step, 2) for step in range(3)]
+    assert run.read == sum(int(batch.real.sum()) for batch in batches if batch.real is not None)
+    assert run.read < 3 * 2 * 128
 
 
 @pytest.mark.parametrize("plan", ["rope + bidirectional", "alibi + bidirectional"])

@@ -219,11 +219,11 @@ def _watched(run: "Run") -> None:
     """Make all steps, and show each."""
     from longspan.cli.progress import duration
 
-    training, steps = run.settings.training, run.settings.steps
-    tokens, first = training.batch * training.length, run.step
+    steps, first, before = run.settings.steps, run.step, run.read
     ticker, began = Ticker(), monotonic()
     for step in run.train():
         each = (monotonic() - began) / (step.step - first)
+        tokens = (run.read - before) / (step.step - first)
         ticker(
             f"step {step.step} of {steps} · loss {step.loss:.3f} · {tokens / each:.0f} tokens/s · "
             f"{duration(each * (steps - step.step))} left"
@@ -232,7 +232,7 @@ def _watched(run: "Run") -> None:
     if run.step > first:
         seconds = monotonic() - began
         made = run.step - first
-        say(f"{made} steps in {duration(seconds)}, {made * tokens / seconds:.0f} tokens/s{_sent(run, made)}")
+        say(f"{made} steps in {duration(seconds)}, {(run.read - before) / seconds:.0f} tokens/s{_sent(run, made)}")
 
 
 def _sent(run: "Run", steps: int) -> str:

@@ -60,6 +60,8 @@ class Run:
         folder: where everything is kept.
         processes: of which this is one; None for this one alone. The first one writes.
 
+    `read` counts the tokens that were read since the run was opened, without padding.
+
     Errors: InputError for settings that cannot work and a folder that holds another run; RefusalError for a design that
     this architecture cannot have. Nothing was trained then.
     """
@@ -73,6 +75,8 @@ class Run:
         self.tokenizer = tokenizer_of(settings)
         loss = loss_of(training.loss)
         self.sampler: Sampler | None = sampler_of(settings.design.positions, training.length)
+        if settings.has_exam:  # a name that means nothing is an error now, not after the training
+            sampler_of(settings.test.positions, 1, "test.positions")
         self.model: Any = untrained(settings, self.tokenizer)  # on the CPU: weights do not depend on the device
         attachment = attachment_of(self.model)
         assert attachment is not None
@@ -89,6 +93,7 @@ class Run:
         )
         self.optimizers = optimizers_of(self.model, training)
         self.following = Following(self.model)
+        self.read = 0
         self.average: dict[str, Tensor] = {}
         if training.average:
             self.average = {name: p.detach().clone() for name, p in self.model.named_parameters()}
@@ -158,6 +163,7 @@ class Run:
         batch = self.reading.batch(self.step, training.batch)
         total, asked = torch.zeros((), device=self.processes.device), max(1, int(batch.asked.sum()))
         self.engine.objective.read = batch.read
+        self.read += batch.read
         for number, part in enumerate(batch.parts(training.accumulate)):
             own, positions = self.processes.rows(part), self._positions(part, number)
             if self.sequences is not None:

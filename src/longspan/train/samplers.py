@@ -25,11 +25,12 @@ Sampler = Callable[[int, torch.Generator], Shaped[Tensor, "1 tokens"]]
 """From the number of tokens and a generator to the positions that a batch shares."""
 
 
-def sampler_of(text: str, length: int) -> Sampler | None:
+def sampler_of(text: str, length: int, setting: str = "design.positions") -> Sampler | None:
     """Read a sampler, as in "random(span=4096)"; None for contiguous positions.
 
     Arguments:
         length: tokens of a row, for which the sampler is tried.
+        setting: which one names the sampler.
 
     Errors: InputError for a text that is none.
     """
@@ -41,12 +42,14 @@ def sampler_of(text: str, length: int) -> Sampler | None:
         name = call.func.id if isinstance(call.func, ast.Name) else ""
         arguments = {str(keyword.arg): ast.literal_eval(keyword.value) for keyword in call.keywords}
     except (SyntaxError, ValueError):
-        raise InputError(f"design.positions cannot be read, got {shown(text)}: write 'random(span=4096)'") from None
+        raise InputError(f"{setting} cannot be read, got {shown(text)}: write 'random(span=4096)'") from None
     if name not in SAMPLERS or call.args:
         raise InputError(
-            f"design.positions: unknown sampler {shown(text)}{nearest(name, SAMPLERS)}; there are contiguous, "
+            f"{setting}: unknown sampler {shown(text)}{nearest(name, SAMPLERS)}; there are contiguous, "
             f"{', '.join(SAMPLERS)}, with arguments by name"
         )
+    if "rows" in arguments:
+        raise InputError(f"{setting} = {text!r}: the rows of a step share their positions: leave out rows")
     function = SAMPLERS[name]
     takes_generator = "generator" in signature(function).parameters
 
@@ -57,7 +60,7 @@ def sampler_of(text: str, length: int) -> Sampler | None:
     try:
         sample(length, torch.Generator().manual_seed(0))
     except (ShapeError, TypeError, RuntimeError) as error:
-        raise InputError(f"design.positions = {text!r}: {error}") from None
+        raise InputError(f"{setting} = {text!r}: {error}") from None
     return sample
 
 

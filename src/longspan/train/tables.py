@@ -6,6 +6,9 @@ from typing import Any, Literal
 from longspan.errors import InputError
 from longspan.measure.hardware.device import AUTO
 
+SEEDS = 2**63
+"""How many seeds there are: what every generator takes."""
+
 
 @dataclass(frozen=True)
 class ModelTable:
@@ -37,6 +40,14 @@ class DesignTable:
     absolute: str | None = None
     positions: str = "contiguous"
     seed: int | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse a seed that no generator takes.
+
+        Errors: InputError.
+        """
+        if self.seed is not None and not 0 <= self.seed < SEEDS:
+            raise InputError(f"design.seed must be 0 … {SEEDS - 1}, got {self.seed}")
 
 
 @dataclass(frozen=True)
@@ -94,7 +105,8 @@ class TrainingTable:
         schedule: "cosine", or "wsd": constant, then linear decay.
         warmup: steps of linear increase.
         decay_from: share of the run after which "wsd" decays.
-        lowest: the last learning rate, as a share of the highest.
+        lowest: what the learning rate falls towards, as a share of the highest; it would be reached one step after the
+            last one.
         clip: the largest norm of a step's gradient.
         average: decay per step of the running average of the weights, which is what is kept; 0 for the last weights.
         objective: what is predicted of a text: "next": each token from those before it; "masked": hidden tokens from
@@ -145,6 +157,10 @@ class TrainingTable:
         for name in ("average", "decay_from", "lowest"):
             if not 0 <= getattr(self, name) <= 1:
                 raise InputError(f"training.{name} must be 0 … 1, got {getattr(self, name):g}")
+        if not self.weight_decay >= 0:
+            raise InputError(f"training.weight_decay must be at least 0, got {self.weight_decay:g}")
+        if not 0 <= self.seed < SEEDS:
+            raise InputError(f"training.seed must be 0 … {SEEDS - 1}, got {self.seed}")
         if not 0 < self.hidden < 1:
             raise InputError(f"training.hidden must lie between 0 and 1, got {self.hidden:g}")
 
@@ -227,3 +243,12 @@ class TestTable:
     losses: tuple[str, ...] = ("last_k", "repetition")
     docs: int = 16
     positions: str = "contiguous"
+
+    def __post_init__(self) -> None:
+        """Refuse numbers that no test can have.
+
+        Errors: InputError.
+        """
+        if self.docs < 1 or any(length < 1 for length in self.lengths):
+            lengths = list(self.lengths)
+            raise InputError(f"test.docs and test.lengths must be at least 1, got {self.docs} and {lengths}")

@@ -135,7 +135,7 @@ class Exam(ABC):
     @torch.no_grad()
     def _result(self, model: Any, head: Head, question: Question) -> dict[str, Any]:
         device, batch = model.device, question.batch
-        sampler = sampler_of(self.settings.test.positions, batch.inputs.shape[1])
+        sampler = sampler_of(self.settings.test.positions, batch.inputs.shape[1], "test.positions")
         positions = None
         if sampler is not None:
             positions = sampler(batch.inputs.shape[1], torch.Generator().manual_seed(0))
