@@ -13,6 +13,7 @@ from transformers import LlamaConfig, LlamaForCausalLM
 from longspan.errors import RefusalError
 from longspan.pretrained.attach import attached, check_untrained, design, detach, extend
 from longspan.pretrained.attachment import attachment_of
+from pretrained.families import small_model
 from tiny import llama
 
 VOCABULARY = 50
@@ -188,6 +189,57 @@ def test_what_was_not_trained_is_refused_and_the_design_stays(text: str, extensi
     with pytest.raises(RefusalError, match=why):
         extend(model, extension, length=128)
     assert torch.equal(logits(model, tokens), plain)
+
+
+@pytest.mark.parametrize(
+    ("family", "text", "why"),
+    [
+        (
+            "gemma2",
+            "nope",
+            "layer 0 of Gemma2Model sees a window of 16 tokens .* nope would not reach it: give .* rope",
+        ),
+        ("gemma2", "rope + window(8)", r"rope \+ window\(size=8\) would not reach it"),
+        (
+            "gemma2",
+            "tile('SA', S=rope, A=rope + softcap(5))",
+            "layer 1 .* has a cap of its own, .* the place of softcap",
+        ),
+        (
+            "gpt_oss",
+            "tile('SA', S=rope, A=rope + sparsemax)",
+            "layer 1 .* attention sinks of its own.* place of sparsemax",
+        ),
+        ("smollm3", "rerope(window=4)", "does not rotate, so that rerope.* would not reach it"),
+    ],
+)
+def test_what_an_architecture_answers_itself_is_refused(family: str, text: str, why: str) -> None:
+    model = small_model(family)
+    names = [name for name, _ in model.named_parameters()]
+    with pytest.raises(RefusalError, match=why):
+        design(model, text)
+    assert [name for name, _ in model.named_parameters()] == names
+
+
+@pytest.mark.parametrize("family", ["gemma2", "gpt_oss"])
+def test_a_design_beside_what_an_architecture_answers_learns_every_number(family: str) -> None:
+    """The plan says of each layer what it does; sinks and caps of the architecture stay, and learn as ever."""
+    model = design(small_model(family), "tile('SA', S=rope, A=kerple_log)").train()
+    tokens = torch.randint(3, 119, (1, 24), generator=torch.Generator().manual_seed(0))
+    model(input_ids=tokens, use_cache=False).logits.square().mean().backward()
+    found = {n: p.grad for n, p in model.named_parameters() if ".longspan." in n or "sinks" in n}
+    assert len(found) == {"gemma2": 4, "gpt_oss": 8}[family]
+    assert all(gradient is not None and gradient.any() for gradient in found.values())
+
+
+@pytest.mark.parametrize("family", ["gemma2", "gpt_oss", "smollm3"])
+def test_the_plan_of_an_architecture_is_the_architecture(family: str) -> None:
+    model = small_model(family)
+    tokens = torch.randint(3, 119, (1, 40), generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        wanted = model(input_ids=tokens, use_cache=False).logits
+        found = design(model, "rope")(input_ids=tokens, use_cache=False).logits
+    torch.testing.assert_close(found, wanted, rtol=0, atol=5e-5 * float(wanted.std()))
 
 
 def test_a_second_design_is_refused() -> None:

@@ -26,6 +26,8 @@ ARCHITECTURES: dict[str, dict[str, Any]] = {
     "modernbert-decoder": SIZES,  # a layer and a norm before the head, and no token may be None
 }
 """Fields by architecture."""
+PLANS = {"modernbert-decoder": "tile('ASSA', A=kerple_log, S=rope)"}
+"""Their plans: layers that see a window keep what their architecture does."""
 ENCODERS: dict[str, dict[str, Any]] = {
     "modernbert": {**SIZES, "local_attention": 8},  # three of four layers see a window, with a rope of their own
     "eurobert": {**SIZES, "num_key_value_heads": 1},
@@ -64,7 +66,7 @@ def run(
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 def test_an_architecture_is_trained_and_loads_back(tmp_path: Path, architecture: str) -> None:
-    made = run(tmp_path, architecture, ARCHITECTURES[architecture])
+    made = run(tmp_path, architecture, ARCHITECTURES[architecture], PLANS.get(architecture, "kerple_log"))
     for _ in made.train():
         pass
     ids = torch.arange(1, 30)[None]
@@ -95,7 +97,7 @@ def test_an_encoder_with_packed_rows_goes_on_to_the_bit(tmp_path: Path) -> None:
         text = "abcdefghijklmnopqrstuvw" * 2 if number > 25 else "abcdefghi"[number % 7 :][: 2 + number % 5]
         (tmp_path / "short" / f"{number:02}.txt").write_text(text)
     given: dict[str, Any] = {
-        "plan": "kerple_log + bidirectional",
+        "plan": "tile('ASSA', A=kerple_log + bidirectional, S=rope + bidirectional)",
         "texts": tmp_path / "short",
         "steps": 6,
         "save_every": 2,

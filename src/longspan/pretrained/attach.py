@@ -15,7 +15,7 @@ from longspan.pretrained.anatomy.config import is_encoder
 from longspan.pretrained.anatomy.layers import Anatomy
 from longspan.pretrained.anatomy.probe import probe
 from longspan.pretrained.attachment import Attachment, attachment_of
-from longspan.pretrained.design import add_learned, check_direction, resolve_absolute, resolve_design
+from longspan.pretrained.design import add_learned, check_direction, check_kept, resolve_absolute, resolve_design
 from longspan.pretrained.division import divide
 from longspan.pretrained.linear import DENSE, put_structured, read_linear
 from longspan.pretrained.mixing import num_mixers
@@ -139,6 +139,7 @@ def design(
     depth = len(anatomy.layers)
     resolved = resolve_design(plan, target, depth)
     check_direction(anatomy, resolved)
+    check_kept(anatomy, resolved)
     whole = replace(resolved, layers=tuple(Scheme() if isinstance(e, Mixer) else e for e in resolved.layers))
     check_plain_rotation(model, anatomy, target, divide(anatomy, whole), backend)
     added = resolve_absolute(absolute, anatomy, target.geometry.trained_length)

@@ -21,7 +21,9 @@ from torch import Tensor
 
 from longspan.errors import RefusalError, SchemeError
 from longspan.mask.all import All
-from longspan.notation import parse_plan, parts, read_value
+from longspan.mask.window import Window
+from longspan.normalizer.softmax import Softmax
+from longspan.notation import format_scheme, parse_plan, parts, read_value
 from longspan.plan import Plan
 from longspan.pretrained.absolute import HIDDEN, SLOT, first_block
 from longspan.pretrained.anatomy.layers import Anatomy, Layer
@@ -39,6 +41,9 @@ from longspan.slots.absolute import Absolute
 
 FIXED = ("qk_norm", "cap", "bias", "direction", "normalizer", "reweight", "scale")
 """Slots whose answers a trained model keeps."""
+
+OWN_ANSWERS = {"softcap": "a cap", "s_aux": "attention sinks"}
+"""What architectures give to attention themselves, by the name of the argument."""
 
 SPREAD = 0.02
 """The standard deviation of embeddings at the start, where a config does not name it."""
@@ -81,6 +86,43 @@ def check_direction(anatomy: Anatomy, plan: Plan) -> None:
             raise RefusalError(
                 f"{type(anatomy.base).__name__} sees later tokens, as encoders do: add ' + bidirectional' to the plan"
             )
+
+
+def check_kept(anatomy: Anatomy, plan: Plan) -> None:
+    """Refuse a plan that a layer would not follow, because its architecture answers the slot itself.
+
+    Errors: RefusalError for a sliding layer that is given more than its own rotation, for another rotation or a
+    distance on a layer that does not rotate, and for a cap or a normalizer where the architecture has its own.
+    """
+    for index, layer in enumerate(anatomy.layers):
+        scheme = plan.at(index, len(anatomy.layers))
+        if isinstance(scheme, Scheme) and (reason := _overridden(layer, scheme)) is not None:
+            raise RefusalError(
+                f"layer {index} of {type(anatomy.base).__name__} {reason}; an architecture such as llama takes any plan"
+            )
+
+
+def _overridden(layer: Layer, scheme: Scheme) -> str | None:
+    """Return why a layer would not follow a scheme; None where it would."""
+    mask, text = scheme.mask, format_scheme(scheme)
+    if layer.local_size is not None:
+        own = Scheme(rotation=RoPE() if layer.source else NoPE(), direction=layer.direction)
+        wide = mask == All() or (isinstance(mask, Window) and mask.known(mask.size, "size") >= layer.local_size)
+        if replace(scheme, mask=All()) == own and wide:
+            return None
+        return (
+            f"sees a window of {layer.local_size} tokens and keeps what its architecture does there, so that {text} "
+            f"would not reach it: give such layers {format_scheme(own)}"
+        )
+    if layer.source is None and (scheme.rotation not in (RoPE(), NoPE()) or not scheme.distance.is_true):
+        return f"does not rotate, so that {text} would not reach it: give such layers nope"
+    for argument, part, plain in (
+        ("softcap", scheme.cap, None),
+        ("s_aux", scheme.normalizer, Softmax()),
+    ):
+        if part is not None and part != plain and argument in layer.answers:
+            return f"has {OWN_ANSWERS[argument]} of its own, which would take the place of {part.name}: leave it out"
+    return None
 
 
 def _own_rotation(scheme: Scheme, target: Target) -> Scheme:

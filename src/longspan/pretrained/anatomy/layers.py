@@ -30,6 +30,7 @@ class Layer:
         gains: whether a gain of its source reaches its scores.
         latent: widths of the latents that it caches and expands in each call; None where it caches keys and values.
         causal: whether a token sees those before it alone, and not those after it as well, as in an encoder.
+        answers: arguments by which it answers slots itself: "softcap", "s_aux" (attention sinks), "position_bias".
     """
 
     module: nn.Module
@@ -44,6 +45,7 @@ class Layer:
     gains: bool = True
     latent: LatentWidths | None = None
     causal: bool = True
+    answers: tuple[str, ...] = ()
 
     @property
     def direction(self) -> Direction:

@@ -30,7 +30,7 @@ def layer_of(seen: Observation, sources: Mapping[Source, int]) -> Layer:
     query, key = unrotated = seen.passes[UNROTATED]
     layer = Layer(
         seen.module, None, None, seen.local_size, seen.implementation, query.shape[1], key.shape[1],
-        latent=latent_widths(seen.module), causal=seen.causal,
+        latent=latent_widths(seen.module), causal=seen.causal, answers=seen.answers,
     )  # fmt: skip
     if all(_equal(seen.passes[setting], unrotated) for setting in (NEAR, FAR)):
         return layer

@@ -16,7 +16,7 @@ from transformers import PreTrainedConfig
 from longspan.pretrained.anatomy.private_configs import private_configs
 from longspan.pretrained.anatomy.sample_text import evaluating, run_text, sample_tokens
 from longspan.pretrained.running.arguments import Arguments
-from longspan.pretrained.running.attention import LAYER, AttentionOutput, Stock
+from longspan.pretrained.running.attention import LAYER, UNUSUAL, AttentionOutput, Stock
 from longspan.pretrained.running.hooks import arguments_of_rotary
 from longspan.pretrained.running.mask import LazyMask
 from longspan.pretrained.running.rotary import Source
@@ -60,6 +60,7 @@ class Observation:
         implementation: the attention function that it calls by itself.
         local_size: sliding window or chunk, tokens; None where it sees everything.
         causal: whether a token sees those before it alone.
+        answers: names of the arguments by which it answers slots itself (`UNUSUAL`).
         passes: its queries and keys in each pass, (1, heads, tokens, head_dim).
     """
 
@@ -67,6 +68,7 @@ class Observation:
     implementation: str
     local_size: int | None
     causal: bool
+    answers: tuple[str, ...]
     passes: dict[Setting, QueryAndKey] = field(default_factory=dict)
 
 
@@ -131,7 +133,8 @@ class Trial:
             local_size = (attention_mask.local_size if lazy else None) or kwargs.get("sliding_window")
             implementation = self._implementations[id(module.config)]
             causal = attention_mask.causal if lazy else getattr(module, "is_causal", True)
-            self.observations[module] = Observation(module, implementation, local_size, bool(causal))
+            answers = tuple(name for name in UNUSUAL if kwargs.get(name) is not None)
+            self.observations[module] = Observation(module, implementation, local_size, bool(causal), answers)
         found = self.observations[module]
         found.passes[self.setting] = (query, key)
         stock = Stock(found.implementation if lazy else "eager")  # a real mask here is one for eager attention

@@ -182,7 +182,9 @@ class Extended:
         if self.layout is not None:
             query, key = self.layout.arrange(query), self.layout.arrange(key)
         query, key, value = lowered(query, key, value)
-        weights = learned_weights(module) if s_aux is None else {"normalizer.logit": s_aux}
+        weights = learned_weights(module)
+        if s_aux is not None:
+            weights["normalizer.logit"] = s_aux
         scheme = self.scheme
         if softcap is not None or s_aux is not None:
             scheme = _with_the_models_own(scheme, softcap, s_aux is not None)
