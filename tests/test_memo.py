@@ -1,12 +1,18 @@
 """What is remembered: by value, and within a budget of bytes."""
 
 import sys
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, suppress
 from threading import Barrier
 
+import pytest
 import torch
+from torch._subclasses.fake_tensor import FakeTensorMode
 
-from longspan.memo import OVERHEAD, TensorCache, numbers_of
+from longspan import attend, parse
+from longspan.bias.alibi import slopes
+from longspan.memo import OVERHEAD, TensorCache, forget, numbers_of
 
 
 def test_the_results_used_last_stay_within_the_budget() -> None:
@@ -29,6 +35,30 @@ def test_one_result_is_kept_whatever_its_size() -> None:
     memory = TensorCache(1)
     first = memory.get("a", lambda: (torch.zeros(9),))
     assert memory.get("a", lambda: (torch.ones(9),)) is first
+
+
+ROTATIONS = (
+    "rope", "xpos", "ntk(factor=2)", "yarn(factor=4, trained_length=8)", "dynamic_ntk(trained_length=8)",
+    "linear(factor=2)", "rope + alibi",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("mode", [lambda: torch.device("meta"), FakeTensorMode], ids=["meta", "fake"])
+@pytest.mark.parametrize("text", ROTATIONS)
+def test_what_is_asked_for_while_a_model_is_made_without_data_spoils_no_later_call(
+    text: str, mode: Callable[[], AbstractContextManager[object]]
+) -> None:
+    x = torch.randn(1, 2, 20, 8)
+    forget()
+    wanted = [attend(x, x, x, text + more) for more in ("", " + softcap(5)")]
+    forget()
+    with mode():
+        parse(text).rotation.spectrum(8)
+        slopes(2)
+        with suppress(RuntimeError):  # a call inside may fail, and must leave nothing behind
+            attend(x, x, x, text + " + softcap(5)")
+    found = [attend(x, x, x, text + more) for more in ("", " + softcap(5)")]
+    assert all(torch.equal(a, b) for a, b in zip(found, wanted, strict=True))
 
 
 def test_equal_numbers_are_equal_keys() -> None:

@@ -5,13 +5,16 @@ values they were computed from (`TensorCache`).
 """
 
 import functools
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
 from typing import Any, TypeVar, cast
 
+import torch
 from torch import Tensor
+from torch._subclasses.fake_tensor import unset_fake_temporarily
 
 OVERHEAD = 2**12
 """Bytes that a result takes besides its numbers: keys and tensors are objects, and the angles of a step are few."""
@@ -111,6 +114,16 @@ def _state(path: Path) -> tuple[int, int, int] | None:
     except OSError:
         return None
     return found.st_mtime_ns, found.st_size, found.st_ino
+
+
+@contextmanager
+def real_numbers() -> Iterator[None]:
+    """Let tensors made here have data, on the CPU: what is remembered outlasts the mode or device of its first caller.
+
+    A model is made under `torch.device("meta")` or `FakeTensorMode` before another one computes.
+    """
+    with torch.device("cpu"), unset_fake_temporarily():
+        yield
 
 
 def forget() -> None:

@@ -14,7 +14,7 @@ import torch
 from jaxtyping import Float, Float64, Int64
 from torch import Tensor
 
-from longspan.memo import remember
+from longspan.memo import real_numbers, remember
 from longspan.slots import ScoreBias, Weights
 
 
@@ -30,7 +30,8 @@ def slopes(num_heads: int) -> Float64[Tensor, " heads"]:
     def of(count: int) -> Float64[Tensor, " count"]:
         return 2.0 ** (-8.0 * torch.arange(1, count + 1, dtype=torch.float64) / count)
 
-    return torch.cat([of(power), of(2 * power)[0::2][: num_heads - power]])
+    with real_numbers():
+        return torch.cat([of(power), of(2 * power)[0::2][: num_heads - power]])
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from longspan.errors import SchemeError
 from longspan.geometry import Geometry
-from longspan.memo import remember
+from longspan.memo import real_numbers, remember
 from longspan.slots.part import UNBOUNDED, Part
 
 DEFAULT_THETA = 10000.0
@@ -171,14 +171,15 @@ def _spectrum(rotation: RotaryEmbedding, head_dim: int) -> Spectrum:
             f"{rotation.name} rotates pairs of channels: head_dim {head_dim} · partial {rotation.partial} = "
             f"{rotary_dim} is odd; choose partial so that it is even"
         )
-    return Spectrum(
-        rotation.frequencies(rotary_dim),
-        rotation.log_decay(rotary_dim),
-        rotation.axes(rotary_dim),
-        rotation.gain,
-        rotation.layout,
-        rotation.decay_block,
-    )
+    with real_numbers():
+        return Spectrum(
+            rotation.frequencies(rotary_dim),
+            rotation.log_decay(rotary_dim),
+            rotation.axes(rotary_dim),
+            rotation.gain,
+            rotation.layout,
+            rotation.decay_block,
+        )
 
 
 def geometric(theta: float | None, rotary_dim: int) -> Float64[Tensor, " pairs"]:
