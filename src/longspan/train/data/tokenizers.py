@@ -28,14 +28,17 @@ def load_tokenizer(name: str, special: Sequence[str] = ()) -> Any:
 
 
 def byte_tokenizer(special: Sequence[str] = ()) -> PreTrainedTokenizerFast:
-    """Return a tokenizer with one token per byte, one that ends a text, and others, of which `MASK` hides a token."""
+    """Return a tokenizer with one token per byte, one that ends a text, and others, of which `MASK` hides a token.
+
+    A text that contains the names of those tokens is bytes like any other.
+    """
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
     vocabulary = {symbol: number for number, symbol in enumerate([END, *alphabet, *special])}
     tokenizer = Tokenizer(models.BPE(vocabulary, []))
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
     tokenizer.decoder = decoders.ByteLevel()
     names = {"mask_token": MASK} if MASK in special else {}
-    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token=END, **names)
+    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token=END, split_special_tokens=True, **names)
 
 
 def number_tokenizer(count: int) -> PreTrainedTokenizerFast:
