@@ -81,7 +81,8 @@ It scores the plain model and each method on tasks and losses at several lengths
 the question alone, the text without its needles, the text cut to the trained length, the text shuffled. The certificate
 says up to which length a score is at least 85 % of the plain model's short score (or above `--threshold`). It holds at
 95 % however often one looks, so measuring stops as soon as it is decided; otherwise the command says about how many
-documents would decide it. In simulations with scores near 98 % on both sides it was decided after 30 documents
+documents would decide it. Where the claim is not surely above what guessing scores, it says that it proves nothing.
+In simulations with scores near 98 % on both sides it was decided after 30 documents
 (median); an interval of fixed size that finds a difference of 5 points with a power of 80 % takes 99
 (`tests/measure/statistics/test_effective.py`). Intervals hold the truth in 92 to 98 of 100 simulated runs, for 5, 10
 and 50 documents (`tests/measure/statistics/test_coverage.py`); of a few documents that are nearly all answered rightly,
