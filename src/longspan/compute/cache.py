@@ -235,7 +235,8 @@ class Cache:
         (batch, _, new, _), old = key.shape, self._padding
         if padding is not None and not isinstance(padding, Tensor):
             raise ShapeError(f"padding must be a tensor, got {type(padding).__name__}; torch.as_tensor makes one")
-        check_padding(padding)
+        if padding is not None and padding.dtype != torch.bool:
+            check_padding(padding)  # refuses
         if padding is not None and padding.shape != (batch, new):
             raise ShapeError(f"padding must be ({batch}, {new}), one per new key, got {tuple(padding.shape)}")
         if padding is None and old is None:
