@@ -93,7 +93,9 @@ def trained(folder: Path, task: str, plan: str) -> Run:
 def test_trained_models_are_asked_beyond_the_trained_length(tmp_path: Path, task: str, plan: str) -> None:
     run = trained(tmp_path / "run", task, plan)
     assert run.exam is not None
-    assert [done for done, _ in run.exam.take(run.folder / "model", tmp_path)] == [1, 2, 3, 4]
+    different = sum(len(run.exam.indices(length)) for length in run.settings.lengths)
+    assert [done for done, _ in run.exam.take(run.folder / "model", tmp_path)] == list(range(1, different + 1))
+    assert different == 4 or task.startswith("position_probe")  # which may draw one sequence twice
 
 
 @pytest.mark.parametrize("task", ["mqar(vocabulary=40, tokens_per_pair=4)", "position_probe(vocabulary=40, first=3)"])
