@@ -6,6 +6,7 @@ import shutil
 import socket
 import subprocess
 import sys
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -86,6 +87,15 @@ def test_a_finished_grid_is_measured_again_where_its_tests_change(file: Path, tm
     assert "loss at 96" in head
     assert "|  |" not in row
     assert (out / "one-seed-0" / "log.jsonl").read_text() == log  # and was not trained again
+
+
+def test_measuring_takes_as_long_as_it_takes(file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A cell whose measuring was cut off after half an hour counted as finished."""
+    hours = count(step=3600)
+    monkeypatch.setattr("longspan.survey.run.monotonic", lambda: next(hours))
+    found = RUN.invoke(app, ["train", str(file), "--out", str(tmp_path / "out"), "--json"], catch_exceptions=False)
+    assert not json.loads(found.stdout)["survey"]["out_of_time"]
+    assert next(hours) > 7200
 
 
 def test_a_grid_without_test_texts_is_refused(file: Path, tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
+from math import inf
 from pathlib import Path
 from time import monotonic, sleep
 from typing import TYPE_CHECKING, Annotated
@@ -287,6 +288,7 @@ def _request(run: "Run", settings: "Settings", out: str) -> "Request":
         texts=tuple(map(Path, settings.data.test)),
         out=run.folder / out,
         docs=settings.test.docs,
+        budget=inf,  # what [test] asks for is measured; a run that was cut would count as finished
         device=settings.training.device,
     )
 
