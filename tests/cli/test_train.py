@@ -94,7 +94,7 @@ def test_measuring_takes_as_long_as_it_takes(file: Path, tmp_path: Path, monkeyp
     hours = count(step=3600)
     monkeypatch.setattr("longspan.survey.run.monotonic", lambda: next(hours))
     found = RUN.invoke(app, ["train", str(file), "--out", str(tmp_path / "out"), "--json"], catch_exceptions=False)
-    assert not json.loads(found.stdout)["survey"]["out_of_time"]
+    assert not json.loads(found.stdout)["survey"]["setting"]["out_of_time"]
     assert next(hours) > 7200
 
 
