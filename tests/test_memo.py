@@ -13,6 +13,8 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from longspan import attend, parse
 from longspan.bias.alibi import slopes
 from longspan.memo import OVERHEAD, TensorCache, forget, numbers_of
+from longspan.mixers.performer import directions
+from longspan.mixers.permuteformer import permutations
 
 
 def test_the_results_used_last_stay_within_the_budget() -> None:
@@ -59,6 +61,21 @@ def test_what_is_asked_for_while_a_model_is_made_without_data_spoils_no_later_ca
             attend(x, x, x, text + " + softcap(5)")
     found = [attend(x, x, x, text + more) for more in ("", " + softcap(5)")]
     assert all(torch.equal(a, b) for a, b in zip(found, wanted, strict=True))
+
+
+@pytest.mark.parametrize("mode", [lambda: torch.device("meta"), FakeTensorMode], ids=["meta", "fake"])
+@pytest.mark.parametrize(
+    "made", [lambda: directions(6, 4, 0, "chi"), lambda: permutations(2, 4, 0)], ids=["performer", "permuteformer"]
+)
+def test_what_mixers_draw_has_data_whoever_asks_first(
+    made: Callable[[], torch.Tensor], mode: Callable[[], AbstractContextManager[object]]
+) -> None:
+    forget()
+    wanted = made()
+    forget()
+    with mode():
+        made()
+    assert torch.equal(made(), wanted)
 
 
 def test_equal_numbers_are_equal_keys() -> None:

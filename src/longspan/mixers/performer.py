@@ -18,7 +18,7 @@ from jaxtyping import Float, Float64, Int64
 from torch import Tensor
 
 from longspan.compute.recurrence.feature_attention import FeatureAttention
-from longspan.memo import remember
+from longspan.memo import real_numbers, remember
 
 
 @dataclass(frozen=True)
@@ -61,6 +61,7 @@ class Performer(FeatureAttention):
 
 
 @remember(64)
+@real_numbers()
 def directions(num: int, width: int, seed: int, lengths: str) -> Float64[Tensor, "num width"]:
     """Draw random directions in blocks of `width` that are orthogonal, each uniform on the sphere."""
     generator = torch.Generator().manual_seed(seed)

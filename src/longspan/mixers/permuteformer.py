@@ -20,7 +20,7 @@ from torch import Tensor
 from longspan.compute.recurrence.chunks import STRIP, chunk_recurrence, in_strips
 from longspan.compute.recurrence.feature_attention import with_one
 from longspan.compute.recurrence.heads import from_heads, summing, to_heads
-from longspan.memo import remember
+from longspan.memo import real_numbers, remember
 from longspan.slots import HeadsMixer, State, Weights
 
 NAMES = ("query", "key", "value")
@@ -120,6 +120,7 @@ def powers(num_heads: int, width: int, seed: int, count: int) -> Int64[Tensor, "
 
 
 @remember(64)
+@real_numbers()
 def permutations(num_heads: int, width: int, seed: int) -> Int64[Tensor, "heads width"]:
     """Draw one permutation for each head."""
     generator = torch.Generator().manual_seed(seed)

@@ -80,7 +80,7 @@ def _run(request: Request, observer: Observer, page: Callable[[Summary], str]) -
     far = require_far_facts(subject, division.judge, model.tokenizer, model.opening)
     near = tuple(document for document in division.judge if document not in far)
     division = replace(division, judge=(*far, *near))  # so that the first ones, which all rows read, hold far facts
-    source = "given" if request.trained_length else "max_position_embeddings of its config"
+    source = "given" if request.trained_length else "by its config"
     observer.say(
         f"{request.model}: trained on {geometry.trained_length} tokens ({source}), to read {request.length}; {dtype}, "
         f"about {gigabytes(memory)} beside the model; results in {request.folder}"
