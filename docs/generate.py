@@ -262,7 +262,7 @@ def _costs(found: Mapping[str, Any]) -> str:
     return (
         "### What it costs\n\nBytes that a model keeps of a text, keys and values or states, at 32 bits; processor "
         f"time per token of reading {long} tokens, and of one more token after them, on one thread: the median of "
-        f"{found['rounds']} rounds. {found['hardware']}, torch {found['torch']}.\n\n"
+        f"{found['rounds']} rounds. `{found['command']}`; {found['hardware']}, torch {found['torch']}.\n\n"
         + "".join(f"| {' | '.join(line)} |\n" for line in (head, ["---"] * len(head), *lines))
     )
 

@@ -12,7 +12,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from statistics import median
 from time import process_time
-from typing import Any
 
 import torch
 
@@ -27,26 +26,26 @@ from longspan.train.model import untrained
 ROUNDS, STEPS = 5, 32
 
 
-def models(cells: tuple[Cell, ...]) -> Iterator[tuple[str, Any]]:
+def readers(cells: tuple[Cell, ...]) -> Iterator[tuple[str, Reader]]:
     """Yield each design with its model, without the seeds."""
     tokenizer = tokenizer_of(cells[0].settings)
     for cell in {cell.name: cell for cell in cells}.values():
-        yield cell.name, untrained(cell.settings, tokenizer).eval()
+        yield cell.name, Reader(untrained(cell.settings, tokenizer))
 
 
-def bytes_kept(model: Any, tokens: int) -> int:
+def bytes_kept(reader: Reader, tokens: int) -> int:
     """Bytes of the cache after so many tokens."""
-    return kept(Reader(model).read(text(tokens), 1)[1])["cache_bytes"]
+    return kept(reader.read(text(tokens), 1)[1])["cache_bytes"]
 
 
-def timed(model: Any, tokens: int) -> tuple[float, float]:
+def timed(reader: Reader, tokens: int) -> tuple[float, float]:
     """Seconds per token of reading, and of one more."""
-    reader, began = Reader(model), process_time()
+    began = process_time()
     cache = reader.read(text(tokens), 1)[1]
     reading = (process_time() - began) / tokens
     began = process_time()
     for _ in range(STEPS):
-        model(input_ids=text(1), past_key_values=cache, use_cache=True)
+        reader.model(input_ids=text(1), past_key_values=cache, use_cache=True)
     return reading, (process_time() - began) / STEPS
 
 
@@ -60,17 +59,18 @@ def main(grid: Path, out: Path) -> None:
     """Measure every design of the grid."""
     cells = read_grid(grid)
     short, long = cells[0].settings.training.length, cells[0].settings.lengths[-1]
-    made = dict(models(cells))
-    times = [{name: timed(model, long) for name, model in made.items()} for _ in range(ROUNDS)]
+    made = dict(readers(cells))
+    times = [{name: timed(reader, long) for name, reader in made.items()} for _ in range(ROUNDS)]
     rows = {
         name: {
-            "kept": {str(tokens): bytes_kept(model, tokens) for tokens in (short, long)},
+            "kept": {str(tokens): bytes_kept(reader, tokens) for tokens in (short, long)},
             "reading": median(each[name][0] for each in times),
             "next": median(each[name][1] for each in times),
         }
-        for name, model in made.items()
+        for name, reader in made.items()
     }
-    found = {"hardware": hardware(), "torch": torch.__version__, "rounds": ROUNDS, "rows": rows}
+    command = f"python costs.py {grid} {out}"
+    found = {"command": command, "hardware": hardware(), "torch": torch.__version__, "rounds": ROUNDS, "rows": rows}
     write_atomically(out, json.dumps(found, indent=2) + "\n")
 
 

@@ -1,6 +1,7 @@
 """One forward pass of a model over a batch: hidden states, in training and in tests, and the loss of a step."""
 
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 import torch
@@ -31,6 +32,16 @@ def hidden_states(
     elif batch.positions is not None:
         arguments["position_ids"] = batch.positions
     return text_model(model)(input_ids=batch.inputs, use_cache=False, **arguments).last_hidden_state
+
+
+@contextmanager
+def quiet(model: nn.Module) -> Iterator[None]:
+    """Run a model without dropout and gradients; afterwards it trains as before."""
+    training = model.training
+    with torch.no_grad():
+        model.eval()
+        yield
+    model.train(training)
 
 
 class Objective(nn.Module):

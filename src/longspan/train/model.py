@@ -14,7 +14,7 @@ from longspan.pretrained.anatomy.config import auto_class, is_encoder
 from longspan.pretrained.attach import design
 from longspan.pretrained.storing.checkpoint import refusing
 from longspan.train.data.batch import Batch
-from longspan.train.forward import hidden_states
+from longspan.train.forward import hidden_states, quiet
 from longspan.train.head import head_of, text_model
 from longspan.train.settings import Settings
 from longspan.train.tables import ModelTable
@@ -92,24 +92,21 @@ def untrained(settings: Settings, tokenizer: Any) -> Any:
     return model
 
 
-@torch.no_grad()
 def _check_head(model: Any, architecture: str) -> None:
     """Refuse a model whose logits are more than its head gives: the loss is made of the head's, slice by slice.
 
     Errors: InputError.
     """
     ids = (torch.arange(TRIED) % model.config.get_text_config(decoder=True).vocab_size)[None]
-    training = model.training
-    model.eval()
-    with refusing(f"a model of {architecture} cannot read a text"):
-        hidden = hidden_states(model, Batch(ids, ids, torch.ones_like(ids, dtype=torch.bool)))
-    with refusing(f"the head of a model of {architecture} does not take its hidden states"):
-        head = head_of(model)
-        larger = LARGEST / float(head(hidden).abs().max().clamp(min=1e-6))
-        made = head(larger * hidden[0, ::2])  # a loss has some tokens, without their neighbors
-    with refusing(f"a model of {architecture} cannot read a text"), _multiplied(text_model(model), larger):
-        logits = model(input_ids=ids, use_cache=False).logits
-    model.train(training)
+    with quiet(model):
+        with refusing(f"a model of {architecture} cannot read a text"):
+            hidden = hidden_states(model, Batch(ids, ids, torch.ones_like(ids, dtype=torch.bool)))
+        with refusing(f"the head of a model of {architecture} does not take its hidden states"):
+            head = head_of(model)
+            larger = LARGEST / float(head(hidden).abs().max().clamp(min=1e-6))
+            made = head(larger * hidden[0, ::2])  # a loss has some tokens, without their neighbors
+        with refusing(f"a model of {architecture} cannot read a text"), _multiplied(text_model(model), larger):
+            logits = model(input_ids=ids, use_cache=False).logits
     if not (logits[0, ::2] - made).abs().max() <= ALLOWED * made.std():
         raise InputError(
             f"model.architecture: {architecture} has more between its layers and its logits than a head (a scale, "

@@ -12,8 +12,7 @@ from torch import Tensor
 
 from longspan.errors import RefusalError
 from longspan.train.data.batch import Batch
-from longspan.train.forward import hidden_states
-from longspan.train.processes.sequences import quiet
+from longspan.train.forward import hidden_states, quiet
 
 FIRST, SECOND = 5, 11
 """Tokens of the two documents."""

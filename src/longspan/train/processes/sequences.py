@@ -4,8 +4,6 @@ Everything else of a Transformer sees one token at a time, so that a process com
 trial on a short text shows before the first step whether that is true of an architecture.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,7 +23,7 @@ from longspan.pretrained.division import rotates, without_rotation
 from longspan.pretrained.running.attention import IMPLEMENTATION, LAYER, AttentionOutput, Extended
 from longspan.scheme import Scheme
 from longspan.train.data.batch import Batch
-from longspan.train.forward import hidden_states
+from longspan.train.forward import hidden_states, quiet
 from longspan.train.processes.group import Processes
 
 TRIED = 4
@@ -83,9 +81,8 @@ class Sequences:
         given = extended.call(module, query, key, value, mask, **kwargs)
         ring = Ring(given.scheme, self.current.zigzag, self.processes.context_group, self.bytes_sent)
         numbers = {"scale": given.base_scale, "shared": self.current, "frame": extended.frame}
-        return ring.attend(given.query, given.key, given.value, given.weights, **numbers).transpose(
-            1, 2
-        ).contiguous(), None
+        out = ring.attend(given.query, given.key, given.value, given.weights, **numbers)
+        return out.transpose(1, 2).contiguous(), None
 
     def share(self, model: Any) -> None:
         """Let all attention layers of a model attend over shared sequences, from now on.
@@ -173,16 +170,6 @@ def _longer(positions: Shaped[Tensor, "1 tokens"], count: int) -> Shaped[Tensor,
 
 def _generator() -> torch.Generator:
     return torch.Generator().manual_seed(0)
-
-
-@contextmanager
-def quiet(model: nn.Module) -> Iterator[None]:
-    """Run a model without dropout and gradients; afterwards it trains as before."""
-    training = model.training
-    with torch.no_grad():
-        model.eval()
-        yield
-    model.train(training)
 
 
 def _refusal(why: str) -> RefusalError:
